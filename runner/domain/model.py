@@ -1,0 +1,104 @@
+"""Models: as they lie in the library, and as they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from runner.domain.chat import Message
+from runner.domain.name import ModelName
+from runner.domain.options import Options
+
+
+class Capability(StrEnum):
+    """What a model can do, in the words of Ollama's API."""
+
+    COMPLETION = "completion"
+    TOOLS = "tools"
+    INSERT = "insert"
+    VISION = "vision"
+    EMBEDDING = "embedding"
+    THINKING = "thinking"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One line of the library.
+
+    Attributes:
+        name: As the user wrote it.
+        digest: SHA-256 of the manifest's bytes, 64 hex digits.
+        n_bytes: Size of all its blobs.
+        modified_at: Seconds since the epoch.
+        architecture: ``general.architecture``: ``llama``, ``qwen3``.
+        n_params: Weights, counted from the tensor table.
+        quantization: ``Q4_K_M``, ``F16``.
+        n_ctx_train: Context length it was trained for, in tokens; 0 if the file does not say.
+        n_embd: Width of its embeddings; 0 if the file does not say.
+        capabilities: What it can do.
+    """
+
+    name: ModelName
+    digest: str
+    n_bytes: int
+    modified_at: float
+    architecture: str
+    n_params: int
+    quantization: str
+    n_ctx_train: int
+    n_embd: int
+    capabilities: tuple[Capability, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDetails:
+    """All that ``show`` tells.
+
+    Attributes:
+        info: The line of the library.
+        template: The chat template's source; empty when the file has none.
+        system: The model's own system message.
+        license: Licence text or name.
+        options: The model's own parameters.
+        messages: Turns that open every conversation.
+        metadata: The GGUF key/values, long arrays left out.
+        tensors: ``(name, type, shape)`` of each tensor.
+    """
+
+    info: ModelInfo
+    template: str
+    system: str
+    license: str
+    options: Options
+    messages: tuple[Message, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningModel:
+    """A model in memory.
+
+    Attributes:
+        info: The line of the library.
+        n_resident: Bytes its worker holds, all devices together.
+        n_vram: Bytes of them on accelerators.
+        n_ctx: Context of one sequence, in tokens.
+        expires_at: Seconds since the epoch; ``math.inf`` for ever.
+        pid: Process id of its worker.
+        n_active: Requests it is answering or has waiting.
+        n_steps: Decode steps since it was loaded.
+        n_tokens: Tokens computed since it was loaded, prompts included.
+    """
+
+    info: ModelInfo
+    n_resident: int
+    n_vram: int
+    n_ctx: int
+    expires_at: float
+    pid: int
+    n_active: int
+    n_steps: int
+    n_tokens: int

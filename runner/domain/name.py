@@ -1,0 +1,104 @@
+"""Model names: their grammar, their short form, their place on disk.
+
+    [scheme://][host/][namespace/]model[:tag]
+
+    smollm2                                   corral.local/library/smollm2:latest
+    hf.co/owner/Some-Model-GGUF:Q4_K_M        three parts: the first is the host
+    modelscope.cn/owner/Some-Model-GGUF       ``ms/`` is short for it
+
+A part begins with a letter, a digit or ``_`` and goes on with letters, digits, ``_``, ``-`` and
+``.``; only a namespace has no ``.``, and only a host may have a port.  Letters' case is kept for
+showing and ignored for comparing, as in Ollama (``types/model/name.go``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from runner.errors import InvalidName
+
+DEFAULT_HOST = "corral.local"
+DEFAULT_NAMESPACE = "library"
+DEFAULT_TAG = "latest"
+
+#: Other spellings of a host.  Programs that believe they speak to Ollama send its full names.
+_HOST_ALIASES = {
+    "huggingface.co": "hf.co",
+    "www.huggingface.co": "hf.co",
+    "www.modelscope.cn": "modelscope.cn",
+    "ms": "modelscope.cn",
+    "registry.ollama.ai": DEFAULT_HOST,
+}
+
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
+_NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")
+# Hugging Face allows 96 characters in a repository's name.
+_MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelName:
+    """A full name; equal to another when ``key`` is equal."""
+
+    host: str
+    namespace: str
+    model: str
+    tag: str
+
+    @cached_property
+    def key(self) -> tuple[str, str, str, str]:
+        """The name for comparing and for paths: lower case, in path order."""
+        parts = (self.host, self.namespace, self.model, self.tag)
+        return tuple(part.lower() for part in parts)  # type: ignore[return-value]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelName) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __str__(self) -> str:
+        """The shortest spelling that parses back, tag always shown."""
+        prefix = "" if self.namespace == DEFAULT_NAMESPACE else f"{self.namespace}/"
+        if self.host != DEFAULT_HOST:
+            prefix = f"{self.host}/{self.namespace}/"
+        return f"{prefix}{self.model}:{self.tag}"
+
+    @classmethod
+    def parse(cls, text: str) -> ModelName:
+        """Return the full name that ``text`` stands for.
+
+        Raises:
+            InvalidName: ``text`` does not follow the grammar.
+        """
+        rest = text.partition("://")[2] or text
+        path, _, tag = rest.rpartition(":") if ":" in rest.rpartition("/")[2] else (rest, "", "")
+        if not tag and rest.endswith(":"):
+            raise _invalid(text, "the tag after ':' is empty")
+        parts = path.split("/")
+        if len(parts) > 3:
+            raise _invalid(text, f"{len(parts)} parts; at most host/namespace/model are allowed")
+        model = parts[-1]
+        namespace = parts[-2] if len(parts) > 1 else DEFAULT_NAMESPACE
+        host = parts[0] if len(parts) > 2 else DEFAULT_HOST
+        host = _HOST_ALIASES.get(host.lower(), host)
+        for what, part, grammar in (
+            ("host", host, _HOST),
+            ("namespace", namespace, _NAMESPACE if host == DEFAULT_HOST else _MODEL),
+            ("model", model, _MODEL),
+            ("tag", tag or DEFAULT_TAG, _TAG),
+        ):
+            if not grammar.fullmatch(part):
+                raise _invalid(text, f"bad {what} '{part}'" if part else f"the {what} is empty")
+        return cls(host, namespace, model, tag or DEFAULT_TAG)
+
+
+def _invalid(text: str, reason: str) -> InvalidName:
+    shown = text if len(text) <= 80 else f"{text[:77]}..."
+    return InvalidName(
+        f"invalid model name '{shown}': {reason}",
+        hint="names look like qwen3:4b, hf.co/owner/repo:Q4_K_M or modelscope.cn/owner/repo",
+    )

@@ -1,0 +1,188 @@
+"""Every error this program raises on purpose.
+
+    CorralError
+    ├── RequestError            the caller asked for something that cannot be done
+    │   ├── InvalidRequest          a field is missing, mistyped or out of range
+    │   ├── InvalidName             a model name that cannot be parsed
+    │   ├── ModelNotFound           nothing in the library has that name
+    │   ├── PromptTooLong           the prompt alone overflows the context
+    │   ├── Unsupported             the model, or this version, has no such ability
+    │   ├── TemplateFailed          the model's chat template raised, or never ended
+    │   └── Forbidden               needs the owner's token, or comes from a foreign page
+    ├── CapacityError           a fair request at a bad moment
+    │   ├── QueueFull               too many requests are already waiting
+    │   ├── StoreBusy               another process is writing to the store
+    │   └── NotEnoughMemory         the model does not fit beside what is in use
+    ├── SourceError             a model's origin refused, failed or sent the wrong bytes
+    │   ├── BadModelFile            not a model file this program can load
+    │   └── DigestMismatch          the bytes are not the ones the name promises
+    ├── WorkerError             an engine process could not load, or died
+    └── DaemonError             the daemon cannot start, or cannot be reached
+        ├── AddressInUse            something else answers on the daemon's address
+        └── AlreadyRunning          a daemon already serves this home
+
+Each class words itself: ``message`` says what happened, ``hint`` what to do next, ``code`` is the
+stable word that scripts match on.  Status numbers belong to ``server/middleware.py`` and exit
+codes to ``cli/main.py``; nothing below them knows either.  Between processes an error travels as
+``(code, message, hint)`` and is made again by ``from_code``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+
+class CorralError(Exception):
+    """Base of all expected errors; any other exception that reaches the top is a bug."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class RequestError(CorralError):
+    """The caller asked for something that cannot be done."""
+
+    code = "bad_request"
+
+
+class InvalidRequest(RequestError):
+    """A field is missing, mistyped or out of range."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, hint: str = "", param: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.param = param
+
+
+class InvalidName(RequestError):
+    """A model name that cannot be parsed."""
+
+    code = "invalid_name"
+
+
+class ModelNotFound(RequestError):
+    """Nothing in the library has that name."""
+
+    code = "model_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"model '{name}' not found", hint=f"download it with: corral pull {name}")
+        self.name = name
+
+
+class PromptTooLong(RequestError):
+    """The prompt alone overflows the context; nothing was cut off."""
+
+    code = "prompt_too_long"
+
+    def __init__(self, n_prompt: int, n_ctx: int) -> None:
+        super().__init__(
+            f"the prompt has {n_prompt} tokens, but the context holds {n_ctx}",
+            hint="shorten the prompt, or ask for a larger context with num_ctx",
+        )
+
+
+class Unsupported(RequestError):
+    """The model, or this version, has no such ability."""
+
+    code = "unsupported"
+
+
+class TemplateFailed(RequestError):
+    """The model's chat template raised, or did not end in time."""
+
+    code = "template_failed"
+
+
+class Forbidden(RequestError):
+    """The call needs the owner's token, or comes from a web page or host not allowed here."""
+
+    code = "forbidden"
+
+
+class CapacityError(CorralError):
+    """A fair request at a bad moment; trying again later may work."""
+
+    code = "busy"
+
+
+class QueueFull(CapacityError):
+    """Too many requests are already waiting."""
+
+    code = "queue_full"
+
+
+class StoreBusy(CapacityError):
+    """Another process is writing to the store."""
+
+    code = "store_busy"
+
+
+class NotEnoughMemory(CapacityError):
+    """The model does not fit beside what is in use."""
+
+    code = "not_enough_memory"
+
+
+class SourceError(CorralError):
+    """A model's origin refused, failed or sent the wrong bytes."""
+
+    code = "source_failed"
+
+
+class BadModelFile(SourceError):
+    """Not a model file this program can load."""
+
+    code = "bad_model_file"
+
+
+class DigestMismatch(SourceError):
+    """The bytes are not the ones the name promises."""
+
+    code = "digest_mismatch"
+
+
+class WorkerError(CorralError):
+    """An engine process could not load its model, or died."""
+
+    code = "worker_failed"
+
+
+class DaemonError(CorralError):
+    """The daemon cannot start, or cannot be reached."""
+
+    code = "daemon_unavailable"
+
+
+class AddressInUse(DaemonError):
+    """Something else answers on the daemon's address."""
+
+    code = "address_in_use"
+
+
+class AlreadyRunning(DaemonError):
+    """A daemon already serves this home."""
+
+    code = "already_running"
+
+
+def from_code(code: str, message: str, hint: str = "") -> CorralError:
+    """Return the error that another process described; an unknown code is a ``CorralError``."""
+    for cls in _tree(CorralError):
+        if cls.code == code:
+            error = cls.__new__(cls)
+            CorralError.__init__(error, message, hint=hint)
+            return error
+    return CorralError(message, hint=hint)
+
+
+def _tree(cls: type[CorralError]) -> Iterator[type[CorralError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from _tree(child)

@@ -1,0 +1,103 @@
+"""Where things live on Linux, macOS and Windows, and how our own processes are started.
+
+``CORRAL_HOME`` moves everything under one folder; ``CORRAL_MODELS`` moves the models alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+_APP = "corral"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The folders and files of one installation; nothing is created here.
+
+    Attributes:
+        models: Blobs, manifests and partial downloads.
+        config_file: Settings, written by the daemon only.
+        run: The daemon's lock and its address.
+        logs: Log files of daemon and workers.
+        cache: What can be made again.
+        state: The CLI's history and other small records.
+    """
+
+    models: Path
+    config_file: Path
+    run: Path
+    logs: Path
+    cache: Path
+    state: Path
+
+    @property
+    def daemon_file(self) -> Path:
+        """Pid, address, version and owner token of the running daemon; mode 0600."""
+        return self.run / "daemon.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held locked while a daemon serves this home."""
+        return self.run / "daemon.lock"
+
+    @property
+    def daemon_log(self) -> Path:
+        """The daemon's log, when it was not started in the foreground."""
+        return self.logs / "daemon.log"
+
+    @property
+    def history(self) -> Path:
+        """Lines typed into ``corral run``."""
+        return self.state / "history"
+
+    @property
+    def catalogue(self) -> Path:
+        """The Modelfiles that came with the program: in the wheel, else in the checkout."""
+        package = Path(__file__).parent
+        packed = package / "catalogue"
+        return packed if packed.is_dir() else package.parent / "modelfiles"
+
+
+def find_paths(environ: Mapping[str, str] = os.environ) -> Paths:
+    """Return the paths that the environment asks for."""
+    home = environ.get("CORRAL_HOME", "").strip()
+    models = environ.get("CORRAL_MODELS", "").strip()
+    if home:
+        root = Path(home).expanduser().absolute()
+        return Paths(
+            models=Path(models).expanduser().absolute() if models else root / "models",
+            config_file=root / "config.toml",
+            run=root / "run",
+            logs=root / "logs",
+            cache=root / "cache",
+            state=root / "state",
+        )
+    dirs = platformdirs.PlatformDirs(_APP, appauthor=False)
+    state = dirs.user_state_path
+    return Paths(
+        models=Path(models).expanduser().absolute() if models else dirs.user_data_path / "models",
+        config_file=dirs.user_config_path / "config.toml",
+        run=state / "run",  # not the session's runtime folder: that ends at logout
+        logs=dirs.user_log_path,
+        cache=dirs.user_cache_path,
+        state=state,
+    )
+
+
+def own_command(role: str, *args: str) -> list[str]:
+    """Return the command line that starts another process of this program.
+
+    Args:
+        role: ``serve`` for the daemon, ``_worker`` for an engine process.
+        args: Passed on.
+    """
+    if getattr(sys, "frozen", False):  # a frozen bundle is its own interpreter
+        return [sys.executable, role, *args]
+    # -P: a folder named like one of our modules, where the user stands, must not be imported.
+    return [sys.executable, "-P", "-m", "runner", role, *args]

@@ -1,0 +1,4 @@
+"""Daemon ⇄ worker: the messages and their encoding.
+
+Knows nothing of asyncio, the engine or HTTP.
+"""

@@ -1,0 +1,179 @@
+"""What the daemon and a worker process say to each other.
+
+Down the pipe go ``Load``, ``Generate``, ``Abort``, ``Tokenize`` and ``Shutdown``; up come
+``Loaded``, ``Started``, ``Step``, ``Tokenized`` and ``Failed``.  Two promises bind the sides, and
+the tests of both check them:
+
+1. every ``request_id`` sent down comes back exactly once as an ending: a ``Delta`` with a
+   ``finish``, a ``Loaded``, a ``Tokenized`` or a ``Failed``;
+2. once it has ended, no later message names it.
+
+Closing the pipe ends the worker at once, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from runner.domain.chat import Message as ChatMessage
+from runner.domain.event import FinishReason
+from runner.domain.options import SamplingParams
+
+
+class Load(Struct, frozen=True, tag=True):
+    """Load a model; the first message, sent once.
+
+    Attributes:
+        request_id: Comes back in ``Loaded`` or ``Failed``.
+        path: GGUF file.
+        n_ctx: Context of one sequence, in tokens; the model's training length caps it.
+        n_cells: Cache cells over all sequences, in tokens.
+        n_seq_max: Sequences running at once.
+        n_batch: Tokens a step.
+        n_threads: 0: one for each core.
+        n_gpu_layers: -1: all.
+        use_mmap: Map the file instead of reading it.
+    """
+
+    request_id: str
+    path: str
+    n_ctx: int
+    n_cells: int
+    n_seq_max: int
+    n_batch: int = 512
+    n_threads: int = 0
+    n_gpu_layers: int = -1
+    use_mmap: bool = True
+
+
+class Loaded(Struct, frozen=True, tag=True):
+    """The model is resident; sizes in bytes, contexts in tokens."""
+
+    request_id: str
+    n_ctx: int
+    n_cells: int
+    n_resident: int
+    n_vram: int
+    n_threads: int
+
+
+class Generate(Struct, frozen=True, tag=True):
+    """Start one sequence; exactly one of ``messages`` and ``prompt``.
+
+    Attributes:
+        request_id: Unique in this worker's life.
+        messages: Rendered in the worker by the model's own template.
+        prompt: Raw text; control tokens in it are parsed.
+        context: Tokens before the prompt.
+        n_ctx: Most tokens of this sequence; the worker's own limit caps it.
+        max_tokens: Most tokens drawn; ``None``: until the context is full.
+        wants_tokens: Whether the last ``Delta`` shall carry all tokens.
+    """
+
+    request_id: str
+    sampling: SamplingParams
+    messages: tuple[ChatMessage, ...] | None = None
+    prompt: str | None = None
+    context: tuple[int, ...] = ()
+    stop: tuple[str, ...] = ()
+    n_ctx: int = 0
+    max_tokens: int | None = None
+    wants_tokens: bool = False
+
+
+class Abort(Struct, frozen=True, tag=True):
+    """Give up a request; it ends with ``aborted``, unless it has ended already."""
+
+    request_id: str
+
+
+class Tokenize(Struct, frozen=True, tag=True):
+    """Ask for the tokens of a text; control tokens in it are parsed when ``parse_special``."""
+
+    request_id: str
+    text: str
+    parse_special: bool = False
+
+
+class Shutdown(Struct, frozen=True, tag=True):
+    """End at once; what is running is aborted."""
+
+
+class Started(Struct, frozen=True, tag=True):
+    """The prompt is known and fits; precedes the first delta."""
+
+    request_id: str
+    n_prompt: int
+    n_cached: int
+
+
+class Outcome(Struct, frozen=True):
+    """How a sequence ended.
+
+    Attributes:
+        reason: Why.
+        n_generated: Tokens drawn.
+        prompt_s: From its first step to its first token.
+        decode_s: From its first token to its last.
+        stop: The stop string that ended it.
+        tokens: Prompt and answer, when asked for.
+    """
+
+    reason: FinishReason
+    n_generated: int
+    prompt_s: float
+    decode_s: float
+    stop: str | None = None
+    tokens: tuple[int, ...] = ()
+
+
+class Delta(Struct, frozen=True, array_like=True):
+    """New text of one sequence, whole characters; may be empty when it ends."""
+
+    request_id: str
+    text: str
+    finish: Outcome | None = None
+
+
+class Step(Struct, frozen=True, tag=True):
+    """All output of one decode step: one message a step, not one a token.
+
+    Attributes:
+        deltas: Sequences with something to say; those that hold text back are left out.
+        n_steps: Decode steps since the model was loaded.
+        n_tokens: Tokens computed since then.
+    """
+
+    deltas: tuple[Delta, ...]
+    n_steps: int
+    n_tokens: int
+
+
+class Tokenized(Struct, frozen=True, tag=True):
+    """The answer to ``Tokenize``."""
+
+    request_id: str
+    tokens: tuple[int, ...]
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """A request ended with an error: ``errors.CorralError``'s own words."""
+
+    request_id: str
+    code: str
+    message: str
+    hint: str = ""
+
+
+Message = (
+    Load
+    | Loaded
+    | Generate
+    | Abort
+    | Tokenize
+    | Tokenized
+    | Shutdown
+    | Started
+    | Step
+    | Failed
+)
