@@ -156,19 +156,14 @@ def parse_option(name: str, value: Any) -> int | float | bool | str:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise mistyped
-    if spec.kind is int:
-        if isinstance(value, float) and not value.is_integer():
-            raise mistyped
-        value = int(value)
-    else:
-        value = float(value)
-    if not spec.low <= value <= spec.high:
+    if spec.kind is int and isinstance(value, float) and not value.is_integer():
+        raise mistyped
+    number: int | float = int(value) if spec.kind is int else float(value)
+    if not spec.low <= number <= spec.high:
         raise InvalidRequest(
-            f"{name} must be in [{spec.low:g}, {spec.high:g}], not {value:g}", param=name
+            f"{name} must be in [{spec.low:g}, {spec.high:g}], not {number:g}", param=name
         )
-    if name == "seed" and value > MAX_SEED:
-        value %= MAX_SEED + 1
-    return value
+    return number % (MAX_SEED + 1) if name == "seed" and number > MAX_SEED else number
 
 
 def _stop(value: Any) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runner.domain.chat import Message
 from runner.domain.name import ModelName
@@ -29,7 +29,7 @@ class InferenceRequest:
     model: ModelName
     messages: tuple[Message, ...] | None = None
     prompt: str | None = None
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     keep_alive: KeepAlive | None = None
     context: tuple[int, ...] = ()
     wants_context: bool = False

@@ -166,14 +166,5 @@ class Failed(Struct, frozen=True, tag=True):
 
 
 Message = (
-    Load
-    | Loaded
-    | Generate
-    | Abort
-    | Tokenize
-    | Tokenized
-    | Shutdown
-    | Started
-    | Step
-    | Failed
+    Load | Loaded | Generate | Abort | Tokenize | Tokenized | Shutdown | Started | Step | Failed
 )
