@@ -47,13 +47,11 @@ class Load(Struct, frozen=True, tag=True):
 
 
 class Loaded(Struct, frozen=True, tag=True):
-    """The model is resident; sizes in bytes, contexts in tokens."""
+    """The model is resident; contexts in tokens."""
 
     request_id: str
     n_ctx: int
     n_cells: int
-    n_resident: int
-    n_vram: int
     n_threads: int
 
 

@@ -1,0 +1,137 @@
+"""A worker process: keeps the pipe to the daemon, loads one model, runs the loop.
+
+Its stdin and stdout are the pipe.  Anything else that prints goes to stderr, which is the log.
+When the daemon closes the pipe, or dies, the worker ends at once, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from runner import logs
+from runner.engine.loop import Loop
+from runner.errors import CorralError
+from runner.protocol.codec import BrokenFrame, FrameReader, encode
+from runner.protocol.messages import Failed, Load, Loaded, Message
+
+logger = logging.getLogger(__name__)
+
+_READ_SIZE = 1 << 20
+
+
+def main(argv: list[str]) -> int:
+    """Serve one model until told to stop; ``argv[2]`` is the log level."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
+    logs.configure(argv[2] if len(argv) > 2 else "info")
+    pipe_in, pipe_out = _keep_the_pipe()
+    send = _sender(pipe_out)
+    inbox = _Inbox(pipe_in)
+    threading.Thread(target=inbox.read_all, name="inbox", daemon=True).start()
+    load = inbox.first.get()
+    if not isinstance(load, Load):
+        logger.error("expected Load, got kind=%s", type(load).__name__)
+        return 2
+    loop = _load(load, send)
+    if loop is None:
+        return 1
+    inbox.connect(loop.receive)
+    loop.run()
+    sys.stderr.flush()
+    os._exit(0)  # the model's memory goes back with the process; no need to free it piece by piece
+
+
+def _keep_the_pipe() -> tuple[int, int]:
+    """Move stdin and stdout away, so that nobody else reads or prints there."""
+    pipe_in, pipe_out = os.dup(0), os.dup(1)
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(devnull, 0)
+    os.dup2(2, 1)
+    os.close(devnull)
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.setmode(pipe_in, os.O_BINARY)
+        msvcrt.setmode(pipe_out, os.O_BINARY)
+    return pipe_in, pipe_out
+
+
+def _sender(pipe_out: int) -> Callable[[Message], None]:
+    """Return ``send``; only the thread that loads and then loops may call it."""
+
+    def send(message: Message) -> None:
+        frame = memoryview(encode(message))
+        try:
+            while frame:
+                frame = frame[os.write(pipe_out, frame) :]
+        except OSError:
+            os._exit(0)  # the daemon is gone
+
+    return send
+
+
+class _Inbox:
+    """Reads the pipe from the first moment on, so that its end is noticed during a load, too."""
+
+    def __init__(self, pipe_in: int) -> None:
+        self.first: SimpleQueue[Message] = SimpleQueue()
+        self._pipe_in = pipe_in
+        self._lock = threading.Lock()
+        self._early: list[Message] = []  # what came before there was a loop
+        self._receive: Callable[[Message], None] | None = None
+
+    def connect(self, receive: Callable[[Message], None]) -> None:
+        """Hand over what came and what will come."""
+        with self._lock:
+            for message in self._early:
+                receive(message)
+            self._receive = receive
+
+    def read_all(self) -> None:
+        """The inbox thread.  Ends the process when the pipe ends."""
+        reader = FrameReader()
+        n_read = 0
+        try:
+            while chunk := os.read(self._pipe_in, _READ_SIZE):
+                for message in reader.feed(chunk):
+                    n_read += 1
+                    self._deliver(message, is_first=n_read == 1)
+        except (OSError, BrokenFrame) as error:
+            logger.error("pipe error=%r", str(error))
+        os._exit(0)
+
+    def _deliver(self, message: Message, *, is_first: bool) -> None:
+        if is_first:
+            self.first.put(message)
+            return
+        with self._lock:
+            if self._receive is None:
+                self._early.append(message)
+            else:
+                self._receive(message)
+
+
+def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
+    """Load the model and say so; ``None`` when it failed, which was said, too."""
+    from runner.engine.llama.backend import LlamaBackend  # after fd 1 is safe from its prints
+
+    try:
+        backend = LlamaBackend(load)
+    except CorralError as error:
+        send(Failed(load.request_id, error.code, error.message, error.hint))
+        return None
+    loop = Loop(backend.model, backend, send)
+    send(
+        Loaded(
+            load.request_id,
+            n_ctx=backend.n_ctx,
+            n_cells=backend.n_cells,
+            n_threads=load.n_threads,
+        )
+    )
+    return loop

@@ -1,0 +1,82 @@
+"""What loop and preparation need from llama.cpp; ``llama/backend.py`` is the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from typing import Protocol
+
+from runner.domain.options import SamplingParams
+from runner.engine.scheduler import Chunk
+from runner.engine.sequence import Sampler
+
+
+class NoSlot(Exception):
+    """The cache has no room for this step; nothing was computed."""
+
+
+class DecodeFailed(Exception):
+    """The step could not be computed, and what the cache holds is unknown."""
+
+
+class Vocabulary(Protocol):
+    """Text ⇄ tokens; safe from any thread."""
+
+    bos_text: str
+    eos_text: str
+    template: str  # the model's chat template; empty when it has none
+    control_texts: tuple[str, ...]  # spellings of control tokens
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """Return the tokens of ``text``, without a beginning-of-sequence token."""
+        ...
+
+    def with_bos(self, tokens: list[int]) -> list[int]:
+        """Return ``tokens`` with the leading token that the model wants, if it lacks it."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes a token stands for; control tokens stand for none."""
+        ...
+
+    def is_eog(self, token: int) -> bool:
+        """Whether a token ends the answer."""
+        ...
+
+
+class Backend(Protocol):
+    """One loaded model with its cache; called from the loop thread only.
+
+    Attributes:
+        n_ctx: Most tokens of one sequence.
+        n_cells: Cache cells over all sequences.
+        n_batch: Tokens of a step.
+        n_seq_max: Sequences at once.
+        n_vocab: Tokens the model knows.
+    """
+
+    n_ctx: int
+    n_cells: int
+    n_batch: int
+    n_seq_max: int
+    n_vocab: int
+
+    def decode(self, chunks: Seq[Chunk]) -> list[int]:
+        """Compute a step; return the row of each chunk's last token, in order.
+
+        Raises:
+            NoSlot: No room; nothing changed.
+            DecodeFailed: Anything else; ``clear`` before going on.
+        """
+        ...
+
+    def new_sampler(self, params: SamplingParams, prompt: list[int]) -> Sampler:
+        """Return a sampler that has seen the end of ``prompt``; safe from any thread."""
+        ...
+
+    def free(self, seq_id: int) -> None:
+        """Free all cells of a sequence."""
+        ...
+
+    def clear(self) -> None:
+        """Free all cells."""
+        ...

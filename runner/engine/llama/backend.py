@@ -1,0 +1,75 @@
+"""The real ``Backend``: a model, a context and its samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+from runner.domain.options import SamplingParams
+from runner.engine.detokenize import Detokenizer
+from runner.engine.llama import library
+from runner.engine.llama.context import Context, ContextParams
+from runner.engine.llama.model import Model, ModelParams
+from runner.engine.llama.sampler import ChainSampler
+from runner.engine.scheduler import Chunk
+from runner.engine.sequence import Sequence
+from runner.protocol.messages import Load
+
+
+class LlamaBackend:
+    """One loaded model; attributes as in ``Backend``, and its vocabulary as ``model``."""
+
+    def __init__(self, load: Load) -> None:
+        """Load what ``load`` asks for, and compute one token so that the first answer is quick.
+
+        Raises:
+            WorkerError: llama.cpp refuses the file.
+            NotEnoughMemory: The context does not fit.
+        """
+        library.start()
+        self.model = Model(load.path, ModelParams(load.n_gpu_layers, load.use_mmap))
+        self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
+        params = ContextParams(
+            n_cells=max(load.n_cells, self.n_ctx),
+            n_seq_max=load.n_seq_max,
+            n_batch=load.n_batch,
+            n_threads=load.n_threads,
+        )
+        try:
+            self._context = Context(self.model, params)
+        except BaseException:
+            self.model.close()
+            raise
+        self.n_cells = self._context.n_cells
+        self.n_batch = load.n_batch
+        self.n_seq_max = load.n_seq_max
+        self.n_vocab = self.model.n_vocab
+        self._warm_up()
+
+    def decode(self, chunks: Seq[Chunk]) -> list[int]:
+        """Compute a step; see ``Backend``."""
+        return self._context.decode(chunks)
+
+    def new_sampler(self, params: SamplingParams, prompt: list[int]) -> ChainSampler:
+        """Return a sampler for one sequence."""
+        return ChainSampler(self.model, self._context, params, prompt)
+
+    def free(self, seq_id: int) -> None:
+        """Free all cells of a sequence."""
+        self._context.free(seq_id)
+
+    def clear(self) -> None:
+        """Free all cells."""
+        self._context.clear()
+
+    def close(self) -> None:
+        """Free everything; called last."""
+        self._context.close()
+        self.model.close()
+
+    def _warm_up(self) -> None:
+        """Touch the weights once: a mapped file is read from disk here, not in a first answer."""
+        sampler = self.new_sampler(SamplingParams(temperature=0), [])
+        seq = Sequence("", [0], 1, 2, sampler, Detokenizer(), seq_id=0)
+        self.decode([Chunk(seq, 0, 1, draw=True)])
+        sampler.close()
+        self.clear()

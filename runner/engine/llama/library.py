@@ -1,0 +1,31 @@
+"""llama.cpp as a library: started once a process, its log in our log."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+
+import llama_cpp
+
+logger = logging.getLogger(__name__)
+
+# ggml.h, enum ggml_log_level: 1 debug, 2 info, 3 warn, 4 error, 5 goes on with the line before.
+_LEVELS = {3: logging.WARNING, 4: logging.ERROR}
+_CONTINUED = 5
+_last_level = logging.DEBUG
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+def _log(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
+    global _last_level
+    if level != _CONTINUED:
+        _last_level = _LEVELS.get(level, logging.DEBUG)
+    line = text.decode("utf-8", "replace").strip()
+    if line.strip("."):  # loading draws a row of dots
+        logger.log(_last_level, "llama.cpp: %s", line)
+
+
+def start() -> None:
+    """Make llama.cpp ready; called once, before anything else of this room."""
+    llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()

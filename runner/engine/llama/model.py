@@ -1,0 +1,115 @@
+"""A loaded model and its vocabulary."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+import llama_cpp
+
+from runner.errors import WorkerError
+
+_MMAP = llama_cpp.LLAMA_LOAD_MODE_MMAP
+_NO_MMAP = llama_cpp.LLAMA_LOAD_MODE_NONE
+# llama.h, enum llama_token_attr.  These two kinds are what parse_special turns from text to token.
+_UNKNOWN, _CONTROL = 1 << 0, 1 << 3
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParams:
+    """How to load: layers on accelerators (-1: all), and whether to map the file."""
+
+    n_gpu_layers: int = -1
+    use_mmap: bool = True
+
+
+class Model:
+    """Owns a ``llama_model``; ``Vocabulary`` for the rest of the engine."""
+
+    def __init__(self, path: str, params: ModelParams) -> None:
+        """Load ``path``.
+
+        Raises:
+            WorkerError: llama.cpp refuses the file; its reason is in the log.
+        """
+        c_params = llama_cpp.llama_model_default_params()
+        c_params.n_gpu_layers = params.n_gpu_layers
+        c_params.load_mode = _MMAP if params.use_mmap else _NO_MMAP
+        self.handle = llama_cpp.llama_model_load_from_file(path.encode(), c_params)
+        if not self.handle:
+            raise WorkerError(
+                "llama.cpp could not load the model",
+                hint="its reason is in the log: corral daemon logs",
+            )
+        self.vocab = llama_cpp.llama_model_get_vocab(self.handle)
+        self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
+        self.n_ctx_train = llama_cpp.llama_model_n_ctx_train(self.handle)
+        self.n_bytes = llama_cpp.llama_model_size(self.handle)
+        self._bos = llama_cpp.llama_vocab_bos(self.vocab)
+        self._wants_bos = bool(llama_cpp.llama_vocab_get_add_bos(self.vocab)) and self._bos >= 0
+        self.bos_text = self._text(self._bos)
+        self.eos_text = self._text(llama_cpp.llama_vocab_eos(self.vocab))
+        template = llama_cpp.llama_model_chat_template(self.handle, None)
+        self.template = template.decode("utf-8", "replace") if template else ""
+        self.control_texts = tuple(
+            text
+            for token in range(self.n_vocab)
+            if llama_cpp.llama_vocab_get_attr(self.vocab, token) & (_CONTROL | _UNKNOWN)
+            and (text := self._text(token))
+        )
+        self.eog_tokens = frozenset(
+            token
+            for token in range(self.n_vocab)
+            if llama_cpp.llama_vocab_is_eog(self.vocab, token)
+        )
+        self._pieces: dict[int, bytes] = {}
+
+    def close(self) -> None:
+        """Free the model; its contexts must be closed before."""
+        llama_cpp.llama_model_free(self.handle)
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """Return the tokens of ``text``, without a beginning-of-sequence token."""
+        # Lone surrogates cannot come from JSON we accepted, but a template may cut a pair.
+        raw = text.encode("utf-8", "replace")
+        n_max = len(raw) + 8
+        tokens = (llama_cpp.llama_token * n_max)()
+        n = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), tokens, n_max, False, parse_special)
+        if n < 0:
+            tokens = (llama_cpp.llama_token * -n)()
+            n = llama_cpp.llama_tokenize(
+                self.vocab, raw, len(raw), tokens, -n, False, parse_special
+            )
+        if n < 0:
+            raise WorkerError(f"llama.cpp could not tokenize {len(raw)} bytes of text")
+        return tokens[:n]
+
+    def with_bos(self, tokens: list[int]) -> list[int]:
+        """Return ``tokens`` led by the beginning-of-sequence token, where the model wants one."""
+        if self._wants_bos and tokens[:1] != [self._bos]:
+            return [self._bos, *tokens]
+        return tokens
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes of ``token``; kept after the first time."""
+        found = self._pieces.get(token)
+        if found is None:
+            found = self._pieces[token] = self._piece(token, special=False)
+        return found
+
+    def is_eog(self, token: int) -> bool:
+        """Whether a token ends the answer."""
+        return token in self.eog_tokens
+
+    def _text(self, token: int) -> str:
+        """The spelling of a token, control tokens too; empty for no token."""
+        return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+    def _piece(self, token: int, *, special: bool) -> bytes:
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            n = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, size, 0, special)
+            if n >= 0:
+                return buffer.raw[:n]
+            size = -n

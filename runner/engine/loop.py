@@ -1,0 +1,220 @@
+"""The step loop: messages in, decode steps, messages out.
+
+Threads of a worker: the inbox thread reads the pipe, ``prepare.py`` turns requests into
+sequences, and this loop, on the main thread, owns scheduler and backend.  When nothing runs, it
+waits on its queue and costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from runner.domain.event import FinishReason
+from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
+from runner.engine.prepare import Preparer
+from runner.engine.scheduler import Plan, Scheduler
+from runner.engine.sequence import Sequence
+from runner.protocol.messages import (
+    Abort,
+    Delta,
+    Failed,
+    Generate,
+    Message,
+    Outcome,
+    Shutdown,
+    Started,
+    Step,
+    Tokenize,
+    Tokenized,
+)
+
+logger = logging.getLogger(__name__)
+
+#: What reaches the loop thread.
+Item = Sequence | Tokenized | Failed | Abort | Shutdown
+
+
+class Loop:
+    """Owns the running sequences.  ``receive`` is safe from any thread, ``run`` is the loop."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, backend: Backend, send: Callable[[Message], None]
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._backend = backend
+        self._send = send
+        self._scheduler = Scheduler(backend.n_batch, backend.n_cells, backend.n_seq_max)
+        self._items: SimpleQueue[Item] = SimpleQueue()
+        self._preparing: set[str] = set()
+        self._aborted: set[str] = set()  # while still being prepared
+        self._preparer = Preparer(vocabulary, backend, self._items.put)
+        self._n_steps = 0
+        self._n_tokens = 0
+
+    def receive(self, message: Message) -> None:
+        """Take a message from the daemon; called by the inbox thread."""
+        match message:
+            case Generate() | Tokenize():
+                self._preparing.add(message.request_id)
+                self._preparer.submit(message)
+            case Abort() | Shutdown():
+                self._items.put(message)
+            case _:
+                logger.error("unexpected message kind=%s", type(message).__name__)
+
+    def run(self) -> None:
+        """Serve until ``Shutdown``, or until a template holds a thread for ever."""
+        while True:
+            if self._scheduler.is_idle:
+                self._scheduler.check()
+                if self._preparer.is_stuck and not self._preparing:
+                    logger.error("a chat template cannot be stopped; this worker ends")
+                    return
+                if not self._take(self._items.get()):
+                    return
+            while True:
+                try:
+                    item = self._items.get_nowait()
+                except Empty:
+                    break
+                if not self._take(item):
+                    return
+            self._step()
+
+    def _take(self, item: Item) -> bool:
+        """Act on one item; return whether to go on."""
+        match item:
+            case Shutdown():
+                return False
+            case Abort():
+                self._abort(item.request_id)
+            case Sequence():
+                self._preparing.discard(item.request_id)
+                if item.request_id in self._aborted:
+                    self._aborted.discard(item.request_id)
+                    self._end_now(item, FinishReason.ABORTED)
+                else:
+                    self._send(Started(item.request_id, item.n_prompt, 0))
+                    self._scheduler.add(item)
+            case Tokenized() | Failed():
+                self._preparing.discard(item.request_id)
+                self._aborted.discard(item.request_id)
+                self._send(item)
+        return True
+
+    def _abort(self, request_id: str) -> None:
+        seq = self._scheduler.find(request_id)
+        if seq is not None:
+            self._remove(seq)
+            self._end_now(seq, FinishReason.ABORTED)
+        elif request_id in self._preparing:
+            self._aborted.add(request_id)
+
+    def _step(self) -> None:
+        """Compute one step and send what it brought."""
+        plan = self._scheduler.step()
+        for seq_id in plan.dropped:
+            self._backend.free(seq_id)
+        if not plan.chunks:
+            return
+        now = time.monotonic()
+        for chunk in plan.chunks:
+            if not chunk.seq.started_s:
+                chunk.seq.started_s = now
+        try:
+            rows = self._backend.decode(plan.chunks)
+        except NoSlot:
+            self._on_no_slot(plan)
+            return
+        except DecodeFailed as error:
+            self._on_decode_failed(plan, error)
+            return
+        self._scheduler.commit(plan)
+        self._n_steps += 1
+        self._n_tokens += sum(chunk.n for chunk in plan.chunks)
+        self._send_step(self._draw(plan, rows))
+
+    def _draw(self, plan: Plan, rows: list[int]) -> list[Delta]:
+        """Draw a token for each sequence that is due; return what there is to say."""
+        deltas: list[Delta] = []
+        vocabulary = self._vocabulary
+        now = time.monotonic()
+        for chunk, row in zip(plan.chunks, rows, strict=True):
+            if not chunk.draw:
+                continue
+            seq = chunk.seq
+            token = seq.sampler.draw(row)
+            if not seq.first_token_s:
+                seq.first_token_s = now
+            text, reason = seq.take(token, vocabulary.piece(token), is_eog=vocabulary.is_eog(token))
+            if reason is not None:
+                self._remove(seq)
+                deltas.append(Delta(seq.request_id, text, _outcome(seq, reason, now)))
+            elif text:
+                deltas.append(Delta(seq.request_id, text))
+        return deltas
+
+    def _remove(self, seq: Sequence) -> None:
+        """Take a sequence out of the engine: its cells, its place."""
+        seq_id = self._scheduler.remove(seq)
+        if seq_id >= 0:
+            self._backend.free(seq_id)
+        seq.sampler.close()
+
+    def _end_now(self, seq: Sequence, reason: FinishReason) -> None:
+        """Send the end of a sequence outside a step."""
+        outcome = _outcome(seq, reason, time.monotonic())
+        self._send_step([Delta(seq.request_id, "", outcome)])
+
+    def _send_step(self, deltas: list[Delta]) -> None:
+        if deltas:
+            self._send(Step(tuple(deltas), self._n_steps, self._n_tokens))
+
+    def _on_no_slot(self, plan: Plan) -> None:
+        """llama.cpp disagrees about the free cells: give some back, or fail the last one."""
+        seq_id = self._scheduler.preempt()
+        if seq_id is not None:
+            self._backend.free(seq_id)
+            return
+        seq = plan.chunks[0].seq
+        self._remove(seq)
+        self._send(
+            Failed(
+                seq.request_id,
+                "worker_failed",
+                f"no room in the cache for {len(seq.tokens)} tokens",
+                "shorten the prompt, or load the model with a larger num_ctx",
+            )
+        )
+
+    def _on_decode_failed(self, plan: Plan, error: DecodeFailed) -> None:
+        """Fail the requests of the step; the others are computed anew in a clean cache."""
+        logger.error("step failed error=%r n_requests=%d", str(error), len(plan.chunks))
+        for seq in {chunk.seq for chunk in plan.chunks}:
+            self._remove(seq)
+            self._send(
+                Failed(
+                    seq.request_id,
+                    "worker_failed",
+                    f"the engine could not compute this step ({error})",
+                    "try again; if it happens again, restart the daemon",
+                )
+            )
+        self._backend.clear()
+        self._scheduler.restart()
+
+
+def _outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:
+    started = seq.started_s or now
+    first = seq.first_token_s or now
+    return Outcome(
+        reason,
+        seq.n_generated,
+        prompt_s=first - started,
+        decode_s=now - first,
+        stop=seq.stop.hit,
+        tokens=tuple(seq.tokens) if seq.wants_tokens else (),
+    )

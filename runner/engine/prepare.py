@@ -1,0 +1,223 @@
+"""From a request to a sequence: render the template, tokenize, check that it fits.
+
+Runs beside the loop, so a long prompt never delays a running stream.  One thread takes requests
+in order; a second one executes the model's template, because a stranger's program may not end:
+after ``RENDER_TIMEOUT_S`` an exception is raised inside it, its request fails, and a new thread
+takes its place.  Only when even that does not stop it (it is inside one endless C call) is the
+process beyond repair, and ``is_stuck`` says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+
+from runner.domain.chat import Message
+from runner.engine.backend import Backend, Vocabulary
+from runner.engine.detokenize import Detokenizer
+from runner.engine.sequence import Sequence
+from runner.engine.stop import StopMatcher
+from runner.errors import CorralError, InvalidRequest, PromptTooLong, TemplateFailed
+from runner.prompt.literal import Shield
+from runner.prompt.template import ChatTemplate, plain_prompt
+from runner.protocol.messages import Failed, Generate, Tokenize, Tokenized
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
+
+RENDER_TIMEOUT_S = 2.0
+#: Memory that rendering one prompt may take on top of what the process has, in bytes.
+RENDER_MEMORY = 1 << 30
+
+#: What comes out: a sequence ready to run, or the end of its request.
+Outcome = Sequence | Tokenized | Failed
+
+
+@dataclass(slots=True)
+class _Render:
+    """One job of the render thread; ``done`` is set when ``text`` or ``error`` is."""
+
+    messages: tuple[Message, ...]
+    done: threading.Event = field(default_factory=threading.Event)
+    text: str = ""
+    error: CorralError | None = None
+
+
+class _Stopped(BaseException):
+    """Raised inside a template that runs too long; no ``except Exception`` swallows it."""
+
+
+class Preparer:
+    """Owns both threads; ``submit`` is safe from any thread, outcomes go to ``deliver``."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, backend: Backend, deliver: Callable[[Outcome], None]
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._backend = backend
+        self._deliver = deliver
+        self._shield = Shield(vocabulary.control_texts)
+        self._requests: SimpleQueue[Generate | Tokenize] = SimpleQueue()
+        self._renders: SimpleQueue[_Render] = SimpleQueue()
+        self._template: ChatTemplate | None = None
+        self._stopped: list[threading.Thread] = []
+        self._renderer = self._start(self._render_all, self._renders)
+        self._start(self._prepare_all)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a template runs on although it was told to stop."""
+        self._stopped = [thread for thread in self._stopped if thread.is_alive()]
+        return bool(self._stopped)
+
+    def submit(self, request: Generate | Tokenize) -> None:
+        """Queue a request; exactly one outcome with its ``request_id`` follows."""
+        self._requests.put(request)
+
+    def _start(self, work: Callable[..., None], *args: object) -> threading.Thread:
+        thread = threading.Thread(target=work, args=args, name=work.__name__, daemon=True)
+        thread.start()
+        return thread
+
+    def _prepare_all(self) -> None:
+        while True:
+            request = self._requests.get()
+            try:
+                outcome: Outcome = self._prepare(request)
+            except CorralError as error:
+                outcome = Failed(request.request_id, error.code, error.message, error.hint)
+            except Exception:
+                logger.exception("preparing a request failed")
+                outcome = Failed(request.request_id, "internal", "the prompt cannot be prepared")
+            self._deliver(outcome)
+
+    def _prepare(self, request: Generate | Tokenize) -> Outcome:
+        vocabulary = self._vocabulary
+        if isinstance(request, Tokenize):
+            tokens = vocabulary.tokenize(request.text, parse_special=request.parse_special)
+            return Tokenized(request.request_id, tuple(tokens))
+        if request.prompt is not None:
+            tokens = vocabulary.tokenize(request.prompt, parse_special=True)
+        else:
+            tokens = self._chat_tokens(request.messages or ())
+        tokens = vocabulary.with_bos([*request.context, *tokens])
+        n_vocab = self._backend.n_vocab
+        if any(not 0 <= token < n_vocab for token in request.context):
+            raise InvalidRequest(f"context: tokens must be in [0, {n_vocab - 1}]", param="context")
+        n_ctx = min(request.n_ctx or self._backend.n_ctx, self._backend.n_ctx)
+        if not tokens:
+            raise InvalidRequest("the prompt is empty: it has no tokens")
+        if len(tokens) >= n_ctx:  # an answer needs at least one token
+            raise PromptTooLong(len(tokens), n_ctx)
+        n_limit = n_ctx
+        if request.max_tokens is not None:
+            n_limit = min(n_ctx, len(tokens) + max(1, request.max_tokens))
+        return Sequence(
+            request_id=request.request_id,
+            tokens=tokens,
+            n_prompt=len(tokens),
+            n_limit=n_limit,
+            sampler=self._backend.new_sampler(request.sampling, tokens),
+            detokenizer=Detokenizer(),
+            stop=StopMatcher(request.stop),
+            wants_tokens=request.wants_tokens,
+        )
+
+    def _chat_tokens(self, messages: tuple[Message, ...]) -> list[int]:
+        """Tokens of a rendered conversation; what people wrote holds no control tokens."""
+        covered = tuple(Message(m.role, self._shield.cover(m.content)) for m in messages)
+        tokens: list[int] = []
+        for part in self._shield.uncover(self._render(covered)):
+            tokens += self._vocabulary.tokenize(part.text, parse_special=not part.is_literal)
+        return tokens
+
+    def _render(self, messages: tuple[Message, ...]) -> str:
+        job = _Render(messages)
+        self._renders.put(job)
+        if job.done.wait(RENDER_TIMEOUT_S):
+            if job.error:
+                raise job.error
+            return job.text
+        self._replace_renderer()
+        raise TemplateFailed(
+            f"the model's chat template did not end within {RENDER_TIMEOUT_S:g} seconds",
+            hint="the template of this model is broken; send a raw prompt, or use another model",
+        )
+
+    def _replace_renderer(self) -> None:
+        old = self._renderer
+        # The exception arrives at the thread's next bytecode; a long C call is not interrupted.
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(old.ident or 0), ctypes.py_object(_Stopped)
+        )
+        self._stopped.append(old)
+        self._renders = SimpleQueue()
+        self._renderer = self._start(self._render_all, self._renders)
+
+    def _render_all(self, renders: SimpleQueue[_Render]) -> None:
+        """The render thread: one job after the other, until one runs too long."""
+        while True:
+            job = renders.get()
+            try:
+                with _memory_limit():
+                    job.text = self._render_one(job.messages)
+            except CorralError as error:
+                job.error = error
+            except MemoryError:
+                job.error = TemplateFailed(
+                    f"the model's chat template wants more than {RENDER_MEMORY >> 20} MiB",
+                    hint="the template of this model is broken; send a raw prompt",
+                )
+            except _Stopped:
+                return  # its request has failed already, and another thread took its place
+            job.done.set()
+
+    def _render_one(self, messages: tuple[Message, ...]) -> str:
+        vocabulary = self._vocabulary
+        if not vocabulary.template:
+            return plain_prompt(messages)
+        if self._template is None:  # compiled here: compiling can take long, too
+            self._template = ChatTemplate(
+                vocabulary.template, bos_text=vocabulary.bos_text, eos_text=vocabulary.eos_text
+            )
+        return self._template.render(messages)
+
+
+@contextlib.contextmanager
+def _memory_limit() -> Iterator[None]:
+    """Let allocations fail beyond ``RENDER_MEMORY``; only Linux enforces such a limit.
+
+    The limit is the process's, so a template that exhausts it may cost this worker; without it,
+    it could cost the machine.
+    """
+    n_pages = _n_pages()
+    if resource is None or not n_pages:
+        yield
+        return
+    old = resource.getrlimit(resource.RLIMIT_AS)
+    limit = n_pages * resource.getpagesize() + RENDER_MEMORY
+    if old[1] != resource.RLIM_INFINITY:
+        limit = min(limit, old[1])
+    resource.setrlimit(resource.RLIMIT_AS, (limit, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, old)
+
+
+def _n_pages() -> int:
+    """Pages of this process's address space; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - a Path costs more than it
+            return int(file.read().split()[0])
+    except OSError:
+        return 0

@@ -1,0 +1,59 @@
+"""Keeping a user's text from being read as control tokens.
+
+A chat template mixes control tokens such as ``<|im_end|>`` with what people wrote.  When the
+rendered prompt is tokenized, a person's ``<|im_end|>`` must stay ten characters of text, or any
+web page pasted into a chat could speak with the system's voice.  So the spellings of control
+tokens inside messages are swapped for marks before rendering, and swapped back afterwards, in
+parts of the prompt that are tokenized as plain text.
+
+Pure; everything else in a message reaches the template as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# Noncharacters: Unicode sets them aside for a program's inner use, so text does not hold them.
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+_MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of prompt; control tokens are parsed in it, unless it is literal."""
+
+    text: str
+    is_literal: bool
+
+
+class Shield:
+    """Knows the spellings that must not be parsed when a person wrote them."""
+
+    def __init__(self, control_texts: Iterable[str]) -> None:
+        # The marks' own characters are shielded too: a message cannot forge a mark.
+        # Longest first: a spelling that begins another must not win over it.
+        distinct = {_OPEN, _CLOSE, *control_texts} - {""}
+        self._texts = sorted(distinct, key=lambda text: (-len(text), text))
+        self._index = {text: i for i, text in enumerate(self._texts)}
+        self._pattern = re.compile("|".join(map(re.escape, self._texts)))
+
+    def cover(self, content: str) -> str:
+        """Return ``content`` with a mark in place of each spelling."""
+        return self._pattern.sub(lambda m: f"{_OPEN}{self._index[m[0]]}{_CLOSE}", content)
+
+    def uncover(self, rendered: str) -> list[Part]:
+        """Return the rendered prompt in parts; joined, they are the prompt as it was meant."""
+        parts: list[Part] = []
+        at = 0
+        for mark in _MARK.finditer(rendered):
+            if mark.start() > at:
+                parts.append(Part(rendered[at : mark.start()], is_literal=False))
+            index = int(mark[1])
+            if index < len(self._texts):  # else a template made it up: nothing to put back
+                parts.append(Part(self._texts[index], is_literal=True))
+            at = mark.end()
+        if at < len(rendered):
+            parts.append(Part(rendered[at:], is_literal=False))
+        return parts
