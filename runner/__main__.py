@@ -1,0 +1,4 @@
+import sys
+from runner.engine.__main__ import main
+
+sys.exit(main(sys.argv))

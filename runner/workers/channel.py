@@ -1,0 +1,208 @@
+"""One worker's pipe: requests go down, what comes up is routed to whoever waits for it.
+
+A dead pipe fails every waiter at once.  Used from the event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from typing import cast
+
+from runner.errors import CorralError, WorkerError, from_code
+from runner.protocol.codec import BrokenFrame, FrameReader, encode
+from runner.protocol.messages import (
+    Abort,
+    Delta,
+    Failed,
+    Generate,
+    Load,
+    Loaded,
+    Message,
+    Shutdown,
+    Started,
+    Step,
+    Tokenize,
+    Tokenized,
+)
+
+logger = logging.getLogger(__name__)
+
+_N_LOG_LINES = 20
+
+#: What a request hears: its start, its text, its end.
+Reply = Started | Delta
+
+
+class Channel(asyncio.SubprocessProtocol):
+    """The pipe to one worker process; made by ``loop.subprocess_exec``.
+
+    Attributes:
+        exited: Done when the process has ended; its result is the exit code.
+        log_tail: The last lines it logged.
+        n_steps: Decode steps it has computed.
+        n_tokens: Tokens it has computed.
+    """
+
+    def __init__(self, name: str, on_exit: Callable[[], None]) -> None:
+        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.log_tail: deque[str] = deque(maxlen=_N_LOG_LINES)
+        self.n_steps = 0
+        self.n_tokens = 0
+        self._name = name
+        self._on_exit = on_exit
+        self._reader = FrameReader()
+        self._log_rest = b""
+        self._streams: dict[str, asyncio.Queue[Reply | CorralError]] = {}
+        self._answers: dict[str, asyncio.Future[Loaded | Tokenized]] = {}
+        self._transport: asyncio.SubprocessTransport | None = None
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id; 0 before it started."""
+        return (self._transport.get_pid() or 0) if self._transport else 0
+
+    @property
+    def n_active(self) -> int:
+        """Requests that have not ended."""
+        return len(self._streams)
+
+    async def ask(self, request: Load | Tokenize) -> Loaded | Tokenized:
+        """Send a request that has one answer, and return it.
+
+        Raises:
+            CorralError: The worker refused, failed or died.
+        """
+        future: asyncio.Future[Loaded | Tokenized] = asyncio.get_running_loop().create_future()
+        self._answers[request.request_id] = future
+        try:
+            self._send(request)
+            return await future
+        finally:
+            self._answers.pop(request.request_id, None)
+
+    async def stream(self, request: Generate) -> AsyncGenerator[Reply, None]:
+        """Send a request and yield what comes back, until its last ``Delta``.
+
+        Closing the generator early aborts the request in the worker.
+
+        Raises:
+            CorralError: The worker refused, failed or died.
+        """
+        queue: asyncio.Queue[Reply | CorralError] = asyncio.Queue()
+        self._streams[request.request_id] = queue
+        is_over = False
+        try:
+            self._send(request)
+            while not is_over:
+                reply = await queue.get()
+                if isinstance(reply, CorralError):
+                    is_over = True
+                    raise reply
+                is_over = isinstance(reply, Delta) and reply.finish is not None
+                yield reply
+        finally:
+            self._streams.pop(request.request_id, None)
+            if not is_over and not self.exited.done():
+                self._send(Abort(request.request_id))
+
+    def shut_down(self) -> None:
+        """Ask the worker to end, and close its pipe, which ends it for certain."""
+        if self._transport and (pipe := self._transport.get_pipe_transport(0)):
+            if not self.exited.done():
+                self._send(Shutdown())
+            pipe.close()
+
+    def _send(self, message: Message) -> None:
+        pipe = self._transport.get_pipe_transport(0) if self._transport else None
+        if pipe is None or pipe.is_closing() or self.exited.done():
+            raise self._died()
+        cast(asyncio.WriteTransport, pipe).write(encode(message))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 2:
+            self._log(data)
+            return
+        try:
+            for message in self._reader.feed(data):
+                self._route(message)
+        except BrokenFrame as error:
+            logger.error("worker=%s sent a broken frame: %s", self._name, error)
+            self.kill()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == 1:  # nothing more can come: do not wait for the exit code to say so
+            self._fail_all()
+
+    def process_exited(self) -> None:
+        code = self._transport.get_returncode() if self._transport else None
+        if not self.exited.done():
+            self.exited.set_result(code if code is not None else -1)
+        self._fail_all()
+        self._on_exit()
+
+    def kill(self) -> None:
+        """End the process without asking."""
+        if self._transport and not self.exited.done():
+            self._transport.kill()
+
+    def _route(self, message: Message) -> None:
+        match message:
+            case Step():
+                self.n_steps, self.n_tokens = message.n_steps, message.n_tokens
+                for delta in message.deltas:
+                    if queue := self._streams.get(delta.request_id):
+                        queue.put_nowait(delta)
+            case Started():
+                if queue := self._streams.get(message.request_id):
+                    queue.put_nowait(message)
+            case Loaded() | Tokenized():
+                future = self._answers.get(message.request_id)
+                if future and not future.done():
+                    future.set_result(message)
+            case Failed():
+                self._fail(message)
+            case _:
+                logger.error("worker=%s sent kind=%s", self._name, type(message).__name__)
+
+    def _fail(self, failed: Failed) -> None:
+        error = from_code(failed.code, failed.message, failed.hint)
+        if queue := self._streams.get(failed.request_id):
+            queue.put_nowait(error)
+        future = self._answers.get(failed.request_id)
+        if future and not future.done():
+            future.set_exception(error)
+
+    def _fail_all(self) -> None:
+        for queue in self._streams.values():
+            queue.put_nowait(self._died())
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(self._died())
+
+    def _died(self) -> WorkerError:
+        reason = "the model's process ended unexpectedly"
+        if self.exited.done():
+            reason += _shown_exit(self.exited.result())
+        return WorkerError(
+            f"{reason} (model {self._name})",
+            hint="try again, the model will be loaded anew; the log has more: corral daemon logs",
+        )
+
+    def _log(self, chunk: bytes) -> None:
+        """Pass the worker's log on; it is formatted already."""
+        *lines, self._log_rest = (self._log_rest + chunk).split(b"\n")
+        for line in lines:
+            text = line.decode("utf-8", "replace")
+            self.log_tail.append(text)
+            logger.info("worker=%s %s", self._name, text)
+
+
+def _shown_exit(code: int) -> str:
+    """How the process ended; a negative code is the signal's number."""
+    return f" (signal {-code})" if code < 0 else f" (exit code {code})"

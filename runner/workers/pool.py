@@ -1,0 +1,341 @@
+"""Which models are resident: leases, single-flight loads, keep-alive, eviction.
+
+A request holds a lease on a worker while it runs.  The first lease loads the model, whoever else
+asks meanwhile waits for the same load.  When the last lease ends, the keep-alive timer starts.
+Used from the event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from runner import logs
+from runner.domain.model import ModelInfo
+from runner.errors import CapacityError, QueueFull, WorkerError
+from runner.protocol.messages import Load
+from runner.workers import evict
+from runner.workers.process import Worker, new_request_id
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model to be resident, and how.
+
+    Attributes:
+        info: The model; its blobs' ``key`` says which process can serve it.
+        key: The digest of its weights: names with the same weights share a worker.
+        path: The GGUF file.
+        n_ctx: Tokens that one sequence must be able to have.
+        n_cells: Cells of the whole cache, when it has to be loaded.
+        fixed: Load settings that the request insists on, by ``Load``'s field names.
+    """
+
+    info: ModelInfo
+    key: str
+    path: str
+    n_ctx: int
+    n_cells: int
+    fixed: tuple[tuple[str, int | bool], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A loaded model, for listing; ``expires_at`` in seconds since the epoch or ``math.inf``."""
+
+    info: ModelInfo
+    worker: Worker
+    n_active: int
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """Limits and defaults.
+
+    Attributes:
+        command: Command line of a worker process.
+        keep_alive_s: Seconds a model stays after its last lease; ``math.inf`` for ever.
+        max_resident: Models in memory at once.
+        max_queue: Requests waiting for one model beyond those it can run.
+        n_seq_max: Sequences one worker runs at once.
+        n_threads: Threads of one worker.
+        load_timeout_s: Seconds a load may take.
+    """
+
+    command: list[str]
+    keep_alive_s: float
+    max_resident: int
+    max_queue: int
+    n_seq_max: int
+    n_threads: int
+    load_timeout_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A model that is loading, loaded or stopping."""
+
+    wanted: Wanted
+    load: Load
+    loading: asyncio.Task[Worker]
+    keep_alive_s: float
+    n_leases: int = 0
+    is_leaving: bool = False  # takes no new lease; goes when the last one ends
+    last_used_s: float = 0.0
+    expires_at: float = math.inf
+    timer: asyncio.TimerHandle | None = None
+
+    def serves(self, wanted: Wanted) -> bool:
+        """Whether this worker can serve that request as it is; a larger context can."""
+        asked = dict(wanted.fixed)
+        return wanted.n_ctx <= self.load.n_ctx and all(
+            getattr(self.load, name) == value for name, value in asked.items()
+        )
+
+
+class Pool:
+    """Owns all workers."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self._settings = settings
+        self._entries: dict[str, _Entry] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._changed = asyncio.Condition()
+        self._n_waiting = 0
+        self._is_closed = False
+
+    @asynccontextmanager
+    async def lease(self, wanted: Wanted, keep_alive_s: float | None) -> AsyncIterator[Worker]:
+        """Hold a ready worker for as long as the context lasts; loads it if need be.
+
+        Args:
+            wanted: The model.
+            keep_alive_s: How long it stays afterwards; ``None``: the pool's setting.
+
+        Raises:
+            WorkerError: It could not be loaded.
+            QueueFull: Too many requests wait already.
+        """
+        entry = await self._entry(wanted)
+        entry.n_leases += 1
+        self._stop_timer(entry)
+        try:
+            # Shielded: a client that leaves does not break the load off for the others.
+            worker = await asyncio.shield(entry.loading)
+            if worker.channel.exited.done():
+                raise WorkerError(
+                    f"the process of {wanted.info.name} ended before the request reached it",
+                    hint="try again",
+                )
+            yield worker
+        finally:
+            entry.n_leases -= 1
+            entry.keep_alive_s = (
+                self._settings.keep_alive_s if keep_alive_s is None else keep_alive_s
+            )
+            entry.last_used_s = time.monotonic()
+            self._on_lease_ended(entry)
+
+    async def unload(self, key: str) -> bool:
+        """Stop a model's worker, once nobody uses it; return whether it was resident."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return False
+        entry.is_leaving = True
+        entry.expires_at = time.time()
+        if not entry.n_leases:
+            await self._stop(entry)
+        return True
+
+    def resident(self) -> list[Resident]:
+        """Return the loaded models, the longest-lived first."""
+        rows = [
+            Resident(entry.wanted.info, worker, entry.n_leases, entry.expires_at)
+            for entry in self._entries.values()
+            if (worker := _worker_of(entry)) is not None
+        ]
+        return sorted(rows, key=lambda row: -row.expires_at)
+
+    async def close(self) -> None:
+        """Stop all workers."""
+        self._is_closed = True
+        await asyncio.gather(*(self._stop(entry) for entry in list(self._entries.values())))
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _entry(self, wanted: Wanted) -> _Entry:
+        """Return an entry that serves ``wanted``, loading or loaded."""
+        while True:
+            if self._is_closed:
+                raise CapacityError("the daemon is shutting down", hint="try again in a moment")
+            entry = self._entries.get(wanted.key)
+            if entry and not entry.is_leaving and entry.serves(wanted):
+                limit = self._settings.n_seq_max + self._settings.max_queue
+                if entry.n_leases >= limit:
+                    raise _queue_full(entry.n_leases)
+                return entry
+            if entry is None and await self._make_room():
+                return self._entries.get(wanted.key) or self._load(wanted)
+            if entry is not None and not entry.is_leaving:  # it cannot serve: replace it
+                entry.is_leaving = True
+                if not entry.n_leases:
+                    await self._stop(entry)
+                continue
+            await self._wait_for_change()
+
+    async def _make_room(self) -> bool:
+        """Stop idle models until one more fits; return whether it does."""
+        candidates = [
+            evict.Candidate(key, entry.n_leases, entry.last_used_s)
+            for key, entry in self._entries.items()
+        ]
+        keys = evict.choose(candidates, max_resident=self._settings.max_resident)
+        if keys is None:
+            return False
+        for key in keys:
+            if entry := self._entries.get(key):
+                await self._stop(entry)
+        return True
+
+    async def _wait_for_change(self) -> None:
+        if self._n_waiting >= self._settings.max_queue:
+            raise _queue_full(self._n_waiting)
+        self._n_waiting += 1
+        try:
+            async with self._changed:
+                await self._changed.wait()
+        finally:
+            self._n_waiting -= 1
+
+    def _load(self, wanted: Wanted) -> _Entry:
+        settings = self._settings
+        load = Load(
+            request_id=new_request_id(),
+            path=wanted.path,
+            n_ctx=wanted.n_ctx,
+            n_cells=max(wanted.n_cells, wanted.n_ctx),
+            n_seq_max=settings.n_seq_max,
+            **{"n_threads": settings.n_threads, **dict(wanted.fixed)},
+        )
+        entry = _Entry(wanted, load, self._spawn(self._start(wanted, load)), settings.keep_alive_s)
+        self._entries[wanted.key] = entry
+        return entry
+
+    async def _start(self, wanted: Wanted, load: Load) -> Worker:
+        began = time.monotonic()
+        name = str(wanted.info.name)
+        is_loaded = False
+        try:
+            worker = await Worker.start(
+                name,
+                self._settings.command,
+                load,
+                timeout_s=self._settings.load_timeout_s,
+                on_exit=lambda: self._on_exit(wanted.key, load.request_id),
+            )
+            is_loaded = True
+        finally:
+            if not is_loaded:
+                self._forget(wanted.key, load.request_id)
+        seconds = time.monotonic() - began
+        pairs = logs.pairs(model=name, load_s=seconds, pid=worker.pid, n_ctx=worker.loaded.n_ctx)
+        logger.info("loaded %s", pairs)
+        return worker
+
+    def _on_lease_ended(self, entry: _Entry) -> None:
+        if entry.n_leases or self._entries.get(entry.wanted.key) is not entry:
+            self._notify()
+            return
+        if entry.is_leaving or entry.keep_alive_s <= 0:
+            entry.is_leaving = True
+            entry.expires_at = time.time()
+            self._spawn(self._stop(entry))
+        elif math.isinf(entry.keep_alive_s):
+            entry.expires_at = math.inf
+        else:
+            entry.expires_at = time.time() + entry.keep_alive_s
+            # Timers are floats inside; centuries overflow the selector's timeout.
+            delay = min(entry.keep_alive_s, 30 * 86400.0)
+            entry.timer = asyncio.get_running_loop().call_later(delay, self._expire, entry)
+        self._notify()
+
+    def _expire(self, entry: _Entry) -> None:
+        if not entry.n_leases and self._entries.get(entry.wanted.key) is entry:
+            entry.is_leaving = True
+            self._spawn(self._stop(entry))
+
+    def _stop_timer(self, entry: _Entry) -> None:
+        if entry.timer:
+            entry.timer.cancel()
+            entry.timer = None
+        entry.expires_at = math.inf
+
+    async def _stop(self, entry: _Entry) -> None:
+        """End an entry's process and forget it; returns when both are done."""
+        entry.is_leaving = True
+        self._stop_timer(entry)
+        if entry.loading.done():
+            if worker := _worker_of(entry):
+                await worker.stop()
+        else:
+            entry.loading.cancel()
+            await asyncio.gather(entry.loading, return_exceptions=True)
+        self._forget(entry.wanted.key, entry.load.request_id)
+
+    def _on_exit(self, key: str, load_id: str) -> None:
+        entry = self._entries.get(key)
+        if entry and entry.load.request_id == load_id and not entry.is_leaving:
+            logger.warning("worker ended by itself model=%s", entry.wanted.info.name)
+        self._forget(key, load_id)
+
+    def _forget(self, key: str, load_id: str) -> None:
+        entry = self._entries.get(key)
+        if entry and entry.load.request_id == load_id:
+            self._stop_timer(entry)
+            del self._entries[key]
+            logger.info("unloaded model=%s", entry.wanted.info.name)
+            self._notify()
+
+    def _notify(self) -> None:
+        """Wake whoever waits for room or for a model to go."""
+        if self._n_waiting:
+            self._spawn(self._notify_all())
+
+    async def _notify_all(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task that this pool owns until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _worker_of(entry: _Entry) -> Worker | None:
+    """The entry's live worker, if its load has succeeded."""
+    task = entry.loading
+    if not task.done() or task.cancelled() or task.exception():
+        return None
+    worker = task.result()
+    return None if worker.channel.exited.done() else worker
+
+
+def _queue_full(n_waiting: int) -> QueueFull:
+    return QueueFull(
+        "server busy, please try again.  maximum pending requests exceeded",
+        hint=f"{n_waiting} requests are waiting; CORRAL_MAX_QUEUE sets how many may",
+    )

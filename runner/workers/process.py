@@ -1,0 +1,147 @@
+"""One worker process, from start to end.
+
+    Starting ──► Ready ──► Stopping ──► Ended
+        └───────────┴── crash ──────────►┘
+
+``start`` returns a ready worker or raises; a worker that ended is never used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from runner.errors import WorkerError
+from runner.protocol.messages import Generate, Load, Loaded
+from runner.workers.channel import Channel, Reply
+
+logger = logging.getLogger(__name__)
+
+#: Seconds a worker has for ending by itself.
+_STOP_GRACE_S = 3.0
+
+_ids = itertools.count(1)
+
+
+def new_request_id() -> str:
+    """Return an id that no other request of this daemon has."""
+    return f"r{next(_ids)}"
+
+
+@dataclass(slots=True)
+class Worker:
+    """A ready worker.
+
+    Attributes:
+        channel: Its pipe.
+        pid: Its process id.
+        loaded: What it said when the model was loaded.
+    """
+
+    channel: Channel
+    pid: int
+    loaded: Loaded
+
+    @classmethod
+    async def start(
+        cls,
+        name: str,
+        command: list[str],
+        load: Load,
+        *,
+        timeout_s: float,
+        on_exit: Callable[[], None],
+    ) -> Worker:
+        """Start a process and load a model into it.
+
+        Args:
+            name: The model, for messages.
+            command: The command line of a worker.
+            load: What to load.
+            timeout_s: Seconds the load may take.
+            on_exit: Called once when the process has ended, whyever.
+
+        Raises:
+            WorkerError: It could not be started, or its load failed or took too long.
+        """
+        channel = await _spawn(name, command, on_exit)
+        try:
+            async with asyncio.timeout(timeout_s):
+                loaded = await channel.ask(load)
+        except BaseException as error:
+            reason = _last_error(channel)
+            await end(channel)
+            if isinstance(error, TimeoutError):
+                raise WorkerError(
+                    f"loading {name} took longer than {timeout_s:g} seconds",
+                    hint="a slow disk? raise CORRAL_LOAD_TIMEOUT",
+                ) from None
+            if isinstance(error, WorkerError) and reason:
+                raise WorkerError(f"{error.message}: {reason}", hint=error.hint) from None
+            raise
+        assert isinstance(loaded, Loaded)
+        return cls(channel, channel.pid, loaded)
+
+    def generate(self, request: Generate) -> AsyncGenerator[Reply, None]:
+        """Run a request; see ``Channel.stream``."""
+        return self.channel.stream(request)
+
+    def n_resident(self) -> int:
+        """Bytes of memory the process holds; 0 when it has ended."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    async def stop(self) -> None:
+        """End the process: asked first, killed after a grace time."""
+        await end(self.channel)
+
+
+async def end(channel: Channel) -> None:
+    """End a process: asked first, killed after a grace time; returns when it is gone."""
+    channel.shut_down()
+    try:
+        await asyncio.wait_for(asyncio.shield(channel.exited), _STOP_GRACE_S)
+    except TimeoutError:
+        logger.warning("killing a worker that does not end pid=%d", channel.pid)
+        channel.kill()
+        await channel.exited
+
+
+async def _spawn(name: str, command: list[str], on_exit: Callable[[], None]) -> Channel:
+    # A session of its own: Ctrl-C in the daemon's terminal is the daemon's to handle.
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    try:
+        _, channel = await asyncio.get_running_loop().subprocess_exec(
+            lambda: Channel(name, on_exit),
+            *command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            **apart,
+        )
+    except OSError as error:
+        raise WorkerError(f"cannot start a process for {name}: {error}") from None
+    return channel
+
+
+def _last_error(channel: Channel) -> str:
+    """The last complaint in the worker's log, in its own words."""
+    for line in reversed(channel.log_tail):
+        head, mark, reason = line.partition(" llama.cpp: ")
+        if mark and " ERROR " in head:
+            return reason
+    return ""
