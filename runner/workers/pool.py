@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from runner import logs
 from runner.domain.model import ModelInfo
@@ -24,8 +24,6 @@ from runner.workers import evict
 from runner.workers.process import Worker, new_request_id
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +205,7 @@ class Pool:
         for key in keys:
             if entry := self._entries.get(key):
                 await self._stop(entry)
-        return True
+        return len(self._entries) < self._settings.max_resident
 
     async def _wait_for_change(self) -> None:
         if self._n_waiting >= self._settings.max_queue:
@@ -229,7 +227,11 @@ class Pool:
             n_seq_max=settings.n_seq_max,
             **{"n_threads": settings.n_threads, **dict(wanted.fixed)},
         )
-        entry = _Entry(wanted, load, self._spawn(self._start(wanted, load)), settings.keep_alive_s)
+        loading = asyncio.get_running_loop().create_task(self._start(wanted, load))
+        self._own(loading)
+        # Whoever waits hears of a failure; when all have left, nobody needs to.
+        loading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        entry = _Entry(wanted, load, loading, settings.keep_alive_s)
         self._entries[wanted.key] = entry
         return entry
 
@@ -317,12 +319,13 @@ class Pool:
         async with self._changed:
             self._changed.notify_all()
 
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start a task that this pool owns until it ends."""
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in a task that this pool owns until it ends."""
+        self._own(asyncio.get_running_loop().create_task(work))
+
+    def _own(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
 
 def _worker_of(entry: _Entry) -> Worker | None:
