@@ -12,10 +12,12 @@
     ├── CapacityError           a fair request at a bad moment
     │   ├── QueueFull               too many requests are already waiting
     │   ├── StoreBusy               another process is writing to the store
-    │   └── NotEnoughMemory         the model does not fit beside what is in use
+    │   ├── NotEnoughMemory         the model does not fit beside what is in use
+    │   └── DiskFull                the disk has no room for what must be written
     ├── SourceError             a model's origin refused, failed or sent the wrong bytes
     │   ├── BadModelFile            not a model file this program can load
     │   └── DigestMismatch          the bytes are not the ones the name promises
+    ├── StoreError              the library's folder cannot be read or written
     ├── WorkerError             an engine process could not load, or died
     └── DaemonError             the daemon cannot start, or cannot be reached
         ├── AddressInUse            something else answers on the daemon's address
@@ -130,6 +132,12 @@ class NotEnoughMemory(CapacityError):
     code = "not_enough_memory"
 
 
+class DiskFull(CapacityError):
+    """The disk has no room for what must be written."""
+
+    code = "disk_full"
+
+
 class SourceError(CorralError):
     """A model's origin refused, failed or sent the wrong bytes."""
 
@@ -146,6 +154,12 @@ class DigestMismatch(SourceError):
     """The bytes are not the ones the name promises."""
 
     code = "digest_mismatch"
+
+
+class StoreError(CorralError):
+    """The library's folder cannot be read or written, or holds something damaged."""
+
+    code = "store_failed"
 
 
 class WorkerError(CorralError):

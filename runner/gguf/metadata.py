@@ -1,0 +1,308 @@
+"""What a GGUF header says about its model: raw keys to facts.
+
+A wrong type under a key is refused, a missing key is not: what the engine cannot do without, it
+will say itself.  ``refuse_unrunnable`` tells files that are GGUF but no whole model.
+
+Source of the keys: ``src/llama-arch.cpp`` and ``src/llama-hparams.cpp``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runner.domain.model import Capability
+from runner.errors import BadModelFile
+from runner.gguf.reader import GgufArray, Header
+
+_MAX_LAYERS = 512  # llama-hparams.h: LLAMA_MAX_LAYERS
+
+#: ``enum llama_ftype`` in ``llama.h``: what the file's maker calls the whole.
+_FILE_TYPES: dict[int, str] = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    3: "Q4_1",
+    7: "Q8_0",
+    8: "Q5_0",
+    9: "Q5_1",
+    10: "Q2_K",
+    11: "Q3_K_S",
+    12: "Q3_K_M",
+    13: "Q3_K_L",
+    14: "Q4_K_S",
+    15: "Q4_K_M",
+    16: "Q5_K_S",
+    17: "Q5_K_M",
+    18: "Q6_K",
+    19: "IQ2_XXS",
+    20: "IQ2_XS",
+    21: "Q2_K_S",
+    22: "IQ3_XS",
+    23: "IQ3_XXS",
+    24: "IQ1_S",
+    25: "IQ4_NL",
+    26: "IQ3_S",
+    27: "IQ3_M",
+    28: "IQ2_S",
+    29: "IQ2_M",
+    30: "IQ4_XS",
+    31: "IQ1_M",
+    32: "BF16",
+    36: "TQ1_0",
+    37: "TQ2_0",
+    38: "MXFP4",
+    39: "NVFP4",
+    40: "Q1_0",
+    41: "Q2_0",
+}
+
+#: Architectures without a decoder: they embed text, and cannot continue it.
+_ENCODERS = frozenset(
+    {
+        "bert",
+        "eurobert",
+        "gemma-embedding",
+        "jina-bert-v2",
+        "jina-bert-v3",
+        "llama-embed",
+        "modern-bert",
+        "neo-bert",
+        "nomic-bert",
+        "nomic-bert-moe",
+        "t5encoder",
+    }
+)
+
+#: The tokens before and after the gap, new name and old; a model that fills gaps has both.
+_FIM_PREFIX = ("tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id")
+_FIM_SUFFIX = ("tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the rest of the house wants to know of a model file; 0 or empty when it does not say.
+
+    Attributes:
+        architecture: ``general.architecture``: ``llama``, ``qwen3``.
+        n_params: Elements of all tensors together.
+        quantization: ``Q4_K_M``, ``F16``; ``unknown`` for a file without tensors.
+        n_ctx_train: Context length it was trained for, in tokens.
+        n_embd: Width of its embeddings.
+        n_layer: Blocks.
+        kv_widths: One ``(k, v)`` a layer, in elements, as ``memory.kv_cache_bytes`` wants them.
+            A window of attention makes a layer's cache smaller than this says.
+        n_vocab: Tokens in its vocabulary.
+        n_weights_bytes: Bytes of all tensors.
+        template: The source of its chat template.
+        license: Licence as the file names it: ``apache-2.0``.
+        capabilities: What it can do; of tools and thinking, what its template speaks of.
+    """
+
+    architecture: str
+    n_params: int
+    quantization: str
+    n_ctx_train: int
+    n_embd: int
+    n_layer: int
+    kv_widths: tuple[tuple[int, int], ...]
+    n_vocab: int
+    n_weights_bytes: int
+    template: str
+    license: str
+    capabilities: tuple[Capability, ...]
+
+
+def describe(header: Header) -> ModelFacts:
+    """Return the facts that ``header`` states.
+
+    Raises:
+        BadModelFile: ``general.architecture`` is missing, or a key has a value of the wrong type
+            or out of range; the message names the key.
+    """
+    keys = _Keys(header.metadata)
+    architecture = keys.text("general.architecture")
+    if not architecture:
+        raise BadModelFile(
+            "'general.architecture' is missing: the file does not say which model it is",
+            hint="look for another build of this model",
+        )
+    n_layer = keys.integer(f"{architecture}.block_count", high=_MAX_LAYERS)
+    template = keys.text("tokenizer.chat_template")
+    return ModelFacts(
+        architecture=architecture,
+        n_params=sum(tensor.n_elements for tensor in header.tensors),
+        quantization=_quantization(header, keys.integer("general.file_type", default=-1)),
+        n_ctx_train=keys.integer(f"{architecture}.context_length"),
+        n_embd=keys.integer(f"{architecture}.embedding_length"),
+        n_layer=n_layer,
+        kv_widths=_kv_widths(keys, architecture, n_layer),
+        n_vocab=_n_vocab(keys, architecture),
+        n_weights_bytes=sum(tensor.n_bytes for tensor in header.tensors),
+        template=template,
+        license=keys.text("general.license"),
+        capabilities=_capabilities(header.metadata, architecture, template),
+    )
+
+
+def refuse_unrunnable(header: Header) -> None:
+    """Return if ``header`` is that of a whole model.
+
+    Raises:
+        BadModelFile: It is a projector, an adapter, one shard of several, or has no weights.
+    """
+    keys = _Keys(header.metadata)
+    architecture = keys.text("general.architecture")
+    kind = keys.text("general.type")
+    n_shards = keys.integer("split.count")
+    if kind == "adapter":
+        raise _not_a_model("a LoRA adapter, which changes another model", "give the model itself")
+    if kind == "mmproj" or architecture == "clip":
+        raise _not_a_model(
+            "a projector, the eyes or ears of another model", "give the language model's own file"
+        )
+    if kind == "imatrix" or architecture == "imatrix":
+        raise _not_a_model("an importance matrix for quantizing", "give the model itself")
+    if n_shards > 1:
+        number = keys.integer("split.no") + 1
+        raise _not_a_model(
+            f"part {number} of a model in {n_shards} files",
+            "join the parts first: llama-gguf-split --merge FIRST-PART OUTPUT",
+        )
+    if not header.tensors:
+        raise _not_a_model("a GGUF file without weights", "give the model itself")
+
+
+def _not_a_model(what: str, hint: str) -> BadModelFile:
+    return BadModelFile(f"this is {what}; it cannot run alone", hint=hint)
+
+
+class _Keys:
+    """Metadata with its types checked."""
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        self._metadata = metadata
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._metadata
+
+    def text(self, key: str) -> str:
+        value = self._metadata.get(key, "")
+        if not isinstance(value, str):
+            raise _mistyped(key, value, "a string")
+        return value
+
+    def integer(self, key: str, *, default: int = 0, high: int = 2**32 - 1) -> int:
+        return _integer(key, self._metadata.get(key, default), min(default, 0), high)
+
+    def integers(self, key: str, n_layer: int, default: int) -> tuple[int, ...]:
+        """Return one number a layer, where the file gives one for all or one for each."""
+        value = self._metadata.get(key, default)
+        if isinstance(value, tuple):
+            if len(value) < n_layer:
+                raise BadModelFile(f"'{key}' has {len(value)} elements for {n_layer} layers")
+            return tuple(_integer(key, element, 0, 2**32 - 1) for element in value[:n_layer])
+        return (_integer(key, value, 0, 2**32 - 1),) * n_layer
+
+    def flags(self, key: str, n_layer: int) -> tuple[bool, ...] | None:
+        """Return one truth a layer; ``None`` when the file does not say it so."""
+        value = self._metadata.get(key)
+        if not isinstance(value, tuple):
+            return None
+        if len(value) < n_layer:
+            raise BadModelFile(f"'{key}' has {len(value)} elements for {n_layer} layers")
+        return tuple(bool(flag) for flag in value[:n_layer])
+
+    def length(self, key: str) -> int:
+        value = self._metadata.get(key, ())
+        if isinstance(value, GgufArray):
+            return value.length
+        if not isinstance(value, tuple):
+            raise _mistyped(key, value, "an array")
+        return len(value)
+
+
+def _integer(key: str, value: Any, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _mistyped(key, value, "a whole number")
+    if not low <= value <= high:
+        raise BadModelFile(f"'{key}' is {value}; it must be from {max(low, 0)} to {high}")
+    return value
+
+
+def _mistyped(key: str, value: Any, wanted: str) -> BadModelFile:
+    names = {str: "a string", bool: "a truth value", float: "a fraction", int: "a number"}
+    given = names.get(type(value), "an array")
+    return BadModelFile(f"'{key}' must be {wanted}, but is {given}")
+
+
+def _quantization(header: Header, file_type: int) -> str:
+    """The maker's word for the whole; else the type that holds most of the elements."""
+    if file_type in _FILE_TYPES:
+        return _FILE_TYPES[file_type]
+    elements: Counter[str] = Counter()
+    for tensor in header.tensors:
+        elements[tensor.type_name] += tensor.n_elements
+    return elements.most_common(1)[0][0] if elements else "unknown"
+
+
+def _n_vocab(keys: _Keys, architecture: str) -> int:
+    return keys.length("tokenizer.ggml.tokens") or keys.integer(f"{architecture}.vocab_size")
+
+
+def _kv_widths(keys: _Keys, architecture: str, n_layer: int) -> tuple[tuple[int, int], ...]:
+    """As ``llama_hparams`` computes them from the keys; ``src/llama-kv-cache.cpp`` allocates them.
+
+    Which layers have a window is not always in the file; such layers count in full here.
+    """
+    attention = f"{architecture}.attention"
+    n_head = keys.integers(f"{attention}.head_count", n_layer, 0)
+    if not n_layer or not any(n_head):
+        return ((0, 0),) * n_layer
+    n_head_kv = list(n_head)
+    if f"{attention}.head_count_kv" in keys:
+        n_head_kv = list(keys.integers(f"{attention}.head_count_kv", n_layer, 0))
+    head = keys.integer(f"{architecture}.embedding_length") // (n_head[0] or max(n_head))
+    k_full = keys.integer(f"{attention}.key_length", default=head)
+    v_full = keys.integer(f"{attention}.value_length", default=head)
+    k_window = keys.integer(f"{attention}.key_length_swa", default=k_full)
+    v_window = keys.integer(f"{attention}.value_length_swa", default=v_full)
+    if keys.integer(f"{attention}.key_length_mla"):
+        v_full = v_window = 0  # latent attention keeps K alone, and reads V out of it
+    windows = keys.flags(f"{attention}.sliding_window_pattern", n_layer) or (False,) * n_layer
+    skipped = _without_cache(keys, architecture, n_layer)
+    return tuple(
+        (0, 0)
+        if skip
+        else (n * (k_window if window else k_full), n * (v_window if window else v_full))
+        for n, window, skip in zip(n_head_kv, windows, skipped, strict=True)
+    )
+
+
+def _without_cache(keys: _Keys, architecture: str, n_layer: int) -> list[bool]:
+    """Which layers are recurrent, or use the cache of an earlier one."""
+    attention = f"{architecture}.attention"
+    recurrent = keys.flags(f"{attention}.recurrent_layers", n_layer)
+    interval = keys.integer(f"{architecture}.full_attention_interval")
+    skipped = list(recurrent or (False,) * n_layer)
+    if recurrent is None and interval:
+        skipped = [(layer + 1) % interval != 0 for layer in range(n_layer)]
+    n_shared = min(keys.integer(f"{attention}.shared_kv_layers"), n_layer)
+    return skipped[: n_layer - n_shared] + [True] * n_shared
+
+
+def _capabilities(
+    metadata: Mapping[str, Any], architecture: str, template: str
+) -> tuple[Capability, ...]:
+    if architecture in _ENCODERS or f"{architecture}.pooling_type" in metadata:
+        return (Capability.EMBEDDING,)
+    found = [Capability.COMPLETION]
+    if "tools" in template:
+        found.append(Capability.TOOLS)
+    if any(key in metadata for key in _FIM_PREFIX) and any(key in metadata for key in _FIM_SUFFIX):
+        found.append(Capability.INSERT)
+    if "<think>" in template:
+        found.append(Capability.THINKING)
+    return tuple(found)

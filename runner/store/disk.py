@@ -1,0 +1,114 @@
+"""Writing so that a crash leaves the old or the new, and failing in words with numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from runner.errors import CorralError, DiskFull, StoreError
+
+
+@contextlib.contextmanager
+def explained(action: str, *, folder: Path | None = None, n_bytes: int = 0) -> Iterator[None]:
+    """Turn an ``OSError`` of the block into a ``CorralError``.
+
+    Args:
+        action: What failed, first words of the message: ``cannot write the manifest of x``.
+        folder: Where it should have been written, to tell what is free there.
+        n_bytes: How much.
+
+    Raises:
+        DiskFull: There is no room, or no quota.
+        StoreError: Anything else that the system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise in_words(error, action, folder=folder, n_bytes=n_bytes) from error
+
+
+def in_words(
+    error: OSError, action: str, *, folder: Path | None = None, n_bytes: int = 0
+) -> CorralError:
+    """Return the error for people that says what ``error`` says."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return disk_full(action, folder, n_bytes)
+    if error.errno == errno.EFBIG:
+        hint = "the disk's file system, or a limit on this process, does not allow files so large"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        hint = "check who owns the folder, or set CORRAL_MODELS to one of your own"
+    elif error.errno == errno.EROFS:
+        hint = "the disk is mounted read-only; set CORRAL_MODELS to a folder elsewhere"
+    else:
+        hint = "check the disk, or set CORRAL_MODELS to a folder elsewhere"
+    where = f" ({error.filename})" if error.filename else ""
+    size = f" {n_bytes} bytes:" if n_bytes else ""
+    return StoreError(f"{action}:{size} {reason}{where}", hint=hint)
+
+
+def disk_full(action: str, folder: Path | None, n_bytes: int) -> DiskFull:
+    """Return the error that tells what is needed and what is free."""
+    wanted = f"{n_bytes} bytes are needed, " if n_bytes else ""
+    free = f"{n_free_bytes(folder)} bytes are free in {folder}" if folder else "the disk is full"
+    return DiskFull(
+        f"{action}: {wanted}{free}",
+        hint="make room: corral list shows what models take, corral rm removes one",
+    )
+
+
+def n_free_bytes(folder: Path) -> int:
+    """Return what this user may still write on the disk of ``folder``, which need not exist."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and its parents, and see to it that they outlive a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the system write the folder's entries out; Windows does that by itself."""
+    if os.name == "nt":
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace_file(path: Path, content: bytes, *, scratch: Path, prefix: str) -> None:
+    """Give ``path`` this content, whole or not at all.
+
+    Args:
+        path: May exist; its folder is made.
+        content: All of it.
+        scratch: Folder on the same disk for the file while it is incomplete.
+        prefix: Of that file's name, so that one left by a crash is known.
+    """
+    make_folder(scratch)
+    make_folder(path.parent)
+    fd, name = tempfile.mkstemp(dir=scratch, prefix=prefix)
+    temporary = Path(name)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)

@@ -1,0 +1,216 @@
+"""What a name means: a JSON file that lists blobs, parameters, facts and provenance.
+
+A manifest is written last and at once, so a name exists only when all that it names does.  Its
+place is the name in lower case: ``manifests/<host>/<namespace>/<model>/<tag>``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runner.domain.chat import Message
+from runner.domain.name import ModelName
+from runner.domain.options import Options, parse_options
+from runner.errors import CorralError, StoreError
+from runner.gguf.metadata import ModelFacts
+from runner.store.blobs import DIGEST
+
+#: Of the files this program writes.
+FORMAT = 1
+MODEL = "model"  # the kind of layer that holds the weights
+_MAX_BYTES = 64 << 20  # of a file that is read as a manifest
+
+#: A port's colon cannot stand in a Windows path; ``+`` and ``=`` are in no name.
+_COLON = "+"
+_MARK = "="
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One blob of a model.
+
+    Attributes:
+        kind: ``model`` for the weights.
+        digest: ``sha256:<hex>``.
+        n_bytes: Its size.
+    """
+
+    kind: str
+    digest: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What one name means.
+
+    Attributes:
+        name: As the user wrote it.
+        layers: Its blobs; exactly one is the model.
+        facts: What the model file says, so that a list needs to open no model.
+        parameters: The model's own options.
+        system: Its own system message.
+        license: Licence text or name.
+        template: A chat template in place of the file's own; ``None``: the file's.
+        messages: Turns that open every conversation.
+        provenance: Where it came from: ``source`` and ``time`` at least.
+    """
+
+    name: ModelName
+    layers: tuple[Layer, ...]
+    facts: ModelFacts
+    parameters: Options = field(default_factory=Options)
+    system: str = ""
+    license: str = ""
+    template: str | None = None
+    messages: tuple[Message, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Layer:
+        """The layer that holds the weights."""
+        return next(layer for layer in self.layers if layer.kind == MODEL)
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all its blobs."""
+        return sum(layer.n_bytes for layer in self.layers)
+
+
+class _Stored(msgspec.Struct, omit_defaults=True):
+    """The manifest as JSON; ``format`` comes first in the file."""
+
+    format: int
+    name: str
+    layers: tuple[Layer, ...]
+    facts: ModelFacts
+    parameters: dict[str, Any] = {}
+    system: str = ""
+    license: str = ""
+    template: str | None = None
+    messages: tuple[Message, ...] = ()
+    provenance: dict[str, Any] = {}
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the manifest's JSON, always the same for the same manifest."""
+    stored = _Stored(
+        format=FORMAT,
+        name=str(manifest.name),
+        layers=manifest.layers,
+        facts=manifest.facts,
+        parameters=manifest.parameters.set_values(),
+        system=manifest.system,
+        license=manifest.license,
+        template=manifest.template,
+        messages=manifest.messages,
+        provenance=dict(manifest.provenance),
+    )
+    return msgspec.json.encode(stored) + b"\n"
+
+
+def decode(content: bytes) -> Manifest:
+    """Return the manifest that ``content`` is.
+
+    Raises:
+        StoreError: It is not JSON, of an unknown format, or lacks something.
+    """
+    try:
+        raw = msgspec.json.decode(content)
+        number = raw.get("format") if isinstance(raw, dict) else None
+        if number != FORMAT:
+            raise StoreError(
+                f"the manifest has format {number!r}; this program knows format {FORMAT}",
+                hint="a newer Corral may have written it: update Corral",
+            )
+        stored = msgspec.convert(raw, _Stored)
+        manifest = Manifest(
+            name=ModelName.parse(stored.name),
+            layers=stored.layers,
+            facts=stored.facts,
+            parameters=parse_options(stored.parameters),
+            system=stored.system,
+            license=stored.license,
+            template=stored.template,
+            messages=stored.messages,
+            provenance=stored.provenance,
+        )
+    except StoreError:
+        raise
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, CorralError) as error:
+        raise StoreError(f"the manifest is damaged: {error}") from None
+    if sum(layer.kind == MODEL for layer in manifest.layers) != 1:
+        raise StoreError("the manifest is damaged: it does not name one model file")
+    for layer in manifest.layers:
+        if not DIGEST.fullmatch(layer.digest) or layer.n_bytes < 0:
+            raise StoreError(f"the manifest is damaged: '{layer.digest}' names no blob")
+    return manifest
+
+
+def manifest_digest(content: bytes) -> str:
+    """Return the digest of a manifest's bytes, 64 hex digits: the model's id."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def relative_path(name: ModelName) -> Path:
+    """Return where the manifest of ``name`` lies below ``manifests/``."""
+    return Path(*(_escaped(part) for part in name.key))
+
+
+def name_at(relative: Path) -> ModelName | None:
+    """Return the name, in lower case, whose manifest lies at ``relative``; ``None`` for no name."""
+    if len(relative.parts) != 4:
+        return None
+    parts = [part.removesuffix(_MARK).replace(_COLON, ":") for part in relative.parts]
+    try:
+        name = ModelName.parse(f"{'/'.join(parts[:3])}:{parts[3]}")
+    except CorralError:
+        return None
+    return name if relative_path(name) == relative else None
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Yield the path of every manifest below ``folder``, in no order; hidden files are none."""
+    pending = [(folder, 0)]
+    while pending:
+        here, depth = pending.pop()
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):  # the desktop's own: .DS_Store
+                        continue
+                    if depth < 3 and entry.is_dir():
+                        pending.append((Path(entry.path), depth + 1))
+                    elif depth == 3 and entry.is_file():
+                        yield Path(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the file's bytes; may raise ``OSError``.
+
+    Raises:
+        StoreError: It is too large to be a manifest.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise StoreError(f"the manifest is damaged: it has more than {_MAX_BYTES} bytes")
+    return content
+
+
+def _escaped(part: str) -> str:
+    """Return ``part`` as a file name on every system."""
+    reserved = part.partition(".")[0] in _DEVICES or part.endswith(".")  # Windows drops the dot
+    return part.replace(":", _COLON) + (_MARK if reserved else "")
