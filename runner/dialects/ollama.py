@@ -267,19 +267,6 @@ def _refuse_common(asked: _AnswerBody, name: ModelName) -> None:
 # Answers
 
 
-class _Metrics(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """Durations in nanoseconds; what is zero is left out."""
-
-    done_reason: str = ""
-    context: tuple[int, ...] = ()
-    total_duration: int = 0
-    load_duration: int = 0
-    prompt_eval_count: int = 0
-    prompt_eval_duration: int = 0
-    eval_count: int = 0
-    eval_duration: int = 0
-
-
 class ReplyMessage(msgspec.Struct):
     """The message of a chat's answer."""
 
@@ -287,27 +274,25 @@ class ReplyMessage(msgspec.Struct):
     content: str
 
 
-class _GenerateHead(msgspec.Struct, kw_only=True):
+class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A whole answer, or the last chunk of one: ``response`` of a generate, ``message`` of a chat.
+
+    Durations are in nanoseconds; what is zero is left out.
+    """
+
     model: str
     created_at: str
-    response: str
+    response: str | msgspec.UnsetType = msgspec.UNSET
+    message: ReplyMessage | msgspec.UnsetType = msgspec.UNSET
     done: bool
-
-
-class _ChatHead(msgspec.Struct, kw_only=True):
-    model: str
-    created_at: str
-    message: ReplyMessage
-    done: bool
-
-
-# The last base's fields are written first.
-class GenerateAnswer(_Metrics, _GenerateHead, omit_defaults=True, kw_only=True):
-    """A whole answer of ``/api/generate``, or its last chunk."""
-
-
-class ChatAnswer(_Metrics, _ChatHead, omit_defaults=True, kw_only=True):
-    """A whole answer of ``/api/chat``, or its last chunk."""
+    done_reason: str
+    context: tuple[int, ...] = ()
+    total_duration: int = 0
+    load_duration: int = 0
+    prompt_eval_count: int = 0
+    prompt_eval_duration: int = 0
+    eval_count: int = 0
+    eval_duration: int = 0
 
 
 class ErrorBody(msgspec.Struct, omit_defaults=True):
@@ -339,16 +324,14 @@ def resident(call: Call, reason: str, *, at_ns: int) -> bytes:
     return wire.encode(_answer(call, rfc3339(at_ns), "", {"done_reason": reason}))
 
 
-def _answer(
-    call: Call, created_at: str, text: str, metrics: dict[str, Any]
-) -> GenerateAnswer | ChatAnswer:
-    if call.is_chat:
-        message = ReplyMessage("assistant", text)
-        return ChatAnswer(
-            model=call.model, created_at=created_at, message=message, done=True, **metrics
-        )
-    return GenerateAnswer(
-        model=call.model, created_at=created_at, response=text, done=True, **metrics
+def _answer(call: Call, created_at: str, text: str, metrics: dict[str, Any]) -> Answer:
+    return Answer(
+        model=call.model,
+        created_at=created_at,
+        response=msgspec.UNSET if call.is_chat else text,
+        message=ReplyMessage("assistant", text) if call.is_chat else msgspec.UNSET,
+        done=True,
+        **metrics,
     )
 
 

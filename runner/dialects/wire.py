@@ -64,9 +64,10 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
+        _mended(body)  # before what is wrong with a field comes what is wrong with the whole
         _refuse(error)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        body = _mended(body)  # or the reason why it is not JSON, with line and column
+        body = _mended(body)
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -76,7 +77,11 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 def _mended(body: bytes) -> bytes:
-    """``body`` without byte order mark and half surrogate pairs, which msgspec refuses."""
+    """Return ``body`` without byte order mark and half surrogate pairs, which msgspec refuses.
+
+    Raises:
+        InvalidRequest: It is not JSON; the message has line and column.
+    """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -49,14 +49,14 @@ class Facts:
     error: str = ""
 
 
-_FACTS = "facts"
+FACTS = web.RequestKey("facts", Facts)
 
 
 def facts_of(request: web.Request) -> Facts:
     """Return the record of ``request``, made when it is first asked for."""
-    facts = request.get(_FACTS)
-    if not isinstance(facts, Facts):
-        facts = request[_FACTS] = Facts()
+    facts = request.get(FACTS)
+    if facts is None:
+        facts = request[FACTS] = Facts()
     return facts
 
 

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ACCESS = web.AppKey("access", Access)
+#: The page that called, when one did and may.
+ORIGIN = web.RequestKey("origin", str)
 
 #: Logged when the client left before its answer was whole; never sent.
 _CLIENT_GONE = 499
@@ -163,7 +165,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.Response(status=204) if request.method == "OPTIONS" else await handler(request)
     if not access.allows_origin(origin, hosts[0]):
         raise Forbidden("this Origin may not call the API", hint="allow it with CORRAL_ORIGINS")
-    request["origin"] = origin
+    request[ORIGIN] = origin
     if request.method == "OPTIONS":
         return _preflight(request)
     resource = request.match_info.route.resource
@@ -208,7 +210,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Mark every answer as ours, and open it to the page that asked; runs before the headers go."""
     response.headers["X-Corral-Version"] = version = request.app[NEEDS].version
     response.headers["Server"] = f"corral/{version}"
-    if origin := request.get("origin"):
+    if origin := request.get(ORIGIN):
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = "X-Corral-Version, Retry-After"
         response.headers["Vary"] = "Origin"

@@ -10,7 +10,7 @@ from runner.dialects import ollama, ollama_models, wire
 from runner.domain.name import ModelName
 from runner.errors import BadModelFile, Unsupported
 from runner.server.answers import error_answer, facts_of, json_answer, read_body
-from runner.server.middleware import require_owner
+from runner.server.middleware import ORIGIN, require_owner
 from runner.server.needs import NEEDS
 from runner.server.stream import collect, last_moment, stream
 
@@ -87,7 +87,7 @@ async def _load_or_unload(request: web.Request, call: ollama.Call) -> web.Respon
     """A call with nothing to answer: one object, even where a stream was asked for."""
     asked = call.request
     if call.unloads:
-        if "origin" in request:
+        if ORIGIN in request:
             require_owner(request, "a web page may infer only")
         await _unload(request, asked.model)
     else:
