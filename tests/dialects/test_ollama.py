@@ -6,6 +6,7 @@ import json
 import math
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
@@ -204,7 +205,11 @@ def test_a_token_comes_back_as_it_went(is_chat, text, at_ns):
 @given(st.booleans(), texts, finished)
 def test_whole_and_last_chunk_tell_the_same_metrics(is_chat, text, event):
     call = call_of(is_chat=is_chat)
-    whole = json.loads(ollama.whole(call, text, event, at_ns=0))
+    line = ollama.whole(call, text, event, at_ns=0)
+    decoded = msgspec.json.decode(line, type=ollama.Answer)
+    assert (decoded.message.content if is_chat else decoded.response) == text
+    assert decoded.eval_count == event.usage.n_generated
+    whole = json.loads(line)
     last = json.loads(ollama.AnswerEncoder(call, clock=lambda: 0).encode(event))
     shown = whole.pop("message")["content"] if is_chat else whole.pop("response")
     empty = last.pop("message")["content"] if is_chat else last.pop("response")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from runner.server.access import Access
-from tests.server.conftest import OWNER
+from tests.server.serving import OWNER
 
 CHAT = {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}], "stream": False}
 PAGE = {"Origin": "http://localhost:3000"}

@@ -151,6 +151,9 @@ def test_openai_raises_the_right_exception(compatible, served, error, raised, co
     with pytest.raises(raised) as caught:
         compatible.chat.completions.create(model="smollm2", messages=MESSAGES)
     assert caught.value.code == code
+    assert caught.value.param == {"queue_full": None, "model_not_found": "model"}.get(
+        code, "messages"
+    )
 
 
 def test_openai_raises_in_the_middle_of_a_stream(compatible, served):

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from runner.domain.name import ModelName
-from tests.server.conftest import OWNER, call
+from tests.server.serving import OWNER, call
 
 CHAT = {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}], "stream": False}
 SMOLLM2 = ModelName.parse("smollm2")

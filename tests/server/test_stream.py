@@ -11,7 +11,7 @@ import pytest
 from runner.domain.event import Finished, FinishReason, TextDelta, Timings, Usage
 from runner.errors import BadModelFile, ModelNotFound, NotEnoughMemory, SourceError, WorkerError
 from tests.fakes.service import FINISHED, HELLO
-from tests.server.conftest import OWNER, call
+from tests.server.serving import OWNER, call
 
 CHAT = {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}]}
 GENERATE = {"model": "smollm2", "prompt": "Hi"}
@@ -192,3 +192,53 @@ def test_one_line_is_logged_for_each_request_and_no_text(house, caplog):
     assert "secret" not in line
     assert "method=POST path=/api/generate status=200 model=smollm2:latest" in line
     assert "n_prompt=11 n_cached=4 n_generated=3" in line
+
+
+def test_a_client_that_left_is_logged_as_such(house, caplog):
+    caplog.set_level(logging.INFO, "runner.server.middleware")
+
+    async def leave():
+        house.inference.script = (asyncio.Event(),)
+        async with house.serve() as session:
+            asking = asyncio.create_task(call(session, "POST", "/api/chat", CHAT))
+            await house.inference.asked.wait()
+            asking.cancel()
+            await house.inference.closed.wait()
+
+    asyncio.run(leave())
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "runner.server.middleware"]
+    assert "status=499 model=smollm2:latest" in line
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_stream_that_failed_leaves_the_connection_usable(house):
+    async def ask_twice():
+        house.inference.script = (HELLO[0], WorkerError("died"))
+        async with house.serve():
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            text = json.dumps(CHAT)
+            head = "POST /api/chat HTTP/1.1\r\nHost: localhost\r\n"
+            for _ in range(2):
+                writer.write(f"{head}Content-Length: {len(text)}\r\n\r\n{text}".encode())
+                answer = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 5)
+                assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+                assert b'{"error":"died"' in answer
+            writer.close()
+
+    asyncio.run(ask_twice())
+
+
+def test_an_old_client_gets_its_stream_without_chunks(house):
+    async def ask():
+        async with house.serve():
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            text = json.dumps(CHAT)
+            writer.write(
+                f"POST /api/chat HTTP/1.0\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+            )
+            answer = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            return answer.partition(b"\r\n\r\n")[2]
+
+    lines = asyncio.run(ask()).splitlines()
+    assert [json.loads(line)["done"] for line in lines] == [False, False, True]

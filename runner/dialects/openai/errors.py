@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from runner.errors import CorralError, PromptTooLong
+from runner.errors import CorralError, InvalidName, ModelNotFound, PromptTooLong
 
 #: Codes that clients of OpenAI match on, where it has another word than we.
 _CODES = {PromptTooLong.code: "context_length_exceeded"}
+
+#: Fields at fault where the error itself does not know what its dialect calls them.
+_PARAMS = {
+    InvalidName.code: "model",
+    ModelNotFound.code: "model",
+    PromptTooLong.code: "messages",
+}
 
 _TYPES = {403: "permission_error", 404: "not_found_error"}
 
@@ -35,7 +42,7 @@ def error_body(error: CorralError, status: int) -> ErrorBody:
         ErrorDetail(
             message=error.message or "internal error",
             type=_TYPES.get(status, fallback),
-            param=getattr(error, "param", None),
+            param=getattr(error, "param", None) or _PARAMS.get(error.code),
             code=_CODES.get(error.code, error.code),
             hint=error.hint,
         )
