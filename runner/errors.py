@@ -47,19 +47,20 @@ class CorralError(Exception):
 
 
 class RequestError(CorralError):
-    """The caller asked for something that cannot be done."""
+    """The caller asked for something that cannot be done; ``param`` is the field at fault."""
 
     code = "bad_request"
+    param: str | None = None
+
+    def __init__(self, message: str, *, hint: str = "", param: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.param = param
 
 
 class InvalidRequest(RequestError):
     """A field is missing, mistyped or out of range."""
 
     code = "invalid_request"
-
-    def __init__(self, message: str, *, hint: str = "", param: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.param = param
 
 
 class InvalidName(RequestError):

@@ -95,6 +95,7 @@ class OptionSpec:
     high: float = float("inf")
 
 
+_BEYOND = 2**64
 MAX_SEED = 2**32 - 1  # llama.cpp's seeds are 32 bits wide
 
 #: Every option by name.
@@ -158,6 +159,8 @@ def parse_option(name: str, value: Any) -> int | float | bool | str:
         raise mistyped
     if spec.kind is int and isinstance(value, float) and not value.is_integer():
         raise mistyped
+    if abs(value) > _BEYOND:  # an integer of JSON may have more digits than any float can hold
+        raise InvalidRequest(f"{name} must be in [{spec.low:g}, {spec.high:g}]", param=name)
     number: int | float = int(value) if spec.kind is int else float(value)
     if not spec.low <= number <= spec.high:
         raise InvalidRequest(

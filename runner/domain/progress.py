@@ -14,9 +14,11 @@ class Progress:
         n_done: Bytes done in this phase; 0 where bytes are not counted.
         n_bytes: Bytes in this phase; 0 where bytes are not counted.
         digest: The blob this is about, ``sha256:<hex>``; empty for the job as a whole.
+        name: The model's name, told by the last moment of a job that ends well.
     """
 
     phase: str
     n_done: int = 0
     n_bytes: int = 0
     digest: str = ""
+    name: str = ""

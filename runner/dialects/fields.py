@@ -1,0 +1,45 @@
+"""What means the same in every dialect that has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runner.domain.duration import keep_alive_seconds
+from runner.domain.event import Finished, FinishReason
+from runner.domain.request import KeepAlive
+from runner.errors import InvalidRequest, WorkerError
+
+
+def parse_keep_alive(value: Any) -> KeepAlive | None:
+    """Return seconds, ``math.inf`` for ever, or ``None`` when ``value`` is.
+
+    Raises:
+        InvalidRequest: It is neither a number of seconds nor a duration.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        kind = {bool: "bool", list: "array", dict: "object"}.get(type(value), "value")
+        raise InvalidRequest(
+            f"Unsupported type: '{kind}'",
+            hint='keep_alive is a number of seconds or a duration such as "5m"',
+            param="keep_alive",
+        )
+    try:
+        return keep_alive_seconds(value)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(
+            str(error), hint='write a duration such as "5m" or "300s"', param="keep_alive"
+        ) from None
+
+
+def finish_word(finished: Finished) -> str:
+    """Return why an answer ended, ``stop`` or ``length``: all dialects share the words.
+
+    Raises:
+        WorkerError: It was cut off, for which no dialect has a word that clients do not take
+            for success.
+    """
+    if finished.reason is FinishReason.ABORTED:
+        raise WorkerError("the answer was cut off before its end", hint="ask again")
+    return finished.reason.value

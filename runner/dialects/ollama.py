@@ -1,0 +1,405 @@
+"""Ollama's API for answers: ``/api/generate`` and ``/api/chat``, and the form of every error.
+
+The two calls differ only in where the text stands (``response`` or ``message.content``), so one
+``Call`` and one encoder serve both.  What lists, shows and moves models is ``ollama_models.py``.
+Fields that would change the answer and that this version cannot honour are refused, never
+dropped.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from runner.dialects import wire
+from runner.dialects.fields import finish_word, parse_keep_alive
+from runner.domain.chat import Message
+from runner.domain.event import Event, Finished, TextDelta
+from runner.domain.name import DEFAULT_HOST, ModelName
+from runner.domain.options import parse_options
+from runner.domain.request import InferenceRequest
+from runner.errors import (
+    CorralError,
+    InvalidRequest,
+    ModelNotFound,
+    Unsupported,
+    from_code,
+)
+
+#: The release of Ollama whose API this one follows; clients look at it to know what they may use.
+OLLAMA_LEVEL = "0.32.15"
+
+CONTENT_TYPE = "application/json; charset=utf-8"
+STREAM_CONTENT_TYPE = "application/x-ndjson"
+
+_MAX_TOKEN_ID = 2**31 - 1  # llama.h: llama_token is an int32
+_THINK_LEVELS = ("high", "medium", "low", "max")
+#: A role goes into the template's frame around a turn, so it must not carry control tokens.
+_ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+# Requests
+
+
+class ModelBody(msgspec.Struct):
+    """A body that names a model; older clients say ``name`` where newer ones say ``model``."""
+
+    model: str | None = None
+    name: str | None = None
+
+    def model_text(self) -> str:
+        """Return the model as the caller wrote it; empty when none is named."""
+        return self.model or self.name or ""
+
+
+class _AnswerBody(ModelBody):
+    """What generate and chat have in common."""
+
+    stream: bool | None = None
+    options: dict[str, Any] | None = None
+    keep_alive: Any = None
+    format: Any = None
+    think: bool | str | None = None
+    truncate: bool | None = None
+    shift: bool | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    debug_render_only: bool | None = msgspec.field(name="_debug_render_only", default=None)
+
+
+class GenerateBody(_AnswerBody):
+    """``POST /api/generate``."""
+
+    prompt: str | None = None
+    suffix: str | None = None
+    system: str | None = None
+    template: str | None = None
+    context: list[int] | None = None
+    raw: bool | None = None
+    images: list[Any] | None = None
+
+
+class TurnBody(msgspec.Struct):
+    """One message of a chat."""
+
+    role: str
+    content: str | None = None
+    images: list[Any] | None = None
+    tool_calls: list[Any] | None = None
+
+
+class ChatBody(_AnswerBody):
+    """``POST /api/chat``."""
+
+    messages: list[TurnBody] | None = None
+    tools: list[Any] | None = None
+
+
+_generate_body = msgspec.json.Decoder(GenerateBody)
+_chat_body = msgspec.json.Decoder(ChatBody)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one generate or chat asks for.
+
+    Attributes:
+        request: For the service.
+        model: The model as the caller wrote it, which every answer repeats.
+        is_chat: Whether the answer has the form of a chat.
+        stream: Whether the answer comes in pieces.
+        is_empty: Nothing to answer: the model shall be loaded, or unloaded.
+    """
+
+    request: InferenceRequest
+    model: str
+    is_chat: bool
+    stream: bool
+    is_empty: bool
+
+    @property
+    def unloads(self) -> bool:
+        """Whether the call only ends the model's stay in memory."""
+        return self.is_empty and self.request.keep_alive == 0
+
+
+def parse_generate(body: bytes) -> Call:
+    """Return the call that a body of ``/api/generate`` makes.
+
+    Raises:
+        RequestError: A field is missing, mistyped, out of range or not offered.
+    """
+    asked = wire.decode(body, _generate_body)
+    text = asked.model_text()
+    if not text:  # Ollama answers 404 here, where chat answers 400
+        raise from_code(ModelNotFound.code, "model '' not found", "name it in the field 'model'")
+    name = ModelName.parse(text)
+    if asked.raw and (asked.template or asked.system or asked.context):
+        raise InvalidRequest("raw mode does not support template, system, or context")
+    _refuse_common(asked, name)
+    _refuse_if(asked.suffix, name, "insert", "suffix")
+    _refuse_if(asked.images, name, "vision", "images")
+    _refuse_if(asked.template, name, "template", "template")
+    prompt = asked.prompt or ""
+    turns = [Message("system", asked.system)] if asked.system else []
+    request = InferenceRequest(
+        model=name,
+        messages=None if asked.raw else (*turns, Message("user", prompt)),
+        prompt=prompt if asked.raw else None,
+        options=parse_options(asked.options or {}),
+        keep_alive=parse_keep_alive(asked.keep_alive),
+        context=_context(asked.context or []),
+        wants_context=not asked.raw,
+    )
+    return Call(request, text, is_chat=False, stream=asked.stream is not False, is_empty=not prompt)
+
+
+def parse_chat(body: bytes) -> Call:
+    """Return the call that a body of ``/api/chat`` makes.
+
+    Raises:
+        RequestError: A field is missing, mistyped, out of range or not offered.
+    """
+    asked = wire.decode(body, _chat_body)
+    text = asked.model_text()
+    name = parse_name(asked)
+    _refuse_common(asked, name)
+    _refuse_if(asked.tools, name, "tools", "tools")
+    turns = asked.messages or []
+    for index, turn in enumerate(turns):
+        _refuse_if(turn.images, name, "vision", f"messages[{index}].images")
+        _refuse_if(turn.tool_calls, name, "tools", f"messages[{index}].tool_calls")
+    request = InferenceRequest(
+        model=name,
+        messages=tuple(
+            Message(parse_role(turn.role, index), turn.content or "")
+            for index, turn in enumerate(turns)
+        ),
+        options=parse_options(asked.options or {}),
+        keep_alive=parse_keep_alive(asked.keep_alive),
+    )
+    return Call(request, text, is_chat=True, stream=asked.stream is not False, is_empty=not turns)
+
+
+def parse_name(body: ModelBody) -> ModelName:
+    """Return the model that ``body`` names.
+
+    Raises:
+        RequestError: It names none, or the name cannot be parsed.
+    """
+    text = body.model_text()
+    if not text:
+        raise InvalidRequest("model is required", param="model")
+    return ModelName.parse(text)
+
+
+def parse_role(role: str, index: int) -> str:
+    """Return the role of message ``index`` in lower case.
+
+    Raises:
+        InvalidRequest: It is not a plain word.
+    """
+    lower = role.lower()
+    if not _ROLE.fullmatch(lower):
+        raise InvalidRequest(
+            f"messages[{index}].role is not a role",
+            hint="use system, user, assistant or tool",
+            param=f"messages[{index}].role",
+        )
+    return lower
+
+
+def _context(tokens: list[int]) -> tuple[int, ...]:
+    if not all(0 <= token <= _MAX_TOKEN_ID for token in tokens):
+        raise InvalidRequest(
+            f"context must hold token ids in [0, {_MAX_TOKEN_ID}]",
+            hint="send back the context of an earlier answer as it came",
+            param="context",
+        )
+    return tuple(tokens)
+
+
+def _refuse_if(wanted: object, name: ModelName, ability: str, param: str) -> None:
+    if not wanted:
+        return
+    host = "registry.ollama.ai" if name.host == DEFAULT_HOST else name.host
+    raise Unsupported(
+        f"{host}/{name.namespace}/{name.model}:{name.tag} does not support {ability}",
+        hint=f"this version of Corral cannot honour '{param}'; leave it out",
+        param=param,
+    )
+
+
+def _refuse_common(asked: _AnswerBody, name: ModelName) -> None:
+    """Refuse what would change the answer and is not offered."""
+    if isinstance(asked.think, str) and asked.think not in ("", *_THINK_LEVELS):
+        raise InvalidRequest(
+            f'invalid think value: "{asked.think}" '
+            '(must be "high", "medium", "low", "max", true, or false)',
+            param="think",
+        )
+    if asked.think:
+        raise Unsupported(
+            f'"{asked.model_text()}" does not support thinking',
+            hint="leave 'think' out, or set it to false",
+            param="think",
+        )
+    if asked.top_logprobs is not None and not 0 <= asked.top_logprobs <= 20:
+        raise InvalidRequest("top_logprobs must be between 0 and 20", param="top_logprobs")
+    _refuse_if(asked.format not in (None, ""), name, "structured outputs", "format")
+    _refuse_if(asked.logprobs, name, "logprobs", "logprobs")
+    _refuse_if(asked.top_logprobs, name, "logprobs", "top_logprobs")
+    _refuse_if(asked.debug_render_only, name, "rendering alone", "_debug_render_only")
+    for param in ("truncate", "shift"):
+        if getattr(asked, param):
+            raise Unsupported(
+                f"{param}: true is not offered: nothing of a conversation is dropped",
+                hint=f"leave '{param}' out; a prompt that is too long is refused with its size",
+                param=param,
+            )
+
+
+# Answers
+
+
+class ReplyMessage(msgspec.Struct):
+    """The message of a chat's answer."""
+
+    role: str
+    content: str
+
+
+class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A whole answer, or the last chunk of one: ``response`` of a generate, ``message`` of a chat.
+
+    Durations are in nanoseconds; what is zero is left out.
+    """
+
+    model: str
+    created_at: str
+    response: str | msgspec.UnsetType = msgspec.UNSET
+    message: ReplyMessage | msgspec.UnsetType = msgspec.UNSET
+    done: bool
+    done_reason: str
+    context: tuple[int, ...] = ()
+    total_duration: int = 0
+    load_duration: int = 0
+    prompt_eval_count: int = 0
+    prompt_eval_duration: int = 0
+    eval_count: int = 0
+    eval_duration: int = 0
+
+
+class ErrorBody(msgspec.Struct, omit_defaults=True):
+    """Every error; ``error`` is a string, and clients stop at its mere presence."""
+
+    error: str
+    code: str
+    hint: str = ""
+
+
+def error_body(error: CorralError) -> ErrorBody:
+    """Return ``error`` in Ollama's form, with the stable code and the hint beside it."""
+    return ErrorBody(error.message or "internal error", error.code, error.hint)
+
+
+def whole(call: Call, text: str, finished: Finished, *, at_ns: int) -> bytes:
+    """Return the answer to a call without ``stream``, as JSON.
+
+    ``at_ns`` is its time, in nanoseconds since the epoch.
+
+    Raises:
+        WorkerError: The answer was cut off.
+    """
+    return wire.encode(_answer(call, rfc3339(at_ns), text, _metrics(finished)))
+
+
+def resident(call: Call, reason: str, *, at_ns: int) -> bytes:
+    """Return the answer to a call with nothing to answer; ``reason`` is ``load`` or ``unload``."""
+    return wire.encode(_answer(call, rfc3339(at_ns), "", {"done_reason": reason}))
+
+
+def _answer(call: Call, created_at: str, text: str, metrics: dict[str, Any]) -> Answer:
+    return Answer(
+        model=call.model,
+        created_at=created_at,
+        response=msgspec.UNSET if call.is_chat else text,
+        message=ReplyMessage("assistant", text) if call.is_chat else msgspec.UNSET,
+        done=True,
+        **metrics,
+    )
+
+
+def _metrics(finished: Finished) -> dict[str, Any]:
+    usage, timings = finished.usage, finished.timings
+    return {
+        "done_reason": finish_word(finished),
+        "context": finished.context,
+        "total_duration": nanoseconds(timings.total_s),
+        "load_duration": nanoseconds(timings.load_s),
+        "prompt_eval_count": usage.n_prompt,
+        "prompt_eval_duration": nanoseconds(timings.prompt_s),
+        "eval_count": usage.n_generated,
+        "eval_duration": nanoseconds(timings.decode_s),
+    }
+
+
+class AnswerEncoder:
+    """Turns the events of one answer into lines of JSON.
+
+    Called for every token of every stream, so all that repeats is encoded once: a chunk is a
+    join of five byte strings.
+    """
+
+    content_type = STREAM_CONTENT_TYPE
+
+    def __init__(self, call: Call, *, clock: Callable[[], int] = time.time_ns) -> None:
+        self._call = call
+        self._clock = clock  # nanoseconds since the epoch
+        self._second = -1
+        self._stamp = b""
+        self._head = b'{"model":' + wire.encode(call.model) + b',"created_at":"'
+        if call.is_chat:
+            self._before = b'","message":{"role":"assistant","content":'
+            self._after = b'},"done":false}\n'
+        else:
+            self._before = b'","response":'
+            self._after = b',"done":false}\n'
+
+    def encode(self, event: Event) -> bytes:
+        """Return the line that tells ``event``.
+
+        Raises:
+            WorkerError: The event says that the answer was cut off.
+        """
+        if isinstance(event, TextDelta):
+            text = wire.encode(event.text)
+            return b"".join((self._head, self._now(), self._before, text, self._after))
+        return wire.encode(_answer(self._call, self._now().decode(), "", _metrics(event))) + b"\n"
+
+    def error(self, error: CorralError) -> bytes:
+        """Return the line that ends a stream which failed on its way."""
+        return wire.encode(error_body(error)) + b"\n"
+
+    def _now(self) -> bytes:
+        second, nanos = divmod(self._clock(), 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        return b"%b.%09dZ" % (self._stamp, nanos)
+
+
+def rfc3339(time_ns: int) -> str:
+    """Return a moment as Go writes it, in UTC with nine digits after the point."""
+    second, nanos = divmod(time_ns, 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{nanos:09d}Z"
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return a span as Go's ``time.Duration`` counts it."""
+    return round(seconds * 1e9)

@@ -1,0 +1,351 @@
+"""Ollama's API for models: tags, ps, show, and the bodies of pull, copy and delete."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runner.dialects import wire
+from runner.dialects.ollama import (
+    STREAM_CONTENT_TYPE,
+    ModelBody,
+    error_body,
+    parse_name,
+    rfc3339,
+)
+from runner.domain.model import ModelDetails, ModelInfo, RunningModel
+from runner.domain.name import ModelName
+from runner.domain.progress import Progress
+from runner.errors import CorralError, InvalidRequest
+
+#: Longest array of the metadata that ``show`` tells without ``verbose``.
+_SHORT_ARRAY = 5
+#: What "for ever" adds to now: Go's longest duration, in seconds.
+_FOR_EVER_S = (2**63 - 1) / 1e9
+
+
+class ShowBody(ModelBody):
+    """``POST /api/show``."""
+
+    verbose: bool | None = None
+
+
+class PullBody(ModelBody):
+    """``POST /api/pull``; ``path`` is our own: a file on this machine to import."""
+
+    stream: bool | None = None
+    path: str | None = None
+
+
+class CopyBody(msgspec.Struct):
+    """``POST /api/copy``."""
+
+    source: str
+    destination: str
+
+
+_model_body = msgspec.json.Decoder(ModelBody)
+_show_body = msgspec.json.Decoder(ShowBody)
+_pull_body = msgspec.json.Decoder(PullBody)
+_copy_body = msgspec.json.Decoder(CopyBody)
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """A call of ``/api/show``."""
+
+    name: ModelName
+    verbose: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """A call of ``/api/pull``: ``name`` from a hub, or the file at ``path``, named or not."""
+
+    name: ModelName | None
+    path: Path | None
+    stream: bool
+
+
+def parse_model(body: bytes) -> ModelName:
+    """Return the model that a body names; delete and unload ask for no more."""
+    return parse_name(wire.decode(body, _model_body))
+
+
+def parse_show(body: bytes) -> Show:
+    """Return the call that a body of ``/api/show`` makes."""
+    asked = wire.decode(body, _show_body)
+    return Show(parse_name(asked), verbose=bool(asked.verbose))
+
+
+def parse_pull(body: bytes) -> Pull:
+    """Return the call that a body of ``/api/pull`` makes.
+
+    Raises:
+        RequestError: Neither a model nor a path is given, or one of them is not good.
+    """
+    asked = wire.decode(body, _pull_body)
+    stream = asked.stream is not False
+    if not asked.path:
+        return Pull(parse_name(asked), None, stream)
+    path = Path(asked.path)
+    if not path.is_absolute():
+        raise InvalidRequest(
+            f"path must be absolute, not '{asked.path}'",
+            hint="the daemon does not know the folder you stand in",
+            param="path",
+        )
+    return Pull(parse_name(asked) if asked.model_text() else None, path, stream)
+
+
+def parse_copy(body: bytes) -> tuple[ModelName, ModelName]:
+    """Return source and destination of a body of ``/api/copy``."""
+    asked = wire.decode(body, _copy_body)
+    return ModelName.parse(asked.source), ModelName.parse(asked.destination)
+
+
+# Answers
+
+
+class Details(msgspec.Struct):
+    """What a model is, in Ollama's words."""
+
+    parent_model: str
+    format: str
+    family: str
+    families: list[str]
+    parameter_size: str
+    quantization_level: str
+    context_length: int
+    embedding_length: int
+
+
+class Tag(msgspec.Struct):
+    """One line of ``/api/tags``."""
+
+    name: str
+    model: str
+    modified_at: str
+    size: int
+    digest: str
+    details: Details
+    capabilities: list[str]
+
+
+class Running(msgspec.Struct):
+    """One line of ``/api/ps``; from ``pid`` on it is our own."""
+
+    name: str
+    model: str
+    size: int
+    digest: str
+    details: Details
+    expires_at: str
+    size_vram: int
+    context_length: int
+    pid: int
+    n_active: int
+    n_steps: int
+    n_tokens: int
+
+
+class Tensor(msgspec.Struct):
+    """One tensor of ``/api/show``."""
+
+    name: str
+    type: str
+    shape: list[int]
+
+
+class Turn(msgspec.Struct):
+    """A message of the model's own."""
+
+    role: str
+    content: str
+
+
+class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """``/api/show``."""
+
+    modelfile: str
+    parameters: str
+    template: str
+    system: str = ""
+    license: str = ""
+    details: Details
+    messages: list[Turn] = []
+    model_info: dict[str, Any]
+    tensors: list[Tensor] = []
+    capabilities: list[str]
+    modified_at: str
+
+
+class ProgressBody(msgspec.Struct, omit_defaults=True):
+    """One line of ``/api/pull``; the last one has ``name``."""
+
+    status: str
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+    name: str = ""
+
+
+def tags(models: Sequence[ModelInfo]) -> bytes:
+    """Return the library, newest first."""
+    newest_first = sorted(models, key=lambda model: model.modified_at, reverse=True)
+    return wire.encode({"models": [_tag(model) for model in newest_first]})
+
+
+def ps(models: Sequence[RunningModel], *, now: float) -> bytes:
+    """Return what is in memory, the one that stays longest first; ``now`` since the epoch."""
+    last_first = sorted(models, key=lambda model: model.expires_at, reverse=True)
+    return wire.encode({"models": [_running(model, now) for model in last_first]})
+
+
+def show(details: ModelDetails, *, verbose: bool) -> bytes:
+    """Return all about one model; long arrays and tensors only when ``verbose``."""
+    info = details.info
+    metadata = {
+        key: [] if not verbose and _is_long(value) else value
+        for key, value in details.metadata.items()
+        # Told by the name and by ``template``.
+        if key not in ("general.name", "tokenizer.chat_template")
+    }
+    return wire.encode(
+        ShowAnswer(
+            modelfile=_modelfile(details),
+            parameters=_parameters(details),
+            template=details.template,
+            system=details.system,
+            license=details.license,
+            details=_details(info),
+            messages=[Turn(turn.role, turn.content) for turn in details.messages],
+            model_info=metadata,
+            tensors=[Tensor(name, kind, list(shape)) for name, kind, shape in details.tensors]
+            if verbose
+            else [],
+            capabilities=[ability.value for ability in info.capabilities],
+            modified_at=_moment(info.modified_at),
+        )
+    )
+
+
+def progress(moment: Progress) -> bytes:
+    """Return one moment of a pull."""
+    return wire.encode(
+        ProgressBody(moment.phase, moment.digest, moment.n_bytes, moment.n_done, moment.name)
+    )
+
+
+class ProgressEncoder:
+    """Turns the moments of a pull into lines of JSON."""
+
+    content_type = STREAM_CONTENT_TYPE
+
+    def encode(self, event: Progress) -> bytes:
+        """Return the line that tells ``event``."""
+        return progress(event) + b"\n"
+
+    def error(self, error: CorralError) -> bytes:
+        """Return the line that ends a pull which failed on its way."""
+        return wire.encode(error_body(error)) + b"\n"
+
+
+def human_number(number: int) -> str:
+    """Return a count of weights as people write it: ``7B``, ``1.5B``, ``134.52M``."""
+    if number >= 10**9:
+        return _rounded(number / 10**9, 1) + "B"
+    if number >= 10**6:
+        return _rounded(number / 10**6, 2) + "M"
+    if number >= 10**3:
+        return f"{number / 10**3:.0f}K"
+    return str(number)
+
+
+def _rounded(value: float, n_digits: int) -> str:
+    return f"{value:.0f}" if value.is_integer() else f"{value:.{n_digits}f}"
+
+
+def _tag(model: ModelInfo) -> Tag:
+    return Tag(
+        name=str(model.name),
+        model=str(model.name),
+        modified_at=_moment(model.modified_at),
+        size=model.n_bytes,
+        digest=model.digest,
+        details=_details(model),
+        capabilities=[ability.value for ability in model.capabilities],
+    )
+
+
+def _running(model: RunningModel, now: float) -> Running:
+    return Running(
+        name=str(model.info.name),
+        model=str(model.info.name),
+        size=model.n_resident,
+        digest=model.info.digest,
+        details=_details(model.info),
+        expires_at=_moment(min(model.expires_at, now + _FOR_EVER_S)),
+        size_vram=model.n_vram,
+        context_length=model.n_ctx,
+        pid=model.pid,
+        n_active=model.n_active,
+        n_steps=model.n_steps,
+        n_tokens=model.n_tokens,
+    )
+
+
+def _details(model: ModelInfo) -> Details:
+    return Details(
+        parent_model="",
+        format="gguf",
+        family=model.architecture,
+        families=[model.architecture],
+        parameter_size=human_number(model.n_params),
+        quantization_level=model.quantization,
+        context_length=model.n_ctx_train,
+        embedding_length=model.n_embd,
+    )
+
+
+def _moment(seconds: float) -> str:
+    whole = math.floor(seconds)
+    return rfc3339(whole * 10**9 + int((seconds - whole) * 1e9))
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) > _SHORT_ARRAY
+
+
+def _option_lines(details: ModelDetails) -> list[tuple[str, str]]:
+    """Each parameter with its value as a Modelfile writes it; ``stop`` once for each string."""
+    lines: list[tuple[str, str]] = []
+    for name, value in details.options.set_values().items():
+        values: Mapping[str, Any] | Sequence[Any] = value if name == "stop" else [value]
+        lines += [(name, wire.encode(each).decode()) for each in values]
+    return lines
+
+
+def _parameters(details: ModelDetails) -> str:
+    return "\n".join(f"{name:<30} {value}" for name, value in _option_lines(details))
+
+
+def _modelfile(details: ModelDetails) -> str:
+    """A Modelfile that builds the same model again, from its name.
+
+    The template is left out: it is part of the model's file, and a Modelfile's TEMPLATE has
+    another syntax.
+    """
+    lines = ['# Modelfile generated by "corral show"', f"FROM {details.info.name}"]
+    if details.system:
+        lines.append(f'SYSTEM """{details.system}"""')
+    lines += [f"PARAMETER {name} {value}" for name, value in _option_lines(details)]
+    lines += [f'MESSAGE {turn.role} """{turn.content}"""' for turn in details.messages]
+    if details.license:
+        lines.append(f'LICENSE """{details.license}"""')
+    return "\n".join(lines) + "\n"

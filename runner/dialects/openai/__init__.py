@@ -1,0 +1,1 @@
+"""The OpenAI API: one file an endpoint."""

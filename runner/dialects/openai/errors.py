@@ -1,0 +1,49 @@
+"""Errors in OpenAI's form: ``{"error": {"message", "type", "param", "code"}}``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runner.errors import CorralError, InvalidName, ModelNotFound, PromptTooLong
+
+#: Codes that clients of OpenAI match on, where it has another word than we.
+_CODES = {PromptTooLong.code: "context_length_exceeded"}
+
+#: Fields at fault where the error itself does not know what its dialect calls them.
+_PARAMS = {
+    InvalidName.code: "model",
+    ModelNotFound.code: "model",
+    PromptTooLong.code: "messages",
+}
+
+_TYPES = {403: "permission_error", 404: "not_found_error"}
+
+
+class ErrorDetail(msgspec.Struct, omit_defaults=True):
+    """What went wrong; ``hint`` is our own, left out when empty."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+    hint: str = ""
+
+
+class ErrorBody(msgspec.Struct):
+    """Every error; a bare string under ``error`` would leave the clients' fields empty."""
+
+    error: ErrorDetail
+
+
+def error_body(error: CorralError, status: int) -> ErrorBody:
+    """Return ``error`` as OpenAI words it for an answer with ``status``."""
+    fallback = "invalid_request_error" if status < 500 else "api_error"
+    return ErrorBody(
+        ErrorDetail(
+            message=error.message or "internal error",
+            type=_TYPES.get(status, fallback),
+            param=getattr(error, "param", None) or _PARAMS.get(error.code),
+            code=_CODES.get(error.code, error.code),
+            hint=error.hint,
+        )
+    )

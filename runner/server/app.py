@@ -1,0 +1,60 @@
+"""The web application and the settings it must be served with."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from aiohttp import web
+
+from runner.server import ollama_routes, openai_routes
+from runner.server.access import Access
+from runner.server.answers import MAX_BODY
+from runner.server.middleware import ACCESS, add_headers, answer_errors, guard, log_request
+from runner.server.needs import NEEDS, Inference, Models, Needs, Pulls
+
+
+def make_app(
+    *,
+    inference: Inference,
+    models: Models,
+    pulls: Pulls,
+    version: str,
+    owner_token: str,
+    loopback_only: bool,
+    origins: tuple[str, ...],
+    request_shutdown: Callable[[], None],
+) -> web.Application:
+    """Return the application with all its routes.
+
+    Args:
+        inference: Answers.
+        models: The library.
+        pulls: Downloads and imports.
+        version: Our own version, in every answer's ``X-Corral-Version``.
+        owner_token: What the owner's programs send as bearer.
+        loopback_only: Whether only this machine can reach the address served.
+        origins: Web origins that may call, beside this machine's own.
+        request_shutdown: Called once for ``/api/shutdown``; must return at once.
+    """
+    app = web.Application(middlewares=[log_request, answer_errors, guard], client_max_size=MAX_BODY)
+    app[NEEDS] = Needs(inference, models, pulls, version, request_shutdown)
+    app[ACCESS] = Access(owner_token, loopback_only, origins, socket.gethostname())
+    app.on_response_prepare.append(add_headers)
+    app.add_routes(ollama_routes.routes)
+    app.add_routes(openai_routes.routes)
+    return app
+
+
+def runner_for(app: web.Application, *, grace_s: float = 5.0) -> web.AppRunner:
+    """Return the runner that every daemon and every test serves ``app`` with.
+
+    ``grace_s`` is how long requests may go on when the server stops; then they are cancelled.
+    """
+    return web.AppRunner(
+        app,
+        # aiohttp's default is off: answers would go on for clients that have left.
+        handler_cancellation=True,
+        shutdown_timeout=grace_s,
+        access_log=None,  # ``middleware.log_request`` writes the line
+    )

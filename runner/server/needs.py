@@ -1,0 +1,91 @@
+"""What the server needs from the rest of the program, as it is handed in by the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from aiohttp import web
+
+from runner.domain.event import Event
+from runner.domain.model import ModelDetails, ModelInfo, RunningModel
+from runner.domain.name import ModelName
+from runner.domain.options import Options
+from runner.domain.progress import Progress
+from runner.domain.request import InferenceRequest
+
+
+class Inference(Protocol):
+    """Answers from models, and their stay in memory; every call may raise ``CorralError``."""
+
+    def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
+        """Answer one request; closing the generator aborts it in the engine."""
+        ...
+
+    async def load(self, name: ModelName, options: Options, keep_alive: float | None) -> float:
+        """Make a model resident; returns the seconds that took."""
+        ...
+
+    async def unload(self, name: ModelName) -> bool:
+        """End a model's stay in memory; returns whether it was there."""
+        ...
+
+
+class Models(Protocol):
+    """The library; every call may raise ``CorralError``."""
+
+    async def list_models(self) -> Sequence[ModelInfo]:
+        """Return all models."""
+        ...
+
+    async def show(self, name: ModelName, *, verbose: bool) -> ModelDetails:
+        """Return all about one model."""
+        ...
+
+    def running(self) -> Sequence[RunningModel]:
+        """Return the models in memory."""
+        ...
+
+    async def copy(self, source: ModelName, destination: ModelName) -> None:
+        """Give a model a second name."""
+        ...
+
+    async def delete(self, name: ModelName) -> None:
+        """Take a name away, and what nothing else uses."""
+        ...
+
+
+class Pulls(Protocol):
+    """Models that come; both may raise ``CorralError`` before or between their moments."""
+
+    def pull(self, name: ModelName) -> AsyncGenerator[Progress, None]:
+        """Download a model; closing the generator stops following."""
+        ...
+
+    def import_file(self, path: Path, name: ModelName | None) -> AsyncGenerator[Progress, None]:
+        """Take a file of this machine into the library."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """All of them, for the handlers.
+
+    Attributes:
+        inference: Answers.
+        models: The library.
+        pulls: Downloads and imports.
+        version: Our own version, for ``/api/version``.
+        request_shutdown: Makes the daemon end in good order; returns at once.
+    """
+
+    inference: Inference
+    models: Models
+    pulls: Pulls
+    version: str
+    request_shutdown: Callable[[], None]
+
+
+NEEDS = web.AppKey("needs", Needs)

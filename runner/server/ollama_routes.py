@@ -1,0 +1,166 @@
+"""Ollama's API, and what Corral adds to it."""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import web
+
+from runner.dialects import ollama, ollama_models, wire
+from runner.domain.name import ModelName
+from runner.errors import BadModelFile, Unsupported
+from runner.server.answers import error_answer, facts_of, json_answer, read_body
+from runner.server.middleware import ORIGIN, require_owner
+from runner.server.needs import NEEDS
+from runner.server.stream import collect, last_moment, stream
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/")
+async def root(request: web.Request) -> web.Response:
+    """The words by which clients know a server of this kind."""
+    return web.Response(text="Ollama is running")
+
+
+@routes.get("/health")
+async def health(request: web.Request) -> web.Response:
+    """Whether the daemon answers; it loads nothing and touches no disk."""
+    told = {"status": "ok", "version": request.app[NEEDS].version}
+    return json_answer(request, wire.encode(told))
+
+
+@routes.get("/api/version")
+async def version(request: web.Request) -> web.Response:
+    """The API's level, on which clients decide what they may use, and our own version."""
+    told = {"version": ollama.OLLAMA_LEVEL, "corral": request.app[NEEDS].version}
+    return json_answer(request, wire.encode(told))
+
+
+@routes.get("/api/tags")
+async def tags(request: web.Request) -> web.Response:
+    """The library."""
+    models = await request.app[NEEDS].models.list_models()
+    return json_answer(request, ollama_models.tags(models))
+
+
+@routes.get("/api/ps")
+async def ps(request: web.Request) -> web.Response:
+    """The models in memory."""
+    running = request.app[NEEDS].models.running()
+    return json_answer(request, ollama_models.ps(running, now=time.time()))
+
+
+@routes.post("/api/show")
+async def show(request: web.Request) -> web.Response:
+    """All about one model."""
+    call = ollama_models.parse_show(await read_body(request))
+    facts_of(request).model = str(call.name)
+    details = await request.app[NEEDS].models.show(call.name, verbose=call.verbose)
+    return json_answer(request, ollama_models.show(details, verbose=call.verbose))
+
+
+@routes.post("/api/generate")
+async def generate(request: web.Request) -> web.StreamResponse:
+    """One answer to a prompt; a stream unless the body says ``"stream": false``."""
+    return await _answer(request, ollama.parse_generate(await read_body(request)))
+
+
+@routes.post("/api/chat")
+async def chat(request: web.Request) -> web.StreamResponse:
+    """One answer to a list of messages; a stream unless the body says ``"stream": false``."""
+    return await _answer(request, ollama.parse_chat(await read_body(request)))
+
+
+async def _answer(request: web.Request, call: ollama.Call) -> web.StreamResponse:
+    facts_of(request).model = str(call.request.model)
+    if call.is_empty:
+        return await _load_or_unload(request, call)
+    events = request.app[NEEDS].inference.infer(call.request)
+    if call.stream:
+        return await stream(request, events, ollama.AnswerEncoder(call))
+    text, finished = await collect(request, events)
+    return json_answer(request, ollama.whole(call, text, finished, at_ns=time.time_ns()))
+
+
+async def _load_or_unload(request: web.Request, call: ollama.Call) -> web.Response:
+    """A call with nothing to answer: one object, even where a stream was asked for."""
+    asked = call.request
+    if call.unloads:
+        if ORIGIN in request:
+            require_owner(request, "a web page may infer only")
+        await _unload(request, asked.model)
+    else:
+        await request.app[NEEDS].inference.load(asked.model, asked.options, asked.keep_alive)
+    reason = "unload" if call.unloads else "load"
+    return json_answer(request, ollama.resident(call, reason, at_ns=time.time_ns()))
+
+
+@routes.post("/api/unload")
+async def unload(request: web.Request) -> web.Response:
+    """End a model's stay in memory; says whether it was there."""
+    name = ollama_models.parse_model(await read_body(request))
+    facts_of(request).model = str(name)
+    return json_answer(request, wire.encode({"unloaded": await _unload(request, name)}))
+
+
+async def _unload(request: web.Request, name: ModelName) -> bool:
+    needs = request.app[NEEDS]
+    if await needs.inference.unload(name):
+        return True
+    await needs.models.show(name, verbose=False)  # a name that nobody knows is an error
+    return False
+
+
+@routes.post("/api/pull")
+async def pull(request: web.Request) -> web.StreamResponse:
+    """Bring a model into the library, from a hub or from a file of this machine."""
+    call = ollama_models.parse_pull(await read_body(request))
+    pulls = request.app[NEEDS].pulls
+    if call.path is not None:
+        require_owner(request, "only the owner may import files of this machine")
+        moments = pulls.import_file(call.path, call.name)
+    else:
+        assert call.name is not None, "parse_pull gives a name or a path"
+        moments = pulls.pull(call.name)
+    facts_of(request).model = str(call.name or "")
+    try:
+        if call.stream:
+            return await stream(request, moments, ollama_models.ProgressEncoder())
+        return json_answer(request, ollama_models.progress(await last_moment(moments)))
+    except BadModelFile as error:
+        # From a hub it is the hub's fault; a file named in the request is the request's.
+        return error_answer(request, error, status=400 if call.path else None)
+
+
+@routes.post("/api/push")
+async def push(request: web.Request) -> web.Response:
+    """Refused in clear words: there is nowhere to push to."""
+    error = Unsupported("pushing models is not offered", hint="publish the file on a hub instead")
+    return error_answer(request, error, status=501)
+
+
+@routes.post("/api/copy")
+async def copy(request: web.Request) -> web.Response:
+    """Give a model a second name; clients take 200 alone for success."""
+    source, destination = ollama_models.parse_copy(await read_body(request))
+    facts_of(request).model = str(source)
+    await request.app[NEEDS].models.copy(source, destination)
+    return web.Response()
+
+
+@routes.delete("/api/delete")
+async def delete(request: web.Request) -> web.Response:
+    """Take a model out of the library; clients take 200 alone for success."""
+    name = ollama_models.parse_model(await read_body(request))
+    facts_of(request).model = str(name)
+    await request.app[NEEDS].models.delete(name)
+    return web.Response()
+
+
+@routes.post("/api/shutdown")
+async def shutdown(request: web.Request) -> web.Response:
+    """End the daemon in good order; the answer comes before the end."""
+    require_owner(request, "only the owner may end the daemon")
+    request.app[NEEDS].request_shutdown()
+    return json_answer(request, wire.encode({"status": "shutting down"}))

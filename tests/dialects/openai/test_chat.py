@@ -1,0 +1,192 @@
+"""OpenAI's chat completions: requests and answers."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given, strategies as st
+
+from runner.dialects.openai import chat
+from runner.domain.chat import Message
+from runner.domain.event import Finished, FinishReason, TextDelta, Timings, Usage
+from runner.errors import CorralError, InvalidRequest, Unsupported, WorkerError
+
+CHAT = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
+FINISHED = Finished(FinishReason.LENGTH, Usage(5, 2, 3), Timings())
+
+
+def body(**more):
+    return json.dumps(CHAT | more).encode()
+
+
+def messages(*turns):
+    return chat.parse(body(messages=list(turns))).request.messages
+
+
+def test_developer_is_system_and_parts_are_one_message():
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    assert messages(
+        {"role": "developer", "content": "S"},
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": None},
+    ) == (Message("system", "S"), Message("user", "a\nb"), Message("assistant", ""))
+
+
+def test_sampling_limits_and_extensions_are_taken():
+    call = chat.parse(
+        body(
+            temperature=0.5, top_p=1, seed=7, stop="END", presence_penalty=1, frequency_penalty=-1,
+            max_tokens=9, max_completion_tokens=5, top_k=3, min_p=0.1, typical_p=0.9,
+            repeat_penalty=1.1, repeat_last_n=-1, ignore_eos=True, num_ctx=512, keep_alive=-1,
+            user="u", metadata={"a": "b"}, store=True, n=1, tools=[], logprobs=False,
+            response_format={"type": "text"}, stream_options={"include_usage": True}, stream=True,
+        )
+    )  # fmt: skip
+    assert call.request.options.set_values() == {
+        "temperature": 0.5, "top_p": 1.0, "seed": 7, "stop": ("END",), "presence_penalty": 1.0,
+        "frequency_penalty": -1.0, "num_predict": 5, "top_k": 3, "min_p": 0.1, "typical_p": 0.9,
+        "repeat_penalty": 1.1, "repeat_last_n": -1, "ignore_eos": True, "num_ctx": 512,
+    }  # fmt: skip
+    assert call.request.keep_alive == math.inf
+    assert call.stream
+    assert call.include_usage
+
+
+def test_what_is_left_out_is_left_to_the_model():
+    call = chat.parse(body())
+    assert call.request.options.set_values() == {}
+    assert not call.stream
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n": 2},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"functions": [{"name": "f"}]},
+        {"response_format": {"type": "json_object"}},
+        {"logprobs": True},
+        {"top_logprobs": 2},
+        {"logit_bias": {"1": 5}},
+        {"modalities": ["text", "audio"]},
+        {"reasoning_effort": "low"},
+        {"grammar": "root ::= x"},
+    ],
+)
+def test_what_would_change_the_answer_is_refused_by_name(fields):
+    with pytest.raises(Unsupported) as caught:
+        chat.parse(body(**fields))
+    assert caught.value.param == next(iter(fields))
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
+        {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]},
+    ],
+)
+def test_the_same_inside_a_message(turn):
+    with pytest.raises(Unsupported) as caught:
+        messages(turn)
+    assert caught.value.param.startswith("messages[0].")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": None}, "messages"),
+        ({"model": ""}, "model"),
+        ({"model": 1}, "model"),
+        ({"temperature": -1}, "temperature"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"max_tokens": 2**40}, "max_tokens"),
+        ({"max_completion_tokens": -9}, "max_completion_tokens"),
+        ({"max_tokens": "5"}, "max_tokens"),
+        ({"stop": 5.0}, "stop"),
+        ({"seed": 1.5}, "seed"),
+        ({"n": 0}, "n"),
+        ({"keep_alive": "300"}, "keep_alive"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"stream_options": 1}, "stream_options"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": ["x"]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{}]}]}, "messages[0].content[0].type"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+            "messages[0].content[0].text",
+        ),
+    ],
+)
+def test_a_bad_field_is_named(fields, param):
+    with pytest.raises(InvalidRequest) as caught:
+        chat.parse(body(**fields))
+    assert caught.value.param == param
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(chat.ChatBody.__struct_fields__), json_values))
+def test_hostile_fields_are_read_or_refused(fields):
+    try:
+        call = chat.parse(body(**fields))
+    except CorralError as error:
+        assert error.message
+    else:
+        assert call.request.messages
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1)), st.booleans())
+def test_a_stream_tells_the_answer_once_and_in_order(texts, include_usage):
+    call = chat.parse(body(stream_options={"include_usage": include_usage}))
+    encoder = chat.ChunkEncoder(call, answer_id="chatcmpl-1", created=7)
+    wire = b"".join(encoder.encode(event) for event in [*map(TextDelta, texts), FINISHED]).decode()
+    *frames, done, rest = wire.split("\n\n")
+    assert (done, rest) == ("data: [DONE]", "")
+    assert all(len(frame.splitlines()) == 1 for frame in frames)
+    chunks = [json.loads(frame.removeprefix("data: ")) for frame in frames]
+    assert {(c["id"], c["created"], c["model"], c["object"]) for c in chunks} == {
+        ("chatcmpl-1", 7, "x", "chat.completion.chunk")
+    }
+    if include_usage:
+        last = chunks.pop()
+        assert last["choices"] == []
+        assert last["usage"] == {
+            "prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8,
+            "prompt_tokens_details": {"cached_tokens": 2},
+        }  # fmt: skip
+    choices = [chunk["choices"][0] for chunk in chunks]
+    assert ["role" in choice["delta"] for choice in choices] == [True] + [False] * (
+        len(choices) - 1
+    )
+    assert "".join(choice["delta"].get("content", "") for choice in choices) == "".join(texts)
+    assert [choice["finish_reason"] for choice in choices][-1] == "length"
+    assert {choice["finish_reason"] for choice in choices[:-1]} == {None}
+    assert all("usage" not in chunk for chunk in chunks)
+
+
+def test_an_error_ends_the_stream_properly():
+    encoder = chat.ChunkEncoder(chat.parse(body()), answer_id="a", created=1)
+    frame, done, rest = encoder.error(WorkerError("died\u2028x", hint="again")).split(b"\n\n")
+    assert (done, rest) == (b"data: [DONE]", b"")
+    assert json.loads(frame.removeprefix(b"data: "))["error"] == {
+        "message": "died\u2028x", "type": "api_error", "param": None, "code": "worker_failed",
+        "hint": "again",
+    }  # fmt: skip
+
+
+def test_ids_are_unique():
+    ids = {chat.new_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(each.startswith("chatcmpl-") for each in ids)

@@ -1,0 +1,228 @@
+"""Ollama's requests and answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from runner.dialects import ollama
+from runner.domain.chat import Message
+from runner.domain.event import Finished, FinishReason, TextDelta, Timings, Usage
+from runner.errors import CorralError, InvalidRequest, ModelNotFound, Unsupported
+
+CHAT = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
+GENERATE = {"model": "x", "prompt": "Hi"}
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+seconds = st.floats(0, 1e6)
+finished = st.builds(
+    Finished,
+    reason=st.sampled_from([FinishReason.STOP, FinishReason.LENGTH]),
+    usage=st.builds(Usage, *[st.integers(0, 2**31)] * 3),
+    timings=st.builds(Timings, seconds, seconds, seconds, seconds),
+    stop=st.none(),
+    context=st.lists(st.integers(0, 2**31 - 1), max_size=5).map(tuple),
+)
+
+
+def body(fields, **more):
+    return json.dumps(fields | more).encode()
+
+
+def test_a_chat_has_its_turns_with_roles_in_lower_case():
+    call = ollama.parse_chat(
+        body(CHAT, messages=[{"role": "System", "content": "S"}, {"role": "user", "content": None}])
+    )
+    assert call.request.messages == (Message("system", "S"), Message("user", ""))
+    assert call.stream
+    assert not call.is_empty
+
+
+def test_a_generate_is_a_conversation_unless_it_is_raw():
+    call = ollama.parse_generate(body(GENERATE, system="S", context=[1, 2]))
+    assert call.request.messages == (Message("system", "S"), Message("user", "Hi"))
+    assert call.request.prompt is None
+    assert call.request.context == (1, 2)
+    assert call.request.wants_context
+    raw = ollama.parse_generate(body(GENERATE, raw=True)).request
+    assert (raw.messages, raw.prompt, raw.wants_context) == (None, "Hi", False)
+
+
+@pytest.mark.parametrize("field", [{"system": "S"}, {"template": "T"}, {"context": [1]}])
+def test_raw_goes_with_nothing_that_a_template_would_need(field):
+    with pytest.raises(InvalidRequest, match="raw mode does not support template, system, or"):
+        ollama.parse_generate(body(GENERATE, raw=True, **field))
+
+
+def test_a_model_goes_by_either_key_and_must_be_there():
+    assert ollama.parse_chat(body(CHAT, model=None, name="y")).model == "y"
+    with pytest.raises(InvalidRequest, match=r"^model is required$"):
+        ollama.parse_chat(body(CHAT, model=""))
+    with pytest.raises(ModelNotFound, match=r"^model '' not found$"):
+        ollama.parse_generate(body(GENERATE, model=""))
+
+
+@pytest.mark.parametrize(
+    ("value", "kept_s"),
+    [(42, 42), (42.5, 42.5), ("42m", 2520), (-1, math.inf), (-3.14, math.inf), ("-1m", math.inf),
+     (0, 0), ("0", 0), (None, None)],
+)  # fmt: skip
+def test_keep_alive_is_seconds_or_a_duration(value, kept_s):
+    assert ollama.parse_chat(body(CHAT, keep_alive=value)).request.keep_alive == kept_s
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (True, "Unsupported type: 'bool'"),
+        ([], "Unsupported type: 'array'"),
+        ("300", 'time: missing unit in duration "300"'),
+        ("soon", 'time: invalid duration "soon"'),
+        (10**400, "int too large"),
+    ],
+)
+def test_any_other_keep_alive_is_refused(value, message):
+    with pytest.raises(InvalidRequest) as caught:
+        ollama.parse_chat(body(CHAT, keep_alive=value))
+    assert caught.value.message.startswith(message)
+    assert caught.value.param == "keep_alive"
+
+
+COMMON = [
+    ("format", "json"),
+    ("format", {"type": "object"}),
+    ("think", True),
+    ("think", "high"),
+    ("logprobs", True),
+    ("top_logprobs", 3),
+    ("truncate", True),
+    ("shift", True),
+    ("_debug_render_only", True),
+]
+
+
+@pytest.mark.parametrize(
+    ("parse", "fields", "param", "value"),
+    [(ollama.parse_chat, CHAT, *each) for each in COMMON]
+    + [(ollama.parse_generate, GENERATE, *each) for each in COMMON]
+    + [
+        (ollama.parse_chat, CHAT, "tools", [{"type": "function"}]),
+        (ollama.parse_generate, GENERATE, "suffix", "}"),
+        (ollama.parse_generate, GENERATE, "images", ["aGk="]),
+        (ollama.parse_generate, GENERATE, "template", "{{ .Prompt }}"),
+    ],
+)
+def test_what_would_change_the_answer_is_refused_by_name(parse, fields, param, value):
+    with pytest.raises(Unsupported) as caught:
+        parse(body(fields, **{param: value}))
+    assert caught.value.param == param
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("field", ["images", "tool_calls"])
+def test_the_same_inside_a_message(field):
+    turn = {"role": "user", "content": "Hi", field: [{}]}
+    with pytest.raises(Unsupported) as caught:
+        ollama.parse_chat(body(CHAT, messages=[turn]))
+    assert caught.value.param == f"messages[0].{field}"
+
+
+def test_the_refusal_has_the_words_that_clients_match_on():
+    with pytest.raises(Unsupported) as caught:
+        ollama.parse_chat(body(CHAT, tools=[{}]))
+    assert caught.value.message == "registry.ollama.ai/library/x:latest does not support tools"
+    with pytest.raises(Unsupported, match=r'^"x" does not support thinking$'):
+        ollama.parse_chat(body(CHAT, think=True))
+    with pytest.raises(InvalidRequest, match=r'invalid think value: "x"'):
+        ollama.parse_chat(body(CHAT, think="x"))
+    with pytest.raises(InvalidRequest, match="top_logprobs must be between 0 and 20"):
+        ollama.parse_chat(body(CHAT, top_logprobs=21))
+
+
+def test_what_says_no_is_not_refused():
+    harmless = {
+        "think": False, "tools": [], "truncate": False, "shift": False, "format": "",
+        "logprobs": False, "top_logprobs": 0, "images": [], "suffix": "", "template": "",
+        "unheard_of": {"a": 1}, "options": None, "stream": None,
+    }  # fmt: skip
+    assert ollama.parse_chat(body(CHAT, **harmless)).stream
+    assert ollama.parse_generate(body(GENERATE, **harmless)).stream
+
+
+@pytest.mark.parametrize("role", ["", "user<|im_end|>", "a b", "\n", "x" * 40])
+def test_a_role_is_a_plain_word(role):
+    with pytest.raises(InvalidRequest) as caught:
+        ollama.parse_chat(body(CHAT, messages=[{"role": role, "content": "Hi"}]))
+    assert caught.value.param == "messages[0].role"
+
+
+@pytest.mark.parametrize("options", [{"top_k": 10**400}, {"seed": -(10**400)}, {"top_p": 10**400}])
+def test_a_number_beyond_all_floats_is_out_of_range(options):
+    with pytest.raises(InvalidRequest, match="must be in"):
+        ollama.parse_chat(body(CHAT, options=options))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = [*ollama.ChatBody.__struct_encode_fields__, *ollama.GenerateBody.__struct_encode_fields__]
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), json_values))
+def test_hostile_fields_are_read_or_refused(fields):
+    for parse, good in ((ollama.parse_chat, CHAT), (ollama.parse_generate, GENERATE)):
+        try:
+            call = parse(body(good | fields))
+        except CorralError as error:
+            assert error.message
+        else:
+            assert call.request.model
+
+
+def call_of(*, is_chat):
+    return ollama.parse_chat(body(CHAT)) if is_chat else ollama.parse_generate(body(GENERATE))
+
+
+@given(st.booleans(), texts, st.integers(0, 4_000_000_000_000_000_000))
+def test_a_token_comes_back_as_it_went(is_chat, text, at_ns):
+    encoder = ollama.AnswerEncoder(call_of(is_chat=is_chat), clock=lambda: at_ns)
+    line = encoder.encode(TextDelta(text))
+    assert len(line.decode().splitlines()) == 1
+    told = json.loads(line)
+    moment = datetime.fromtimestamp(at_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    assert told.pop("created_at") == f"{moment}.{at_ns % 10**9:09d}Z"
+    shown = {"message": {"role": "assistant", "content": text}} if is_chat else {"response": text}
+    assert told == {"model": "x", **shown, "done": False}
+
+
+@given(st.booleans(), texts, finished)
+def test_whole_and_last_chunk_tell_the_same_metrics(is_chat, text, event):
+    call = call_of(is_chat=is_chat)
+    line = ollama.whole(call, text, event, at_ns=0)
+    decoded = msgspec.json.decode(line, type=ollama.Answer)
+    assert (decoded.message.content if is_chat else decoded.response) == text
+    assert decoded.eval_count == event.usage.n_generated
+    whole = json.loads(line)
+    last = json.loads(ollama.AnswerEncoder(call, clock=lambda: 0).encode(event))
+    shown = whole.pop("message")["content"] if is_chat else whole.pop("response")
+    empty = last.pop("message")["content"] if is_chat else last.pop("response")
+    assert (shown, empty) == (text, "")
+    assert whole == last
+    assert whole["done"] is True
+    assert whole["done_reason"] == event.reason
+    assert whole.get("prompt_eval_count", 0) == event.usage.n_prompt
+    assert whole.get("total_duration", 0) == round(event.timings.total_s * 1e9)
+    assert tuple(whole.get("context", ())) == event.context
+    assert 0 not in [value for key, value in whole.items() if key.endswith(("duration", "count"))]
+
+
+def test_an_answer_repeats_the_model_as_it_was_asked_for():
+    call = ollama.parse_chat(body(CHAT, model="REGISTRY.ollama.ai/library/X"))
+    assert b'"model":"REGISTRY.ollama.ai/library/X"' in ollama.resident(call, "load", at_ns=0)

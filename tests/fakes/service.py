@@ -1,0 +1,177 @@
+"""A service without models: it says what it was told to say, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
+from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
+from runner.domain.name import ModelName
+from runner.domain.options import Options
+from runner.domain.progress import Progress
+from runner.domain.request import InferenceRequest
+from runner.errors import ModelNotFound
+
+FINISHED = Finished(
+    reason=FinishReason.STOP,
+    usage=Usage(n_prompt=11, n_cached=4, n_generated=3),
+    timings=Timings(total_s=1.5, load_s=0.25, prompt_s=0.5, decode_s=0.75),
+    context=(1, 2, 3),
+)
+HELLO: tuple[Event, ...] = (TextDelta("Hel"), TextDelta("lo"), FINISHED)
+
+
+def model_info(name: str = "smollm2", *, modified_at: float = 1_700_000_000.5) -> ModelInfo:
+    """A line of the library."""
+    return ModelInfo(
+        name=ModelName.parse(name),
+        digest="ab" * 32,
+        n_bytes=91_000_000,
+        modified_at=modified_at,
+        architecture="llama",
+        n_params=134_515_008,
+        quantization="Q4_1",
+        n_ctx_train=8192,
+        n_embd=576,
+        capabilities=(Capability.COMPLETION,),
+    )
+
+
+@dataclass
+class FakeInference:
+    """Answers with ``script``: events are sent, an exception is raised, a gate is waited for."""
+
+    script: Sequence[Event | Exception | asyncio.Event] = HELLO
+    known: frozenset[ModelName] = frozenset({ModelName.parse("smollm2")})
+    requests: list[InferenceRequest] = field(default_factory=list)
+    loads: list[tuple[ModelName, Options, float | None]] = field(default_factory=list)
+    unloads: list[ModelName] = field(default_factory=list)
+    resident: set[ModelName] = field(default_factory=set)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)  # set by the first request
+    closed: asyncio.Event = field(default_factory=asyncio.Event)  # set when an answer is over
+
+    async def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
+        self.requests.append(request)
+        self.asked.set()
+        try:
+            if request.model not in self.known:
+                raise ModelNotFound(str(request.model))
+            for step in self.script:
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                else:
+                    yield step
+        finally:
+            self.closed.set()
+
+    async def load(self, name: ModelName, options: Options, keep_alive: float | None) -> float:
+        if name not in self.known:
+            raise ModelNotFound(str(name))
+        self.loads.append((name, options, keep_alive))
+        self.resident.add(name)
+        return 0.25
+
+    async def unload(self, name: ModelName) -> bool:
+        self.unloads.append(name)
+        was_there = name in self.resident
+        self.resident.discard(name)
+        return was_there
+
+
+@dataclass
+class FakeModels:
+    """A library in memory."""
+
+    library: dict[ModelName, ModelInfo] = field(default_factory=dict)
+    error: Exception | None = None  # raised by every call
+
+    def __post_init__(self) -> None:
+        if not self.library:
+            info = model_info()
+            self.library = {info.name: info}
+
+    async def list_models(self) -> Sequence[ModelInfo]:
+        if self.error:
+            raise self.error
+        return list(self.library.values())
+
+    async def show(self, name: ModelName, *, verbose: bool) -> ModelDetails:
+        info = self._find(name)
+        return ModelDetails(
+            info=info,
+            template="{{ messages }}",
+            system="Be brief.",
+            license="Apache-2.0",
+            options=Options(temperature=0.2, stop=("<|im_end|>", 'a "quoted" one')),
+            metadata={
+                "general.architecture": info.architecture,
+                "general.name": "SmolLM2",
+                "llama.context_length": info.n_ctx_train,
+                "tokenizer.chat_template": "{{ messages }}",
+                "tokenizer.ggml.tokens": [str(n) for n in range(9)],
+            },
+            tensors=(("token_embd.weight", "Q4_1", (576, 49152)),),
+        )
+
+    def running(self) -> Sequence[RunningModel]:
+        return [
+            RunningModel(info, 200_000_000, 0, 4096, expires_at, 4242, 1, 17, 170)
+            for info, expires_at in zip(
+                self.library.values(), [1_800_000_000.0, math.inf], strict=False
+            )
+        ]
+
+    async def copy(self, source: ModelName, destination: ModelName) -> None:
+        self.library[destination] = self._find(source)
+
+    async def delete(self, name: ModelName) -> None:
+        self._find(name)
+        del self.library[name]
+
+    def _find(self, name: ModelName) -> ModelInfo:
+        if self.error:
+            raise self.error
+        if name not in self.library:
+            raise ModelNotFound(str(name))
+        return self.library[name]
+
+
+DIGEST = "sha256:" + "cd" * 32
+PULLED: tuple[Progress, ...] = (
+    Progress("pulling manifest"),
+    Progress("pulling cdcdcdcdcdcd", 0, 100, DIGEST),
+    Progress("pulling cdcdcdcdcdcd", 100, 100, DIGEST),
+    Progress("success", name="smollm2:latest"),
+)
+
+
+@dataclass
+class FakePulls:
+    """Tells ``script``, whatever is asked for."""
+
+    script: Sequence[Progress | Exception] = PULLED
+    asked: list[tuple[ModelName | Path | None, ...]] = field(default_factory=list)
+
+    async def pull(self, name: ModelName) -> AsyncGenerator[Progress, None]:
+        self.asked.append((name,))
+        async for moment in self._tell():
+            yield moment
+
+    async def import_file(
+        self, path: Path, name: ModelName | None
+    ) -> AsyncGenerator[Progress, None]:
+        self.asked.append((path, name))
+        async for moment in self._tell():
+            yield moment
+
+    async def _tell(self) -> AsyncGenerator[Progress, None]:
+        for step in self.script:
+            if isinstance(step, Exception):
+                raise step
+            yield step

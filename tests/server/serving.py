@@ -1,0 +1,98 @@
+"""A server on a real socket, run as the daemon runs it, with fakes behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import web
+
+from runner.server.app import make_app, runner_for
+from tests.fakes.service import FakeInference, FakeModels, FakePulls
+
+TOKEN = "owner-token-of-this-test"
+OWNER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@dataclass
+class House:
+    """One server and what stands behind it; ``async with house.serve()`` opens it."""
+
+    inference: FakeInference = field(default_factory=FakeInference)
+    models: FakeModels = field(default_factory=FakeModels)
+    pulls: FakePulls = field(default_factory=FakePulls)
+    loopback_only: bool = True
+    origins: tuple[str, ...] = ()
+    shutdowns: list[str] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @asynccontextmanager
+    async def serve(self):
+        app = make_app(
+            inference=self.inference,
+            models=self.models,
+            pulls=self.pulls,
+            version="9.8.7",
+            owner_token=TOKEN,
+            loopback_only=self.loopback_only,
+            origins=self.origins,
+            request_shutdown=lambda: self.shutdowns.append("asked"),
+        )
+        runner = runner_for(app, grace_s=0.5)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        try:
+            async with aiohttp.ClientSession(self.url) as session:
+                yield session
+        finally:
+            await runner.cleanup()
+
+    def ask(self, method, path, body=None, *, raw=None, headers=None):
+        """Serve one request and return its ``Reply``."""
+
+        async def once():
+            async with self.serve() as session:
+                return await call(session, method, path, body, raw=raw, headers=headers)
+
+        return asyncio.run(once())
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: dict
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def lines(self):
+        """Objects of an NDJSON stream; every line must be one."""
+        assert self.body.endswith(b"\n")
+        return [json.loads(line) for line in self.body.decode().splitlines()]
+
+    @property
+    def frames(self):
+        """Objects of an SSE stream, which must end with ``[DONE]``."""
+        frames = self.body.decode().split("\n\n")
+        assert frames.pop() == ""
+        assert all(frame.startswith("data: ") and "\n" not in frame for frame in frames)
+        assert frames.pop() == "data: [DONE]"
+        return [json.loads(frame.removeprefix("data: ")) for frame in frames]
+
+
+async def call(session, method, path, body=None, *, raw=None, headers=None):
+    data = json.dumps(body).encode() if raw is None and body is not None else raw
+    async with session.request(method, path, data=data, headers=headers) as response:
+        return Reply(response.status, dict(response.headers), await response.read())

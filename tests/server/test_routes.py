@@ -1,0 +1,221 @@
+"""Every route, with good bodies and bad ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from runner.domain.name import ModelName
+from tests.server.serving import OWNER, call
+
+CHAT = {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}], "stream": False}
+SMOLLM2 = ModelName.parse("smollm2")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/", "/api/version", "/api/tags", "/health", "/v1/models"])
+def test_what_clients_probe_answers_get_and_head(house, method, path):
+    reply = house.ask(method, path)
+    assert reply.status == 200
+    assert reply.headers["X-Corral-Version"] == "9.8.7"
+    assert bool(reply.body) == (method == "GET")
+
+
+def test_the_root_says_what_clients_look_for(house):
+    reply = house.ask("GET", "/")
+    assert reply.body == b"Ollama is running"
+    assert reply.headers["Content-Type"].startswith("text/plain")
+
+
+def test_version_has_both_numbers(house):
+    reply = house.ask("GET", "/api/version")
+    assert reply.json == {"version": "0.32.15", "corral": "9.8.7"}
+    assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+def test_an_empty_library_is_an_array(house):
+    house.models.library.clear()
+    assert house.ask("GET", "/api/tags").json == {"models": []}
+    assert house.ask("GET", "/api/ps").json == {"models": []}
+    assert house.ask("GET", "/v1/models").json == {"object": "list", "data": []}
+
+
+def test_show_takes_either_key_and_hides_long_arrays_unless_asked(house):
+    brief = house.ask("POST", "/api/show", {"name": "smollm2"}).json
+    assert brief["model_info"]["tokenizer.ggml.tokens"] == []
+    assert "tokenizer.chat_template" not in brief["model_info"]
+    assert "tensors" not in brief
+    assert 'PARAMETER stop "a \\"quoted\\" one"' in brief["modelfile"]
+    assert "FROM smollm2:latest" in brief["modelfile"]
+    full = house.ask("POST", "/api/show", {"model": "smollm2", "verbose": True}).json
+    assert len(full["model_info"]["tokenizer.ggml.tokens"]) == 9
+    assert full["tensors"][0]["shape"] == [576, 49152]
+
+
+def test_a_model_that_stays_for_ever_has_a_far_date(house):
+    info = house.models.library[SMOLLM2]
+    house.models.library[ModelName.parse("other")] = info
+    first, second = house.ask("GET", "/api/ps").json["models"]
+    assert first["expires_at"].startswith("23")
+    assert second["expires_at"] == "2027-01-15T08:00:00.000000000Z"
+    assert first["n_steps"] == 17
+
+
+@pytest.mark.parametrize("path", ["/api/generate", "/api/chat"])
+def test_a_call_with_nothing_to_answer_loads_or_unloads(house, path):
+    loaded = house.ask("POST", path, {"model": "smollm2", "options": {"num_ctx": 99}})
+    assert loaded.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert loaded.json["done_reason"] == "load"
+    assert loaded.json["done"] is True
+    assert house.inference.loads[0][1].num_ctx == 99
+    unloaded = house.ask("POST", path, {"model": "smollm2", "keep_alive": 0}).json
+    assert unloaded["done_reason"] == "unload"
+    assert house.inference.resident == set()
+
+
+def test_unloading_says_whether_it_was_there_and_refuses_an_unknown_name(house):
+    house.inference.resident.add(SMOLLM2)
+    assert house.ask("POST", "/api/unload", {"model": "smollm2"}).json == {"unloaded": True}
+    assert house.ask("POST", "/api/unload", {"model": "smollm2"}).json == {"unloaded": False}
+    assert house.ask("POST", "/api/unload", {"model": "nope"}).status == 404
+    assert house.ask("POST", "/api/chat", {"model": "nope", "keep_alive": 0}).status == 404
+
+
+def test_copy_and_delete_answer_200_with_nothing(house):
+    reply = house.ask("POST", "/api/copy", {"source": "smollm2", "destination": "mine"})
+    assert (reply.status, reply.body) == (200, b"")
+    reply = house.ask("DELETE", "/api/delete", {"name": "mine"})
+    assert (reply.status, reply.body) == (200, b"")
+    assert house.ask("DELETE", "/api/delete", {"model": "mine"}).status == 404
+
+
+def test_push_is_refused_in_clear_words(house):
+    reply = house.ask("POST", "/api/push", {"model": "smollm2"})
+    assert reply.status == 501
+    assert reply.json["code"] == "unsupported"
+
+
+def test_an_unknown_path_and_a_wrong_method(house):
+    reply = house.ask("GET", "/api/nothing")
+    assert (reply.status, reply.body) == (404, b"404 page not found")
+    assert reply.headers["X-Corral-Version"] == "9.8.7"
+    reply = house.ask("GET", "/v1/nothing")
+    assert reply.status == 404
+    assert reply.json["error"]["type"] == "not_found_error"
+    for path in ("/api/show", "/v1/chat/completions"):
+        reply = house.ask("GET", path)
+        assert reply.status == 405
+        assert reply.headers["Allow"] == "POST"
+        assert "error" in reply.json
+        assert reply.headers["X-Corral-Version"] == "9.8.7"
+
+
+def test_the_body_is_json_whatever_its_type_says(house):
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert house.ask("POST", "/api/chat", CHAT, headers=form).json["message"]["content"] == "Hello"
+
+
+POSTS = ["/api/generate", "/api/chat", "/api/show", "/api/pull", "/api/copy", "/api/unload"]
+
+
+@pytest.mark.parametrize("path", [*POSTS, "/v1/chat/completions"])
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"", "missing request body"),
+        (b" \n", "missing request body"),
+        (b'{"model": ', "line 1 column 11"),
+        (b'{"model": "x"} tail', "line 1 column 16"),
+        (b"{'model': 1}", "line 1 column 2"),
+        (b'"text"', "the body must be an object, not a string"),
+        (b'{"model": NaN}', "NaN"),
+        (b'{"model": "\xff"}', "not UTF-8 at byte 11"),
+        (b"[" * 100_000, "invalid JSON"),
+        (b'{"a":' * 100_000, "invalid JSON"),
+        (b"\x00\x01", "invalid JSON"),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_a_400_that_says_where(house, path, raw, says):
+    reply = house.ask("POST", path, raw=raw)
+    assert reply.status == 400
+    told = reply.json["error"]
+    assert says in (told["message"] if path.startswith("/v1") else told)
+
+
+def test_a_wrong_type_names_the_field_and_both_types(house):
+    reply = house.ask("POST", "/api/chat", {"model": "x", "messages": [{"role": 1}]})
+    assert reply.status == 400
+    assert reply.json["error"] == "'messages[0].role' must be a string, not an integer"
+    reply = house.ask("POST", "/v1/chat/completions", CHAT | {"top_p": "high"})
+    assert reply.json["error"] == {
+        "message": "'top_p' must be a number, not a string",
+        "type": "invalid_request_error",
+        "param": "top_p",
+        "code": "invalid_request",
+    }
+
+
+def test_a_body_too_large_is_a_413_announced_or_not(house, monkeypatch):
+    monkeypatch.setattr("runner.server.answers.MAX_BODY", 1000)
+    monkeypatch.setattr("runner.server.app.MAX_BODY", 1000)
+    for path in ("/api/chat", "/v1/chat/completions"):
+        reply = house.ask("POST", path, raw=b" " * 1001)
+        assert reply.status == 413
+        assert "larger than" in str(reply.json["error"])
+
+    async def chunked():
+        async def body():
+            yield b" " * 600
+            yield b" " * 600
+
+        async with house.serve() as session, session.post("/api/chat", data=body()) as response:
+            return response.status
+
+    assert asyncio.run(chunked()) == 413
+
+
+def test_a_broken_compressed_body_is_a_400(house):
+    reply = house.ask("POST", "/api/chat", raw=b"not gzip", headers={"Content-Encoding": "gzip"})
+    assert reply.status == 400
+
+
+def test_a_lone_surrogate_in_a_prompt_becomes_a_replacement_character(house):
+    raw = b'{"model":"smollm2","prompt":"a\\ud83d b \\ud83d\\ude00","stream":false}'
+    assert house.ask("POST", "/api/generate", raw=raw).status == 200
+    assert house.inference.requests[0].messages[0].content == "a\ufffd b \U0001f600"
+
+
+def test_a_pull_of_a_path_needs_the_owner_and_an_absolute_path(house, tmp_path):
+    body = {"path": str(tmp_path / "x.gguf"), "name": "mine"}
+    assert house.ask("POST", "/api/pull", body).status == 403
+    assert house.ask("POST", "/api/pull", body, headers={"Authorization": "Bearer x"}).status == 403
+    assert house.pulls.asked == []
+    assert house.ask("POST", "/api/pull", body, headers=OWNER).status == 200
+    assert house.pulls.asked == [(tmp_path / "x.gguf", ModelName.parse("mine"))]
+    assert house.ask("POST", "/api/pull", {"path": body["path"]}, headers=OWNER).status == 200
+    assert house.pulls.asked[1][1] is None
+    assert house.ask("POST", "/api/pull", {"path": "x.gguf"}, headers=OWNER).status == 400
+
+
+def test_only_the_owner_ends_the_daemon(house):
+    assert house.ask("POST", "/api/shutdown").status == 403
+    assert house.ask("POST", "/api/shutdown", headers={"Authorization": "Bearer no"}).status == 403
+    assert house.shutdowns == []
+    assert house.ask("POST", "/api/shutdown", headers=OWNER).status == 200
+    assert house.shutdowns == ["asked"]
+
+
+def test_many_streams_at_once_keep_apart(house):
+    async def many():
+        async with house.serve() as session:
+            asks = (
+                call(session, "POST", "/api/chat", CHAT | {"stream": n % 2 == 0}) for n in range(40)
+            )
+            return await asyncio.gather(*asks)
+
+    for n, reply in enumerate(asyncio.run(many())):
+        lines = [json.loads(line) for line in reply.body.splitlines()]
+        assert "".join(line["message"]["content"] for line in lines) == "Hello"
+        assert len(lines) == (3 if n % 2 == 0 else 1)
