@@ -49,7 +49,7 @@ class Settings:
 
     host: Address = Address("127.0.0.1", DEFAULT_PORT)
     keep_alive_s: float = 300.0
-    context_length: int = 4096
+    context_length: int = 0
     num_parallel: int = 16
     max_loaded_models: int = 3
     max_queue: int = 512
@@ -150,9 +150,10 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "context_length": SettingSpec(
         "CORRAL_CONTEXT_LENGTH",
-        _count(4, 2**24),
-        "Context of one conversation in tokens, when neither request nor model says.",
-        "4096",
+        _count(0, 2**24),
+        "Context of one conversation in tokens, when neither request nor model says; 0: from"
+        " 4096 to 32768, as memory allows.",
+        "0",
         "OLLAMA_CONTEXT_LENGTH",
     ),
     "num_parallel": SettingSpec(

@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from runner import logs
 from runner.domain.model import ModelInfo
 from runner.errors import CapacityError, QueueFull, WorkerError
@@ -225,8 +227,9 @@ class Pool:
             n_ctx=wanted.n_ctx,
             n_cells=max(wanted.n_cells, wanted.n_ctx),
             n_seq_max=settings.n_seq_max,
-            **{"n_threads": settings.n_threads, **dict(wanted.fixed)},
+            n_threads=settings.n_threads,
         )
+        load = replace(load, **dict(wanted.fixed))
         loading = asyncio.get_running_loop().create_task(self._start(wanted, load))
         self._own(loading)
         # Whoever waits hears of a failure; when all have left, nobody needs to.

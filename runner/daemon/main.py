@@ -1,0 +1,165 @@
+"""``corral serve``: builds everything, serves until told to stop, and shuts down in order.
+
+The composition root: what a part needs is handed to it here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from runner import __version__, logs
+from runner.client.launch import Kind, probe
+from runner.config import Address, Settings, load_settings
+from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
+from runner.errors import AddressInUse, CorralError
+from runner.hub.packaged import PackagedSource
+from runner.paths import Paths, find_paths, own_command
+from runner.server.app import make_app, runner_for
+from runner.service.inference import InferenceService
+from runner.service.models import ModelService
+from runner.service.pull import PullService
+from runner.store.library import Library
+from runner.workers.devices import memory_bytes, n_cores
+from runner.workers.pool import Pool, PoolSettings
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: list[str]) -> int:
+    """Serve; return the exit code."""
+    if len(argv) > 2:
+        print(f"error: serve takes no arguments, not '{argv[2]}'", file=sys.stderr)  # noqa: T201
+        return 2
+    paths = find_paths()
+    try:
+        settings = load_settings(paths.config_file)
+        logs.configure(settings.log_level)
+        paths.run.mkdir(parents=True, exist_ok=True)
+        with only_daemon(paths):
+            asyncio.run(_serve(paths, settings))
+    except CorralError as error:
+        print(f"error: {error.message}", file=sys.stderr)  # noqa: T201 - the reader is a person
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+async def _serve(paths: Paths, settings: Settings) -> None:
+    """Serve until a signal or ``/api/shutdown``."""
+    ending = asyncio.Event()
+    _on_signals(ending)
+    library = Library(paths.models)
+    await asyncio.to_thread(_tidy, library)
+    token = secrets.token_urlsafe(32)
+    async with contextlib.AsyncExitStack() as stack:
+        pool = Pool(_pool_settings(settings))
+        stack.push_async_callback(pool.close)
+        pulls = PullService(library, [PackagedSource()])
+        stack.push_async_callback(pulls.close)
+        app = make_app(
+            inference=InferenceService(
+                library,
+                pool,
+                context_length=settings.context_length,
+                memory_bytes=memory_bytes(),
+            ),
+            models=ModelService(library, pool),
+            pulls=pulls,
+            version=__version__,
+            owner_token=token,
+            loopback_only=settings.host.is_loopback,
+            origins=settings.origins,
+            request_shutdown=ending.set,
+        )
+        address = await stack.enter_async_context(_listening(app, settings.host))
+        record = DaemonRecord(os.getpid(), str(address), __version__, token)
+        write_record(paths.daemon_file, record)
+        stack.callback(paths.daemon_file.unlink, missing_ok=True)
+        logger.info("serving %s", logs.pairs(address=address, version=__version__, pid=os.getpid()))
+        await ending.wait()
+        logger.info("shutting down")
+
+
+@contextlib.asynccontextmanager
+async def _listening(app: web.Application, address: Address) -> AsyncIterator[Address]:
+    """Accept requests for a block; yields the address with the port that was bound.
+
+    Raises:
+        AddressInUse: Something else listens there.
+    """
+    runner = runner_for(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, address.host, address.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise await _cannot_listen(address, error) from None
+        port = runner.addresses[0][1] if runner.addresses else address.port
+        yield Address(address.host, port)
+    finally:
+        await runner.cleanup()
+
+
+async def _cannot_listen(address: Address, error: OSError) -> AddressInUse:
+    if error.errno != errno.EADDRINUSE:
+        return AddressInUse(
+            f"cannot listen on {address}: {error.strerror or error}",
+            hint="set another address with CORRAL_HOST=127.0.0.1:11435",
+        )
+    found = await asyncio.to_thread(probe, address)
+    who = {
+        Kind.OLLAMA: "Ollama",
+        Kind.CORRAL: f"another Corral daemon (version {found.version})",
+    }.get(found.kind, "another program")
+    hint = "stop it, or use another address: CORRAL_HOST=127.0.0.1:11435 corral serve"
+    return AddressInUse(f"{address} is taken: {who} answers there", hint=hint)
+
+
+def _pool_settings(settings: Settings) -> PoolSettings:
+    return PoolSettings(
+        command=own_command("_worker", settings.log_level),
+        keep_alive_s=settings.keep_alive_s,
+        max_resident=settings.max_loaded_models,
+        max_queue=settings.max_queue,
+        n_seq_max=settings.num_parallel,
+        n_threads=settings.num_thread or n_cores(),
+        load_timeout_s=settings.load_timeout_s,
+    )
+
+
+def _tidy(library: Library) -> None:
+    """Remove what interrupted imports left; never a reason not to serve."""
+    try:
+        n_bytes = library.prune()
+    except CorralError as error:
+        logger.warning("the library was not tidied: %s", error.message)
+        return
+    if n_bytes:
+        logger.info("tidied the library n_bytes=%d", n_bytes)
+
+
+def _on_signals(ending: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if ending.is_set():  # asked twice: somebody is in a hurry
+            os._exit(130)
+        ending.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))

@@ -1,0 +1,72 @@
+"""The library and the running models, for whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+
+from runner.domain.model import ModelDetails, ModelInfo, RunningModel
+from runner.domain.name import ModelName
+from runner.errors import StoreError
+from runner.store.library import Library
+from runner.workers.pool import Pool
+
+
+class ModelService:
+    """List, show, copy, delete; and what is in memory."""
+
+    def __init__(self, library: Library, pool: Pool) -> None:
+        self._library = library
+        self._pool = pool
+
+    async def list_models(self) -> list[ModelInfo]:
+        """Return every usable model, newest first."""
+        return await asyncio.to_thread(self._library.list)
+
+    async def show(self, name: ModelName, *, verbose: bool) -> ModelDetails:
+        """Return all there is to tell about a model.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            BadModelFile: Its file is damaged.
+        """
+        return await asyncio.to_thread(self._library.show, name)
+
+    def running(self) -> list[RunningModel]:
+        """Return the models in memory, the longest-lived first."""
+        return [
+            RunningModel(
+                info=row.info,
+                n_resident=row.worker.n_resident(),
+                n_vram=0,
+                n_ctx=row.worker.loaded.n_ctx,
+                expires_at=row.expires_at,
+                pid=row.worker.pid,
+                n_active=row.n_active,
+                n_steps=row.worker.channel.n_steps,
+                n_tokens=row.worker.channel.n_tokens,
+            )
+            for row in self._pool.resident()
+        ]
+
+    async def copy(self, source: ModelName, destination: ModelName) -> None:
+        """Give a model a second name.
+
+        Raises:
+            ModelNotFound: There is no such model.
+        """
+        await asyncio.to_thread(self._library.copy, source, destination)
+
+    async def delete(self, name: ModelName) -> None:
+        """Stop a model, once it has answered, and remove it from the library.
+
+        Raises:
+            ModelNotFound: There is no such model.
+        """
+        try:
+            manifest = await asyncio.to_thread(self._library.find, name)
+        except StoreError:
+            pass  # damaged: nothing can be running from it, and it can go
+        else:
+            # First, since Windows cannot remove a file that is mapped.
+            await self._pool.unload(manifest.model.digest)
+        await asyncio.to_thread(self._library.delete, name)
