@@ -52,7 +52,7 @@ def run_status(args: argparse.Namespace, client: Client, out: Output) -> int:
         models = client.running()
         status |= {
             "version": found.version,
-            "pid": _pid(paths, address),
+            **_pid(paths, address),
             "models": [str(model.info.name) for model in models],
             "active_requests": sum(model.n_active for model in models),
         }
@@ -120,10 +120,12 @@ def _end(paths: Paths, address: Address, out: Output) -> None:
     out.say("stopped")
 
 
-def _pid(paths: Paths, address: Address) -> int | None:
-    """The daemon's process id, where the record is about this address."""
+def _pid(paths: Paths, address: Address) -> dict[str, int]:
+    """The daemon's process id, if the record is about the one at this address."""
     pid = launch.daemon_record(paths).get("pid")
-    return pid if launch.find_token(paths, address) and isinstance(pid, int) else None
+    if isinstance(pid, int) and launch.find_token(paths, address):
+        return {"pid": pid}
+    return {}
 
 
 def _added(log: Path, start: int) -> Iterator[str]:

@@ -16,8 +16,8 @@ from typing import TextIO
 from runner import __version__
 from runner.cli.connect import Need, connect, place
 from runner.cli.output import Output
-from runner.cli.parser import Parser, Subparsers, UsageError, has_commands, nearest
-from runner.client.client import Client
+from runner.cli.parser import Parser, Subparsers, UsageError, has_commands
+from runner.cli.suggest import nearest, suggest_model
 from runner.errors import CorralError, ModelNotFound
 
 #: Every command and its module, in the order of ``--help``.
@@ -92,9 +92,7 @@ def _run(words: Sequence[str], out: Output) -> int:
     try:
         return int(args.run(args, client, out))
     except ModelNotFound as error:
-        wanted = getattr(error, "name", "")
-        if wanted and (near := _nearest_model(wanted, client)):
-            error.hint = f"did you mean '{near}'?" + (f"\n{error.hint}" if error.hint else "")
+        suggest_model(error, client)
         raise
 
 
@@ -129,14 +127,6 @@ def _unknown(word: str) -> UsageError:
     near = nearest(word, [*COMMANDS, *ALIASES])
     meant = f"did you mean '{near}'?\n" if near else ""
     return UsageError(f"unknown command '{word}'", hint=f"{meant}see: corral --help")
-
-
-def _nearest_model(wanted: str, client: Client) -> str:
-    try:
-        names = [str(model.name) for model in client.list_models()]
-    except CorralError:
-        return ""
-    return nearest(wanted, names)
 
 
 def _tolerant(stream: TextIO | None) -> TextIO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from runner.cli.parser import nearest
+from runner.cli.suggest import nearest
 from runner.domain.options import OPTION_SPECS, Options, parse_option, parse_options
 from runner.errors import InvalidRequest
 
@@ -33,7 +33,7 @@ def option_value(name: str, text: str) -> int | float | bool | str:
     """
     spec = OPTION_SPECS.get(name)
     if spec is None:
-        near = nearest(name, list(OPTION_SPECS))
+        near = nearest(name, OPTION_SPECS)
         raise InvalidRequest(
             f"unknown option '{name}'",
             hint=f"did you mean '{near}'?" if near else f"options: {', '.join(OPTION_SPECS)}",

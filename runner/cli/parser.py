@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner.errors import RequestError
@@ -35,10 +34,3 @@ else:
 def has_commands(parser: argparse.ArgumentParser) -> bool:
     """Whether ``parser`` has commands below it."""
     return parser._subparsers is not None
-
-
-def nearest(word: str, words: Sequence[str]) -> str:
-    """Return the one of ``words`` that was probably meant, or an empty string."""
-    import difflib
-
-    return next(iter(difflib.get_close_matches(word, words, n=1, cutoff=0.6)), "")

@@ -7,8 +7,9 @@ import contextlib
 
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers
+from runner.cli.suggest import suggest_model
 from runner.client.client import Client
-from runner.errors import CorralError
+from runner.errors import CorralError, ModelNotFound
 
 
 def add(commands: Subparsers) -> None:
@@ -35,9 +36,14 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
                 client.unload(name)
             client.delete(name)
             out.say(f"deleted '{name}'")
+        except ModelNotFound as error:
+            error.hint = "see: corral list"  # and not how to pull what was to go
+            failures.append(error)
         except CorralError as error:
             failures.append(error)
     for failure in failures[:-1]:
+        if isinstance(failure, ModelNotFound):
+            suggest_model(failure, client)
         out.fail(failure)
     if failures:
         raise failures[-1]

@@ -15,12 +15,12 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from http.client import HTTPException
 from pathlib import Path
 
 from runner.client import decode
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
 from runner.client.decode import DaemonVersion, ShownModel
+from runner.client.http1 import BadReply
 from runner.domain.chat import Message
 from runner.domain.event import Event
 from runner.domain.model import ModelInfo, RunningModel
@@ -154,7 +154,7 @@ class Client:
         except ModelNotFound as error:
             error.name = model
             raise
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, BadReply, ValueError) as error:
             raise DaemonError(f"the daemon's answer to {path} cannot be read: {error}") from None
         finally:
             exchange.release()

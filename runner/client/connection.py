@@ -1,21 +1,21 @@
 """One HTTP request to the daemon and its reply, as JSON or as lines of JSON.
 
-Failures of the network and errors in the reply both become ``CorralError``.  ``http.client``
-never looks at proxy settings, so a proxy in the environment cannot come between us and the
-daemon.  What the JSON means is ``decode.py``'s.
+Failures of the network and errors in the reply both become ``CorralError``.  Settings for
+proxies are not looked at, so none can come between us and the daemon.  How HTTP is spoken is
+``http1.py``'s, what the JSON means ``decode.py``'s.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import socket
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from runner.client.http1 import BadReply, Response, exchange
 from runner.errors import CorralError, DaemonError, from_code
 
 #: JSON object, as ``json`` gives it.
@@ -38,15 +38,16 @@ class Exchange:
         self.is_closed = False
         self._request = method, path
         self._body = None if body is None else json.dumps(body).encode()
-        self._headers = {"Content-Type": "application/json"} if body is not None else {}
+        self._headers = {"Host": self.place}
+        if body is not None:
+            self._headers["Content-Type"] = "application/json"
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=CONNECT_S
-        )
+        self._peer = parts.hostname or "", parts.port or 80
         self._socket: socket.socket | None = None
+        self._file: BinaryIO | None = None
 
-    def open(self, timeout_s: float | None) -> http.client.HTTPResponse:
+    def open(self, timeout_s: float | None) -> Response:
         """Send the request; return the reply once its status is known, whatever it is.
 
         Args:
@@ -57,15 +58,17 @@ class Exchange:
         """
         method, path = self._request
         try:
-            self._connection.connect()
-            self._socket = self._connection.sock
+            self._socket = socket.create_connection(self._peer, CONNECT_S)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.settimeout(timeout_s)
-            self._connection.request(method, path, self._body, self._headers)
-            return self._connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
+            response, self._file = exchange(
+                self._socket, method, path, headers=self._headers, body=self._body
+            )
+            return response
+        except (OSError, BadReply) as error:
             raise self._unreachable(error, timeout_s) from error
 
-    def reply(self, timeout_s: float | None) -> http.client.HTTPResponse:
+    def reply(self, timeout_s: float | None) -> Response:
         """Send the request; return the reply if it is a success.
 
         Raises:
@@ -77,7 +80,7 @@ class Exchange:
             return response
         try:
             raw = response.read()
-        except (OSError, http.client.HTTPException):
+        except (OSError, BadReply):
             raw = b""
         raise refusal(response.status, raw)
 
@@ -93,8 +96,7 @@ class Exchange:
             while line := response.readline():
                 if line.strip():
                     yield self._object(line)
-        except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-            # The last two: http.client's words for a reply that another thread closed.
+        except (OSError, BadReply) as error:
             if not self.is_closed:
                 raise self._lost() from error
         except DaemonError:
@@ -112,7 +114,10 @@ class Exchange:
 
     def release(self) -> None:
         """Close the connection; called only by the thread that uses it."""
-        self._connection.close()
+        if self._file is not None:
+            self._file.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def _object(self, line: bytes) -> Json:
         try:
@@ -141,13 +146,12 @@ class Exchange:
                 limit = CONNECT_S if self._socket is None else timeout_s
                 return DaemonError(f"{self.place} did not answer within {limit:g} s")
             case socket.gaierror():
-                host = self._connection.host
-                return DaemonError(f"there is no host '{host}'", hint="check CORRAL_HOST")
-            case ConnectionError():  # RemoteDisconnected is one, so it comes before HTTPException
+                return DaemonError(f"there is no host '{self._peer[0]}'", hint="check CORRAL_HOST")
+            case ConnectionError():
                 return DaemonError(
                     f"{self.place} closed the connection without an answer", hint=LOGS_HINT
                 )
-            case http.client.HTTPException():
+            case BadReply():
                 return DaemonError(f"what answers at {self.place} does not speak HTTP")
             case _:
                 return DaemonError(f"cannot reach {self.place}: {error}")

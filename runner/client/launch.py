@@ -6,7 +6,6 @@ the other waits for the answer, and a daemon that finds another one serving ends
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import socket
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from runner import __version__
 from runner.client.client import Client
 from runner.client.connection import Exchange, Json
+from runner.client.http1 import BadReply
 from runner.config import Address, parse_address
 from runner.errors import DaemonError
 from runner.paths import Paths, own_command
@@ -70,13 +70,13 @@ def probe(address: Address, timeout_s: float = PROBE_S) -> Found:
     """
     try:
         headers, body = _get(address, "/api/version", timeout_s)
-        if version := headers.get("X-Corral-Version"):
+        if version := headers.get("x-corral-version"):
             return Found(Kind.CORRAL, version)
         _, greeting = _get(address, "/", timeout_s)
     except DaemonError as error:
         if isinstance(error.__cause__, ConnectionRefusedError):
             return Found(Kind.NOTHING)
-        if isinstance(error.__cause__, TimeoutError | ConnectionError | http.client.HTTPException):
+        if isinstance(error.__cause__, TimeoutError | ConnectionError | BadReply):
             return Found(Kind.STRANGER)
         raise
     if b"Ollama is running" in greeting:
@@ -186,13 +186,13 @@ def last_lines(log: Path, n_lines: int, start_at: int = 0) -> list[str]:
     return text.splitlines()[-n_lines:] if n_lines > 0 else []
 
 
-def _get(address: Address, path: str, timeout_s: float) -> tuple[http.client.HTTPMessage, bytes]:
+def _get(address: Address, path: str, timeout_s: float) -> tuple[Mapping[str, str], bytes]:
     exchange = Exchange(address.url, "GET", path, body=None)
     try:
         response = exchange.open(timeout_s)
         try:
             return response.headers, response.read(4096)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, BadReply) as error:
             raise DaemonError(f"{address} broke its answer off") from error
     finally:
         exchange.release()

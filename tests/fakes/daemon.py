@@ -276,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _pull(self, name, body):
-        fake, script = self.server.fake, self.server.fake.script
+        script = self.server.fake.script
         if body.get("path"):
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 return self._json({"error": "needs the owner's token", "code": "forbidden"}, 403)
@@ -332,15 +332,15 @@ def main(argv=()):
     run = Path(os.environ["CORRAL_HOME"]) / "run"
     run.mkdir(parents=True, exist_ok=True)
     host, _, port = os.environ["CORRAL_HOST"].rpartition(":")
-    print(f"fake daemon {os.getpid()} starts", flush=True)
+    sys.stderr.write(f"fake daemon {os.getpid()} starts\n")
     if os.environ.get("FAKE_DAEMON") == "fails":
-        print("error: cannot listen: out of luck", file=sys.stderr)
+        sys.stderr.write("error: cannot listen: out of luck\n")
         return 3
     time.sleep(float(os.environ.get("FAKE_DAEMON_DELAY", "0")))
     try:
         daemon = FakeDaemon(host=host, port=int(port))
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return 1
     record = {"pid": os.getpid(), "address": f"{host}:{port}", "version": "0.1.0", "token": TOKEN}
     (run / "daemon.json").write_text(json.dumps(record))
