@@ -91,10 +91,10 @@ class Output:
         from runner.cli import live
 
         glyphs = self._glyphs()
-        shown = text.translate(_CONTROL)
+        shown = text.translate(_CONTROL) + (glyphs.dots if text else "")
 
         def picture() -> list[str]:
-            line = f"{live.spinner(live.now_s(), glyphs)} {shown}{glyphs.dots}"
+            line = f"{live.spinner(live.now_s(), glyphs)} {shown}"
             return [self._coloured(_DIM, line[: _width()])]
 
         with live.Live(self._stderr, picture, keep=False) as drawn:

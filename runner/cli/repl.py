@@ -11,10 +11,13 @@ import sys
 from collections.abc import Callable, Iterator
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import create_app_session, get_app
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.output import ColorDepth, Output as Screen, create_output
+from prompt_toolkit.output.plain_text import PlainTextOutput
+from prompt_toolkit.utils import is_dumb_terminal
 
 from runner.cli.connect import place
 from runner.cli.conversation import Conversation
@@ -207,16 +210,35 @@ def _unquoted(text: str) -> str:
 def _session() -> PromptSession[str]:
     no_colour = bool(os.environ.get("NO_COLOR"))
     grey = FormattedText([("" if no_colour else "ansibrightblack", "Send a message (/? for help)")])
-    return PromptSession(
-        message=">>> ",
-        prompt_continuation="... ",
-        multiline=True,
-        key_bindings=_bindings(),
-        history=_history(),
-        placeholder=grey,
-        color_depth=ColorDepth.DEPTH_1_BIT if no_colour else None,
-        enable_open_in_editor=False,
-    )
+
+    def placeholder() -> FormattedText:
+        return FormattedText() if get_app().is_done else grey
+
+    output = _screen()
+    # A dumb terminal gets its plain prompt only when no output is handed to the prompt itself.
+    with create_app_session(output=output):
+        return PromptSession(
+            message=">>> ",
+            prompt_continuation="... ",
+            multiline=True,
+            key_bindings=_bindings(),
+            history=_history(),
+            placeholder=placeholder,
+            reserve_space_for_menu=0,
+            color_depth=ColorDepth.DEPTH_1_BIT if no_colour else None,
+            enable_open_in_editor=False,
+        )
+
+
+def _screen() -> Screen:
+    if is_dumb_terminal():
+        return PlainTextOutput(sys.stdout)
+    output = create_output()
+    if hasattr(output, "enable_cpr"):
+        # The cursor's place matters to menus, and there are none: a terminal that does not tell
+        # it would get a warning instead of a prompt.
+        output.enable_cpr = False
+    return output
 
 
 def _bindings() -> KeyBindings:
