@@ -7,7 +7,6 @@ setting, then in ``config.toml``, and then has its default.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -252,6 +251,8 @@ def _read_file(config_file: Path) -> dict[str, Any]:
         text = config_file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
+    import tomllib  # here, because most installations have no such file
+
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 _APP = "corral"
 
 
@@ -78,6 +76,8 @@ def find_paths(environ: Mapping[str, str] = os.environ) -> Paths:
             cache=root / "cache",
             state=root / "state",
         )
+    import platformdirs  # here, because it takes longer to import than a small command to run
+
     dirs = platformdirs.PlatformDirs(_APP, appauthor=False)
     state = dirs.user_state_path
     return Paths(

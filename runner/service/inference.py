@@ -14,12 +14,12 @@ from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.request import InferenceRequest
 from runner.errors import Unsupported
-from runner.protocol.messages import Delta, Generate, Outcome, Started
+from runner.protocol.messages import Generate, Outcome, Started
 from runner.service.sizing import choose_sizes
 from runner.store.library import Library
 from runner.store.manifests import Manifest
 from runner.workers.pool import Pool, Wanted
-from runner.workers.process import Worker, new_request_id
+from runner.workers.process import new_request_id
 
 #: Options that a worker is loaded with, by the name ``Load`` has for them.
 _LOAD_FIELDS = {

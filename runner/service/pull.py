@@ -13,7 +13,6 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from runner.domain.name import ModelName
@@ -140,7 +139,9 @@ class PullService:
 
         end: Exception | None = None
         try:
-            await asyncio.to_thread(_work_off, name, job, work, partial(loop.call_soon_threadsafe, tell))
+            await asyncio.to_thread(
+                _work_off, name, job, work, partial(loop.call_soon_threadsafe, tell)
+            )
         except CorralError as error:
             end = error
         except Exception:

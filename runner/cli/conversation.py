@@ -1,0 +1,116 @@
+"""A conversation with one model: what was said, with which settings, and asking the next thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import chain
+
+from runner.cli import human
+from runner.cli.output import Output
+from runner.client.client import Client
+from runner.domain.chat import Message
+from runner.domain.event import Finished, FinishReason, TextDelta
+from runner.domain.options import Options
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What the next request is made of.
+
+    Attributes:
+        client: The daemon.
+        model: Who answers.
+        system: Instead of the model's own system message; empty: that one.
+        options: What differs from the model's own parameters.
+        keep_alive: Seconds the model stays loaded; ``None``: the daemon's setting.
+        is_verbose: Whether a summary follows each answer.
+        turns: What was said, system message apart.
+    """
+
+    client: Client
+    model: str
+    system: str = ""
+    options: Options = field(default_factory=Options)
+    keep_alive: float | None = None
+    is_verbose: bool = False
+    turns: list[Message] = field(default_factory=list)
+
+    def load(self, out: Output) -> None:
+        """Bring the model into memory, so that what is wrong with it shows before the chat."""
+        request = self.client.chat(self.model, (), options=self.options, keep_alive=self.keep_alive)
+        with out.waiting(f"loading {self.model}"), request as answer:
+            for _ in answer:
+                pass
+
+    def ask(self, text: str, out: Output, waiting: str = "") -> None:
+        """Write the answer to ``text`` to stdout as it comes, and remember both.
+
+        What Ctrl-C leaves of an answer is remembered too; after an error nothing is.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C stopped the answer.
+            CorralError: There is no answer, or not all of it.
+        """
+        system = [Message("system", self.system)] if self.system else []
+        question = Message("user", text)
+        request = self.client.chat(
+            self.model,
+            [*system, *self.turns, question],
+            options=self.options,
+            keep_alive=self.keep_alive,
+        )
+        parts: list[str] = []
+        finished = None
+        try:
+            with out.waiting(waiting) as notice, request as answer:
+                for event in answer:
+                    notice.end()
+                    match event:
+                        case TextDelta():
+                            parts.append(event.text)
+                            out.stream(event.text)
+                        case Finished():
+                            finished = event
+        except KeyboardInterrupt:
+            if parts:
+                self._remember(question, parts)
+            raise
+        finally:
+            if parts and not parts[-1].endswith("\n"):
+                out.stream("\n")
+        self._remember(question, parts)
+        if finished is not None:
+            self._report(finished, out)
+
+    def _remember(self, question: Message, parts: list[str]) -> None:
+        self.turns += [question, Message("assistant", "".join(parts))]
+
+    def _report(self, finished: Finished, out: Output) -> None:
+        if finished.reason is FinishReason.LENGTH:
+            out.say(
+                f"[cut off after {finished.usage.n_generated} tokens: num_predict, "
+                "or the context is full]"
+            )
+        if self.is_verbose:
+            for line in summary(finished):
+                out.say(line)
+
+
+def summary(finished: Finished) -> list[str]:
+    """Return where an answer's time went, as ``ollama run --verbose`` lists it."""
+    usage, timings = finished.usage, finished.timings
+    rows = chain(
+        [("total duration", human.span(timings.total_s))],
+        [("load duration", human.span(timings.load_s))] if timings.load_s else [],
+        _speed("prompt eval", usage.n_prompt, timings.prompt_s),
+        _speed("eval", usage.n_generated, timings.decode_s),
+    )
+    return [f"{name + ':':21} {value}" for name, value in rows]
+
+
+def _speed(what: str, n_tokens: int, seconds: float) -> list[tuple[str, str]]:
+    rows = [(f"{what} count", f"{n_tokens} token(s)")] if n_tokens else []
+    if seconds:
+        rows.append((f"{what} duration", human.span(seconds)))
+        rows.append((f"{what} rate", f"{n_tokens / seconds:.2f} tokens/s"))
+    return rows

@@ -1,0 +1,203 @@
+"""What the command line writes: the only file of the room that knows stdout and stderr.
+
+The answer goes to stdout.  Progress, notes, questions and errors go to stderr.  Colours and
+anything that moves appear on terminals alone, and ``NO_COLOR`` takes the colours away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from runner.domain.progress import Progress
+from runner.errors import CorralError
+
+if TYPE_CHECKING:
+    from runner.cli.live import Glyphs, Tracks
+
+_GAP = "    "  # between a table's columns
+#: A terminal obeys control characters, and texts of strangers are full of surprises.
+_CONTROL = {code: "�" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
+_CONTROL[ord("\r")] = ""
+_RED, _YELLOW, _BOLD, _DIM, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
+
+
+class Output:
+    """The two streams of one run of the command."""
+
+    def __init__(
+        self, stdout: TextIO, stderr: TextIO, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._stdout = stdout
+        self._stderr = stderr
+        self.answer_is_tty = stdout.isatty()
+        self.notes_are_tty = stderr.isatty()
+        is_dumb = environ.get("TERM") == "dumb"
+        self._moves = self.notes_are_tty and not is_dumb
+        self._has_colour = self._moves and not environ.get("NO_COLOR")
+
+    def text(self, text: str, end: str = "\n") -> None:
+        """Write to stdout; what a terminal would obey is made harmless."""
+        self._stdout.write((text.translate(_CONTROL) if self.answer_is_tty else text) + end)
+
+    def stream(self, text: str) -> None:
+        """Write a piece of an answer to stdout, to be seen at once."""
+        self.text(text, end="")
+        self._stdout.flush()
+
+    def json(self, value: Any) -> None:
+        """Write ``value`` to stdout as indented JSON."""
+        self.text(json.dumps(value, indent=2, ensure_ascii=False))
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write aligned columns to stdout, without spaces at the ends of lines."""
+        for line in table_lines(heads, rows):
+            self.text(line)
+
+    def say(self, text: str) -> None:
+        """Write a note to stderr."""
+        self._note(text)
+
+    def warn(self, text: str, hint: str = "") -> None:
+        """Write a warning, and what to do about it, to stderr."""
+        self._labelled("warning", _YELLOW, text, hint)
+
+    def fail(self, error: CorralError) -> None:
+        """Write an error and its hint to stderr."""
+        self._labelled("error", _RED, error.message, error.hint)
+
+    def ask(self, question: str) -> bool:
+        """Ask on the terminal; Enter alone means yes.  Only when ``can_ask``."""
+        self._stderr.write(f"{question} [Y/n] ")
+        self._stderr.flush()
+        answer = sys.stdin.readline()
+        return bool(answer) and answer.strip().lower() in ("", "y", "yes")
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody sits there to be asked."""
+        return self.notes_are_tty and sys.stdin is not None and sys.stdin.isatty()
+
+    @contextlib.contextmanager
+    def waiting(self, text: str) -> Iterator[Waiting]:
+        """Show on a terminal that something takes its time, until ``end`` or the block's end."""
+        if not self._moves:
+            yield Waiting()
+            return
+        from runner.cli import live
+
+        glyphs = self._glyphs()
+        shown = text.translate(_CONTROL) + (glyphs.dots if text else "")
+
+        def picture() -> list[str]:
+            line = f"{live.spinner(live.now_s(), glyphs)} {shown}"
+            return [self._coloured(_DIM, line[: _width()])]
+
+        with live.Live(self._stderr, picture, keep=False) as drawn:
+            yield Waiting(drawn.end)
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[Bars]:
+        """Show the steps of a long job: bars on a terminal, else a line for each phase."""
+        from runner.cli import live
+
+        tracks = live.Tracks()
+        if not self._moves:
+            yield Bars(tracks, self._note)
+            return
+        glyphs = self._glyphs()
+
+        def picture() -> list[str]:
+            # What has scrolled off the screen cannot be redrawn.
+            lines = tracks.picture(live.now_s(), _width(), glyphs)
+            return [line.translate(_CONTROL) for line in lines[-(_height() - 1) :]]
+
+        with live.Live(self._stderr, picture, keep=True):
+            yield Bars(tracks, None)
+
+    def flush(self) -> None:
+        """Hand everything to the system, so that a failure to write is noticed."""
+        self._stdout.flush()
+        self._stderr.flush()
+
+    def bold(self, text: str) -> str:
+        """Return ``text`` for stderr, bold where that is possible."""
+        return self._coloured(_BOLD, text)
+
+    def _note(self, text: str) -> None:
+        self._stderr.write((text.translate(_CONTROL) if self.notes_are_tty else text) + "\n")
+        self._stderr.flush()
+
+    def _labelled(self, label: str, colour: str, text: str, hint: str) -> None:
+        clean = text.translate(_CONTROL) if self.notes_are_tty else text
+        self._stderr.write(f"{self._coloured(colour, label + ':')} {clean}\n")
+        for line in hint.splitlines():
+            self._note(f"  {line}")
+        self._stderr.flush()
+
+    def _coloured(self, colour: str, text: str) -> str:
+        return f"{colour}{text}{_RESET}" if self._has_colour else text
+
+    def _glyphs(self) -> Glyphs:
+        from runner.cli import live
+
+        is_unicode = (self._stderr.encoding or "").lower().replace("-", "").startswith("utf")
+        return live.UNICODE if is_unicode else live.ASCII
+
+
+class Waiting:
+    """Something that takes its time; ``end`` takes the notice away before other text comes."""
+
+    def __init__(self, end: Callable[[], None] | None = None) -> None:
+        self._end = end
+
+    def end(self) -> None:
+        """Erase the notice, if there is one."""
+        if self._end is not None:
+            self._end()
+            self._end = None
+
+
+class Bars:
+    """Takes the steps of a job and shows them."""
+
+    def __init__(self, tracks: Tracks, say: Callable[[str], None] | None) -> None:
+        self._tracks = tracks
+        self._say = say
+
+    def show(self, step: Progress) -> None:
+        """Show one step."""
+        from runner.cli import live
+
+        if self._tracks.record(step, live.now_s()) and self._say is not None:
+            self._say(step.phase)
+
+
+def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table's lines: columns as wide as their widest cell, no spaces at the ends."""
+    lines = [heads, *rows] if heads else list(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def _width() -> int:
+    return _terminal()[0] - 1  # a full line makes some terminals wrap
+
+
+def _height() -> int:
+    return max(2, _terminal()[1])
+
+
+def _terminal() -> tuple[int, int]:
+    try:
+        size = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return 80, 24
+    return (size.columns or 80), (size.lines or 24)

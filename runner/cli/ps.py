@@ -1,0 +1,88 @@
+"""``corral ps``: the models in memory."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from typing import Any
+
+from runner.cli import human
+from runner.cli.connect import Need
+from runner.cli.list_ import rfc3339
+from runner.cli.output import Output
+from runner.cli.parser import Subparsers
+from runner.client.client import Client
+from runner.domain.model import RunningModel
+
+_JSON_HELP = """\
+--json prints an array of objects:
+  name digest size size_vram context_length expires_at pid active_requests steps tokens
+sizes in bytes; expires_at in RFC 3339, null for a model that stays loaded"""
+
+
+def add(commands: Subparsers) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "ps",
+        help="list the models in memory",
+        description="List the models in memory, the one that stays longest first.",
+        epilog=_JSON_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("prefix", nargs="?", default="", help="only names that begin with this")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=run, need=Need.RUNNING)
+
+
+def run(args: argparse.Namespace, client: Client, out: Output) -> int:
+    """Print the models in memory."""
+    prefix = args.prefix.lower()
+    models = [m for m in client.running() if str(m.info.name).lower().startswith(prefix)]
+    if args.json:
+        out.json([as_json(model) for model in models])
+        return 0
+    now = time.time()
+    out.table(
+        ("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"),
+        [
+            (
+                str(m.info.name),
+                m.info.digest[:12],
+                human.size(m.n_resident),
+                processor(m.n_resident, m.n_vram),
+                str(m.n_ctx),
+                human.until(m.expires_at, now),
+            )
+            for m in models
+        ],
+    )
+    return 0
+
+
+def processor(n_resident: int, n_vram: int) -> str:
+    """Return which share of a model's bytes lies where, as Ollama words it."""
+    if n_vram == 0:
+        return "100% CPU"
+    if n_vram == n_resident:
+        return "100% GPU"
+    if n_vram > n_resident:
+        return "Unknown"
+    cpu = round((n_resident - n_vram) / n_resident * 100)
+    return f"{cpu}%/{100 - cpu}% CPU/GPU"
+
+
+def as_json(model: RunningModel) -> dict[str, Any]:
+    """Return the stable keys of one model."""
+    return {
+        "name": str(model.info.name),
+        "digest": model.info.digest,
+        "size": model.n_resident,
+        "size_vram": model.n_vram,
+        "context_length": model.n_ctx,
+        "expires_at": None if math.isinf(model.expires_at) else rfc3339(model.expires_at),
+        "pid": model.pid,
+        "active_requests": model.n_active,
+        "steps": model.n_steps,
+        "tokens": model.n_tokens,
+    }

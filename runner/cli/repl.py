@@ -1,0 +1,308 @@
+"""The chat: a line editor, slash commands, and answers that Ctrl-C stops without ending the chat.
+
+The only file that imports ``prompt_toolkit``.  What is said to the model is ``conversation.py``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import create_app_session, get_app
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import ColorDepth, Output as Screen, create_output
+from prompt_toolkit.output.plain_text import PlainTextOutput
+from prompt_toolkit.utils import is_dumb_terminal
+
+from runner.cli.connect import place
+from runner.cli.conversation import Conversation
+from runner.cli.list_ import matching, print_table
+from runner.cli.option_words import options_of
+from runner.cli.output import Output
+from runner.cli.show import part_text, print_all
+from runner.errors import CorralError, InvalidRequest
+
+_FENCE = '"""'
+_HISTORY_LIMIT = 512 * 1024  # bytes; half of it is kept when it is full
+_HELP = """\
+Commands:
+  /set system TEXT            set the system message; without TEXT the model's own
+  /set parameter NAME VALUE   set a model option, for example temperature 0.2
+  /set verbose | quiet        show timings after each answer, or not
+  /show info | parameters | system | template
+  /load MODEL                 go on with another model, from the beginning
+  /list [PREFIX]              list the models in the library
+  /clear                      forget what was said
+  /bye, /exit                 end the chat
+  /?, /help                   this text
+
+Keys:
+  Ctrl-J                      a new line in the message
+  \"\"\"                         begins and ends a message of several lines
+  Ctrl-C                      stops the answer
+  Ctrl-D                      ends the chat"""
+
+
+class Repl:
+    """One chat on a terminal.
+
+    Args:
+        conversation: Its model and settings.
+        out: Where answers and notes go.
+    """
+
+    def __init__(self, conversation: Conversation, out: Output) -> None:
+        self._chat = conversation
+        self._out = out
+        self._commands: dict[str, Callable[[str], None]] = {
+            "/?": self._help,
+            "/help": self._help,
+            "/clear": self._clear,
+            "/set": self._set,
+            "/show": self._show,
+            "/load": self._load,
+            "/list": self._list,
+        }
+
+    def run(self) -> int:
+        """Hold the chat until its user ends it; return the exit code.
+
+        Raises:
+            CorralError: The model cannot be loaded; the chat has not begun.
+        """
+        with _silent_terminal():
+            self._chat.load(self._out)
+            session = _session()
+            draft = ""
+            while (text := self._read(session, draft)) is not None:
+                draft = self._take(text) if text else ""
+        return 0
+
+    def _read(self, session: PromptSession[str], draft: str) -> str | None:
+        """Return the next message without its fences; ``None`` at the end of the chat."""
+        try:
+            line = session.prompt(default=draft)
+        except EOFError:
+            return None
+        except KeyboardInterrupt:
+            if not session.default_buffer.text:
+                self._out.say("Use Ctrl + d or /bye to exit.")
+            return ""
+        text = line.strip()
+        return None if text in ("/bye", "/exit") else text
+
+    def _take(self, text: str) -> str:
+        """Do what one message asks for; return what shall stand at the next prompt."""
+        try:
+            if _is_command(text):
+                self._command(text)
+            else:
+                self._chat.ask(unfenced(text), self._out)
+                self._out.text("")
+        except KeyboardInterrupt:
+            self._out.text("")
+        except CorralError as error:
+            self._out.fail(error)
+            return "" if _is_command(text) else text  # the words were not answered: not lost
+        return ""
+
+    def _command(self, text: str) -> None:
+        name, _, rest = text.partition(" ")
+        command = self._commands.get(name)
+        if command is None:
+            self._out.say(f"Unknown command '{name}'. Type /? for help")
+        else:
+            command(rest.strip())
+
+    def _help(self, rest: str) -> None:
+        self._out.text(_HELP)
+
+    def _clear(self, rest: str) -> None:
+        self._chat.turns.clear()
+        self._out.say("Forgot what was said.")
+
+    def _set(self, rest: str) -> None:
+        what, _, value = rest.partition(" ")
+        match what:
+            case "verbose" | "quiet":
+                self._chat.is_verbose = what == "verbose"
+                self._out.say(f"Set '{what}' mode.")
+            case "system":
+                self._chat.system = unfenced(value.strip())
+                self._out.say("Set the system message." if value else "Back to the model's own.")
+            case "parameter":
+                self._set_parameter(value)
+            case _:
+                self._out.say("Usage: /set system TEXT | parameter NAME VALUE | verbose | quiet")
+
+    def _set_parameter(self, rest: str) -> None:
+        name, *values = rest.split()
+        if not values:
+            raise InvalidRequest("a name and a value are wanted", hint="/set parameter NAME VALUE")
+        if name != "stop" and len(values) > 1:
+            raise InvalidRequest(f"{name} takes one value", hint=f"/set parameter {name} VALUE")
+        options = options_of([(name, _unquoted(value)) for value in values])
+        self._chat.options = options.over(self._chat.options)
+        self._out.say(f"Set '{name}' to {' '.join(values)}.")
+
+    def _show(self, part: str) -> None:
+        model = self._chat.client.show(self._chat.model)
+        match part:
+            case "info":
+                print_all(model, self._out)
+            case "parameters":
+                self._out.text(model.parameters.strip() or "The model sets no parameters.")
+                for name, value in self._chat.options.set_values().items():
+                    self._out.text(f"{name:30} {value}  (set in this chat)")
+            case "system":
+                text = self._chat.system or part_text(model, "system")
+                self._out.text(text.strip() or "There is no system message.")
+            case "template" | "license" | "modelfile":
+                self._out.text(part_text(model, part).strip() or f"The model has no {part}.")
+            case _:
+                self._out.say("Usage: /show info | parameters | system | template")
+
+    def _load(self, name: str) -> None:
+        if not name:
+            self._out.say("Usage: /load MODEL")
+            return
+        before = self._chat.model
+        self._chat.model = name
+        try:
+            self._chat.load(self._out)
+        except BaseException:
+            self._chat.model = before
+            raise
+        self._chat.turns.clear()
+        self._out.say(f"Talking to '{name}' now.")
+
+    def _list(self, prefix: str) -> None:
+        print_table(matching(self._chat.client.list_models(), prefix), self._out)
+
+
+def unfenced(text: str) -> str:
+    """Return ``text`` without the triple quotes around it."""
+    if text.startswith(_FENCE):
+        text = text.removeprefix(_FENCE).removesuffix(_FENCE).strip("\n")
+    return text
+
+
+def is_open(text: str) -> bool:
+    """Whether a triple quote in ``text`` still waits for its partner."""
+    return text.count(_FENCE) % 2 == 1
+
+
+def _is_command(text: str) -> bool:
+    """A path is no command: ``/home/me/notes says ...`` is for the model."""
+    word = text.split(maxsplit=1)[0]
+    return word.startswith("/") and "/" not in word[1:]
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def _session() -> PromptSession[str]:
+    no_colour = bool(os.environ.get("NO_COLOR"))
+    grey = FormattedText([("" if no_colour else "ansibrightblack", "Send a message (/? for help)")])
+
+    def placeholder() -> FormattedText:
+        return FormattedText() if get_app().is_done else grey
+
+    output = _screen()
+    # A dumb terminal gets its plain prompt only when no output is handed to the prompt itself.
+    with create_app_session(output=output):
+        return PromptSession(
+            message=">>> ",
+            prompt_continuation="... ",
+            multiline=True,
+            key_bindings=_bindings(),
+            history=_history(),
+            placeholder=placeholder,
+            reserve_space_for_menu=0,
+            color_depth=ColorDepth.DEPTH_1_BIT if no_colour else None,
+            enable_open_in_editor=False,
+        )
+
+
+def _screen() -> Screen:
+    if is_dumb_terminal():
+        return PlainTextOutput(sys.stdout)
+    output = create_output()
+    if hasattr(output, "enable_cpr"):
+        # The cursor's place matters to menus, and there are none: a terminal that does not tell
+        # it would get a warning instead of a prompt.
+        output.enable_cpr = False
+    return output
+
+
+def _bindings() -> KeyBindings:
+    bindings = KeyBindings()
+
+    @bindings.add("enter")
+    def _(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if is_open(buffer.text):
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    @bindings.add("c-j")
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    return bindings
+
+
+def _history() -> History:
+    """The lines of former chats; in a file that is its user's alone."""
+    if os.environ.get("CORRAL_NOHISTORY") or os.environ.get("OLLAMA_NOHISTORY"):
+        return InMemoryHistory()
+    path = place()[0].history
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        with os.fdopen(fd, "r+b") as file:
+            raw = file.read()
+            if len(raw) > _HISTORY_LIMIT:
+                # Each entry of the file format begins with an empty line and a comment.
+                start = raw.find(b"\n# ", len(raw) - _HISTORY_LIMIT // 2)
+                file.seek(0)
+                file.write(raw[start:] if start >= 0 else b"")
+                file.truncate()
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(path)
+
+
+@contextlib.contextmanager
+def _silent_terminal() -> Iterator[None]:
+    """Keep what is typed during an answer out of it, and for the next prompt.
+
+    Without this the terminal would echo keys into the answer and turn Enter into Ctrl-J, which
+    the prompt takes for a new line.  Ctrl-C works as ever.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import termios
+
+    try:
+        fd = sys.stdin.fileno()
+        before = termios.tcgetattr(fd)
+    except (OSError, ValueError, termios.error):
+        yield
+        return
+    silent = termios.tcgetattr(fd)
+    silent[0] &= ~termios.ICRNL
+    silent[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(fd, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -1,0 +1,148 @@
+"""``corral run``: ask a model one thing, or chat with it.
+
+With a prompt, or with something piped in, it answers once; else it opens the chat of ``repl.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+
+from runner.cli.conversation import Conversation
+from runner.cli.option_words import option_value, options_of
+from runner.cli.output import Output
+from runner.cli.parser import Subparsers, UsageError
+from runner.cli.pull import fetch, local_path
+from runner.client.client import Client
+from runner.domain.duration import keep_alive_seconds
+from runner.errors import CorralError, ModelNotFound
+
+_PATIENCE_S = 2.0  # of somebody who does not know that standard input is being read
+
+
+def add(commands: Subparsers) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "run",
+        help="ask a model something, or chat with it",
+        description="Ask a model one thing, or chat with it when no prompt is given. "
+        "What is piped in stands before the prompt. A model that is missing is pulled first.",
+    )
+    parser.add_argument("model", help="smollm2, hf.co/user/repo:Q4_K_M or ./file.gguf")
+    parser.add_argument("prompt", nargs="*", help="what to ask; none: open a chat")
+    parser.add_argument("--system", default="", metavar="TEXT", help="the system message")
+    parser.add_argument(
+        "-o",
+        "--option",
+        dest="options",
+        action="append",
+        default=[],
+        type=_option,
+        metavar="KEY=VALUE",
+        help="a model option, for example temperature=0.2; may be repeated",
+    )
+    parser.add_argument(
+        "--keepalive",
+        type=_keep_alive,
+        metavar="TIME",
+        help="how long the model stays loaded afterwards: 5m, 1h, 0, or -1 for ever",
+    )
+    parser.add_argument("--verbose", action="store_true", help="show timings after each answer")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, client: Client, out: Output) -> int:
+    """Answer once on stdout, or hold a chat."""
+    piped = _piped(out)
+    words = [_valid(word) for word in ([piped] if piped else []) + args.prompt]
+    is_chat = not args.prompt and not piped.strip()
+    if is_chat and not (_stdin_is_tty() and out.answer_is_tty):
+        raise UsageError(
+            "there is no prompt, and nothing came in through standard input",
+            hint=f'ask something: corral run {args.model} "Why is the sky blue?"',
+        )
+    conversation = Conversation(
+        client,
+        _present(client, args.model, out),
+        system=_valid(args.system),
+        options=options_of(args.options),
+        keep_alive=args.keepalive,
+        is_verbose=args.verbose,
+    )
+    if is_chat:
+        from runner.cli.repl import Repl  # the line editor takes longer to import than all else
+
+        return Repl(conversation, out).run()
+    prompt = " ".join(words)
+    if prompt.strip():
+        conversation.ask(prompt, out, waiting=f"loading {conversation.model}")
+    else:
+        conversation.load(out)  # as in Ollama: an empty prompt only loads
+    return 0
+
+
+def _present(client: Client, name: str, out: Output) -> str:
+    """Return the name of a model that is in the library now; a missing one was pulled."""
+    if path := local_path(name):
+        return fetch(client, "", out, path=path)
+    try:
+        client.show(name)
+    except ModelNotFound:
+        out.say(f"'{name}' is not in the library; pulling it")
+        try:
+            fetch(client, name, out)
+        except CorralError as error:
+            # A name that no hub knows was perhaps only mistyped: main.py suggests one.
+            if isinstance(error, ModelNotFound):
+                error.name = name
+            raise
+    return name
+
+
+def _piped(out: Output) -> str:
+    """Return all of standard input, unless that is a terminal or closed."""
+    if sys.stdin is None or sys.stdin.closed or _stdin_is_tty():
+        return ""
+    note = threading.Timer(_PATIENCE_S, out.say, ["reading standard input ..."])
+    note.daemon = True
+    note.start()
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig", errors="replace")
+    except OSError:  # a folder, for example
+        return ""
+    finally:
+        note.cancel()
+
+
+def _stdin_is_tty() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _valid(text: str) -> str:
+    """Return ``text`` without the half characters that bytes outside UTF-8 become."""
+    return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"want KEY=VALUE, not '{text}'")
+    try:
+        option_value(name, value)
+    except CorralError as error:
+        raise argparse.ArgumentTypeError(
+            error.message + (f" ({error.hint})" if error.hint else "")
+        ) from None
+    return name, value
+
+
+def _keep_alive(text: str) -> float:
+    try:
+        return keep_alive_seconds(float(text))
+    except ValueError:
+        pass
+    try:
+        return keep_alive_seconds(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"want a time like 5m, 1h or -1, not '{text}'") from None

@@ -1,0 +1,153 @@
+"""``corral show``: all that is known of one model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from runner.cli import human
+from runner.cli.list_ import as_json as info_json
+from runner.cli.output import Output, table_lines
+from runner.cli.parser import Subparsers
+from runner.client.client import Client
+from runner.client.decode import ShownModel
+
+_PARTS = ("modelfile", "parameters", "system", "template", "license")
+_JSON_HELP = """\
+--json prints an object:
+  name architecture parameters quantization context_length embedding_length
+  capabilities options system template license modelfile metadata"""
+
+
+def add(commands: Subparsers) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "show",
+        help="show what is known of a model",
+        description="Show what is known of a model, or one part of it alone.",
+        epilog=_JSON_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", help="a model in the library")
+    parts = parser.add_mutually_exclusive_group()
+    for part, help_text in zip(
+        _PARTS,
+        (
+            "a Modelfile that makes the model again",
+            "the model's own parameters",
+            "the model's system message",
+            "the model's chat template",
+            "the model's licence",
+        ),
+        strict=True,
+    ):
+        parts.add_argument(
+            f"--{part}", dest="part", action="store_const", const=part, help=f"only {help_text}"
+        )
+    parts.add_argument("--json", action="store_true", help="print JSON instead")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="metadata and tensors of the file too"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, client: Client, out: Output) -> int:
+    """Print the model."""
+    model = client.show(args.model, verbose=args.verbose)
+    if args.json:
+        out.json(as_json(model))
+    elif args.part:
+        print_part(model, args.part, out)
+    else:
+        print_all(model, out, verbose=args.verbose)
+    return 0
+
+
+def print_part(model: ShownModel, part: str, out: Output) -> None:
+    """Print one of ``_PARTS`` as it is."""
+    text = part_text(model, part)
+    if text:
+        out.text(text.rstrip("\n"))
+
+
+def part_text(model: ShownModel, part: str) -> str:
+    """Return one of ``_PARTS``; empty when the model has none."""
+    return {
+        "modelfile": model.modelfile,
+        "parameters": model.parameters,
+        "system": model.details.system,
+        "template": model.details.template,
+        "license": model.details.license,
+    }[part]
+
+
+def print_all(model: ShownModel, out: Output, *, verbose: bool = False) -> None:
+    """Print the model's blocks, as Ollama lays them out."""
+    for title, rows in _blocks(model, verbose):
+        if rows:
+            out.text(f"  {title}")
+            for line in table_lines((), rows):
+                out.text(f"    {line}".rstrip())
+            out.text("")
+
+
+def as_json(model: ShownModel) -> dict[str, Any]:
+    """Return the stable keys of one model."""
+    details = model.details
+    known = info_json(details.info)
+    for key in ("digest", "size", "modified_at"):
+        del known[key]
+    return known | {
+        "options": details.options.set_values(),
+        "system": details.system,
+        "template": details.template,
+        "license": details.license,
+        "modelfile": model.modelfile,
+        "metadata": dict(details.metadata),
+    }
+
+
+def _blocks(model: ShownModel, verbose: bool) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+    details, info = model.details, model.details.info
+    yield (
+        "Model",
+        [
+            ("architecture", info.architecture or "unknown"),
+            ("parameters", human.count(info.n_params)),
+            ("context length", str(info.n_ctx_train)),
+            ("embedding length", str(info.n_embd)),
+            ("quantization", info.quantization or "unknown"),
+        ],
+    )
+    yield "Capabilities", [(str(capability),) for capability in info.capabilities]
+    yield "Parameters", [_pair(line) for line in model.parameters.splitlines() if line.strip()]
+    if verbose:
+        yield "Metadata", [(k, _value(v)) for k, v in sorted(details.metadata.items())]
+        yield "Tensors", [(n, t, f"[{' '.join(map(str, s))}]") for n, t, s in details.tensors]
+    yield "System", _first_lines(details.system)
+    yield "License", _first_lines(details.license)
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, _, value = line.strip().partition(" ")
+    return name, value.strip()
+
+
+def _first_lines(text: str) -> list[tuple[str, ...]]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return [(line,) for line in (*lines[:2], *(["..."] if len(lines) > 2 else []))]
+
+
+def _value(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case list() if len(value) > 3:
+            return f"[{' '.join(map(_value, value[:3]))} ...+{len(value) - 3} more]"
+        case list():
+            return f"[{' '.join(map(_value, value))}]"
+        case _:
+            return str(value).replace("\n", "\\n")

@@ -1,0 +1,29 @@
+"""What somebody meant who wrote a name that does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runner.client.client import Client
+from runner.errors import CorralError, ModelNotFound
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return the one of ``words`` that was probably meant, or an empty string."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)), "")
+
+
+def suggest_model(error: ModelNotFound, client: Client) -> None:
+    """Put the library's nearest name, if there is one, first in the hint of ``error``."""
+    wanted = getattr(error, "name", "").lower()
+    try:
+        names = [model.name for model in client.list_models()] if wanted else []
+    except CorralError:
+        return
+    # The model's own part alone counts too: most names on a hub begin with long ones of others.
+    spellings = {name.model.lower(): str(name) for name in names}
+    spellings |= {str(name).lower(): str(name) for name in names}
+    if near := spellings.get(nearest(wanted, spellings)):
+        error.hint = f"did you mean '{near}'?" + (f"\n{error.hint}" if error.hint else "")

@@ -1,0 +1,176 @@
+"""The daemon's native API as blocking calls and iterators.
+
+    client = Client("http://127.0.0.1:11434")
+    with client.chat("smollm2", [Message("user", "Hello")]) as answer:
+        for event in answer:
+            ...
+
+A ``Client`` holds no connection and no state, so any thread may use it.  Finding or starting
+the daemon is ``launch.py``'s.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.client import decode
+from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
+from runner.client.decode import DaemonVersion, ShownModel
+from runner.client.http1 import BadReply
+from runner.domain.chat import Message
+from runner.domain.event import Event
+from runner.domain.model import ModelInfo, RunningModel
+from runner.domain.options import Options
+from runner.domain.progress import Progress
+from runner.errors import DaemonError, ModelNotFound
+
+
+class Client:
+    """Speaks to one daemon.  Every call raises ``CorralError`` and nothing else on purpose.
+
+    Args:
+        url: ``http://host:port``.
+        token: The owner's token; empty: without.  ``launch.find_token`` knows which to send.
+    """
+
+    def __init__(self, url: str, token: str = "") -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+
+    def version(self) -> DaemonVersion:
+        """Return what the daemon says it is."""
+        return decoded(decode.version, self._call("GET", "/api/version"))
+
+    def list_models(self) -> list[ModelInfo]:
+        """Return the library, last changed first."""
+        return decoded(decode.models, self._call("GET", "/api/tags"))
+
+    def running(self) -> list[RunningModel]:
+        """Return the models in memory, the one that stays longest first."""
+        value = self._call("GET", "/api/ps")
+        return decoded(lambda v: decode.running(v, now=time.time()), value)
+
+    def show(self, name: str, *, verbose: bool = False) -> ShownModel:
+        """Return all of one model; ``verbose``: long arrays and the tensor table too."""
+        body = {"model": name, "verbose": verbose}
+        value = self._call("POST", "/api/show", body, model=name)
+        return decoded(lambda v: decode.shown(v, name=name), value)
+
+    def chat(
+        self,
+        model: str,
+        messages: Sequence[Message],
+        *,
+        options: Options | None = None,
+        keep_alive: float | None = None,
+    ) -> Stream[Event]:
+        """Answer a conversation.
+
+        Args:
+            model: A name in the library.
+            messages: The conversation so far; none: only load the model.
+            options: What differs from the model's own parameters.
+            keep_alive: Seconds the model stays loaded afterwards; ``math.inf`` for ever, ``None``
+                for the daemon's own setting.
+        """
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        body = {"model": model, "messages": turns, **_settings(options, keep_alive)}
+        return Stream(self._exchange("POST", "/api/chat", body), decode.chat_events, _is_done)
+
+    def generate(
+        self,
+        model: str,
+        prompt: str,
+        *,
+        system: str | None = None,
+        raw: bool = False,
+        options: Options | None = None,
+        keep_alive: float | None = None,
+    ) -> Stream[Event]:
+        """Continue one prompt.
+
+        Args:
+            model: A name in the library.
+            prompt: The text; empty: only load the model.
+            system: Instead of the model's own system message.
+            raw: Take the prompt as it is, without the model's template.
+            options: As in ``chat``.
+            keep_alive: As in ``chat``.
+        """
+        body: Json = {"model": model, "prompt": prompt, **_settings(options, keep_alive)}
+        if system is not None:
+            body["system"] = system
+        if raw:
+            body["raw"] = True
+        exchange = self._exchange("POST", "/api/generate", body)
+        return Stream(exchange, decode.generate_events, _is_done)
+
+    def pull(self, name: str, path: Path | None = None) -> Stream[Progress]:
+        """Bring a model into the library; closing the stream pauses a download.
+
+        Args:
+            name: What to pull; with ``path`` how to call it, empty: after the file.
+            path: A local GGUF file to take instead; needs the owner's token.
+
+        Returns:
+            The progress; afterwards ``last`` may have the name as ``model``.
+        """
+        body: Json = {"model": name, "stream": True}
+        if path is not None:
+            body["path"] = str(path.absolute())
+        exchange = self._exchange("POST", "/api/pull", body)
+        return Stream(exchange, decode.progress, lambda line: line.get("status") == "success")
+
+    def copy(self, source: str, destination: str) -> None:
+        """Give a model a second name."""
+        body = {"source": source, "destination": destination}
+        self._call("POST", "/api/copy", body, model=source)
+
+    def delete(self, name: str) -> None:
+        """Take a model out of the library."""
+        self._call("DELETE", "/api/delete", {"model": name}, model=name)
+
+    def unload(self, name: str) -> bool:
+        """Take a model out of memory; return whether it was in it."""
+        return bool(self._call("POST", "/api/unload", {"model": name}, model=name).get("unloaded"))
+
+    def shutdown(self) -> None:
+        """Ask the daemon to end; returns when it has agreed.  Needs the owner's token."""
+        self._call("POST", "/api/shutdown", {})
+
+    def _exchange(self, method: str, path: str, body: Json | None) -> Exchange:
+        return Exchange(self.url, method, path, body=body, token=self._token)
+
+    def _call(self, method: str, path: str, body: Json | None = None, *, model: str = "") -> Json:
+        """Return the JSON object of a whole reply; an empty reply is an empty object."""
+        exchange = self._exchange(method, path, body)
+        try:
+            raw = exchange.reply(ANSWER_S).read()
+            value = json.loads(raw) if raw.strip() else {}
+        except ModelNotFound as error:
+            error.name = model
+            raise
+        except (OSError, BadReply, ValueError) as error:
+            raise DaemonError(f"the daemon's answer to {path} cannot be read: {error}") from None
+        finally:
+            exchange.release()
+        if not isinstance(value, dict):
+            raise refusal(200, raw)
+        return value
+
+
+def _settings(options: Options | None, keep_alive: float | None) -> Json:
+    settings: Json = {}
+    if options is not None and (values := options.set_values()):
+        settings["options"] = values
+    if keep_alive is not None:
+        settings["keep_alive"] = -1 if math.isinf(keep_alive) else keep_alive
+    return settings
+
+
+def _is_done(line: Json) -> bool:
+    return bool(line.get("done"))

@@ -1,0 +1,216 @@
+"""The native API's JSON, decoded: plain dicts to the domain's dataclasses.
+
+Written by hand and without msgspec, for the CLI's start-up time.  What an older or newer daemon
+may leave out has a default; what is there but of another shape raises ``KeyError``,
+``TypeError`` or ``ValueError``, which ``connection.decoded`` puts into words.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from runner.client.connection import Json
+from runner.domain.chat import Message
+from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
+from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
+from runner.domain.name import ModelName
+from runner.domain.options import OPTION_SPECS, Options, parse_options
+from runner.domain.progress import Progress
+
+_FOREVER_S = 20 * 365 * 86400  # a later expiry means never; Ollama's own border
+_SCALE = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+_KNOWN = {capability.value for capability in Capability}
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonVersion:
+    """What a daemon says it is.
+
+    Attributes:
+        ollama: The level of Ollama's API it matches.
+        corral: Its own version; empty when it is not ours.
+    """
+
+    ollama: str
+    corral: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownModel:
+    """All of one model.
+
+    Attributes:
+        details: As the daemon knows it; ``info.digest`` and ``info.n_bytes`` may be unknown
+            (empty, 0).
+        modelfile: A Modelfile that makes it again.
+        parameters: Its parameters, one a line, as a Modelfile has them.
+    """
+
+    details: ModelDetails
+    modelfile: str
+    parameters: str
+
+
+def version(value: Json) -> DaemonVersion:
+    """``GET /api/version``."""
+    return DaemonVersion(str(value["version"]), str(value.get("corral", "")))
+
+
+def models(value: Json) -> list[ModelInfo]:
+    """``GET /api/tags``."""
+    return [_info(entry, str(entry["name"])) for entry in value["models"]]
+
+
+def running(value: Json, *, now: float) -> list[RunningModel]:
+    """``GET /api/ps``; ``now`` in seconds since the epoch."""
+    return [_running(entry, now) for entry in value["models"]]
+
+
+def shown(value: Json, *, name: str) -> ShownModel:
+    """``POST /api/show``; ``name`` is the one asked for."""
+    parameters = str(value.get("parameters") or "")
+    metadata = dict(value.get("model_info") or {})
+    details = ModelDetails(
+        info=_info({**_facts(metadata, value), **value}, name),
+        template=str(value.get("template") or ""),
+        system=str(value.get("system") or ""),
+        license=_text(value.get("license")),
+        options=options(parameters),
+        messages=tuple(
+            Message(str(m["role"]), str(m.get("content") or ""))
+            for m in value.get("messages") or ()
+        ),
+        metadata=metadata,
+        tensors=tuple(
+            (str(t["name"]), str(t["type"]), tuple(int(n) for n in t["shape"]))
+            for t in value.get("tensors") or ()
+        ),
+    )
+    return ShownModel(details, str(value.get("modelfile") or ""), parameters)
+
+
+def options(parameters: str) -> Options:
+    """Return the options of ``name value`` lines; ``stop`` may come several times."""
+    raw: dict[str, object] = {}
+    stops: list[str] = []
+    for line in parameters.splitlines():
+        name, _, text = line.strip().partition(" ")
+        try:
+            value = json.loads(text.strip())
+        except ValueError:
+            value = text.strip()
+        if name == "stop":
+            stops.append(str(value))
+        elif name in OPTION_SPECS:
+            raw[name] = value
+    return parse_options({**raw, "stop": stops or None})
+
+
+def chat_events(line: Json) -> tuple[Event, ...]:
+    """One line of ``POST /api/chat``."""
+    return _events(line, str((line.get("message") or {}).get("content") or ""))
+
+
+def generate_events(line: Json) -> tuple[Event, ...]:
+    """One line of ``POST /api/generate``."""
+    return _events(line, str(line.get("response") or ""))
+
+
+def progress(line: Json) -> tuple[Progress, ...]:
+    """One line of ``POST /api/pull``."""
+    n_done, n_bytes = int(line.get("completed") or 0), int(line.get("total") or 0)
+    return (Progress(str(line["status"]), n_done, n_bytes, str(line.get("digest") or "")),)
+
+
+def moment(text: str) -> float:
+    """Return seconds since the epoch of an RFC 3339 time."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _events(line: Json, text: str) -> tuple[Event, ...]:
+    delta: tuple[Event, ...] = (TextDelta(text),) if text else ()
+    return (*delta, _finished(line)) if line.get("done") else delta
+
+
+def _finished(line: Json) -> Finished:
+    def seconds(key: str) -> float:
+        return int(line.get(key) or 0) / 1e9
+
+    reason = str(line.get("done_reason") or "stop")
+    return Finished(
+        # "load" and "unload" answer an empty prompt; for an answer's reader that is an end too
+        reason=FinishReason(reason) if reason in set(FinishReason) else FinishReason.STOP,
+        usage=Usage(
+            n_prompt=int(line.get("prompt_eval_count") or 0),
+            n_generated=int(line.get("eval_count") or 0),
+        ),
+        timings=Timings(
+            total_s=seconds("total_duration"),
+            load_s=seconds("load_duration"),
+            prompt_s=seconds("prompt_eval_duration"),
+            decode_s=seconds("eval_duration"),
+        ),
+        context=tuple(int(token) for token in line.get("context") or ()),
+    )
+
+
+def _running(entry: Json, now: float) -> RunningModel:
+    expires_at = moment(entry["expires_at"]) if entry.get("expires_at") else math.inf
+    return RunningModel(
+        info=_info(entry, str(entry["name"])),
+        n_resident=int(entry.get("size") or 0),
+        n_vram=int(entry.get("size_vram") or 0),
+        n_ctx=int(entry.get("context_length") or 0),
+        expires_at=expires_at if expires_at - now < _FOREVER_S else math.inf,
+        pid=int(entry.get("pid") or 0),
+        n_active=int(entry.get("active_requests") or 0),
+        n_steps=int(entry.get("steps") or 0),
+        n_tokens=int(entry.get("tokens") or 0),
+    )
+
+
+def _info(entry: Json, name: str) -> ModelInfo:
+    details = {**(entry.get("details") or {})}
+    n_params = details.get("parameter_count") or entry.get("parameter_count")
+    modified_at = entry.get("modified_at")
+    return ModelInfo(
+        name=ModelName.parse(name),
+        digest=str(entry.get("digest") or ""),
+        n_bytes=int(entry.get("size") or 0),
+        modified_at=moment(modified_at) if modified_at else 0.0,
+        architecture=str(details.get("family") or ""),
+        n_params=int(n_params) if n_params else _count(str(details.get("parameter_size") or "")),
+        quantization=str(details.get("quantization_level") or ""),
+        n_ctx_train=int(details.get("context_length") or entry.get("n_ctx_train") or 0),
+        n_embd=int(details.get("embedding_length") or entry.get("n_embd") or 0),
+        capabilities=tuple(
+            Capability(word) for word in entry.get("capabilities") or () if word in _KNOWN
+        ),
+    )
+
+
+def _facts(metadata: Json, value: Json) -> Json:
+    """What ``/api/show`` says in the GGUF's own keys and ``/api/tags`` in the details."""
+    family = metadata.get("general.architecture") or (value.get("details") or {}).get("family")
+    return {
+        "parameter_count": metadata.get("general.parameter_count"),
+        "n_ctx_train": metadata.get(f"{family}.context_length"),
+        "n_embd": metadata.get(f"{family}.embedding_length"),
+    }
+
+
+def _count(text: str) -> int:
+    """``134.52M`` → 134520000; 0 for what is not a count."""
+    found = re.fullmatch(r"([\d.]+)([KMBT]?)", text.strip().upper())
+    try:
+        return round(float(found[1]) * _SCALE[found[2]]) if found else 0
+    except ValueError:
+        return 0
+
+
+def _text(value: object) -> str:
+    return "\n".join(map(str, value)) if isinstance(value, list) else str(value or "")
