@@ -140,7 +140,7 @@ class PullService:
         end: Exception | None = None
         try:
             await asyncio.to_thread(
-                _work_off, name, job, work, partial(loop.call_soon_threadsafe, tell)
+                _work_off, name, job, work, lambda now: loop.call_soon_threadsafe(tell, now)
             )
         except CorralError as error:
             end = error
