@@ -29,7 +29,7 @@ from runner.gguf.reader import GgufArray, Header, read_header
 from runner.logs import pairs
 from runner.store import manifests
 from runner.store.blobs import DIGEST, Blobs, Partial
-from runner.store.disk import explained, replace_file
+from runner.store.disk import explained, in_words, replace_file
 from runner.store.lock import WAIT_S, StoreLock
 from runner.store.manifests import MODEL, Layer, Manifest
 
@@ -303,8 +303,7 @@ class Library:
             # ENAMETOOLONG: a good name, but longer than any file's here can be.
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
                 raise ModelNotFound(asked or str(name)) from None
-            reason = error.strerror or str(error)
-            raise StoreError(f"cannot read the manifest of {name}: {reason}") from error
+            raise in_words(error, f"cannot read the manifest of {name}") from error
 
     def _load(self, path: Path) -> _Entry:
         """Return the manifest at ``path``; may raise ``OSError`` or ``StoreError``."""
@@ -349,8 +348,10 @@ class Library:
             path = self.blobs.path(layer.digest)
             try:
                 size = path.stat().st_size
-            except OSError:
+            except FileNotFoundError:
                 return f"its file {path.name} is missing"
+            except OSError as error:
+                return f"its file {path.name} cannot be read: {error.strerror}"
             if size != layer.n_bytes:
                 return f"its file {path.name} has {size} bytes instead of {layer.n_bytes}"
         return ""
