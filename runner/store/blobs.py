@@ -112,13 +112,47 @@ class Blobs:
     def digests(self) -> dict[str, int]:
         """Return all blobs, and the size of each in bytes."""
         found: dict[str, int] = {}
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+        with explained("cannot read the library"):
+            try:
+                entries = [*os.scandir(self.folder)]
+            except (FileNotFoundError, NotADirectoryError):
+                return found
             for entry in entries:
                 digest = entry.name.replace("sha256-", "sha256:", 1)
                 if DIGEST.fullmatch(digest) and entry.is_file():
                     with contextlib.suppress(FileNotFoundError):
                         found[digest] = entry.stat().st_size
         return found
+
+    def find_same(
+        self, file: BinaryIO, n_bytes: int, expected: str = ""
+    ) -> Generator[Progress, None, str]:
+        """Return the digest of ``file`` if a sound blob has its bytes, else an empty text.
+
+        Nothing is read where no blob has its size.  ``file`` is at its start before and after.
+
+        Args:
+            file: Not closed.
+            n_bytes: How long it is.
+            expected: The digest it should have, when that is known.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        here = self.digests()
+        if n_bytes not in here.values() or (expected and expected not in here):
+            return ""
+        with explained("cannot read the file"):
+            digest = yield from hash_file(file, n_bytes)
+            file.seek(0)
+        if not self.has(digest, n_bytes):
+            return ""
+        try:
+            yield from self.verify(digest)
+        except (DigestMismatch, StoreError) as error:
+            logger.warning("blob replaced %s", pairs(digest=digest, reason=error.message))
+            return ""
+        return digest
 
     def copy(self, source: BinaryIO, n_bytes: int) -> Generator[Progress, None, Partial]:
         """Copy ``source`` into a new ``Partial``, which the caller commits or discards.

@@ -47,7 +47,7 @@ def in_words(
         hint = "the disk is mounted read-only; set CORRAL_MODELS to a folder elsewhere"
     else:
         hint = "check the disk, or set CORRAL_MODELS to a folder elsewhere"
-    where = f" ({error.filename})" if error.filename else ""
+    where = f" ({error.filename})" if error.filename and str(error.filename) not in action else ""
     size = f" {n_bytes} bytes:" if n_bytes else ""
     return StoreError(f"{action}:{size} {reason}{where}", hint=hint)
 

@@ -17,7 +17,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from runner.domain.model import ModelDetails, ModelInfo
 from runner.domain.name import ModelName
@@ -28,8 +28,8 @@ from runner.gguf.metadata import ModelFacts, describe, refuse_unrunnable
 from runner.gguf.reader import GgufArray, Header, read_header
 from runner.logs import pairs
 from runner.store import manifests
-from runner.store.blobs import DIGEST, Blobs, Partial, hash_file
-from runner.store.disk import explained, replace_file
+from runner.store.blobs import DIGEST, Blobs, Partial
+from runner.store.disk import explained, in_words, replace_file
 from runner.store.lock import WAIT_S, StoreLock
 from runner.store.manifests import MODEL, Layer, Manifest
 
@@ -200,41 +200,33 @@ class Library:
         """
         n_bytes = _checked(path)[0]
         expected = f"sha256:{sha256.lower()}" if sha256 else ""
-        partial: Partial | None = None
-        with explained(f"cannot read {path}"):
-            file = path.open("rb")
-        with file:
-            digest = yield from self._digest_if_known(file, n_bytes, expected)
-            if not digest:
-                partial = yield from self.blobs.copy(file, n_bytes)
-                digest = partial.digest
-        try:
-            yield Progress("verifying", n_bytes, n_bytes, digest)
-            if expected and digest != expected:
-                raise DigestMismatch(
-                    f"{path.name} is not the expected file: it has the digest {digest},"
-                    f" expected was {expected}",
-                    hint="download it again",
+        is_done = False
+        while not is_done:
+            partial, digest = yield from self._bring(path, n_bytes, expected)
+            try:
+                yield Progress("verifying", n_bytes, n_bytes, digest)
+                if expected and digest != expected:
+                    raise DigestMismatch(
+                        f"{path.name} is not the expected file: it has the digest {digest},"
+                        f" expected was {expected}",
+                        hint="download it again",
+                    )
+                # Of what was hashed: the file may have changed since it was first checked.
+                _, facts = _checked(partial.path if partial else self.blobs.path(digest))
+                yield Progress("writing manifest")
+                manifest = Manifest(
+                    name=name,
+                    layers=(Layer(MODEL, digest, n_bytes),),
+                    facts=facts,
+                    parameters=parameters or Options(),
+                    system=system,
+                    license=license_text,
+                    provenance={**provenance, "time": provenance.get("time") or _now()},
                 )
-            # Of the bytes that were hashed: the file may have changed since it was first checked.
-            _, facts = _checked(partial.path if partial else self.blobs.path(digest))
-            yield Progress("writing manifest")
-            manifest = Manifest(
-                name=name,
-                layers=(Layer(MODEL, digest, n_bytes),),
-                facts=facts,
-                parameters=parameters or Options(),
-                system=system,
-                license=license_text,
-                provenance={**provenance, "time": provenance.get("time") or _now()},
-            )
-            with self._lock.hold(f"add {name}"):
+                is_done = self._commit(partial, manifest)
+            finally:
                 if partial is not None:
-                    self.blobs.commit(partial)
-                self._write(manifest)
-        finally:
-            if partial is not None:
-                partial.discard()
+                    partial.discard()
         yield Progress("success")
 
     def copy(self, source: ModelName, target: ModelName, *, asked: str = "") -> ModelInfo:
@@ -297,6 +289,10 @@ class Library:
     def _path(self, name: ModelName) -> Path:
         return self._manifests / manifests.relative_path(name)
 
+    def _paths(self) -> builtins.list[Path]:
+        with explained("cannot read the library"):
+            return [*manifests.files(self._manifests)]
+
     def _name_at(self, path: Path) -> ModelName | None:
         return manifests.name_at(path.relative_to(self._manifests))
 
@@ -307,8 +303,7 @@ class Library:
             # ENAMETOOLONG: a good name, but longer than any file's here can be.
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
                 raise ModelNotFound(asked or str(name)) from None
-            reason = error.strerror or str(error)
-            raise StoreError(f"cannot read the manifest of {name}: {reason}") from error
+            raise in_words(error, f"cannot read the manifest of {name}") from error
 
     def _load(self, path: Path) -> _Entry:
         """Return the manifest at ``path``; may raise ``OSError`` or ``StoreError``."""
@@ -331,7 +326,7 @@ class Library:
     def _scan(self) -> tuple[builtins.list[ModelInfo], builtins.list[Broken]]:
         found: builtins.list[ModelInfo] = []
         broken: builtins.list[Broken] = []
-        for path in manifests.files(self._manifests):
+        for path in self._paths():
             try:
                 entry = self._load(path)
                 if problem := self._missing(entry.manifest):
@@ -353,8 +348,10 @@ class Library:
             path = self.blobs.path(layer.digest)
             try:
                 size = path.stat().st_size
-            except OSError:
+            except FileNotFoundError:
                 return f"its file {path.name} is missing"
+            except OSError as error:
+                return f"its file {path.name} cannot be read: {error.strerror}"
             if size != layer.n_bytes:
                 return f"its file {path.name} has {size} bytes instead of {layer.n_bytes}"
         return ""
@@ -369,37 +366,33 @@ class Library:
                 self._headers.popitem(last=False)
         return header
 
-    def _digest_if_known(
-        self, file: BinaryIO, n_bytes: int, expected: str
-    ) -> Generator[Progress, None, str]:
-        """Return the digest of ``file`` if its bytes are here, whole and sound; else nothing.
+    def _bring(
+        self, path: Path, n_bytes: int, expected: str
+    ) -> Generator[Progress, None, tuple[Partial | None, str]]:
+        """Return a copy of ``path`` and its digest; no copy when its bytes are here already."""
+        with explained(f"cannot read {path}"):
+            file = path.open("rb")
+        with file:
+            digest = yield from self.blobs.find_same(file, n_bytes, expected)
+            if digest:
+                return None, digest
+            partial = yield from self.blobs.copy(file, n_bytes)
+        return partial, partial.digest
 
-        Where no blob has the same size there is nothing to read.  ``file`` is at its start after.
-        """
-        likely = {expected} if expected else set()
-        if not any(
-            n == n_bytes and (not likely or digest in likely)
-            for digest, n in self.blobs.digests().items()
-        ):
-            return ""
-        with explained("cannot read the file"):
-            digest = yield from hash_file(file, n_bytes)
-            file.seek(0)
-        if not self.blobs.has(digest, n_bytes):
-            return ""
-        try:
-            yield from self.blobs.verify(digest)
-        except (DigestMismatch, StoreError) as error:
-            logger.warning("blob replaced %s", pairs(digest=digest, reason=error.message))
-            return ""
-        return digest
+    def _commit(self, partial: Partial | None, manifest: Manifest) -> bool:
+        """Keep the copy and write the manifest; ``False`` when a blob we found is gone again."""
+        with self._lock.hold(f"add {manifest.name}"):
+            if partial is not None:
+                self.blobs.commit(partial)
+            elif self._missing(manifest):
+                return False
+            self._write(manifest)
+        return True
 
     def _write(self, manifest: Manifest) -> ModelInfo:
         """Write the manifest and drop what its name used before; the lock is held."""
         if problem := self._missing(manifest):
-            raise StoreError(
-                f"cannot add {manifest.name}: {problem}", hint="try again; it may just be removed"
-            )
+            raise StoreError(f"cannot add {manifest.name}: {problem}")
         path = self._path(manifest.name)
         try:
             before: tuple[Layer, ...] = self._load(path).manifest.layers
@@ -430,7 +423,7 @@ class Library:
     def _used(self) -> set[str] | None:
         """Return every digest that a manifest names; ``None`` when one cannot be told."""
         used: set[str] = set()
-        for path in manifests.files(self._manifests):
+        for path in self._paths():
             try:
                 used.update(layer.digest for layer in self._load(path).manifest.layers)
                 continue

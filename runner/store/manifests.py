@@ -171,7 +171,7 @@ def name_at(relative: Path) -> ModelName | None:
     """Return the name, in lower case, whose manifest lies at ``relative``; ``None`` for no name."""
     if len(relative.parts) != 4:
         return None
-    parts = [part.removesuffix(_MARK).replace(_COLON, ":") for part in relative.parts]
+    parts = [part.strip(_MARK).replace(_COLON, ":") for part in relative.parts]
     try:
         name = ModelName.parse(f"{'/'.join(parts[:3])}:{parts[3]}")
     except CorralError:
@@ -212,5 +212,6 @@ def read_bytes(path: Path) -> bytes:
 
 def _escaped(part: str) -> str:
     """Return ``part`` as a file name on every system."""
-    reserved = part.partition(".")[0] in _DEVICES or part.endswith(".")  # Windows drops the dot
-    return part.replace(":", _COLON) + (_MARK if reserved else "")
+    device = _MARK if part.partition(".")[0] in _DEVICES else ""  # with any extension
+    dot = _MARK if part.endswith(".") else ""  # Windows drops it
+    return device + part.replace(":", _COLON) + dot
