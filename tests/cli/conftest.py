@@ -1,5 +1,6 @@
 """The ``corral`` command as a real process, against a fake daemon or one it starts itself."""
 
+import json
 import os
 import subprocess
 import sys
@@ -95,8 +96,6 @@ def lonely(unused_port, tmp_path):
 
 
 def own_record(place):
-    import json
-
     paths = find_paths()
     paths.run.mkdir(parents=True, exist_ok=True)
     record = {"pid": 4242, "address": str(parse_address(place)), "token": TOKEN}

@@ -1,5 +1,6 @@
 """The native API's JSON becomes the domain's own, and what is not it is said to be so."""
 
+import json
 import math
 
 import pytest
@@ -79,8 +80,6 @@ def test_show_tells_metadata_parameters_and_tensors():
 )
 def test_parameters_survive_their_lines(values):
     """Written as a Modelfile has them, one a line, they are read back the same."""
-    import json
-
     lines = []
     for name, value in values.items():
         each = value if isinstance(value, list) else [value]

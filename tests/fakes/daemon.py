@@ -89,7 +89,8 @@ class Script:
         pull: The lines of every pull; ``missing`` names become present at its end.
         load_s: Until an answer's first line.
         at: Piece of the answer before which ``event`` happens.
-        event: "", "cut" (the connection breaks), "stall" (for ever) or "fail" (an error line).
+        event: "", "cut" (the connection breaks), "stall" (for ever), "fail" (an error line)
+            or "pause" (until ``go`` is set).
         failures: Path → (status, body) instead of the ordinary reply.
         active: What ``/api/ps`` reports as active requests.
         loaded: Whether the model is in memory.
@@ -116,6 +117,7 @@ class FakeDaemon:
         self.script = script or Script()
         self.requests = []
         self.left = threading.Event()  # a client closed its connection in the midst of an answer
+        self.go = threading.Event()
         self.over = threading.Event()
         self._server = _Server((host, port), _Handler)
         self._server.fake = self
@@ -255,6 +257,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _misbehave(self, event):
         """Return whether the answer goes on."""
+        if event == "pause":
+            return self.server.fake.go.wait(30)
         self.close_connection = True
         if event == "fail":
             self._line({"error": "the worker died", "code": "worker_failed", "hint": "try again"})
