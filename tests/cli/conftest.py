@@ -11,6 +11,7 @@ import pytest
 from runner.client import launch
 from runner.config import Address, parse_address
 from runner.paths import find_paths
+from tests.client.conftest import unused_port  # noqa: F401  # the same fixture
 from tests.fakes.daemon import TOKEN, FakeDaemon
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 STAND_IN = """
 import sys, types
 def main(argv):
-    from tests.fakes.daemon import main
+    from tests.client.conftest import unused_port  # noqa: F401  # the same fixture
+from tests.fakes.daemon import main
     return main(argv)
 sys.modules["runner.daemon"] = types.ModuleType("runner.daemon")
 sys.modules["runner.daemon.main"] = module = types.ModuleType("runner.daemon.main")

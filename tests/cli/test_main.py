@@ -135,7 +135,10 @@ def test_a_model_that_no_hub_knows_may_be_a_slip(corral, daemon):
 def test_a_pull_says_its_phases_and_how_to_go_on(corral):
     done = corral("pull", "qwen3")
     assert (done.returncode, done.out) == (0, "")
-    assert done.err.splitlines()[-2:] == ["success", "qwen3 is ready; try: corral run qwen3"]
+    assert done.err.splitlines()[-2:] == [
+        "success",
+        "qwen3:latest is ready; try: corral run qwen3:latest",
+    ]
 
 
 @pytest.mark.parametrize("form", ["./Tiny.gguf", "Tiny.gguf", "{here}/Tiny.gguf"])

@@ -118,7 +118,7 @@ def test_a_local_file_is_sent_as_an_absolute_path_and_comes_back_with_a_name(
     with client.pull("", (tmp_path / "Tiny.gguf").relative_to(tmp_path)) as steps:
         phases = [step.phase for step in steps]
     assert phases[-1] == "success"
-    assert steps.last["model"] == "tiny:latest"
+    assert steps.last["name"] == "tiny:latest"
     (body,) = daemon.bodies("/api/pull")
     assert body["path"] == str(tmp_path / "Tiny.gguf")
 

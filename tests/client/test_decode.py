@@ -33,10 +33,29 @@ def test_a_line_of_the_library_keeps_every_fact():
     (info,) = decode.models({"models": [MODEL]})
     assert str(info.name) == "smollm2:latest"
     assert info.n_bytes == 91_727_456
-    assert info.n_params == 134_515_008
+    assert info.n_params == 134_520_000
     assert (info.n_ctx_train, info.n_embd) == (8192, 576)
     assert info.modified_at == pytest.approx(1767323045.678901)
     assert info.capabilities == ("completion", "tools")
+
+
+def test_a_count_of_weights_is_better_than_its_words():
+    details = MODEL["details"] | {"parameter_count": 134_515_008}
+    (info,) = decode.models({"models": [MODEL | {"details": details}]})
+    assert info.n_params == 134_515_008
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"n_active": 1, "n_steps": 2, "n_tokens": 3},
+        {"active_requests": 1, "steps": 2, "tokens": 3},
+    ],
+)
+def test_a_model_in_memory_tells_its_work(counts):
+    (model,) = decode.running({"models": [MODEL | counts]}, now=0.0)
+    assert (model.n_active, model.n_steps, model.n_tokens) == (1, 2, 3)
+    assert math.isinf(model.expires_at)
 
 
 def test_a_size_in_words_is_used_when_no_count_is_given():

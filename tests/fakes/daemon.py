@@ -28,7 +28,6 @@ MODEL = {
         "families": ["llama"],
         "parameter_size": "134.52M",
         "quantization_level": "Q4_1",
-        "parameter_count": 134_515_008,
         "context_length": 8192,
         "embedding_length": 576,
     },
@@ -204,9 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
             "context_length": 4096,
             "expires_at": script.expires_at,
             "pid": 4711,
-            "active_requests": script.active,
-            "steps": 17,
-            "tokens": 230,
+            "n_active": script.active,
+            "n_steps": 17,
+            "n_tokens": 230,
         }
         return [MODEL | more] if script.loaded else []
 
@@ -290,7 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
             if line.get("status") == "success":
                 full = name if ":" in name else f"{name}:latest"
                 script.models.append(MODEL | {"name": full, "model": full})
-                line = line | ({"model": full} if body.get("path") else {})
+                line = line | {"name": full}
             if line.get("status") == "stall":
                 self._misbehave("stall")
                 return
