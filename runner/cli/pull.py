@@ -53,7 +53,7 @@ def fetch(client: Client, name: str, out: Output, *, path: Path | None = None) -
         if path is None:
             out.say(f"paused; go on with: corral pull {name}")
         raise
-    return str(steps.last.get("model") or name)
+    return str(steps.last.get("name") or steps.last.get("model") or name)
 
 
 def local_path(text: str) -> Path | None:

@@ -27,6 +27,7 @@ from runner.cli.output import Output
 from runner.cli.show import part_text, print_all
 from runner.errors import CorralError, InvalidRequest
 
+_PROMPT = ">>> "
 _FENCE = '"""'
 _HISTORY_LIMIT = 512 * 1024  # bytes; half of it is kept when it is full
 _HELP = """\
@@ -85,8 +86,10 @@ class Repl:
 
     def _read(self, session: PromptSession[str], draft: str) -> str | None:
         """Return the next message without its fences; ``None`` at the end of the chat."""
+        # A dumb terminal's prompt echoes what is typed, but not what it begins with.
+        shown = _PROMPT + (draft if is_dumb_terminal() else "")
         try:
-            line = session.prompt(default=draft)
+            line = session.prompt(shown, default=draft)
         except EOFError:
             return None
         except KeyboardInterrupt:
@@ -218,7 +221,6 @@ def _session() -> PromptSession[str]:
     # A dumb terminal gets its plain prompt only when no output is handed to the prompt itself.
     with create_app_session(output=output):
         return PromptSession(
-            message=">>> ",
             prompt_continuation="... ",
             multiline=True,
             key_bindings=_bindings(),

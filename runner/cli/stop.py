@@ -8,6 +8,7 @@ from runner.cli.connect import Need
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers
 from runner.client.client import Client
+from runner.errors import ModelNotFound
 
 
 def add(commands: Subparsers) -> None:
@@ -23,6 +24,10 @@ def add(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Unload the model; one that is not loaded is no failure."""
-    unloaded = client.unload(args.model)
+    try:
+        unloaded = client.unload(args.model)
+    except ModelNotFound as error:
+        error.hint = "see: corral ps"  # and not how to pull what was to go
+        raise
     out.say(f"stopped '{args.model}'" if unloaded else f"'{args.model}' is not in memory")
     return 0

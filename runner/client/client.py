@@ -117,7 +117,7 @@ class Client:
             path: A local GGUF file to take instead; needs the owner's token.
 
         Returns:
-            The progress; afterwards ``last`` may have the name as ``model``.
+            The progress; afterwards ``last`` may have the model's name as ``name`` or ``model``.
         """
         body: Json = {"model": name, "stream": True}
         if path is not None:

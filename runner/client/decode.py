@@ -167,9 +167,9 @@ def _running(entry: Json, now: float) -> RunningModel:
         n_ctx=int(entry.get("context_length") or 0),
         expires_at=expires_at if expires_at - now < _FOREVER_S else math.inf,
         pid=int(entry.get("pid") or 0),
-        n_active=int(entry.get("active_requests") or 0),
-        n_steps=int(entry.get("steps") or 0),
-        n_tokens=int(entry.get("tokens") or 0),
+        n_active=int(entry.get("n_active") or entry.get("active_requests") or 0),
+        n_steps=int(entry.get("n_steps") or entry.get("steps") or 0),
+        n_tokens=int(entry.get("n_tokens") or entry.get("tokens") or 0),
     )
 
 

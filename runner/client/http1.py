@@ -7,6 +7,7 @@ connection: the daemon is on this machine or behind the user's own tunnel.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from typing import BinaryIO
@@ -115,7 +116,8 @@ def exchange(
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
-    sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
+    with contextlib.suppress(ConnectionError):  # a body was refused: the reply says why
+        sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
     file = sock.makefile("rb")
     try:
         return Response(file), file

@@ -28,7 +28,6 @@ MODEL = {
         "families": ["llama"],
         "parameter_size": "134.52M",
         "quantization_level": "Q4_1",
-        "parameter_count": 134_515_008,
         "context_length": 8192,
         "embedding_length": 576,
     },
@@ -89,7 +88,8 @@ class Script:
         pull: The lines of every pull; ``missing`` names become present at its end.
         load_s: Until an answer's first line.
         at: Piece of the answer before which ``event`` happens.
-        event: "", "cut" (the connection breaks), "stall" (for ever) or "fail" (an error line).
+        event: "", "cut" (the connection breaks), "stall" (for ever), "fail" (an error line)
+            or "pause" (until ``go`` is set).
         failures: Path → (status, body) instead of the ordinary reply.
         active: What ``/api/ps`` reports as active requests.
         loaded: Whether the model is in memory.
@@ -116,6 +116,7 @@ class FakeDaemon:
         self.script = script or Script()
         self.requests = []
         self.left = threading.Event()  # a client closed its connection in the midst of an answer
+        self.go = threading.Event()
         self.over = threading.Event()
         self._server = _Server((host, port), _Handler)
         self._server.fake = self
@@ -202,9 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
             "context_length": 4096,
             "expires_at": script.expires_at,
             "pid": 4711,
-            "active_requests": script.active,
-            "steps": 17,
-            "tokens": 230,
+            "n_active": script.active,
+            "n_steps": 17,
+            "n_tokens": 230,
         }
         return [MODEL | more] if script.loaded else []
 
@@ -255,6 +256,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _misbehave(self, event):
         """Return whether the answer goes on."""
+        if event == "pause":
+            return self.server.fake.go.wait(30)
         self.close_connection = True
         if event == "fail":
             self._line({"error": "the worker died", "code": "worker_failed", "hint": "try again"})
@@ -286,7 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
             if line.get("status") == "success":
                 full = name if ":" in name else f"{name}:latest"
                 script.models.append(MODEL | {"name": full, "model": full})
-                line = line | ({"model": full} if body.get("path") else {})
+                line = line | {"name": full}
             if line.get("status") == "stall":
                 self._misbehave("stall")
                 return

@@ -1,0 +1,82 @@
+"""Where things are written and what a terminal is spared."""
+
+import io
+
+import pytest
+from hypothesis import given, strategies as st
+
+from runner.cli.output import Output, table_lines
+from runner.domain.progress import Progress
+from runner.errors import DaemonError
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=12)
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+@given(st.lists(st.tuples(words, words, words), min_size=1, max_size=6))
+def test_columns_stand_under_each_other_without_trailing_spaces(rows):
+    heads = ("NAME", "SIZE", "ID")
+    lines = table_lines(heads, rows)
+    assert len(lines) == len(rows) + 1
+    at = max(len(row[0]) for row in [heads, *rows]) + 4
+    for row, line in zip([heads, *rows], lines, strict=True):
+        assert line == line.rstrip()
+        assert line.ljust(at)[at:].startswith(row[1].rstrip() if not row[2].strip() else row[1])
+
+
+def test_a_table_without_rows_is_its_heads():
+    assert table_lines(("NAME", "SIZE"), []) == ["NAME    SIZE"]
+
+
+@given(st.text())
+def test_a_terminal_gets_nothing_that_it_would_obey(text):
+    out, err = Terminal(), Terminal()
+    output = Output(out, err, {"NO_COLOR": "1"})
+    output.text(text)
+    output.fail(DaemonError(text, hint=text))
+    for written in (out.getvalue(), err.getvalue()):
+        assert not [c for c in written if (ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160]
+
+
+def test_a_pipe_gets_the_answer_as_it_is():
+    out = io.StringIO()
+    Output(out, io.StringIO(), {}).stream("\x1b[1m\x07\r\n")
+    assert out.getvalue() == "\x1b[1m\x07\r\n"
+
+
+@pytest.mark.parametrize(
+    ("environ", "label"),
+    [
+        ({}, "\x1b[31merror:\x1b[0m no"),
+        ({"NO_COLOR": "1"}, "error: no"),
+        ({"TERM": "dumb"}, "error: no"),
+    ],
+)
+def test_colours_follow_the_terminal_and_its_user(environ, label):
+    err = Terminal()
+    Output(io.StringIO(), err, environ).fail(DaemonError("no", hint="try\nagain"))
+    assert err.getvalue() == f"{label}\n  try\n  again\n"
+
+
+def test_without_a_terminal_each_phase_is_one_plain_line():
+    err = io.StringIO()
+    with Output(io.StringIO(), err, {}).progress() as bars:
+        for n_done in range(5):
+            bars.show(Progress("pulling a", n_done, 5, "sha256:a"))
+        bars.show(Progress("success"))
+    assert err.getvalue() == "pulling a\nsuccess\n"
+
+
+def test_waiting_is_shown_on_terminals_alone_and_taken_away_once():
+    for err, is_shown in ((Terminal(), True), (io.StringIO(), False)):
+        with Output(io.StringIO(), err, {"TERM": "xterm"}).waiting("loading x") as notice:
+            notice.end()
+            notice.end()
+        assert ("loading x…" in err.getvalue()) is is_shown
+        assert err.getvalue().endswith("\x1b[?25h") is is_shown
