@@ -29,7 +29,7 @@ class ModelInfo:
 
     Attributes:
         name: As the user wrote it.
-        digest: SHA-256 of the manifest's bytes, 64 hex digits.
+        digest: Its id, 64 hex digits; names of the same model share it.
         n_bytes: Size of all its blobs.
         modified_at: Seconds since the epoch.
         architecture: ``general.architecture``: ``llama``, ``qwen3``.

@@ -319,7 +319,7 @@ class Library:
             raise StoreError("the manifest's place means no name")
         if place != manifest.name:
             manifest = replace(manifest, name=place)  # moved by hand: its place counts
-        entry = _Entry(stamp, manifest, manifests.manifest_digest(content))
+        entry = _Entry(stamp, manifest, manifests.model_id(manifest))
         self._entries[path] = entry
         return entry
 

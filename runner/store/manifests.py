@@ -104,9 +104,13 @@ class _Stored(msgspec.Struct, omit_defaults=True):
 
 def encode(manifest: Manifest) -> bytes:
     """Return the manifest's JSON, always the same for the same manifest."""
+    return _encode(manifest, str(manifest.name))
+
+
+def _encode(manifest: Manifest, name: str) -> bytes:
     stored = _Stored(
         format=FORMAT,
-        name=str(manifest.name),
+        name=name,
         layers=manifest.layers,
         facts=manifest.facts,
         parameters=manifest.parameters.set_values(),
@@ -157,9 +161,12 @@ def decode(content: bytes) -> Manifest:
     return manifest
 
 
-def manifest_digest(content: bytes) -> str:
-    """Return the digest of a manifest's bytes, 64 hex digits: the model's id."""
-    return hashlib.sha256(content).hexdigest()
+def model_id(manifest: Manifest) -> str:
+    """Return the digest of all that a manifest says but its name, 64 hex digits.
+
+    Names of the same model share it: clients group models by it.
+    """
+    return hashlib.sha256(_encode(manifest, "")).hexdigest()
 
 
 def relative_path(name: ModelName) -> Path:

@@ -24,6 +24,7 @@ from runner.errors import (
 from runner.hub.packaged import find_starter
 from runner.store.library import Library
 from runner.store.lock import StoreLock
+from runner.store.manifests import decode, model_id
 from tests.fakes.gguf_files import document, write_model
 
 N = ModelName.parse
@@ -61,7 +62,7 @@ def test_an_imported_file_is_listed_with_its_facts(library, model_file, put):
     assert (info.architecture, info.quantization, info.n_params) == ("llama", "F32", 2080)
     assert (info.n_ctx_train, info.n_embd) == (256, 32)
     path = library.models / "manifests/corral.local/library/my-model/small"
-    assert info.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert info.digest == model_id(decode(path.read_bytes()))
     assert info.modified_at == pytest.approx(path.stat().st_mtime)
     manifest = library.find(N("MY-MODEL:SMALL"))
     assert manifest.parameters == Options(temperature=0.5, stop=("###",))

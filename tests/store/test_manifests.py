@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from runner.store.manifests import (
     Manifest,
     decode,
     encode,
-    manifest_digest,
+    model_id,
     name_at,
     relative_path,
 )
@@ -106,7 +107,9 @@ def test_other_places_mean_no_name(path):
 
 def test_the_file_begins_with_its_format():
     assert encode(MANIFEST).startswith(b'{"format":1,"name":"Smollm2:latest",')
-    assert len(manifest_digest(encode(MANIFEST))) == 64
+    assert len(model_id(MANIFEST)) == 64
+    assert model_id(replace(MANIFEST, name=ModelName.parse("other"))) == model_id(MANIFEST)
+    assert model_id(replace(MANIFEST, system="Be brief.")) != model_id(MANIFEST)
 
 
 def test_options_that_this_version_does_not_know_are_left_out():
