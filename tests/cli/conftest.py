@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 from runner.client import launch
 from runner.config import Address, parse_address
 from runner.paths import find_paths
-from tests.client.conftest import unused_port  # noqa: F401  # the same fixture
 from tests.fakes.daemon import TOKEN, FakeDaemon
 
 ROOT = Path(__file__).parents[2]
@@ -19,8 +19,7 @@ ROOT = Path(__file__).parents[2]
 STAND_IN = """
 import sys, types
 def main(argv):
-    from tests.client.conftest import unused_port  # noqa: F401  # the same fixture
-from tests.fakes.daemon import main
+    from tests.fakes.daemon import main
     return main(argv)
 sys.modules["runner.daemon"] = types.ModuleType("runner.daemon")
 sys.modules["runner.daemon.main"] = module = types.ModuleType("runner.daemon.main")
@@ -72,6 +71,13 @@ def environ_for(place, tmp_path):
         "CORRAL_HOST": place,
         "TERM": "xterm",
     }
+
+
+@pytest.fixture
+def unused_port():
+    """A port of this machine on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 @pytest.fixture
