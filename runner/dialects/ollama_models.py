@@ -113,7 +113,7 @@ def parse_copy(body: bytes) -> tuple[ModelName, ModelName]:
 
 
 class Details(msgspec.Struct):
-    """What a model is, in Ollama's words."""
+    """What a model is, in Ollama's words; ``parameter_count``, the exact number, is ours."""
 
     parent_model: str
     format: str
@@ -123,6 +123,7 @@ class Details(msgspec.Struct):
     quantization_level: str
     context_length: int
     embedding_length: int
+    parameter_count: int
 
 
 class Tag(msgspec.Struct):
@@ -307,6 +308,7 @@ def _details(model: ModelInfo) -> Details:
         family=model.architecture,
         families=[model.architecture],
         parameter_size=human_number(model.n_params),
+        parameter_count=model.n_params,
         quantization_level=model.quantization,
         context_length=model.n_ctx_train,
         embedding_length=model.n_embd,
