@@ -33,7 +33,7 @@ def test_tags_come_newest_first_with_all_that_clients_read():
     assert first["details"] == {
         "parent_model": "", "format": "gguf", "family": "llama", "families": ["llama"],
         "parameter_size": "134.52M", "quantization_level": "Q4_1", "context_length": 8192,
-        "embedding_length": 576,
+        "embedding_length": 576, "parameter_count": 134515008,
     }  # fmt: skip
 
 
