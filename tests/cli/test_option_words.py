@@ -1,7 +1,7 @@
 """Model options as people type them."""
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from runner.cli.option_words import options_of
 from runner.domain.options import OPTION_SPECS
@@ -48,6 +48,7 @@ def test_a_mistyped_option_gets_a_suggestion():
     assert caught.value.hint == "did you mean 'temperature'?"
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.sampled_from(sorted(OPTION_SPECS)) | st.text(max_size=8), st.text(max_size=12))
 def test_any_words_give_an_option_or_a_known_error(name, text):
     try:

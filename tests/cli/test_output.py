@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from runner.cli.output import Output, table_lines
 from runner.domain.progress import Progress
@@ -19,6 +19,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.tuples(words, words, words), min_size=1, max_size=6))
 def test_columns_stand_under_each_other_without_trailing_spaces(rows):
     heads = ("NAME", "SIZE", "ID")
@@ -34,6 +35,7 @@ def test_a_table_without_rows_is_its_heads():
     assert table_lines(("NAME", "SIZE"), []) == ["NAME    SIZE"]
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text())
 def test_a_terminal_gets_nothing_that_it_would_obey(text):
     out, err = Terminal(), Terminal()

@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from runner.client.http1 import BadReply, exchange
 
@@ -51,12 +51,14 @@ def chunked(body, sizes):
     return b"".join(parts) + b"0\r\n\r\n"
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(body=st.binary(max_size=400), chunks=cuts, sizes=cuts)
 def test_a_chunked_body_arrives_whole_however_it_is_cut(body, chunks, sizes):
     raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(body, chunks)
     assert read(raw, sizes) == body
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(lines=st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\n", b"")), max_size=8))
 def test_lines_arrive_one_by_one_and_the_last_may_lack_its_end(lines):
     body = b"\n".join(lines)
@@ -69,6 +71,7 @@ def test_lines_arrive_one_by_one_and_the_last_may_lack_its_end(lines):
     )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(body=st.binary(max_size=100), sizes=cuts)
 def test_a_body_without_a_length_ends_with_the_connection(body, sizes):
     assert read(b"HTTP/1.0 200 OK\r\n\r\n" + body, sizes) == body
@@ -100,6 +103,7 @@ def test_what_is_no_whole_reply_is_refused(raw):
         read(raw)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(raw=st.binary(max_size=200), head=st.booleans())
 def test_any_bytes_give_a_body_or_a_known_error(raw, head):
     with contextlib.suppress(BadReply, OSError):
