@@ -1,0 +1,167 @@
+"""Which tokens lie in the cache, and who shares them: a radix tree, as bookkeeping only.
+
+A node is a run of cells; the sequences that can see them are its holders.  A path from the root
+spells what one sequence has in the cache:
+
+    root ── "You are a helpful …" {0, 1, 2} ─┬─ "Why is the sky" {0}
+            48 cells, held by all three      ├─ "Tell me a joke" {1}
+                                             └─ "Tell me a" {2}        computed twice: 1 and 2
+                                                                      ran at the same time
+
+A new sequence that begins like one in the tree takes those cells over (``llama_memory_seq_cp``
+copies no data, it adds a holder), also when the likeness ends inside a node, which is then split.
+The tree is of cells, not of texts: the same tokens computed twice are two nodes.
+
+Pure: no ctypes, no clock; called from the loop thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """A run of cells; children are further runs that follow it."""
+
+    tokens: list[int]
+    parent: _Node | None
+    holders: set[int]
+    children: list[_Node] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The longest beginning that the cache has: ``n`` tokens, visible to ``seq_id``."""
+
+    seq_id: int
+    n: int
+
+
+class PrefixTree:
+    """What every ``seq_id`` has in the cache."""
+
+    def __init__(self) -> None:
+        self._root = _Node([], None, set())
+        self._leaves: dict[int, _Node] = {}
+
+    @property
+    def n_cells(self) -> int:
+        """Cells in use, each counted once."""
+        n_cells, pending = 0, list(self._root.children)
+        while pending:
+            node = pending.pop()
+            n_cells += len(node.tokens)
+            pending += node.children
+        return n_cells
+
+    def tokens(self, seq_id: int) -> list[int]:
+        """Return what ``seq_id`` has in the cache."""
+        runs: list[list[int]] = []
+        node: _Node | None = self._leaves.get(seq_id)
+        while node is not None:
+            runs.append(node.tokens)
+            node = node.parent
+        return [token for run in reversed(runs) for token in run]
+
+    def n_own(self, seq_id: int) -> int:
+        """Cells that only ``seq_id`` holds: what dropping it would free."""
+        n, node = 0, self._leaves.get(seq_id)
+        while node is not None and node.parent is not None and len(node.holders) == 1:
+            n += len(node.tokens)
+            node = node.parent
+        return n
+
+    def match(self, tokens: Sequence[int]) -> Match | None:
+        """Return the longest beginning of ``tokens`` in the cache; ``None`` for none at all."""
+        node, n = self._find(tokens, len(tokens))
+        return Match(min(node.holders), n) if n else None
+
+    def fork(self, seq_id: int, tokens: Sequence[int], n_most: int) -> Match | None:
+        """Let ``seq_id``, new to the tree, share the longest beginning of ``tokens``.
+
+        Args:
+            seq_id: Has nothing in the cache yet.
+            tokens: What it is going to have.
+            n_most: Most tokens to share.
+
+        Returns:
+            From whom to copy and how many tokens; ``None`` when there is nothing to share.
+        """
+        assert seq_id not in self._leaves, f"seq_id {seq_id} is in the tree"
+        node, n = self._find(tokens, n_most)
+        if not n:
+            return None
+        match = Match(min(node.holders), n)
+        above = 0
+        ancestor = node.parent
+        while ancestor is not None:
+            above += len(ancestor.tokens)
+            ancestor = ancestor.parent
+        if n - above < len(node.tokens):
+            node = self._split(node, n - above)
+        self._leaves[seq_id] = node
+        holder: _Node | None = node
+        while holder is not None and holder is not self._root:
+            holder.holders.add(seq_id)
+            holder = holder.parent
+        return match
+
+    def extend(self, seq_id: int, tokens: Sequence[int]) -> None:
+        """Record that ``seq_id`` has computed ``tokens`` after what it had."""
+        leaf = self._leaves.get(seq_id, self._root)
+        if leaf is self._root or leaf.children or len(leaf.holders) > 1:
+            child = _Node(list(tokens), leaf, {seq_id})
+            leaf.children.append(child)
+            self._leaves[seq_id] = child
+        else:
+            leaf.tokens += tokens
+
+    def drop(self, seq_id: int) -> None:
+        """Forget ``seq_id``; cells that nobody else holds are free."""
+        node: _Node | None = self._leaves.pop(seq_id, None)
+        while node is not None and node is not self._root:
+            node.holders.discard(seq_id)
+            if not node.holders and node.parent is not None:
+                node.parent.children.remove(node)
+            node = node.parent
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._root.children.clear()
+        self._leaves.clear()
+
+    def _find(self, tokens: Sequence[int], n_most: int) -> tuple[_Node, int]:
+        """The node in which the longest beginning ends, and its length."""
+        best, n_best = self._root, 0
+        pending = [(self._root, 0)]
+        while pending:
+            parent, n = pending.pop()
+            for child in parent.children:
+                n_same = _n_common(child.tokens, tokens, n, n_most)
+                if n + n_same > n_best:
+                    best, n_best = child, n + n_same
+                if n_same == len(child.tokens):
+                    pending.append((child, n + n_same))
+        return best, n_best
+
+    def _split(self, node: _Node, n: int) -> _Node:
+        """Cut ``node`` after ``n`` tokens; returns the upper part, which keeps its place."""
+        assert node.parent is not None, "the root has no tokens"
+        upper = _Node(node.tokens[:n], node.parent, set(node.holders), [node])
+        node.parent.children[node.parent.children.index(node)] = upper
+        node.parent = upper
+        del node.tokens[:n]
+        return upper
+
+
+def _n_common(run: Sequence[int], tokens: Sequence[int], start: int, end: int) -> int:
+    """How many tokens of ``run`` equal those of ``tokens`` from ``start``, before ``end``."""
+    n_most = min(len(run), end - start)
+    if run[:n_most] == tokens[start : start + n_most]:
+        return n_most
+    for i in range(n_most):
+        if run[i] != tokens[start + i]:
+            return i
+    return n_most
