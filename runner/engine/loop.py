@@ -67,6 +67,12 @@ class Loop:
 
     def run(self) -> None:
         """Serve until ``Shutdown``, or until a template holds a thread for ever."""
+        try:
+            self._serve()
+        finally:
+            self._preparer.close()
+
+    def _serve(self) -> None:
         while True:
             if self._scheduler.is_idle:
                 self._scheduler.check()

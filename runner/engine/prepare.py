@@ -74,7 +74,7 @@ class Preparer:
         self._backend = backend
         self._deliver = deliver
         self._shield = Shield(vocabulary.control_texts)
-        self._requests: SimpleQueue[Generate | Tokenize] = SimpleQueue()
+        self._requests: SimpleQueue[Generate | Tokenize | None] = SimpleQueue()
         self._renders: SimpleQueue[_Render | None] = SimpleQueue()
         self._template: ChatTemplate | None = None
         self._stopped: list[threading.Thread] = []
@@ -91,14 +91,17 @@ class Preparer:
         """Queue a request; exactly one outcome with its ``request_id`` follows."""
         self._requests.put(request)
 
+    def close(self) -> None:
+        """End both threads once they have done what was submitted before."""
+        self._requests.put(None)
+
     def _start(self, work: Callable[..., None], *args: object) -> threading.Thread:
         thread = threading.Thread(target=work, args=args, name=work.__name__, daemon=True)
         thread.start()
         return thread
 
     def _prepare_all(self) -> None:
-        while True:
-            request = self._requests.get()
+        while request := self._requests.get():
             try:
                 outcome: Outcome = self._prepare(request)
             except CorralError as error:
@@ -107,6 +110,7 @@ class Preparer:
                 logger.exception("preparing a request failed")
                 outcome = Failed(request.request_id, "internal", "the prompt cannot be prepared")
             self._deliver(outcome)
+        self._renders.put(None)
 
     def _prepare(self, request: Generate | Tokenize) -> Outcome:
         vocabulary = self._vocabulary

@@ -165,8 +165,7 @@ class Scheduler:
         while True:
             n_used = sum(seq.n_computed for seq in self._running)
             n_decoding = sum(seq.n_pending == 1 for seq in self._running)
-            stuck = n_used == self.n_cells  # a prompt waits for cells that decoding took
-            if n_used + n_decoding <= self.n_cells and not stuck:
+            if n_used + n_decoding <= self.n_cells:
                 return dropped
             seq_id = self.preempt()
             if seq_id is None:
