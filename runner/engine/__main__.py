@@ -129,7 +129,7 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
     except CorralError as error:
         send(Failed(load.request_id, error.code, error.message, error.hint))
         return None
-    loop = Loop(backend.model, backend, send)
+    loop = Loop(backend.model, backend, send, n_host_bytes=load.n_host_bytes)
     send(
         Loaded(
             load.request_id,

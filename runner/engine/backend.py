@@ -52,6 +52,7 @@ class Backend(Protocol):
         n_batch: Tokens of a step.
         n_seq_max: Sequences at once.
         n_vocab: Tokens the model knows.
+        n_cold_max: Sequences it can keep beside those that run; 0: a sequence cannot be cut.
     """
 
     n_ctx: int
@@ -59,6 +60,7 @@ class Backend(Protocol):
     n_batch: int
     n_seq_max: int
     n_vocab: int
+    n_cold_max: int
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute a step; return the row of each chunk's last token, in order.
@@ -75,6 +77,22 @@ class Backend(Protocol):
 
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""
+        ...
+
+    def share(self, source: int, target: int, n: int) -> None:
+        """Let ``target`` see the first ``n`` cells of ``source``; copies nothing."""
+        ...
+
+    def save(self, seq_id: int) -> bytes:
+        """Return the state of all cells of a sequence."""
+        ...
+
+    def restore(self, seq_id: int, blob: bytes, n: int) -> bool:
+        """Give an empty sequence the first ``n`` cells of a saved one.
+
+        Returns:
+            Whether that worked; if not, the sequence is empty.
+        """
         ...
 
     def clear(self) -> None:

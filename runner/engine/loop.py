@@ -15,8 +15,9 @@ from queue import Empty, SimpleQueue
 from runner.domain.event import FinishReason
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.prepare import Preparer
-from runner.engine.scheduler import Plan, Scheduler
+from runner.engine.scheduler import Effect, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
+from runner.engine.tiers import HostTier, Saved
 from runner.protocol.messages import (
     Abort,
     Delta,
@@ -33,6 +34,9 @@ from runner.protocol.messages import (
 
 logger = logging.getLogger(__name__)
 
+#: Tokens that are worth a copy to or from host memory instead of computing them.
+WORTH_SAVING = 32
+
 #: What reaches the loop thread.
 Item = Sequence | Tokenized | Failed | Abort | Shutdown
 
@@ -41,12 +45,20 @@ class Loop:
     """Owns the running sequences.  ``receive`` is safe from any thread, ``run`` is the loop."""
 
     def __init__(
-        self, vocabulary: Vocabulary, backend: Backend, send: Callable[[Message], None]
+        self,
+        vocabulary: Vocabulary,
+        backend: Backend,
+        send: Callable[[Message], None],
+        *,
+        n_host_bytes: int = 0,
     ) -> None:
         self._vocabulary = vocabulary
         self._backend = backend
         self._send = send
-        self._scheduler = Scheduler(backend.n_batch, backend.n_cells, backend.n_seq_max)
+        self._scheduler = Scheduler(
+            backend.n_batch, backend.n_cells, backend.n_seq_max, backend.n_cold_max
+        )
+        self._tier = HostTier(n_host_bytes) if backend.n_cold_max and n_host_bytes else None
         self._items: SimpleQueue[Item] = SimpleQueue()
         self._preparing: set[str] = set()
         self._aborted: set[str] = set()  # while still being prepared
@@ -113,8 +125,8 @@ class Loop:
             seq.sampler.close()
             self._end_now(seq, FinishReason.ABORTED)
             return
-        self._send(Started(seq.request_id, seq.n_prompt, 0))
         if seq.n_limit <= seq.n_prompt:
+            self._send(Started(seq.request_id, seq.n_prompt, 0))
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
         else:
@@ -130,9 +142,12 @@ class Loop:
 
     def _step(self) -> None:
         """Compute one step and send what it brought."""
+        admission = self._scheduler.admit()
+        self._apply(admission.effects)
+        for seq in admission.admitted:
+            self._begin(seq)
         plan = self._scheduler.step()
-        for seq_id in plan.dropped:
-            self._backend.free(seq_id)
+        self._apply(plan.effects)
         if not plan.chunks:
             return
         now = time.monotonic()
@@ -151,6 +166,38 @@ class Loop:
         self._n_steps += 1
         self._n_tokens += sum(chunk.n for chunk in plan.chunks)
         self._send_step(self._draw(plan, rows))
+
+    def _begin(self, seq: Sequence) -> None:
+        """Look whether host memory has more of an admitted sequence than the cache, and say so."""
+        if self._tier is not None:
+            found = self._tier.match(seq.tokens[:-1])
+            if found and found[1] >= seq.n_computed + WORTH_SAVING:
+                self._restore(seq, *found)
+        if seq.n_cached is None:
+            seq.n_cached = seq.n_computed
+            self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached))
+
+    def _restore(self, seq: Sequence, saved: Saved, n: int) -> None:
+        if len(saved.tokens) > self._scheduler.n_free:
+            return  # it comes whole before it is cut; computing it anew needs less room
+        self._backend.free(seq.seq_id)
+        if not self._backend.restore(seq.seq_id, saved.blob, n):
+            n = 0
+        self._scheduler.replace_beginning(seq, n)
+        if self._tier is not None:
+            self._tier.touch(saved)
+
+    def _apply(self, effects: list[Effect]) -> None:
+        """Do to the cache what the scheduler decided."""
+        for effect in effects:
+            if isinstance(effect, Share):
+                self._backend.share(effect.source, effect.target, effect.n)
+                continue
+            tokens = effect.tokens
+            is_worth = self._tier is not None and len(tokens) >= WORTH_SAVING
+            if self._tier is not None and is_worth and not self._tier.has(tokens):
+                self._tier.add(Saved(tokens, self._backend.save(effect.seq_id)))
+            self._backend.free(effect.seq_id)
 
     def _draw(self, plan: Plan, rows: list[int]) -> list[Delta]:
         """Draw a token for each sequence that is due; return what there is to say."""
@@ -174,9 +221,7 @@ class Loop:
 
     def _remove(self, seq: Sequence) -> None:
         """Take a sequence out of the engine: its cells, its place."""
-        seq_id = self._scheduler.remove(seq)
-        if seq_id >= 0:
-            self._backend.free(seq_id)
+        self._apply(self._scheduler.remove(seq))
         seq.sampler.close()
 
     def _end_now(self, seq: Sequence, reason: FinishReason) -> None:
@@ -190,9 +235,9 @@ class Loop:
 
     def _on_no_slot(self, plan: Plan) -> None:
         """llama.cpp disagrees about the free cells: give some back, or fail the last one."""
-        seq_id = self._scheduler.back_off()
-        if seq_id is not None:
-            self._backend.free(seq_id)
+        effects = self._scheduler.back_off()
+        if effects:
+            self._apply(effects)
             return
         seq = plan.chunks[0].seq
         self._remove(seq)
@@ -208,6 +253,8 @@ class Loop:
     def _on_decode_failed(self, plan: Plan, error: DecodeFailed) -> None:
         """Fail the requests of the step; the others are computed anew in a clean cache."""
         logger.error("step failed error=%r n_requests=%d", str(error), len(plan.chunks))
+        self._backend.clear()
+        self._scheduler.restart()
         for seq in {chunk.seq for chunk in plan.chunks}:
             self._remove(seq)
             self._send(
@@ -218,8 +265,6 @@ class Loop:
                     "try again; if it happens again, restart the daemon",
                 )
             )
-        self._backend.clear()
-        self._scheduler.restart()
 
 
 def _outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:

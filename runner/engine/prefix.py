@@ -17,7 +17,7 @@ Pure: no ctypes, no clock; called from the loop thread only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 
@@ -45,15 +45,16 @@ class PrefixTree:
     def __init__(self) -> None:
         self._root = _Node([], None, set())
         self._leaves: dict[int, _Node] = {}
+        self.n_cells = 0  # in use, each counted once
 
-    @property
-    def n_cells(self) -> int:
-        """Cells in use, each counted once."""
-        n_cells, pending = 0, list(self._root.children)
+    def n_held(self, seq_ids: Set[int]) -> int:
+        """Cells that at least one of ``seq_ids`` holds."""
+        n_cells, pending = 0, [self._root]
         while pending:
-            node = pending.pop()
-            n_cells += len(node.tokens)
-            pending += node.children
+            for child in pending.pop().children:
+                if not child.holders.isdisjoint(seq_ids):
+                    n_cells += len(child.tokens)
+                    pending.append(child)
         return n_cells
 
     def tokens(self, seq_id: int) -> list[int]:
@@ -110,6 +111,7 @@ class PrefixTree:
 
     def extend(self, seq_id: int, tokens: Sequence[int]) -> None:
         """Record that ``seq_id`` has computed ``tokens`` after what it had."""
+        self.n_cells += len(tokens)
         leaf = self._leaves.get(seq_id, self._root)
         if leaf is self._root or leaf.children or len(leaf.holders) > 1:
             child = _Node(list(tokens), leaf, {seq_id})
@@ -125,12 +127,14 @@ class PrefixTree:
             node.holders.discard(seq_id)
             if not node.holders and node.parent is not None:
                 node.parent.children.remove(node)
+                self.n_cells -= len(node.tokens)
             node = node.parent
 
     def clear(self) -> None:
         """Forget everything."""
         self._root.children.clear()
         self._leaves.clear()
+        self.n_cells = 0
 
     def _find(self, tokens: Sequence[int], n_most: int) -> tuple[_Node, int]:
         """The node in which the longest beginning ends, and its length."""
@@ -154,6 +158,11 @@ class PrefixTree:
         node.parent = upper
         del node.tokens[:n]
         return upper
+
+
+def n_common(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two texts have in common from their beginning."""
+    return _n_common(a, b, 0, len(b))
 
 
 def _n_common(run: Sequence[int], tokens: Sequence[int], start: int, end: int) -> int:

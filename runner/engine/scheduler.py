@@ -4,9 +4,16 @@ A sequence waits, is admitted to a llama.cpp ``seq_id``, runs and ends.  Every r
 its token in each step; prompts are computed in chunks in what is left of the step, so a long
 prompt does not stall text that is already streaming.
 
+A sequence begins with what the cache has of it already: the cells of another one that begins like
+it, running or ended.  One whose beginning is just being computed waits for it, so that it is
+computed once.  What ended stays in the cache as a cold prefix as long as that costs nothing: cells
+in use slow every step of everyone (``n_kv`` of a step is the highest cell used), so when a sequence
+is admitted, cold prefixes beyond ``N_COLD`` cells leave, the least recently used first.
+
 Admission asks for room for the prompt and a margin, not for the whole context.  When the cells
-run out all the same, the youngest sequence gives its cells back and waits in front of the queue;
-its tokens are kept and computed again later, so its client sees a pause and nothing else.
+run out all the same, cold prefixes go first, then the youngest sequence gives its cells back and
+waits in front of the queue; its tokens are kept and computed again later, so its client sees a
+pause and nothing else.
 
 No ctypes, no clock, no threads: ``loop.py`` owns one scheduler and calls it from one thread.
 """
@@ -16,10 +23,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from runner.engine.prefix import PrefixTree, n_common
 from runner.engine.sequence import Sequence
 
 #: Cells a sequence should find free beyond its prompt when it is admitted, in tokens.
 MARGIN = 64
+#: Cells of cold prefixes that may stay beside running sequences, in tokens: llama.cpp rounds the
+#: highest cell up to a multiple of 256, so fewer would save nothing.
+N_COLD = 256
+#: A beginning that another sequence is computing is worth waiting for from this length on.
+WORTH_WAITING = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +53,40 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Free:
+    """Free all cells of ``seq_id``; when ``tokens`` is not empty they are worth saving first."""
+
+    seq_id: int
+    tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Let ``target`` see the first ``n`` cells of ``source``."""
+
+    source: int
+    target: int
+    n: int
+
+
+#: What is to be done to the cache.
+Effect = Free | Share
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The sequences that begin, or begin again, and what to do to the cache for it, in order."""
+
+    effects: list[Effect]
+    admitted: list[Sequence]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """One step: what to compute, and the sequences whose cells are to be freed before.
+    """One step: what to do to the cache, in order, then what to compute."""
 
-    ``dropped`` holds ``seq_id``s; a dropped id may be in use again by a chunk of the same plan.
-    """
-
+    effects: list[Effect]
     chunks: list[Chunk]
-    dropped: list[int]
 
 
 @dataclass(slots=True)
@@ -58,24 +97,33 @@ class Scheduler:
         n_batch: Tokens in one step; at least ``n_seq_max``, so that every stream has its token.
         n_cells: Cache cells over all sequences; at least the longest sequence's ``n_limit``.
         n_seq_max: Sequences running at once.
+        n_cold_max: Ended sequences kept in the cache; 0: the cache cannot share.
     """
 
     n_batch: int
     n_cells: int
     n_seq_max: int
+    n_cold_max: int = 0
     _waiting: deque[Sequence] = field(default_factory=deque)
     _running: list[Sequence] = field(default_factory=list)
+    _cold: list[int] = field(default_factory=list)  # seq_ids, least recently used first
     _free_ids: list[int] = field(init=False)
+    _tree: PrefixTree = field(default_factory=PrefixTree)
     _is_backing_off: bool = False
 
     def __post_init__(self) -> None:
         assert self.n_batch >= self.n_seq_max
-        self._free_ids = list(range(self.n_seq_max))
+        self._free_ids = list(range(self.n_seq_max + self.n_cold_max))
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to do."""
         return not self._running and not self._waiting
+
+    @property
+    def n_free(self) -> int:
+        """Cells that nothing is in."""
+        return self.n_cells - self._tree.n_cells
 
     @property
     def running(self) -> tuple[Sequence, ...]:
@@ -93,100 +141,187 @@ class Scheduler:
                 return seq
         return None
 
-    def remove(self, seq: Sequence) -> int:
-        """Forget an ended sequence; return the ``seq_id`` whose cells are to be freed, or -1."""
+    def remove(self, seq: Sequence) -> list[Effect]:
+        """Forget an ended sequence; what it has computed stays as a cold prefix where it can."""
         if seq.seq_id < 0:
             self._waiting.remove(seq)
-            return -1
+            return []
         self._running.remove(seq)
         self._is_backing_off = False
-        return self._release(seq)
+        effects: list[Effect] = []
+        if not self.n_cold_max or not seq.n_computed:
+            self._release(seq, effects)
+            return effects
+        while len(self._cold) >= self.n_cold_max:
+            self._evict(effects)
+        self._cold.append(seq.seq_id)
+        seq.seq_id, seq.n_computed = -1, 0
+        return effects
+
+    def admit(self) -> Admission:
+        """Let waiting sequences in, in order; one that waits for a beginning lets others pass."""
+        effects: list[Effect] = []
+        self._make_room(effects)
+        admitted: list[Sequence] = []
+        for seq in () if self._is_backing_off else tuple(self._waiting):
+            if len(self._running) >= self.n_seq_max:
+                break
+            if self._is_being_computed(seq):
+                continue
+            if not self._enter(seq, effects):
+                break  # first come, first served: a later, smaller one does not overtake
+            self._waiting.remove(seq)
+            self._running.append(seq)
+            admitted.append(seq)
+        if admitted:
+            self._cool(effects)
+        return Admission(effects, admitted)
 
     def step(self) -> Plan:
-        """Return the next step; its chunks are empty when there is nothing to do.
+        """Return the next step; its chunks are empty when nothing is running.
 
         Together the chunks have at most ``n_batch`` tokens and fit into the free cells.
         """
-        dropped = self._make_room()
-        self._admit()
-        n_free = self.n_cells - sum(seq.n_computed for seq in self._running)
-        n_left = min(self.n_batch, n_free)
-        chunks: list[Chunk] = []
+        effects: list[Effect] = []
+        self._make_room(effects)
         decoding = [seq for seq in self._running if seq.n_pending == 1]
         prefilling = [seq for seq in self._running if seq.n_pending > 1]
+        n_wanted = min(self.n_batch, sum(seq.n_pending for seq in self._running))
+        while self._cold and self._tree.n_cells + n_wanted > self.n_cells:
+            self._evict(effects)
+        n_left = min(self.n_batch, self.n_cells - self._tree.n_cells)
+        chunks: list[Chunk] = []
         for seq in (*decoding, *prefilling):
             n = min(seq.n_pending, n_left)
             if n > 0:
                 chunks.append(Chunk(seq, seq.n_computed, n, draw=n == seq.n_pending))
                 n_left -= n
-        return Plan(chunks, dropped)
+        return Plan(effects, chunks)
 
     def commit(self, plan: Plan) -> None:
         """Record that ``plan`` was computed; drawn tokens are the caller's to append."""
         for chunk in plan.chunks:
-            chunk.seq.n_computed += chunk.n
+            seq = chunk.seq
+            self._tree.extend(seq.seq_id, seq.tokens[chunk.start : chunk.start + chunk.n])
+            seq.n_computed += chunk.n
 
-    def preempt(self) -> int | None:
-        """Take the youngest running sequence's cells; return its ``seq_id``.
+    def replace_beginning(self, seq: Sequence, n: int) -> None:
+        """Record that an admitted sequence got its first ``n`` tokens from outside the cache.
 
-        ``None`` when fewer than two run: the last one must be able to go on.
+        What it shared until now it does not share any more.
+        """
+        self._tree.drop(seq.seq_id)
+        if n:
+            self._tree.extend(seq.seq_id, seq.tokens[:n])
+        seq.n_computed = n
+
+    def preempt(self, effects: list[Effect]) -> bool:
+        """Take the youngest running sequence's cells; return whether there was one to take.
+
+        There is not when fewer than two run: the last one must be able to go on.
         """
         if len(self._running) < 2:
-            return None
+            return False
         seq = self._running.pop()
         self._waiting.appendleft(seq)
-        return self._release(seq)
+        self._release(seq, effects)
+        return True
 
-    def back_off(self) -> int | None:
-        """The cache refused a step: ``preempt``, and admit nobody until a sequence has ended.
+    def back_off(self) -> list[Effect]:
+        """The cache refused a step: give something back; nothing when there is nothing to give.
 
-        Without the pause the one preempted would be admitted again, and refused again, for ever.
+        While a sequence is out for this reason nobody is admitted until one has ended: else the
+        one preempted would be admitted again, and refused again, for ever.
         """
-        seq_id = self.preempt()
-        self._is_backing_off = seq_id is not None
-        return seq_id
+        effects: list[Effect] = []
+        while self._cold:
+            self._evict(effects)
+        if not effects:
+            self._is_backing_off = self.preempt(effects)
+        return effects
 
     def restart(self) -> None:
         """The cache was lost: every running sequence is to be computed again."""
         self._is_backing_off = False
+        self._tree.clear()
+        self._free_ids += self._cold
+        self._cold.clear()
         for seq in self._running:
             seq.n_computed = 0
 
     def check(self) -> None:
         """Assert the bookkeeping's invariants; cheap enough for every idle moment."""
-        ids = [seq.seq_id for seq in self._running]
-        assert sorted(ids + self._free_ids) == list(range(self.n_seq_max)), "seq_ids leaked"
+        ids = [seq.seq_id for seq in self._running] + self._cold + self._free_ids
+        assert sorted(ids) == list(range(self.n_seq_max + self.n_cold_max)), "seq_ids leaked"
         assert all(seq.seq_id == -1 and not seq.n_computed for seq in self._waiting)
-        assert sum(seq.n_computed for seq in self._running) <= self.n_cells
+        assert self._tree.n_cells <= self.n_cells
+        for seq in self._running:
+            assert self._tree.tokens(seq.seq_id) == seq.tokens[: seq.n_computed]
 
-    def _make_room(self) -> list[int]:
-        """Preempt until every decoding sequence can have its next cell."""
-        dropped: list[int] = []
+    def _make_room(self, effects: list[Effect]) -> None:
+        """Free cells until every decoding sequence can have its next one."""
         while True:
-            n_used = sum(seq.n_computed for seq in self._running)
             n_decoding = sum(seq.n_pending == 1 for seq in self._running)
-            if n_used + n_decoding <= self.n_cells:
-                return dropped
-            seq_id = self.preempt()
-            if seq_id is None:
-                return dropped
-            dropped.append(seq_id)
+            if self._tree.n_cells + n_decoding <= self.n_cells:
+                return
+            if self._cold:
+                self._evict(effects)
+            elif not self.preempt(effects):
+                return
 
-    def _admit(self) -> None:
-        if self._is_backing_off:
-            return
-        reserved = sum(len(seq.tokens) for seq in self._running)
-        while self._waiting and self._free_ids:
-            seq = self._waiting[0]
-            wanted = min(len(seq.tokens) + MARGIN, seq.n_limit)
-            if self._running and reserved + wanted > self.n_cells:
-                return  # first come, first served: a later, smaller one does not overtake
-            self._waiting.popleft()
-            seq.seq_id = self._free_ids.pop()
-            reserved += wanted
-            self._running.append(seq)
+    def _is_being_computed(self, seq: Sequence) -> bool:
+        """Whether a running sequence will soon have more of this one's beginning than is there."""
+        if not self.n_cold_max:
+            return False
+        match = self._tree.match(seq.tokens)
+        n_there = match.n if match else 0
+        return any(
+            n_common(other.tokens, seq.tokens) >= max(n_there, other.n_computed) + WORTH_WAITING
+            for other in self._running
+            if other.n_pending > 1
+        )
 
-    def _release(self, seq: Sequence) -> int:
-        seq_id, seq.seq_id, seq.n_computed = seq.seq_id, -1, 0
+    def _enter(self, seq: Sequence, effects: list[Effect]) -> bool:
+        """Give a waiting sequence a ``seq_id`` and what the cache has of it, if it fits."""
+        if not self._free_ids:
+            self._evict(effects)
+        seq_id = self._free_ids.pop()
+        # The last token is computed in any case: without it there would be nothing to draw from.
+        n_most = len(seq.tokens) - 1 if self.n_cold_max else 0
+        match = self._tree.fork(seq_id, seq.tokens, n_most)
+        n_shared = match.n if match else 0
+        ids = {other.seq_id for other in self._running} | {seq_id}
+        n_pending = sum(other.n_pending for other in self._running)
+        n_wanted = min(len(seq.tokens) + MARGIN, seq.n_limit) - n_shared
+        if self._running and self._tree.n_held(ids) + n_pending + n_wanted > self.n_cells:
+            self._tree.drop(seq_id)
+            self._free_ids.append(seq_id)
+            return False
+        seq.seq_id, seq.n_computed = seq_id, n_shared
+        if match:
+            effects.append(Share(match.seq_id, seq_id, n_shared))
+            if match.seq_id in self._cold:  # used just now
+                self._cold.remove(match.seq_id)
+                self._cold.append(match.seq_id)
+        return True
+
+    def _cool(self, effects: list[Effect]) -> None:
+        """Let cold prefixes go that would slow down what runs now."""
+        ids = {seq.seq_id for seq in self._running}
+        while self._cold and self._tree.n_cells - self._tree.n_held(ids) > N_COLD:
+            self._evict(effects)
+
+    def _evict(self, effects: list[Effect]) -> None:
+        """Free the least recently used cold prefix; worth saving if it has cells of its own."""
+        seq_id = self._cold.pop(0)
+        n_own = self._tree.n_own(seq_id)
+        tokens = tuple(self._tree.tokens(seq_id)) if n_own else ()
+        self._tree.drop(seq_id)
         self._free_ids.append(seq_id)
-        return seq_id
+        effects.append(Free(seq_id, tokens))
+
+    def _release(self, seq: Sequence, effects: list[Effect]) -> None:
+        self._tree.drop(seq.seq_id)
+        self._free_ids.append(seq.seq_id)
+        effects.append(Free(seq.seq_id))
+        seq.seq_id, seq.n_computed = -1, 0

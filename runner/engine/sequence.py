@@ -37,6 +37,7 @@ class Sequence:
         wants_tokens: Whether the end shall carry all tokens.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
+        n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
         started_s: When its first step began, on the loop's clock; 0 before.
         first_token_s: When its first token was drawn; 0 before.
     """
@@ -51,6 +52,7 @@ class Sequence:
     wants_tokens: bool = False
     seq_id: int = -1
     n_computed: int = 0
+    n_cached: int | None = None
     started_s: float = 0.0
     first_token_s: float = 0.0
 

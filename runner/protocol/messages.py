@@ -33,6 +33,7 @@ class Load(Struct, frozen=True, tag=True):
         n_threads: 0: one for each core.
         n_gpu_layers: -1: all.
         use_mmap: Map the file instead of reading it.
+        n_host_bytes: Memory for the states of prompts that left the cache.
     """
 
     request_id: str
@@ -44,6 +45,7 @@ class Load(Struct, frozen=True, tag=True):
     n_threads: int = 0
     n_gpu_layers: int = -1
     use_mmap: bool = True
+    n_host_bytes: int = 0
 
 
 class Loaded(Struct, frozen=True, tag=True):
@@ -98,7 +100,7 @@ class Shutdown(Struct, frozen=True, tag=True):
 
 
 class Started(Struct, frozen=True, tag=True):
-    """The prompt is known and fits; precedes the first delta."""
+    """The sequence begins to be computed; precedes the first delta."""
 
     request_id: str
     n_prompt: int

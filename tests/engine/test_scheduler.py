@@ -5,30 +5,44 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from runner.engine.scheduler import MARGIN, Plan, Scheduler
+from runner.engine.scheduler import MARGIN, N_COLD, Effect, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from tests.engine.sequences import new_sequence
 
 
+class Cell:
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+
 @dataclass
 class Cells:
-    """A cache as a child would draw it: the tokens of each sequence, one after the other."""
+    """A cache as a child would draw it: a row of cells for each sequence, some of them shared."""
 
     n_cells: int
-    held: dict[int, list[int]] = field(default_factory=dict)
+    held: dict[int, list[Cell]] = field(default_factory=dict)
 
-    def free(self, seq_id: int) -> None:
-        del self.held[seq_id]
+    def apply(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Share):
+                source = self.held[effect.source]
+                assert effect.target not in self.held
+                assert 0 < effect.n <= len(source)
+                self.held[effect.target] = source[: effect.n]
+            else:
+                row = self.held.pop(effect.seq_id, [])  # admitted, but nothing computed yet
+                if effect.tokens:
+                    assert [cell.token for cell in row] == list(effect.tokens)
 
     def compute(self, plan: Plan) -> None:
         for chunk in plan.chunks:
             seq = chunk.seq
             held = self.held.setdefault(seq.seq_id, [])
             assert chunk.start == len(held), "positions have a gap, or another's cells are there"
-            held += seq.tokens[chunk.start : chunk.start + chunk.n]
-            assert held == seq.tokens[: len(held)]
+            held += map(Cell, seq.tokens[chunk.start : chunk.start + chunk.n])
+            assert [cell.token for cell in held] == seq.tokens[: len(held)]
             assert chunk.draw == (len(held) == len(seq.tokens))
-        assert sum(map(len, self.held.values())) <= self.n_cells
+        assert len({cell for row in self.held.values() for cell in row}) <= self.n_cells
 
 
 @dataclass
@@ -39,6 +53,7 @@ class Engine:
     cells: Cells
     live: list[Sequence] = field(default_factory=list)
     n_steps: int = 0
+    n_computed: int = 0
 
     def add(self, seq: Sequence) -> None:
         self.live.append(seq)
@@ -46,29 +61,32 @@ class Engine:
 
     def remove(self, seq: Sequence) -> None:
         self.live.remove(seq)
-        seq_id = self.scheduler.remove(seq)
-        if seq_id >= 0:
-            self.cells.held.pop(seq_id, None)  # admitted, but nothing of it computed yet
+        self.cells.apply(self.scheduler.remove(seq))
 
     def plan(self) -> Plan:
         """The next step, all that a step must be checked."""
-        waiting = [seq for seq in self.live if seq.seq_id < 0]
-        streaming = [seq for seq in self.scheduler.running if seq.n_pending == 1]
         before = {seq: seq.seq_id for seq in self.scheduler.running}
+        streaming = [seq for seq in before if seq.n_pending == 1]
+        waiting = [seq for seq in self.live if seq.seq_id < 0]
+        admission = self.scheduler.admit()
+        self.cells.apply(admission.effects)
+        dropped = [seq for seq in before if seq not in self.scheduler.running]
+        assert not dropped or min(map(self.live.index, dropped)) > 0, "the oldest goes on"
+        if not self.scheduler.n_cold_max:
+            admitted = [seq for seq in admission.admitted if seq in waiting]
+            assert waiting[: len(admitted)] == admitted or dropped, "first come, first served"
         plan = self.scheduler.step()
-        for seq_id in plan.dropped:
-            self.cells.held.pop(seq_id, None)
-        dropped = {seq for seq, seq_id in before.items() if seq_id in plan.dropped}
+        self.cells.apply(plan.effects)
         planned = [chunk.seq for chunk in plan.chunks]
         assert len(set(planned)) == len(planned), "one chunk a sequence"
         assert sum(chunk.n for chunk in plan.chunks) <= self.scheduler.n_batch
         assert all(chunk.n > 0 for chunk in plan.chunks)
-        kept = [seq for seq in streaming if seq not in dropped]
-        assert planned[: len(kept)] == kept, "every stream has its token, before any prompt"
+        kept = [seq for seq in streaming if seq in self.scheduler.running]
+        kept = [seq for seq in kept if seq not in admission.admitted]  # out and in again
+        assert [seq for seq in planned if seq in kept][: len(kept)] == kept, "no stream waits"
+        n_streams = sum(seq.n_pending == 1 for seq in self.scheduler.running)
+        assert all(seq.n_pending == 1 for seq in planned[:n_streams]), "streams before prompts"
         assert bool(plan.chunks) == bool(self.live), "work is done while there is work"
-        assert not dropped or min(map(self.live.index, dropped)) > 0, "the oldest goes on"
-        admitted = [seq for seq in waiting if seq.seq_id >= 0]
-        assert waiting[: len(admitted)] == admitted or dropped, "first come, first served"
         return plan
 
     def step(self) -> list[Sequence]:
@@ -77,6 +95,7 @@ class Engine:
         self.cells.compute(plan)
         self.scheduler.commit(plan)
         self.n_steps += 1
+        self.n_computed += sum(chunk.n for chunk in plan.chunks)
         ended = []
         for chunk in plan.chunks:
             if chunk.draw:
@@ -89,12 +108,19 @@ class Engine:
         return ended
 
 
-def new_engine(*, n_batch: int = 8, n_cells: int = 64, n_seq_max: int = 4) -> Engine:
-    return Engine(Scheduler(n_batch, n_cells, n_seq_max), Cells(n_cells))
+def new_engine(
+    *, n_batch: int = 8, n_cells: int = 64, n_seq_max: int = 4, n_cold_max: int = 0
+) -> Engine:
+    return Engine(Scheduler(n_batch, n_cells, n_seq_max, n_cold_max), Cells(n_cells))
 
 
 SIZES = st.fixed_dictionaries(
-    {"n_batch": st.integers(4, 16), "n_cells": st.integers(16, 200), "n_seq_max": st.integers(1, 4)}
+    {
+        "n_batch": st.integers(4, 16),
+        "n_cells": st.integers(16, 200),
+        "n_seq_max": st.integers(1, 4),
+        "n_cold_max": st.integers(0, 3),
+    }
 )
 #: Prompt tokens, most tokens drawn, and the steps until the next one comes.
 ARRIVALS = st.lists(
@@ -130,7 +156,7 @@ def test_every_sequence_ends_with_all_its_tokens(sizes, arrivals):
         engine.step()
     assert not engine.live
     assert engine.scheduler.is_idle
-    assert not engine.cells.held
+    assert len(engine.cells.held) <= sizes["n_cold_max"]
     for seq in everyone:
         assert len(seq.tokens) == seq.n_limit
         assert seq.tokens[: seq.n_prompt] == list(range(seq.n_prompt))
@@ -164,17 +190,16 @@ def test_nothing_that_goes_wrong_upsets_the_bookkeeping(sizes, arrivals, events,
             engine.step()
     assert not engine.live
     assert engine.scheduler.is_idle
-    assert not engine.cells.held
+    assert len(engine.cells.held) <= sizes["n_cold_max"]
 
 
 def refuse(engine: Engine) -> None:
     """The cache says that there is no room, whatever the scheduler believes."""
     plan = engine.plan()
-    seq_id = engine.scheduler.back_off()
-    if seq_id is None:
+    effects = engine.scheduler.back_off()
+    engine.cells.apply(effects)
+    if not effects:
         engine.remove(plan.chunks[0].seq)
-    else:
-        engine.cells.held.pop(seq_id, None)
 
 
 def test_a_long_prompt_does_not_stall_a_running_sequence():
@@ -255,8 +280,8 @@ def test_the_last_sequence_is_never_taken_out_by_its_own_scheduler():
     engine = new_engine()
     engine.add(new_sequence("only", 4, 64))
     engine.step()
-    assert engine.scheduler.preempt() is None
-    assert engine.scheduler.back_off() is None
+    assert not engine.scheduler.preempt([])
+    assert not engine.scheduler.back_off()
     assert engine.scheduler.running
 
 
@@ -286,3 +311,83 @@ def test_check_notices_a_lost_seq_id():
     seq.seq_id = 77
     with pytest.raises(AssertionError, match="leaked"):
         engine.scheduler.check()
+
+
+def test_what_has_ended_need_not_be_computed_again():
+    engine = new_engine(n_batch=64, n_cells=256, n_cold_max=2)
+    engine.add(new_sequence("first", 50, 60))
+    while engine.live:
+        engine.step()
+    before = engine.n_computed
+    again = new_sequence("again", 50, 51)
+    engine.add(again)
+    engine.step()
+    assert engine.n_computed - before == 1, "only the token that is drawn from"
+
+
+def test_a_beginning_is_shared_while_its_owner_still_runs_also_inside_an_edge():
+    engine = new_engine(n_batch=64, n_cells=256, n_cold_max=1)
+    engine.add(new_sequence("first", 50, 200))
+    engine.step()
+    other = new_sequence("other", 40, 41)
+    other.tokens[30:] = range(500, 510)
+    engine.add(other)
+    plan = engine.plan()
+    assert [(chunk.seq.request_id, chunk.n) for chunk in plan.chunks] == [
+        ("first", 1),
+        ("other", 10),
+    ]
+
+
+def test_a_beginning_that_is_being_computed_is_computed_once():
+    engine = new_engine(n_batch=16, n_cells=512, n_cold_max=1)
+    for i in range(4):
+        seq = new_sequence(str(i), 100, 101)
+        seq.tokens[90:] = range(100 * i + 500, 100 * i + 510)
+        engine.add(seq)
+    while engine.live:
+        engine.step()
+    assert engine.n_computed == 90 + 4 * 10
+
+
+def test_waiting_for_a_beginning_holds_nobody_else_up():
+    engine = new_engine(n_batch=16, n_cells=512, n_cold_max=1)
+    for name in ("first", "same"):
+        engine.add(new_sequence(name, 100, 101))
+    other = new_sequence("other", 20, 21)
+    other.tokens[:] = range(700, 720)
+    engine.add(other)
+    engine.step()
+    assert [seq.request_id for seq in engine.scheduler.running] == ["first", "other"]
+
+
+def test_cold_prefixes_make_room_for_what_runs():
+    engine = new_engine(n_batch=8, n_cells=64, n_cold_max=4)
+    for i in range(3):
+        seq = new_sequence(str(i), 10, 20)
+        seq.tokens[:] = range(100 * i, 100 * i + 10)
+        engine.add(seq)
+        while engine.live:
+            engine.step()
+    big = new_sequence("big", 60, 64)
+    big.tokens[:] = range(900, 960)
+    engine.add(big)
+    while engine.live:
+        engine.step()
+    assert len(big.tokens) == 64
+
+
+def test_running_streams_are_not_slowed_by_many_cold_cells():
+    engine = new_engine(n_batch=64, n_cells=4096, n_cold_max=4)
+    for i in range(4):
+        seq = new_sequence(str(i), 300, 302)
+        seq.tokens[:] = range(1000 * i, 1000 * i + 300)
+        engine.add(seq)
+        while engine.live:
+            engine.step()
+    other = new_sequence("other", 10, 20)
+    other.tokens[:] = range(9000, 9010)
+    engine.add(other)
+    engine.step()
+    n_used = len({cell for row in engine.cells.held.values() for cell in row})
+    assert n_used <= N_COLD + 10

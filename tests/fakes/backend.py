@@ -6,6 +6,7 @@ sequence must bring, and a cell that was lost, doubled or mixed up changes the t
 
 from __future__ import annotations
 
+import ast
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence as Seq
@@ -112,6 +113,13 @@ class FakeSampler:
         self._backend.count_sampler(-1)
 
 
+class Cell:
+    """One cell of the cache; sequences that share it have the same object."""
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+
 class FakeBackend:
     """Refuses, with ``AssertionError``, whatever llama.cpp would answer with nonsense.
 
@@ -124,6 +132,7 @@ class FakeBackend:
         n_open_samplers: Samplers made and not closed.
         n_shared: Steps that computed more than one sequence.
         n_refused: Steps that did not fit into the cells.
+        n_computed: Tokens computed in all steps.
     """
 
     def __init__(
@@ -133,16 +142,19 @@ class FakeBackend:
         n_cells: int = 128,
         n_batch: int = 16,
         n_seq_max: int = 4,
+        n_cold_max: int = 0,
         faults: Iterable[type[Exception] | None] = (),
         before_decode: Callable[[Seq[Chunk]], None] = lambda _: None,
     ) -> None:
         self.n_ctx, self.n_cells = n_ctx, n_cells
         self.n_batch, self.n_seq_max = n_batch, n_seq_max
         self.n_vocab = N_VOCAB
+        self.n_cold_max = n_cold_max
+        self.n_computed = 0
         self.n_decodes = self.n_open_samplers = self.n_shared = self.n_refused = 0
         self._faults: Iterator[type[Exception] | None] = iter(faults)
         self._before_decode = before_decode
-        self._cells: dict[int, list[int]] = {}
+        self._cells: dict[int, list[Cell]] = {}
         self._rows: dict[int, list[int]] = {}
         self._is_lost = False
         self._lock = threading.Lock()
@@ -159,7 +171,7 @@ class FakeBackend:
         if fault is DecodeFailed:
             self._is_lost = True
             raise DecodeFailed("injected")
-        n_used = sum(map(len, self._cells.values()))
+        n_used = self.n_used()
         if n_used + sum(chunk.n for chunk in chunks) > self.n_cells:
             self.n_refused += 1
             raise NoSlot
@@ -172,16 +184,17 @@ class FakeBackend:
         last_rows, row = [], -1
         for chunk in chunks:
             seq = chunk.seq
-            assert 0 <= seq.seq_id < self.n_seq_max
+            self._check(seq.seq_id)
             assert chunk.n > 0
             held = self._cells.setdefault(seq.seq_id, [])
             assert chunk.start == len(held), "positions must follow each other"
-            held += seq.tokens[chunk.start : chunk.start + chunk.n]
+            held += map(Cell, seq.tokens[chunk.start : chunk.start + chunk.n])
+            self.n_computed += chunk.n
             assert len(held) < self.n_ctx, "the last token of a full context is never computed"
             row += chunk.n
             last_rows.append(row)
             if chunk.draw:
-                self._rows[row] = list(held)
+                self._rows[row] = [cell.token for cell in held]
         return last_rows
 
     def take_row(self, row: int) -> list[int]:
@@ -198,14 +211,41 @@ class FakeBackend:
             self.n_open_samplers += n
 
     def free(self, seq_id: int) -> None:
-        assert 0 <= seq_id < self.n_seq_max
+        self._check(seq_id)
         self._cells.pop(seq_id, None)
+
+    def share(self, source: int, target: int, n: int) -> None:
+        self._check(source)
+        self._check(target)
+        assert target not in self._cells, "a sequence that shares must be empty"
+        assert 0 < n <= len(self._cells[source]), "cells that are not there"
+        self._cells[target] = self._cells[source][:n]
+
+    def save(self, seq_id: int) -> bytes:
+        return repr([cell.token for cell in self._cells[seq_id]]).encode()
+
+    def restore(self, seq_id: int, blob: bytes, n: int) -> bool:
+        self._check(seq_id)
+        assert seq_id not in self._cells, "a sequence that is restored must be empty"
+        tokens = ast.literal_eval(blob.decode())
+        assert 0 < n <= len(tokens)
+        if self.n_used() + len(tokens) > self.n_cells:
+            return False
+        self._cells[seq_id] = [Cell(token) for token in tokens[:n]]
+        return True
+
+    def n_used(self) -> int:
+        """Cells in use, shared ones counted once."""
+        return len({cell for cells in self._cells.values() for cell in cells})
+
+    def _check(self, seq_id: int) -> None:
+        assert 0 <= seq_id < self.n_seq_max + self.n_cold_max
 
     def clear(self) -> None:
         self._cells.clear()
         self._is_lost = False
 
     def check_empty(self) -> None:
-        """Assert that nothing is left of any sequence."""
-        assert not self._cells
+        """Assert that nothing is left of any sequence, but for what may be shared later."""
+        assert len(self._cells) <= self.n_cold_max
         assert self.n_open_samplers == 0

@@ -15,6 +15,9 @@ from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sequence
 from runner.protocol.messages import Load
 
+#: Ended sequences that stay in the cache; more would rarely be asked for again.
+_N_COLD_MAX = 16
+
 
 class LlamaBackend:
     """One loaded model; attributes as in ``Backend``, and its vocabulary as ``model``."""
@@ -29,10 +32,11 @@ class LlamaBackend:
         library.start()
         self.model = Model(load.path, ModelParams(load.n_gpu_layers, load.use_mmap))
         self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
+        self.n_cold_max = _N_COLD_MAX if self.model.can_be_cut else 0
         self.n_threads = load.n_threads or os.cpu_count() or 1
         params = ContextParams(
             n_cells=max(load.n_cells, self.n_ctx),
-            n_seq_max=load.n_seq_max,
+            n_seq_max=load.n_seq_max + self.n_cold_max,
             n_batch=max(load.n_batch, load.n_seq_max),  # a token of each sequence fits in a step
             n_threads=self.n_threads,
         )
@@ -58,6 +62,18 @@ class LlamaBackend:
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""
         self._context.free(seq_id)
+
+    def share(self, source: int, target: int, n: int) -> None:
+        """Let a sequence see another's first cells."""
+        self._context.share(source, target, n)
+
+    def save(self, seq_id: int) -> bytes:
+        """Return the state of a sequence."""
+        return self._context.save(seq_id)
+
+    def restore(self, seq_id: int, blob: bytes, n: int) -> bool:
+        """Give an empty sequence the first cells of a saved one."""
+        return self._context.restore(seq_id, blob, n)
 
     def clear(self) -> None:
         """Free all cells."""

@@ -100,6 +100,26 @@ class Context:
         """Free all cells of a sequence."""
         llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
 
+    def share(self, source: int, target: int, n: int) -> None:
+        """Let ``target`` see the first ``n`` cells of ``source``; copies no data."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, n)
+
+    def save(self, seq_id: int) -> bytes:
+        """Return the state of a sequence's cells, as llama.cpp serializes it."""
+        size = llama_cpp.llama_state_seq_get_size(self.handle, seq_id)
+        buffer = (ctypes.c_uint8 * size)()
+        n_written = llama_cpp.llama_state_seq_get_data(self.handle, buffer, size, seq_id)
+        return bytes(memoryview(buffer)[:n_written])
+
+    def restore(self, seq_id: int, blob: bytes, n: int) -> bool:
+        """Give an empty sequence the first ``n`` cells of a saved one; whether it worked."""
+        buffer = (ctypes.c_uint8 * len(blob)).from_buffer_copy(blob)
+        n_read = llama_cpp.llama_state_seq_set_data(self.handle, buffer, len(blob), seq_id)
+        if n_read and llama_cpp.llama_memory_seq_rm(self._memory, seq_id, n, -1):
+            return True
+        self.free(seq_id)
+        return False
+
     def clear(self) -> None:
         """Free all cells; their contents may stay."""
         llama_cpp.llama_memory_clear(self._memory, False)

@@ -45,6 +45,12 @@ class Model:
         self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train = llama_cpp.llama_model_n_ctx_train(self.handle)
         self.n_bytes = llama_cpp.llama_model_size(self.handle)
+        # Recurrent state and a sliding window do not hold every position: nothing can be cut off.
+        self.can_be_cut = not (
+            llama_cpp.llama_model_is_recurrent(self.handle)
+            or llama_cpp.llama_model_is_hybrid(self.handle)
+            or llama_cpp.llama_model_n_swa(self.handle) > 0
+        )
         self._bos = llama_cpp.llama_vocab_bos(self.vocab)
         self._wants_bos = bool(llama_cpp.llama_vocab_get_add_bos(self.vocab)) and self._bos >= 0
         self.bos_text = self._text(self._bos)
