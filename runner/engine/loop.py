@@ -172,20 +172,21 @@ class Loop:
         if self._tier is not None:
             found = self._tier.match(seq.tokens[:-1])
             if found and found[1] >= seq.n_computed + WORTH_SAVING:
+                self._tier.touch(found[0])
                 self._restore(seq, *found)
         if seq.n_cached is None:
             seq.n_cached = seq.n_computed
             self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached))
 
     def _restore(self, seq: Sequence, saved: Saved, n: int) -> None:
+        # It comes whole before it is cut; where there is no room for that, it is computed anew.
+        self._apply(self._scheduler.make_free(len(saved.tokens)))
         if len(saved.tokens) > self._scheduler.n_free:
-            return  # it comes whole before it is cut; computing it anew needs less room
+            return
         self._backend.free(seq.seq_id)
         if not self._backend.restore(seq.seq_id, saved.blob, n):
             n = 0
         self._scheduler.replace_beginning(seq, n)
-        if self._tier is not None:
-            self._tier.touch(saved)
 
     def _apply(self, effects: list[Effect]) -> None:
         """Do to the cache what the scheduler decided."""

@@ -32,7 +32,7 @@ MARGIN = 64
 #: highest cell up to a multiple of 256, so fewer would save nothing.
 N_COLD = 256
 #: A beginning that another sequence is computing is worth waiting for from this length on.
-WORTH_WAITING = 32
+WORTH_WAITING = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +187,8 @@ class Scheduler:
         decoding = [seq for seq in self._running if seq.n_pending == 1]
         prefilling = [seq for seq in self._running if seq.n_pending > 1]
         n_wanted = min(self.n_batch, sum(seq.n_pending for seq in self._running))
-        while self._cold and self._tree.n_cells + n_wanted > self.n_cells:
-            self._evict(effects)
-        n_left = min(self.n_batch, self.n_cells - self._tree.n_cells)
+        effects += self.make_free(n_wanted)
+        n_left = min(self.n_batch, self.n_free)
         chunks: list[Chunk] = []
         for seq in (*decoding, *prefilling):
             n = min(seq.n_pending, n_left)
@@ -204,6 +203,13 @@ class Scheduler:
             seq = chunk.seq
             self._tree.extend(seq.seq_id, seq.tokens[chunk.start : chunk.start + chunk.n])
             seq.n_computed += chunk.n
+
+    def make_free(self, n: int) -> list[Effect]:
+        """Evict cold prefixes until ``n`` cells are free, or none is left."""
+        effects: list[Effect] = []
+        while self._cold and self.n_free < n:
+            self._evict(effects)
+        return effects
 
     def replace_beginning(self, seq: Sequence, n: int) -> None:
         """Record that an admitted sequence got its first ``n`` tokens from outside the cache.

@@ -34,14 +34,14 @@ class Running:
         started: What each sequence's prompt came to.
     """
 
-    def __init__(self, vocabulary: Vocabulary, backend: Backend) -> None:
+    def __init__(self, vocabulary: Vocabulary, backend: Backend, *, n_host_bytes: int = 0) -> None:
         self.sent: list[Message] = []
         self.texts: dict[str, str] = {}
         self.endings: dict[str, Outcome | Failed | Tokenized] = {}
         self.started: dict[str, Started] = {}
         self._faults: list[BaseException] = []
         self._news = threading.Condition()
-        self.loop = Loop(vocabulary, backend, self._hear)
+        self.loop = Loop(vocabulary, backend, self._hear, n_host_bytes=n_host_bytes)
         self._thread = threading.Thread(target=self._run, name="loop")
 
     def __enter__(self) -> Running:

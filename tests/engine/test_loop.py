@@ -1,9 +1,10 @@
 """The loop: each request ends exactly once, whatever happens, with the text it must have."""
 
 import threading
+import time
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from runner.domain.chat import Message as ChatMessage
 from runner.domain.event import FinishReason
@@ -66,8 +67,19 @@ SIZES = st.fixed_dictionaries(
         "n_cells": st.integers(48, 120),
         "n_batch": st.integers(4, 24),
         "n_seq_max": st.integers(1, 4),
+        "n_cold_max": st.integers(0, 3),
     }
 )
+#: Prompts of few letters, so that many begin alike.
+ALIKE = st.builds(
+    Generate,
+    st.just(""),
+    st.just(ON),
+    prompt=st.text("ab", min_size=1, max_size=40),
+    max_tokens=st.integers(0, 12),
+)
+#: Bytes for states that left the cache: none, a few, plenty.
+HOST = st.sampled_from([0, 400, 10_000])
 FAULTS = st.lists(st.sampled_from([None, None, None, None, NoSlot, DecodeFailed]), max_size=30)
 
 
@@ -134,6 +146,38 @@ def test_many_at_once_have_the_same_answers_as_each_alone(requests, sizes):
     backend.check_empty()
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ALIKE, min_size=2, max_size=12), SIZES, HOST, FAULTS)
+def test_requests_that_begin_alike_have_the_answers_that_each_has_alone(
+    monkeypatch, requests, sizes, n_host_bytes, faults
+):
+    """Whatever they take over from the cache or from host memory, and whatever fails."""
+    monkeypatch.setattr("runner.engine.loop.WORTH_SAVING", 2)
+    monkeypatch.setattr("runner.engine.scheduler.WORTH_WAITING", 2)
+    monkeypatch.setattr("runner.engine.scheduler.N_COLD", 8)
+    backend = FakeBackend(**sizes, faults=faults)
+    with Running(VOCABULARY, backend, n_host_bytes=n_host_bytes) as running:
+        for request in play(running, [("generate", request) for request in requests]):
+            if not isinstance(running.ending(request.request_id), Failed):
+                check_answer(running, request, sizes["n_ctx"])
+                started = running.started[request.request_id]
+                assert 0 <= started.n_cached < max(1, started.n_prompt)
+    backend.check_empty()
+
+
+def test_what_left_the_cache_comes_back_from_host_memory():
+    """One sequence at a time and no room for cold ones: only host memory can have it."""
+    prompts = ["a" * 40, "b" * 40]
+    backend = FakeBackend(n_ctx=64, n_cells=64, n_seq_max=1, n_cold_max=1)
+    with Running(VOCABULARY, backend, n_host_bytes=100_000) as running:
+        for i, prompt in enumerate(prompts * 2):
+            request = Generate(f"r{i}", ON, prompt=prompt + str(i), max_tokens=2)
+            running.send(request)
+            running.ending(request.request_id)
+            check_answer(running, request, 64)
+        assert [running.started[f"r{i}"].n_cached for i in range(4)] == [0, 0, 40, 40]
+
+
 def test_two_requests_share_steps():
     together = threading.Event()
     backend = FakeBackend(before_decode=lambda _: together.wait())
@@ -151,13 +195,13 @@ def test_two_requests_share_steps():
 def test_a_long_prompt_does_not_stall_a_running_stream():
     """While it is computed piece by piece, every step brings the stream its token."""
     steps: list[list[tuple[str, int]]] = []
-    arrived = threading.Event()
 
     def note(chunks) -> None:
         steps.append([(chunk.seq.request_id, chunk.n) for chunk in chunks])
         if len(steps) == 5:
             running.send(Generate("long", ON, prompt="x" * 150, max_tokens=1))
-            arrived.set()
+            while backend.n_open_samplers < 2:  # until it is prepared, beside this thread
+                time.sleep(0.001)
 
     backend = FakeBackend(n_ctx=256, n_cells=512, n_batch=16, before_decode=note)
     with Running(VOCABULARY, backend) as running:
@@ -303,7 +347,8 @@ def test_a_waiting_request_can_be_aborted():
     with Running(VOCABULARY, backend) as running:
         running.send(Generate("running", ON, prompt="a"))
         running.send(Generate("waiting", ON, prompt="b"))
-        running.wait(lambda: "waiting" in running.started)
+        running.send(Tokenize("mark", "x"))
+        running.ending("mark")  # prepared in order: the other one is in the queue by now
         running.send(Abort("waiting"))
         outcome = running.ending("waiting")
         assert isinstance(outcome, Outcome)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from runner.engine.scheduler import MARGIN, N_COLD, Effect, Plan, Scheduler, Share
+from runner.engine.scheduler import MARGIN, N_COLD, WORTH_WAITING, Effect, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from tests.engine.sequences import new_sequence
 
@@ -71,7 +71,7 @@ class Engine:
         admission = self.scheduler.admit()
         self.cells.apply(admission.effects)
         dropped = [seq for seq in before if seq not in self.scheduler.running]
-        assert not dropped or min(map(self.live.index, dropped)) > 0, "the oldest goes on"
+        assert next(iter(before), None) not in dropped, "the oldest goes on"
         if not self.scheduler.n_cold_max:
             admitted = [seq for seq in admission.admitted if seq in waiting]
             assert waiting[: len(admitted)] == admitted or dropped, "first come, first served"
@@ -347,7 +347,7 @@ def test_a_beginning_that_is_being_computed_is_computed_once():
         engine.add(seq)
     while engine.live:
         engine.step()
-    assert engine.n_computed == 90 + 4 * 10
+    assert engine.n_computed <= 90 + 4 * 10 + 3 * WORTH_WAITING
 
 
 def test_waiting_for_a_beginning_holds_nobody_else_up():

@@ -37,7 +37,8 @@ class LlamaBackend:
         params = ContextParams(
             n_cells=max(load.n_cells, self.n_ctx),
             n_seq_max=load.n_seq_max + self.n_cold_max,
-            n_batch=max(load.n_batch, load.n_seq_max),  # a token of each sequence fits in a step
+            # llama.cpp wants room for a token of each sequence in a step, and so do we.
+            n_batch=max(load.n_batch, load.n_seq_max + self.n_cold_max),
             n_threads=self.n_threads,
         )
         try:
