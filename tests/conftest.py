@@ -3,6 +3,11 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no fault of the example that ran on it; pytest's own timeout stays.
+settings.register_profile("corral", deadline=None)
+settings.load_profile("corral")
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,12 @@ from __future__ import annotations
 import math
 import re
 
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
+#: The micro sign and the Greek letter mu look alike; Go takes both.
+_MICRO = ("us", "\u00b5s", "\u03bcs")
+_UNITS = {"ns": 1e-9, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0} | dict.fromkeys(_MICRO, 1e-6)
+# Possessive: a million digits without a unit are refused as fast as they are read.
+_PART = re.compile(r"([0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
+_NUMBER = re.compile(r"[0-9]++(?:\.[0-9]*+)?|\.[0-9]++")
 
 
 def parse_duration(text: str) -> float:
@@ -21,14 +25,15 @@ def parse_duration(text: str) -> float:
     sign, rest = (-1.0, text[1:]) if text.startswith("-") else (1.0, text.removeprefix("+"))
     if rest == "0":
         return 0.0
-    parts = list(_PART.finditer(rest))
-    if not parts or "".join(part[0] for part in parts) != rest:
-        try:
-            float(rest)
-        except ValueError:
-            raise ValueError(f'time: invalid duration "{text}"') from None
-        raise ValueError(f'time: missing unit in duration "{text}"')
-    return sign * sum(float(part[1]) * _UNITS[part[2]] for part in parts)
+    seconds = 0.0
+    at = 0
+    while part := _PART.match(rest, at):
+        seconds += float(part[1]) * _UNITS[part[2]]
+        at = part.end()
+    if not rest or at < len(rest):
+        reason = "missing unit in" if _NUMBER.fullmatch(rest, at) else "invalid"
+        raise ValueError(f'time: {reason} duration "{text[:80]}"')
+    return sign * seconds
 
 
 def keep_alive_seconds(value: float | str) -> float:

@@ -63,7 +63,7 @@ class ModelName:
     def __str__(self) -> str:
         """The shortest spelling that parses back, tag always shown."""
         prefix = "" if self.namespace == DEFAULT_NAMESPACE else f"{self.namespace}/"
-        if self.host != DEFAULT_HOST:
+        if self.host.lower() != DEFAULT_HOST:
             prefix = f"{self.host}/{self.namespace}/"
         return f"{prefix}{self.model}:{self.tag}"
 
@@ -87,7 +87,7 @@ class ModelName:
         host = _HOST_ALIASES.get(host.lower(), host)
         for what, part, grammar in (
             ("host", host, _HOST),
-            ("namespace", namespace, _NAMESPACE if host == DEFAULT_HOST else _MODEL),
+            ("namespace", namespace, _NAMESPACE if host.lower() == DEFAULT_HOST else _MODEL),
             ("model", model, _MODEL),
             ("tag", tag or DEFAULT_TAG, _TAG),
         ):

@@ -93,7 +93,7 @@ class _Inbox:
             self._receive = receive
 
     def read_all(self) -> None:
-        """The inbox thread.  Ends the process when the pipe ends."""
+        """The inbox thread.  Ends the process when the pipe ends, or when it fails itself."""
         reader = FrameReader()
         n_read = 0
         try:
@@ -103,6 +103,10 @@ class _Inbox:
                     self._deliver(message, is_first=n_read == 1)
         except (OSError, BrokenFrame) as error:
             logger.error("pipe error=%r", str(error))
+            os._exit(1)
+        except Exception:
+            logger.exception("reading the pipe failed")
+            os._exit(1)
         os._exit(0)
 
     def _deliver(self, message: Message, *, is_first: bool) -> None:
@@ -131,7 +135,7 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
             load.request_id,
             n_ctx=backend.n_ctx,
             n_cells=backend.n_cells,
-            n_threads=load.n_threads,
+            n_threads=backend.n_threads,
         )
     )
     return loop

@@ -67,6 +67,12 @@ class Loop:
 
     def run(self) -> None:
         """Serve until ``Shutdown``, or until a template holds a thread for ever."""
+        try:
+            self._serve()
+        finally:
+            self._preparer.close()
+
+    def _serve(self) -> None:
         while True:
             if self._scheduler.is_idle:
                 self._scheduler.check()
@@ -93,17 +99,26 @@ class Loop:
                 self._abort(item.request_id)
             case Sequence():
                 self._preparing.discard(item.request_id)
-                if item.request_id in self._aborted:
-                    self._aborted.discard(item.request_id)
-                    self._end_now(item, FinishReason.ABORTED)
-                else:
-                    self._send(Started(item.request_id, item.n_prompt, 0))
-                    self._scheduler.add(item)
+                self._start(item)
             case Tokenized() | Failed():
                 self._preparing.discard(item.request_id)
                 self._aborted.discard(item.request_id)
                 self._send(item)
         return True
+
+    def _start(self, seq: Sequence) -> None:
+        """Queue a sequence, unless it was aborted meanwhile or asks for no token."""
+        if seq.request_id in self._aborted:
+            self._aborted.discard(seq.request_id)
+            seq.sampler.close()
+            self._end_now(seq, FinishReason.ABORTED)
+            return
+        self._send(Started(seq.request_id, seq.n_prompt, 0))
+        if seq.n_limit <= seq.n_prompt:
+            seq.sampler.close()
+            self._end_now(seq, FinishReason.LENGTH)
+        else:
+            self._scheduler.add(seq)
 
     def _abort(self, request_id: str) -> None:
         seq = self._scheduler.find(request_id)
@@ -175,7 +190,7 @@ class Loop:
 
     def _on_no_slot(self, plan: Plan) -> None:
         """llama.cpp disagrees about the free cells: give some back, or fail the last one."""
-        seq_id = self._scheduler.preempt()
+        seq_id = self._scheduler.back_off()
         if seq_id is not None:
             self._backend.free(seq_id)
             return

@@ -3,15 +3,18 @@
 Runs beside the loop, so a long prompt never delays a running stream.  One thread takes requests
 in order; a second one executes the model's template, because a stranger's program may not end:
 after ``RENDER_TIMEOUT_S`` an exception is raised inside it, its request fails, and a new thread
-takes its place.  Only when even that does not stop it (it is inside one endless C call) is the
-process beyond repair, and ``is_stuck`` says so.
+takes its place.  Only when even that does not stop it is the process beyond repair: ``is_stuck``
+says so, and when it is inside one C call that keeps every thread of the process waiting,
+``WATCHDOG_S`` ends the process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -35,6 +38,11 @@ except ImportError:  # Windows has no such limits
 logger = logging.getLogger(__name__)
 
 RENDER_TIMEOUT_S = 2.0
+#: After so long without a turn for this thread, a template holds up the whole process.
+WATCHDOG_S = 6.0
+#: A template stops at its next bytecode; told several times, since an exception that arrives
+#: inside a finalizer is lost.
+_STOP_TRIES, _STOP_TRY_S = 4, 0.25
 #: Memory that rendering one prompt may take on top of what the process has, in bytes.
 RENDER_MEMORY = 1 << 30
 
@@ -66,8 +74,8 @@ class Preparer:
         self._backend = backend
         self._deliver = deliver
         self._shield = Shield(vocabulary.control_texts)
-        self._requests: SimpleQueue[Generate | Tokenize] = SimpleQueue()
-        self._renders: SimpleQueue[_Render] = SimpleQueue()
+        self._requests: SimpleQueue[Generate | Tokenize | None] = SimpleQueue()
+        self._renders: SimpleQueue[_Render | None] = SimpleQueue()
         self._template: ChatTemplate | None = None
         self._stopped: list[threading.Thread] = []
         self._renderer = self._start(self._render_all, self._renders)
@@ -83,14 +91,17 @@ class Preparer:
         """Queue a request; exactly one outcome with its ``request_id`` follows."""
         self._requests.put(request)
 
+    def close(self) -> None:
+        """End both threads once they have done what was submitted before."""
+        self._requests.put(None)
+
     def _start(self, work: Callable[..., None], *args: object) -> threading.Thread:
         thread = threading.Thread(target=work, args=args, name=work.__name__, daemon=True)
         thread.start()
         return thread
 
     def _prepare_all(self) -> None:
-        while True:
-            request = self._requests.get()
+        while request := self._requests.get():
             try:
                 outcome: Outcome = self._prepare(request)
             except CorralError as error:
@@ -99,6 +110,7 @@ class Preparer:
                 logger.exception("preparing a request failed")
                 outcome = Failed(request.request_id, "internal", "the prompt cannot be prepared")
             self._deliver(outcome)
+        self._renders.put(None)
 
     def _prepare(self, request: Generate | Tokenize) -> Outcome:
         vocabulary = self._vocabulary
@@ -113,19 +125,11 @@ class Preparer:
         n_vocab = self._backend.n_vocab
         if any(not 0 <= token < n_vocab for token in request.context):
             raise InvalidRequest(f"context: tokens must be in [0, {n_vocab - 1}]", param="context")
-        n_ctx = min(request.n_ctx or self._backend.n_ctx, self._backend.n_ctx)
-        if not tokens:
-            raise InvalidRequest("the prompt is empty: it has no tokens")
-        if len(tokens) >= n_ctx:  # an answer needs at least one token
-            raise PromptTooLong(len(tokens), n_ctx)
-        n_limit = n_ctx
-        if request.max_tokens is not None:
-            n_limit = min(n_ctx, len(tokens) + max(1, request.max_tokens))
         return Sequence(
             request_id=request.request_id,
             tokens=tokens,
             n_prompt=len(tokens),
-            n_limit=n_limit,
+            n_limit=_limit(request, len(tokens), self._backend.n_ctx),
             sampler=self._backend.new_sampler(request.sampling, tokens),
             detokenizer=Detokenizer(),
             stop=StopMatcher(request.stop),
@@ -134,7 +138,8 @@ class Preparer:
 
     def _chat_tokens(self, messages: tuple[Message, ...]) -> list[int]:
         """Tokens of a rendered conversation; what people wrote holds no control tokens."""
-        covered = tuple(Message(m.role, self._shield.cover(m.content)) for m in messages)
+        cover = self._shield.cover
+        covered = tuple(Message(cover(m.role), cover(m.content)) for m in messages)
         tokens: list[int] = []
         for part in self._shield.uncover(self._render(covered)):
             tokens += self._vocabulary.tokenize(part.text, parse_special=not part.is_literal)
@@ -142,8 +147,10 @@ class Preparer:
 
     def _render(self, messages: tuple[Message, ...]) -> str:
         job = _Render(messages)
-        self._renders.put(job)
-        if job.done.wait(RENDER_TIMEOUT_S):
+        with _memory_limit(), _watchdog():
+            self._renders.put(job)
+            is_done = job.done.wait(RENDER_TIMEOUT_S)
+        if is_done:
             if job.error:
                 raise job.error
             return job.text
@@ -154,32 +161,35 @@ class Preparer:
         )
 
     def _replace_renderer(self) -> None:
+        """Stop the render thread for good and start another."""
         old = self._renderer
-        # The exception arrives at the thread's next bytecode; a long C call is not interrupted.
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(old.ident or 0), ctypes.py_object(_Stopped)
-        )
-        self._stopped.append(old)
+        self._renders.put(None)  # ends it when it was done in this very moment
+        for _ in range(_STOP_TRIES):
+            if not old.is_alive():
+                break
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(old.ident or 0), ctypes.py_object(_Stopped)
+            )
+            old.join(_STOP_TRY_S)
+        else:
+            self._stopped.append(old)
         self._renders = SimpleQueue()
         self._renderer = self._start(self._render_all, self._renders)
 
-    def _render_all(self, renders: SimpleQueue[_Render]) -> None:
+    def _render_all(self, renders: SimpleQueue[_Render | None]) -> None:
         """The render thread: one job after the other, until one runs too long."""
-        while True:
-            job = renders.get()
-            try:
-                with _memory_limit():
+        with contextlib.suppress(_Stopped):  # its request fails, another thread takes its place
+            while job := renders.get():
+                try:
                     job.text = self._render_one(job.messages)
-            except CorralError as error:
-                job.error = error
-            except MemoryError:
-                job.error = TemplateFailed(
-                    f"the model's chat template wants more than {RENDER_MEMORY >> 20} MiB",
-                    hint="the template of this model is broken; send a raw prompt",
-                )
-            except _Stopped:
-                return  # its request has failed already, and another thread took its place
-            job.done.set()
+                except CorralError as error:
+                    job.error = error
+                except MemoryError:
+                    job.error = TemplateFailed(
+                        f"the model's chat template wants more than {RENDER_MEMORY >> 20} MiB",
+                        hint="the template of this model is broken; send a raw prompt",
+                    )
+                job.done.set()
 
     def _render_one(self, messages: tuple[Message, ...]) -> str:
         vocabulary = self._vocabulary
@@ -190,6 +200,35 @@ class Preparer:
                 vocabulary.template, bos_text=vocabulary.bos_text, eos_text=vocabulary.eos_text
             )
         return self._template.render(messages)
+
+
+def _limit(request: Generate, n_prompt: int, n_ctx_max: int) -> int:
+    """Most tokens of the sequence, prompt included.
+
+    Raises:
+        InvalidRequest: The prompt has no tokens.
+        PromptTooLong: It leaves no room for an answer of one token.
+    """
+    n_ctx = min(request.n_ctx or n_ctx_max, n_ctx_max)
+    if not n_prompt:
+        raise InvalidRequest("the prompt is empty: it has no tokens")
+    if n_prompt >= n_ctx:
+        raise PromptTooLong(n_prompt, n_ctx)
+    return n_ctx if request.max_tokens is None else min(n_ctx, n_prompt + request.max_tokens)
+
+
+@contextlib.contextmanager
+def _watchdog() -> Iterator[None]:
+    """End the process if the body does not; the watching thread is C and needs no GIL."""
+    log = sys.__stderr__
+    if log is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(WATCHDOG_S, exit=True, file=log)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @contextlib.contextmanager

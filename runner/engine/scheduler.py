@@ -55,7 +55,7 @@ class Scheduler:
     """Decode first, then prompts, oldest first, within ``n_batch`` tokens a step.
 
     Attributes:
-        n_batch: Tokens in one step.
+        n_batch: Tokens in one step; at least ``n_seq_max``, so that every stream has its token.
         n_cells: Cache cells over all sequences; at least the longest sequence's ``n_limit``.
         n_seq_max: Sequences running at once.
     """
@@ -66,8 +66,10 @@ class Scheduler:
     _waiting: deque[Sequence] = field(default_factory=deque)
     _running: list[Sequence] = field(default_factory=list)
     _free_ids: list[int] = field(init=False)
+    _is_backing_off: bool = False
 
     def __post_init__(self) -> None:
+        assert self.n_batch >= self.n_seq_max
         self._free_ids = list(range(self.n_seq_max))
 
     @property
@@ -97,6 +99,7 @@ class Scheduler:
             self._waiting.remove(seq)
             return -1
         self._running.remove(seq)
+        self._is_backing_off = False
         return self._release(seq)
 
     def step(self) -> Plan:
@@ -134,8 +137,18 @@ class Scheduler:
         self._waiting.appendleft(seq)
         return self._release(seq)
 
+    def back_off(self) -> int | None:
+        """The cache refused a step: ``preempt``, and admit nobody until a sequence has ended.
+
+        Without the pause the one preempted would be admitted again, and refused again, for ever.
+        """
+        seq_id = self.preempt()
+        self._is_backing_off = seq_id is not None
+        return seq_id
+
     def restart(self) -> None:
         """The cache was lost: every running sequence is to be computed again."""
+        self._is_backing_off = False
         for seq in self._running:
             seq.n_computed = 0
 
@@ -152,8 +165,7 @@ class Scheduler:
         while True:
             n_used = sum(seq.n_computed for seq in self._running)
             n_decoding = sum(seq.n_pending == 1 for seq in self._running)
-            stuck = n_used == self.n_cells  # a prompt waits for cells that decoding took
-            if n_used + n_decoding <= self.n_cells and not stuck:
+            if n_used + n_decoding <= self.n_cells:
                 return dropped
             seq_id = self.preempt()
             if seq_id is None:
@@ -161,6 +173,8 @@ class Scheduler:
             dropped.append(seq_id)
 
     def _admit(self) -> None:
+        if self._is_backing_off:
+            return
         reserved = sum(len(seq.tokens) for seq in self._running)
         while self._waiting and self._free_ids:
             seq = self._waiting[0]

@@ -9,8 +9,8 @@ class StopMatcher:
     """Passes text through until one of its stop strings appears.
 
     Text that may be the beginning of a stop string is held back; nothing of the stop string
-    itself ever gets out.  When several stop strings appear, the one that begins first wins, and
-    of those that begin together the longest.
+    itself ever gets out.  Of several, the one that is complete first wins, as if the text came
+    one character at a time; of those complete at the same character, the longest.
 
     Attributes:
         hit: The stop string found; ``None`` until then.
@@ -28,9 +28,9 @@ class StopMatcher:
         if not self._stops or not text:
             return text
         text = self._held + text
-        found = [(at, -len(stop), stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
-            at, _, self.hit = min(found)
+            _, at, self.hit = min(found)
             self._held = ""
             return text[:at]
         n_held = max(_overlap(text, stop) for stop in self._stops)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 # Noncharacters: Unicode sets them aside for a program's inner use, so text does not hold them.
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
-_MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
+_MARK = re.compile(f"{_OPEN}([0-9]{{1,9}}){_CLOSE}")
 
 
 @dataclass(frozen=True, slots=True)

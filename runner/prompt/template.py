@@ -24,6 +24,8 @@ from runner.errors import TemplateFailed
 
 #: Characters that a prompt, or one multiplication in a template, may have.
 MAX_CHARS = 32 * 1024 * 1024
+#: Bits of the integers that a template may compute with.
+_MAX_BITS = 4096
 
 
 class ChatTemplate:
@@ -40,6 +42,8 @@ class ChatTemplate:
             self._template = _Environment().from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise _failed(f"line {error.lineno}: {error.message}") from None
+        except MemoryError:
+            raise
         except Exception as error:  # a hostile source can fail in ways of the parser's own
             raise _failed(_words(error)) from None
 
@@ -48,19 +52,24 @@ class ChatTemplate:
 
         Raises:
             TemplateFailed: The template raised, or its output is over ``MAX_CHARS``.
+            MemoryError: It met the limit that the caller set.
         """
         turns = [{"role": message.role, "content": message.content} for message in messages]
         pieces: list[str] = []
         n_chars = 0
         try:
             for piece in self._template.generate(
-                messages=turns, add_generation_prompt=True, **self._specials
+                messages=turns,
+                tools=None,  # transformers passes both, and templates ask whether they are none
+                documents=None,
+                add_generation_prompt=True,
+                **self._specials,
             ):
                 n_chars += len(piece)
                 if n_chars > MAX_CHARS:
                     raise _TooLarge
                 pieces.append(piece)
-        except TemplateFailed:
+        except (TemplateFailed, MemoryError):
             raise
         except Exception as error:  # whatever a stranger's program can raise
             raise _failed(_words(error)) from None
@@ -74,7 +83,7 @@ def plain_prompt(messages: Sequence[Message]) -> str:
 
 class _TooLarge(Exception):
     def __str__(self) -> str:
-        return f"it makes more than {MAX_CHARS} characters"
+        return f"it makes more than {MAX_CHARS} characters, or numbers without end"
 
 
 class _RaisedByTemplate(Exception):
@@ -115,9 +124,11 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Refuse the operations that make much out of little."""
-        if operator == "*" and _size(left) * _size(right) > MAX_CHARS:
-            raise _TooLarge
-        if operator == "**" and not (isinstance(right, int | float) and abs(right) <= 64):
+        if isinstance(left, int) and isinstance(right, int):
+            factor = abs(right) if operator == "**" else 1
+            if (left.bit_length() + right.bit_length()) * factor > _MAX_BITS:
+                raise _TooLarge
+        elif operator == "*" and _size(left) * _size(right) > MAX_CHARS:
             raise _TooLarge
         return super().call_binop(context, operator, left, right)
 

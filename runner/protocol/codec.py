@@ -15,6 +15,8 @@ MAX_FRAME = 256 * 1024 * 1024
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
+# Text that is not UTF-8 and endless nesting come out of msgspec as Python's own errors.
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class BrokenFrame(Exception):
@@ -54,7 +56,7 @@ class FrameReader:
                 start = end
                 try:
                     message: Message = _decoder.decode(body)
-                except msgspec.MsgspecError as error:
+                except _UNDECODABLE as error:
                     raise BrokenFrame(str(error)) from None
                 yield message
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence as Seq
 
 from runner.domain.options import SamplingParams
@@ -28,11 +29,12 @@ class LlamaBackend:
         library.start()
         self.model = Model(load.path, ModelParams(load.n_gpu_layers, load.use_mmap))
         self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
+        self.n_threads = load.n_threads or os.cpu_count() or 1
         params = ContextParams(
             n_cells=max(load.n_cells, self.n_ctx),
             n_seq_max=load.n_seq_max,
-            n_batch=load.n_batch,
-            n_threads=load.n_threads,
+            n_batch=max(load.n_batch, load.n_seq_max),  # a token of each sequence fits in a step
+            n_threads=self.n_threads,
         )
         try:
             self._context = Context(self.model, params)
@@ -40,7 +42,7 @@ class LlamaBackend:
             self.model.close()
             raise
         self.n_cells = self._context.n_cells
-        self.n_batch = load.n_batch
+        self.n_batch = params.n_batch
         self.n_seq_max = load.n_seq_max
         self.n_vocab = self.model.n_vocab
         self._warm_up()

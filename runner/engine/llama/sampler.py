@@ -69,6 +69,8 @@ def _samplers(model: Model, params: SamplingParams) -> Iterator[Handle]:
         yield llama_cpp.llama_sampler_init_greedy()
         return
     seed = secrets.randbits(32) if params.seed is None else params.seed
+    if seed == llama_cpp.LLAMA_DEFAULT_SEED:  # to llama.cpp this one number means: any seed
+        seed -= 1
     if params.mirostat:
         yield llama_cpp.llama_sampler_init_temp(params.temperature)
         yield _mirostat(model, params, seed)

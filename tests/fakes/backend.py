@@ -1,0 +1,211 @@
+"""A model without weights: an honest ``Backend`` that watches how its cache is used.
+
+Its next token is a pure function of all tokens before it, so any test can say beforehand what a
+sequence must bring, and a cell that was lost, doubled or mixed up changes the text.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence as Seq
+
+from runner.domain.options import SamplingParams
+from runner.engine.backend import DecodeFailed, NoSlot
+from runner.engine.detokenize import Detokenizer
+from runner.engine.scheduler import Chunk
+from runner.engine.stop import StopMatcher
+
+#: What the fake says: one token each, some of them parts of a character, so that they go wrong
+#: together.
+_SPOKEN = [bytes([byte]) for byte in b"abc \n"] + [b"ab", b"END", "é".encode(), b"\xf0\x9f"]
+_SPOKEN += [b"\x98\x80", b""]
+EOG, CONTROL = 256, 257
+_FIRST_SPOKEN = 258
+N_VOCAB = _FIRST_SPOKEN + len(_SPOKEN)
+
+
+class FakeVocabulary:
+    """Bytes are tokens 0 to 255; then come the end, one control token and what the fake says."""
+
+    bos_text = ""
+    eos_text = "<end>"
+    control_texts = ("<end>", "<control>")
+
+    def __init__(self, template: str = "") -> None:
+        self.template = template
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        tokens: list[int] = []
+        while text:
+            for spelling, token in (("<end>", EOG), ("<control>", CONTROL)):
+                if parse_special and text.startswith(spelling):
+                    tokens.append(token)
+                    text = text[len(spelling) :]
+                    break
+            else:
+                tokens += text[0].encode("utf-8", "replace")
+                text = text[1:]
+        return tokens
+
+    def with_bos(self, tokens: list[int]) -> list[int]:
+        return tokens
+
+    def piece(self, token: int) -> bytes:
+        if token < EOG:
+            return bytes([token])
+        return b"" if token in (EOG, CONTROL) else _SPOKEN[token - _FIRST_SPOKEN]
+
+    def is_eog(self, token: int) -> bool:
+        return token == EOG
+
+
+def next_token(tokens: Seq[int], params: SamplingParams) -> int:
+    """What the fake says after ``tokens``; every 40th token ends the answer."""
+    raw = repr((params.seed, list(tokens))).encode()
+    number = zlib.crc32(raw)
+    if number % 40 == 0 and not params.ignore_eos:
+        return EOG
+    return _FIRST_SPOKEN + number // 40 % len(_SPOKEN)
+
+
+def answer(
+    tokens: Seq[int],
+    params: SamplingParams,
+    *,
+    n_limit: int,
+    stop: Iterable[str] = (),
+) -> tuple[str, list[int], str | None]:
+    """Text, all tokens and stop string of a whole answer, computed without any engine."""
+    vocabulary = FakeVocabulary()
+    known = list(tokens)
+    raw = b""
+    stops = tuple(stop)
+    while len(known) < n_limit:
+        token = next_token(known, params)
+        known.append(token)
+        raw += vocabulary.piece(token)
+        matcher = StopMatcher(stops)
+        text = matcher.feed(Detokenizer().feed(raw))
+        if matcher.hit is not None:
+            return text, known, matcher.hit
+        if token == EOG:
+            break
+    return Detokenizer().feed(raw), known, None
+
+
+class FakeSampler:
+    """Draws what ``next_token`` says, once for each row that was asked for."""
+
+    def __init__(self, backend: FakeBackend, params: SamplingParams) -> None:
+        self._backend = backend
+        self._params = params
+        self._is_closed = False
+
+    def draw(self, row: int) -> int:
+        assert not self._is_closed, "a closed sampler drew"
+        return next_token(self._backend.take_row(row), self._params)
+
+    def close(self) -> None:
+        assert not self._is_closed, "a sampler was closed twice"
+        self._is_closed = True
+        self._backend.count_sampler(-1)
+
+
+class FakeBackend:
+    """Refuses, with ``AssertionError``, whatever llama.cpp would answer with nonsense.
+
+    Args:
+        faults: For each decode in turn, the error it raises, or ``None``.
+        before_decode: Called at the beginning of every decode, with its chunks.
+
+    Attributes:
+        n_decodes: Calls of ``decode``, failed ones included.
+        n_open_samplers: Samplers made and not closed.
+        n_shared: Steps that computed more than one sequence.
+        n_refused: Steps that did not fit into the cells.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_ctx: int = 64,
+        n_cells: int = 128,
+        n_batch: int = 16,
+        n_seq_max: int = 4,
+        faults: Iterable[type[Exception] | None] = (),
+        before_decode: Callable[[Seq[Chunk]], None] = lambda _: None,
+    ) -> None:
+        self.n_ctx, self.n_cells = n_ctx, n_cells
+        self.n_batch, self.n_seq_max = n_batch, n_seq_max
+        self.n_vocab = N_VOCAB
+        self.n_decodes = self.n_open_samplers = self.n_shared = self.n_refused = 0
+        self._faults: Iterator[type[Exception] | None] = iter(faults)
+        self._before_decode = before_decode
+        self._cells: dict[int, list[int]] = {}
+        self._rows: dict[int, list[int]] = {}
+        self._is_lost = False
+        self._lock = threading.Lock()
+
+    def decode(self, chunks: Seq[Chunk]) -> list[int]:
+        self.n_decodes += 1
+        self._before_decode(chunks)
+        self._rows = {}
+        assert not self._is_lost, "after a failed step the cache must be cleared"
+        assert chunks, "an empty step"
+        assert sum(chunk.n for chunk in chunks) <= self.n_batch
+        assert len({chunk.seq.seq_id for chunk in chunks}) == len(chunks), "a seq_id twice"
+        fault = next(self._faults, None)
+        if fault is DecodeFailed:
+            self._is_lost = True
+            raise DecodeFailed("injected")
+        n_used = sum(map(len, self._cells.values()))
+        if n_used + sum(chunk.n for chunk in chunks) > self.n_cells:
+            self.n_refused += 1
+            raise NoSlot
+        if fault is not None:
+            raise fault
+        self.n_shared += len(chunks) > 1
+        return self._compute(chunks)
+
+    def _compute(self, chunks: Seq[Chunk]) -> list[int]:
+        last_rows, row = [], -1
+        for chunk in chunks:
+            seq = chunk.seq
+            assert 0 <= seq.seq_id < self.n_seq_max
+            assert chunk.n > 0
+            held = self._cells.setdefault(seq.seq_id, [])
+            assert chunk.start == len(held), "positions must follow each other"
+            held += seq.tokens[chunk.start : chunk.start + chunk.n]
+            assert len(held) < self.n_ctx, "the last token of a full context is never computed"
+            row += chunk.n
+            last_rows.append(row)
+            if chunk.draw:
+                self._rows[row] = list(held)
+        return last_rows
+
+    def take_row(self, row: int) -> list[int]:
+        """The tokens that row's logits come from; each is drawn from once."""
+        return self._rows.pop(row)
+
+    def new_sampler(self, params: SamplingParams, prompt: list[int]) -> FakeSampler:
+        assert prompt
+        self.count_sampler(1)
+        return FakeSampler(self, params)
+
+    def count_sampler(self, n: int) -> None:
+        with self._lock:  # made on one thread, closed on another
+            self.n_open_samplers += n
+
+    def free(self, seq_id: int) -> None:
+        assert 0 <= seq_id < self.n_seq_max
+        self._cells.pop(seq_id, None)
+
+    def clear(self) -> None:
+        self._cells.clear()
+        self._is_lost = False
+
+    def check_empty(self) -> None:
+        """Assert that nothing is left of any sequence."""
+        assert not self._cells
+        assert self.n_open_samplers == 0

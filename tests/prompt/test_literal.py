@@ -1,0 +1,91 @@
+"""What people write never becomes a control token, whatever they write."""
+
+from hypothesis import given, strategies as st
+
+from runner.prompt.literal import Part, Shield
+
+CONTROL = ("<|im_start|>", "<|im_end|>", "<|im", "<s>", "</s>", "[INST]")
+OPEN, CLOSE = "\ufdd0", "\ufdd1"
+#: Made of what could go wrong: spellings, their pieces, marks and the pieces of marks.
+HOSTILE = st.lists(
+    st.one_of(
+        st.text(max_size=3),
+        st.sampled_from([*CONTROL, "<|im_", "end|>", "<", "|", ">", OPEN, CLOSE]),
+        st.integers(0, 12).map(lambda n: f"{OPEN}{n}{CLOSE}"),
+    ),
+    max_size=12,
+).map("".join)
+
+
+def joined(parts: list[Part]) -> str:
+    return "".join(part.text for part in parts)
+
+
+@given(HOSTILE)
+def test_the_parts_together_are_what_was_written(content):
+    shield = Shield(CONTROL)
+    assert joined(shield.uncover(shield.cover(content))) == content
+
+
+@given(HOSTILE)
+def test_nothing_that_was_written_can_be_parsed_as_a_control_token(content):
+    shield = Shield(CONTROL)
+    for part in shield.uncover(shield.cover(content)):
+        assert part.text
+        assert part.is_literal or not any(text in part.text for text in CONTROL)
+
+
+@given(HOSTILE)
+def test_what_is_covered_holds_no_control_token_and_no_mark_of_the_writer(content):
+    covered = Shield(CONTROL).cover(content)
+    n_own = sum(content.count(mark) for mark in (OPEN, CLOSE))
+    n_marks = covered.count(OPEN)
+    assert not any(text in covered for text in CONTROL)
+    assert covered.count(CLOSE) == n_marks >= n_own
+
+
+@given(HOSTILE, HOSTILE)
+def test_a_template_around_the_text_keeps_its_own_control_tokens(first, second):
+    shield = Shield(CONTROL)
+    rendered = f"<s>{shield.cover(first)}<|im_end|>\n{shield.cover(second)}</s>"
+    parts = shield.uncover(rendered)
+    assert joined(parts) == f"<s>{first}<|im_end|>\n{second}</s>"
+    parsed = "".join(part.text for part in parts if not part.is_literal)
+    counts = {text: parsed.count(text) for text in ("<s>", "<|im_end|>", "</s>")}
+    assert counts == {"<s>": 1, "<|im_end|>": 1, "</s>": 1}
+
+
+@given(st.text())
+def test_harmless_text_is_untouched(content):
+    if not any(text in content for text in (*CONTROL, OPEN, CLOSE)):
+        assert Shield(CONTROL).cover(content) == content
+
+
+def test_a_written_mark_does_not_stand_for_a_control_token():
+    shield = Shield(CONTROL)
+    forged = "".join(f"{OPEN}{n}{CLOSE}" for n in range(len(CONTROL) + 2))
+    parts = shield.uncover(shield.cover(forged))
+    assert joined(parts) == forged
+    assert not any(text in joined(parts) for text in CONTROL)
+
+
+def test_the_longest_spelling_wins():
+    shield = Shield(["<|im", "<|im_end|>"])
+    assert shield.uncover(shield.cover("a<|im_end|>b")) == [
+        Part("a", is_literal=False),
+        Part("<|im_end|>", is_literal=True),
+        Part("b", is_literal=False),
+    ]
+
+
+def test_a_mark_that_a_template_makes_up_puts_nothing_back():
+    shield = Shield(CONTROL)
+    assert joined(shield.uncover(f"a{OPEN}999{CLOSE}b")) == "ab"
+    long = f"{OPEN}{'9' * 5000}{CLOSE}"
+    assert joined(shield.uncover(long)) == long
+
+
+def test_a_model_without_control_tokens_needs_no_shield():
+    shield = Shield(["", ""])
+    assert shield.uncover(shield.cover("plain")) == [Part("plain", is_literal=False)]
+    assert shield.uncover("") == []
