@@ -243,7 +243,9 @@ def test_a_file_cut_anywhere_is_refused(tmp_path, length):
         max_size=6,
     )
 )
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_changed_bytes_give_a_header_or_a_refusal(tmp_path, changes):
     raw = bytearray(small())
     for place, width, value in changes:
@@ -252,7 +254,9 @@ def test_changed_bytes_give_a_header_or_a_refusal(tmp_path, changes):
 
 
 @given(tail=st.binary(max_size=400))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_bytes_behind_the_magic_give_a_header_or_a_refusal(tmp_path, tail):
     read_or_refuse(tmp_path / "any.gguf", b"GGUF\x03\0\0\0" + tail)
 
