@@ -20,7 +20,7 @@ from aiohttp.http import HttpProcessingError
 
 from runner import __version__, logs
 from runner.client.launch import Kind, probe
-from runner.config import Address, Settings, load_settings
+from runner.config import DEFAULT_PORT, Address, Settings, load_settings
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.errors import AddressInUse, CorralError
 from runner.hub.packaged import PackagedSource
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that answers may go on when the daemon ends; then they fail with an error of their own.
 _GRACE_S = 5.0
+#: Seconds for whatever else is going on then: a body that does not come, a client that does not read.
+_STRAGGLERS_S = 1.0
 
 
 def main(argv: list[str]) -> int:
@@ -112,7 +114,7 @@ async def _listening(app: web.Application, address: Address) -> AsyncIterator[Ad
     Raises:
         AddressInUse: Something else listens there.
     """
-    runner = runner_for(app)
+    runner = runner_for(app, grace_s=_STRAGGLERS_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, address.host, address.port)
@@ -130,14 +132,15 @@ async def _cannot_listen(address: Address, error: OSError | UnicodeError) -> Add
     if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
         return AddressInUse(
             f"cannot listen on {address}: {getattr(error, 'strerror', '') or error}",
-            hint="set another address with CORRAL_HOST=127.0.0.1:11435",
+            hint=f"set another address with CORRAL_HOST=127.0.0.1:{DEFAULT_PORT}",
         )
     found = await asyncio.to_thread(probe, address)
     who = {
         Kind.OLLAMA: "Ollama",
         Kind.CORRAL: f"another Corral daemon (version {found.version})",
     }.get(found.kind, "another program")
-    hint = "stop it, or use another address: CORRAL_HOST=127.0.0.1:11435 corral serve"
+    free = Address(address.host, address.port + 1 if address.port < 65535 else DEFAULT_PORT)
+    hint = f"stop it, or use another address: CORRAL_HOST={free} corral serve"
     return AddressInUse(f"{address} is taken: {who} answers there", hint=hint)
 
 
