@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that answers may go on when the daemon ends; then they fail with an error of their own.
 _GRACE_S = 5.0
-#: Seconds for whatever else is going on then: a body that does not come, a client that does not read.
+#: Seconds for whatever else goes on then: a body that does not come, a client that does not read.
 _STRAGGLERS_S = 1.0
 
 
