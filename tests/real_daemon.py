@@ -70,6 +70,8 @@ def environment(home: Path, host: str, **more: str) -> dict[str, str]:
     """The environment of a program of ours, with none of the user's settings."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("CORRAL_", "OLLAMA_"))}
     own = {"CORRAL_HOME": str(home), "CORRAL_HOST": host, "PYTHONPATH": str(ROOT)}
+    # Threads of one step wait for each other: on cores that others use as well, one is fastest.
+    own |= {"CORRAL_NUM_THREAD": "1"}
     return clean | own | more
 
 

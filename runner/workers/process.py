@@ -95,6 +95,11 @@ class Worker:
         """Run a request; see ``Channel.stream``."""
         return self.channel.stream(request)
 
+    @property
+    def has_retired(self) -> bool:
+        """Whether it ended by itself and in good order, as it does when it is beyond repair."""
+        return self.channel.exited.done() and self.channel.exited.result() == 0
+
     def n_resident(self) -> int:
         """Bytes of memory the process holds; 0 when it has ended."""
         try:

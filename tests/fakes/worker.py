@@ -6,6 +6,7 @@ How it loads is told by files beside ``Load.path``, how a request goes by its pr
     PATH.refuse     it refuses to load; what is in the file is its reason
     PATH.die        it dies while it loads
     PATH.garbage    it answers with what is no frame
+    PATH.retire     it ends in good order before it hears its next request; the file goes with it
     PATH.stubborn   it ends neither by ``Shutdown`` nor by the end of its pipe
 
     say 3           three pieces of text, then the end
@@ -135,6 +136,9 @@ class FakeWorker:
     def take(self, message) -> None:
         match message:
             case Generate():
+                if self.has("retire"):
+                    Path(f"{self.load.path}.retire").unlink()
+                    os._exit(0)
                 self.note("generate")
                 self.generate(message)
             case Abort():
