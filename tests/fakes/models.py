@@ -1,7 +1,7 @@
 """Tiny GGUF models that the real engine loads in milliseconds, with whatever chat template.
 
 The model has no wisdom: its one layer adds nothing, so each byte alone decides the next.  It says
-the bytes of one text in order, whatever the prompt was.
+the bytes of one text in order, from the beginning unless the prompt ends with one of them.
 """
 
 from __future__ import annotations
