@@ -186,6 +186,7 @@ def test_cp_and_stop_say_what_they_did(corral):
         (["--bogus"], "error: unknown option '--bogus'\n"),
         (["list", "--bogus"], "error: unrecognized arguments: --bogus\n  see: corral list --help"),
         (["show"], "error: the following arguments are required: model\n"),
+        (["run"], "error: the following arguments are required: model\n"),
         (["run", "m", "-o", "x"], "want KEY=VALUE, not 'x'"),
         (["run", "m", "-o", "temprature=1"], "did you mean 'temperature'?"),
         (["run", "m", "--keepalive", "soon"], "want a time like 5m, 1h or -1, not 'soon'"),
