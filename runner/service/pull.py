@@ -160,10 +160,14 @@ class PullService:
 
 def _work_off(name: ModelName, job: _Job, work: Work, tell: Callable[[Progress], object]) -> None:
     """Run a job's work in this thread, until its end or until nobody follows it."""
+    told: Progress | None = None
     with closing(work()) as moments:
         for progress in moments:
             if job.stop.is_set():
                 return
+            if progress == told:
+                continue  # reading a file again has many moments, and one word for them all
+            told = progress
             is_end = progress.phase == "success"
             tell(replace(progress, name=str(name)) if is_end else progress)
 
