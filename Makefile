@@ -48,8 +48,8 @@ check: $(VENV)/.test ## Constraints, format, lint, house rules and types only
 fix: $(VENV)/.test ## Let the formatter and the linter mend what they can
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(VENV)/.test ## Compare with llama-server (bench/README.md)
-	@$(BIN)/python bench/serve.py
+bench: $(VENV)/.test ## Compare with llama-server; ARGS="--help" tells how (bench/README.md)
+	@$(BIN)/python bench/serve.py $(ARGS)
 
 constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes newer versions of all
 	@cp constraints.txt $(VENV)/pins.txt
@@ -66,7 +66,7 @@ clean: ## Remove the environment and all that tools left behind
 $(VENV)/.uv: constraints.txt
 	@packaging/prerequisites "$(PYTHON)"
 	@echo "corral: creating $(VENV)" >&2
-	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
 	@$(BIN)/python packaging/pinned.py uv > $(VENV)/uv.txt
 	@$(WITH_CLOCK) "corral: installing uv" $(BIN)/python -m pip install --quiet \
 		--disable-pip-version-check --require-hashes -r $(VENV)/uv.txt

@@ -1,8 +1,8 @@
 """Tokens a second at the HTTP edge: Corral against ``llama-server``, turn by turn.
 
 Both servers are up on the same file with the same limits; each round sends the same prompts to
-one and then to the other, and the order changes from round to round.  Every prompt is new, so
-no cache helps, the answers have a fixed length, and greedy sampling makes them comparable.
+one and then to the other, and the order changes from round to round.  Every prompt is new and
+computed whole, answers have a fixed length, and greedy sampling makes them comparable.
 
     python bench/serve.py --llama-server /path/to/llama-server --name first
 
@@ -187,7 +187,8 @@ def start(stack: ExitStack, args: Any, limits: Limits) -> list[Server]:
     if args.only != "corral":
         binary = find_llama_server(args.llama_server)
         log = folder / "llama-server.log"
-        servers.append(stack.enter_context(llama_server(binary, starter_model(), limits, log)))
+        other = llama_server(binary, starter_model(), limits, log, matched=not args.defaults)
+        servers.append(stack.enter_context(other))
     return servers
 
 
@@ -201,6 +202,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--tokens", type=int, default=192, help="tokens of each answer (default: %(default)s)")
     add("--words", type=int, default=40, help="words of each prompt (default: %(default)s)")
     add("--threads", type=int, default=os.cpu_count(), help="of each engine (default: all cores)")
+    add("--defaults", action="store_true", help="leave llama-server its cache of prompts")
     add("--only", choices=("corral", "llama-server"), help="measure one, without ratios")
     add("--name", help="write bench/results/NAME.json")
     return parser.parse_args(arguments)

@@ -31,10 +31,15 @@ class Address:
         return f"{host}:{self.port}"
 
     @property
+    def reachable(self) -> Address:
+        """Where a client on this machine finds it: a wildcard is no place to connect to."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return Address(host, self.port)
+
+    @property
     def url(self) -> str:
         """Base URL for a client on this machine."""
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return f"http://{Address(reachable, self.port)}"
+        return f"http://{self.reachable}"
 
     @property
     def is_loopback(self) -> bool:
@@ -251,6 +256,8 @@ def _read_file(config_file: Path) -> dict[str, Any]:
         text = config_file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{config_file}: {error}", hint="mend or delete the file") from None
     import tomllib  # here, because most installations have no such file
 
     try:

@@ -36,6 +36,11 @@ def pairs(**values: object) -> str:
     return " ".join(f"{key}={_shown(value)}" for key, value in values.items())
 
 
+def one_line(value: object, *, n_most: int = 200) -> str:
+    """Return text from strangers such that it stays in its line of the log."""
+    return repr(str(value))[:n_most]
+
+
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"

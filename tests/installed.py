@@ -43,7 +43,9 @@ def test_the_daemon_serves_an_empty_library_and_ends_when_asked():
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     os.environ["CORRAL_HOST"] = address
-    daemon = subprocess.Popen([CORRAL, "serve"])
+    log = Path("daemon.log")
+    with log.open("wb") as output:
+        daemon = subprocess.Popen([CORRAL, "serve"], stderr=output)
     try:
         answer = wait_for(f"http://{address}/api/version", daemon)
         assert answer["corral"] == runner.__version__, answer
@@ -51,7 +53,7 @@ def test_the_daemon_serves_an_empty_library_and_ends_when_asked():
     finally:
         daemon.terminate()
         code = daemon.wait(timeout=START_S)
-    assert code == 0, code
+    assert code == 0, log.read_text()
 
 
 def corral(*arguments: str) -> str:
@@ -65,7 +67,7 @@ def wait_for(url: str, daemon: subprocess.Popen[bytes]) -> dict[str, str]:
     """Return the answer to ``url`` as soon as there is one."""
     deadline = time.monotonic() + START_S
     while True:
-        assert daemon.poll() is None, f"the daemon ended with {daemon.returncode}"
+        assert daemon.poll() is None, Path("daemon.log").read_text()
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 return dict(json.load(answer))

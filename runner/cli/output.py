@@ -168,12 +168,15 @@ class Bars:
     def __init__(self, tracks: Tracks, say: Callable[[str], None] | None) -> None:
         self._tracks = tracks
         self._say = say
+        self._said = ""
 
     def show(self, step: Progress) -> None:
         """Show one step."""
         from runner.cli import live
 
-        if self._tracks.record(step, live.now_s()) and self._say is not None:
+        is_new = self._tracks.record(step, live.now_s())
+        if is_new and self._say is not None and step.phase != self._said:
+            self._said = step.phase
             self._say(step.phase)
 
 

@@ -23,7 +23,7 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "model",
-        help="smollm2, hf.co/user/repo:Q4_K_M, modelscope.cn/user/repo or ./file.gguf",
+        help="smollm2 or ./file.gguf",
     )
     parser.set_defaults(run=run)
 

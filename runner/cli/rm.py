@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers
@@ -32,8 +31,6 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     failures: list[CorralError] = []
     for name in args.models:
         try:
-            with contextlib.suppress(CorralError):  # deleting says what is wrong with the name
-                client.unload(name)
             client.delete(name)
             out.say(f"deleted '{name}'")
         except ModelNotFound as error:

@@ -29,8 +29,13 @@ def add(commands: Subparsers) -> None:
         description="Ask a model one thing, or chat with it when no prompt is given. "
         "What is piped in stands before the prompt. A model that is missing is pulled first.",
     )
-    parser.add_argument("model", help="smollm2, hf.co/user/repo:Q4_K_M or ./file.gguf")
-    parser.add_argument("prompt", nargs="*", help="what to ask; none: open a chat")
+    parser.add_argument("model", help="smollm2 or ./file.gguf")
+    parser.add_argument(
+        "prompt",
+        nargs="*",
+        default=[],  # with a default of its own, argparse does not call it required
+        help="what to ask; none: open a chat",
+    )
     parser.add_argument("--system", default="", metavar="TEXT", help="the system message")
     parser.add_argument(
         "-o",

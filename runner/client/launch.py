@@ -6,6 +6,7 @@ the other waits for the answer, and a daemon that finds another one serving ends
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -32,6 +33,7 @@ PROBE_S = 3.0  # longest wait for a daemon that is there
 START_S = 20.0  # longest wait for one that starts
 STOP_S = 30.0  # longest wait for one that finishes its answers
 _YIELD_S = 1.5  # a daemon of ours that ended may have left the place to another one
+_LOG_LIMIT = 4 * 1024 * 1024  # bytes; a longer log is put aside when a daemon starts
 _PATH_VARIABLES = ("CORRAL_HOME", "CORRAL_MODELS", "PYTHONPATH")
 
 
@@ -144,6 +146,7 @@ def start(
                 return found
             if process is None:
                 if _try_lock(lock.fileno()):
+                    _rotate(paths.daemon_log)
                     log_start = _size(paths.daemon_log)
                     process = _spawn(paths, command or own_command("serve"))
             elif process.poll() is not None:
@@ -279,6 +282,13 @@ def _spawn(paths: Paths, command: Sequence[str]) -> subprocess.Popen[bytes]:
             )
     except OSError as error:
         raise DaemonError(f"cannot start the daemon: {error}") from None
+
+
+def _rotate(log: Path) -> None:
+    """Keep a long log as the old one, in place of the last old one; nobody writes to it now."""
+    if _size(log) > _LOG_LIMIT:
+        with contextlib.suppress(OSError):  # Windows, while somebody reads it: next time, then
+            log.replace(log.with_suffix(".log.old"))
 
 
 def _fixed(environ: Mapping[str, str]) -> dict[str, str]:

@@ -16,10 +16,11 @@ import sys
 from collections.abc import AsyncIterator
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from runner import __version__, logs
 from runner.client.launch import Kind, probe
-from runner.config import Address, Settings, load_settings
+from runner.config import DEFAULT_PORT, Address, Settings, load_settings
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.errors import AddressInUse, CorralError
 from runner.hub.packaged import PackagedSource
@@ -34,6 +35,11 @@ from runner.workers.pool import Pool, PoolSettings
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that answers may go on when the daemon ends; then they fail with an error of their own.
+_GRACE_S = 5.0
+#: Seconds for whatever else goes on then: a body that does not come, a client that does not read.
+_STRAGGLERS_S = 1.0
+
 
 def main(argv: list[str]) -> int:
     """Serve; return the exit code."""
@@ -44,9 +50,13 @@ def main(argv: list[str]) -> int:
     try:
         settings = load_settings(paths.config_file)
         logs.configure(settings.log_level)
+        logging.getLogger("aiohttp.server").addFilter(_in_one_line)
         paths.run.mkdir(parents=True, exist_ok=True)
         with only_daemon(paths):
             asyncio.run(_serve(paths, settings))
+    except OSError as error:
+        print(f"error: cannot serve: {error}", file=sys.stderr)  # noqa: T201
+        return 1
     except CorralError as error:
         print(f"error: {error.message}", file=sys.stderr)  # noqa: T201 - the reader is a person
         if error.hint:
@@ -83,12 +93,18 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             request_shutdown=ending.set,
         )
         address = await stack.enter_async_context(_listening(app, settings.host))
-        record = DaemonRecord(os.getpid(), str(address), __version__, token)
+        record = DaemonRecord(os.getpid(), str(address.reachable), __version__, token)
         write_record(paths.daemon_file, record)
         stack.callback(paths.daemon_file.unlink, missing_ok=True)
         logger.info("serving %s", logs.pairs(address=address, version=__version__, pid=os.getpid()))
+        if not settings.host.is_loopback:
+            logger.warning(
+                "other machines can reach address=%s, and nobody needs a key to use it", address
+            )
         await ending.wait()
         logger.info("shutting down")
+        # Still listening: who comes now is told so, instead of finding nobody.
+        await asyncio.gather(pool.close(_GRACE_S), pulls.close())
 
 
 @contextlib.asynccontextmanager
@@ -98,13 +114,13 @@ async def _listening(app: web.Application, address: Address) -> AsyncIterator[Ad
     Raises:
         AddressInUse: Something else listens there.
     """
-    runner = runner_for(app)
+    runner = runner_for(app, grace_s=_STRAGGLERS_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, address.host, address.port)
         try:
             await site.start()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter of names that no resolver takes
             raise await _cannot_listen(address, error) from None
         port = runner.addresses[0][1] if runner.addresses else address.port
         yield Address(address.host, port)
@@ -112,18 +128,19 @@ async def _listening(app: web.Application, address: Address) -> AsyncIterator[Ad
         await runner.cleanup()
 
 
-async def _cannot_listen(address: Address, error: OSError) -> AddressInUse:
-    if error.errno != errno.EADDRINUSE:
+async def _cannot_listen(address: Address, error: OSError | UnicodeError) -> AddressInUse:
+    if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
         return AddressInUse(
-            f"cannot listen on {address}: {error.strerror or error}",
-            hint="set another address with CORRAL_HOST=127.0.0.1:11435",
+            f"cannot listen on {address}: {getattr(error, 'strerror', '') or error}",
+            hint=f"set another address with CORRAL_HOST=127.0.0.1:{DEFAULT_PORT}",
         )
     found = await asyncio.to_thread(probe, address)
     who = {
         Kind.OLLAMA: "Ollama",
         Kind.CORRAL: f"another Corral daemon (version {found.version})",
     }.get(found.kind, "another program")
-    hint = "stop it, or use another address: CORRAL_HOST=127.0.0.1:11435 corral serve"
+    free = Address(address.host, address.port + 1 if address.port < 65535 else DEFAULT_PORT)
+    hint = f"stop it, or use another address: CORRAL_HOST={free} corral serve"
     return AddressInUse(f"{address} is taken: {who} answers there", hint=hint)
 
 
@@ -148,6 +165,16 @@ def _tidy(library: Library) -> None:
         return
     if n_bytes:
         logger.info("tidied the library n_bytes=%d", n_bytes)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Log what was no HTTP in one line: it says nothing of us, and anybody can send it."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = "refused what is no HTTP: %s", (logs.one_line(error),)
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = None
+    return True
 
 
 def _on_signals(ending: asyncio.Event) -> None:

@@ -92,13 +92,18 @@ class ModelName:
             ("tag", tag or DEFAULT_TAG, _TAG),
         ):
             if not grammar.fullmatch(part):
-                raise _invalid(text, f"bad {what} '{part}'" if part else f"the {what} is empty")
+                raise _invalid(
+                    text, f"bad {what} '{_shown(part)}'" if part else f"the {what} is empty"
+                )
         return cls(host, namespace, model, tag or DEFAULT_TAG)
 
 
 def _invalid(text: str, reason: str) -> InvalidName:
-    shown = text if len(text) <= 80 else f"{text[:77]}..."
     return InvalidName(
-        f"invalid model name '{shown}': {reason}",
+        f"invalid model name '{_shown(text)}': {reason}",
         hint="names look like qwen3:4b, hf.co/owner/repo:Q4_K_M or modelscope.cn/owner/repo",
     )
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."

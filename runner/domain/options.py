@@ -94,6 +94,10 @@ class OptionSpec:
     low: float = float("-inf")
     high: float = float("inf")
 
+    def range_text(self) -> str:
+        """Return the range in words, every digit of it."""
+        return f"in [{self.low}, {self.high}]"
+
 
 _BEYOND = 2**64
 MAX_SEED = 2**32 - 1  # llama.cpp's seeds are 32 bits wide
@@ -160,12 +164,10 @@ def parse_option(name: str, value: Any) -> int | float | bool | str:
     if spec.kind is int and isinstance(value, float) and not value.is_integer():
         raise mistyped
     if abs(value) > _BEYOND:  # an integer of JSON may have more digits than any float can hold
-        raise InvalidRequest(f"{name} must be in [{spec.low:g}, {spec.high:g}]", param=name)
+        raise InvalidRequest(f"{name} must be {spec.range_text()}", param=name)
     number: int | float = int(value) if spec.kind is int else float(value)
     if not spec.low <= number <= spec.high:
-        raise InvalidRequest(
-            f"{name} must be in [{spec.low:g}, {spec.high:g}], not {number:g}", param=name
-        )
+        raise InvalidRequest(f"{name} must be {spec.range_text()}, not {value}", param=name)
     return number % (MAX_SEED + 1) if name == "seed" and number > MAX_SEED else number
 
 

@@ -121,8 +121,9 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return error_answer(request, error)
     except web.HTTPException as error:
         return _http_error(request, error)
-    except web.RequestPayloadError as error:
-        return error_answer(request, InvalidRequest(f"the body cannot be read: {error}"))
+    except web.RequestPayloadError:
+        hint = "send all of it, in the encoding that its headers name"
+        return error_answer(request, InvalidRequest("the body cannot be read", hint=hint))
     except Exception:
         if is_gone(request):
             return web.Response(status=_CLIENT_GONE)  # for the log; nobody is left to be told
@@ -143,7 +144,10 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
     elif error.status == 404 and not is_openai(request):
         return web.Response(text="404 page not found", status=404)
     else:
-        told = RequestError(f"{request.method} {request.rel_url.raw_path}: {error.reason.lower()}")
+        told = RequestError(
+            f"{request.method} {request.rel_url.raw_path}: {error.reason.lower()}",
+            hint="offered here: /v1/chat/completions and /v1/models",
+        )
     response = error_answer(request, told, status=error.status)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]

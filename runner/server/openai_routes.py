@@ -8,8 +8,8 @@ from aiohttp import web
 
 from runner.dialects.openai import chat as openai_chat, models as openai_models
 from runner.domain.name import ModelName
-from runner.errors import ModelNotFound
-from runner.server.answers import facts_of, json_answer, read_body
+from runner.errors import ModelNotFound, Unsupported
+from runner.server.answers import error_answer, facts_of, json_answer, read_body
 from runner.server.needs import NEEDS
 from runner.server.stream import collect, stream
 
@@ -47,3 +47,16 @@ async def chat(request: web.Request) -> web.StreamResponse:
     text, finished = await collect(request, events)
     body = openai_chat.whole(call, text, finished, answer_id=answer_id, created=created)
     return json_answer(request, body)
+
+
+@routes.post("/v1/completions")
+@routes.post("/v1/embeddings")
+@routes.post("/v1/messages")
+@routes.post("/v1/responses")
+async def not_yet(request: web.Request) -> web.Response:
+    """Refused by name; not with 501, since clients try again after any status from 500 on."""
+    error = Unsupported(
+        f"{request.path} is not offered by this version of Corral",
+        hint="it answers text: /v1/chat/completions",
+    )
+    return error_answer(request, error, status=404)

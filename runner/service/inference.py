@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
 from runner.domain.chat import Message
@@ -13,8 +13,8 @@ from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.request import InferenceRequest
-from runner.errors import Unsupported
-from runner.protocol.messages import Generate, Outcome, Started
+from runner.errors import Unsupported, WorkerError
+from runner.protocol.messages import Delta, Generate, Started
 from runner.service.sizing import choose_sizes
 from runner.store.library import Library
 from runner.store.manifests import Manifest
@@ -59,25 +59,25 @@ class InferenceService:
         """
         arrived = time.monotonic()
         manifest, wanted, options = await self._prepare(request.model, request.options)
-        async with self._pool.lease(wanted, request.keep_alive) as worker:
-            load_s = time.monotonic() - arrived
-            generate = _generate(request, manifest, options, n_ctx=wanted.n_ctx)
-            n_prompt = n_cached = 0
-            async with aclosing(worker.generate(generate)) as replies:
-                async for reply in replies:
-                    if isinstance(reply, Started):
-                        n_prompt, n_cached = reply.n_prompt, reply.n_cached
-                        continue
-                    if reply.text:
-                        yield TextDelta(reply.text)
-                    if reply.finish:
-                        yield _finished(
-                            reply.finish,
-                            n_prompt=n_prompt,
-                            n_cached=n_cached,
-                            load_s=load_s,
-                            total_s=time.monotonic() - arrived,
-                        )
+        for is_last_try in (False, True):
+            async with self._pool.lease(wanted, request.keep_alive) as worker:
+                load_s = time.monotonic() - arrived
+                generate = _generate(request, manifest, options, n_ctx=wanted.n_ctx)
+                started: Started | None = None
+                try:
+                    async with aclosing(worker.generate(generate)) as replies:
+                        async for reply in replies:
+                            if isinstance(reply, Started):
+                                started = reply
+                            else:
+                                for event in _events(reply, started, load_s, arrived):
+                                    yield event
+                    return
+                except WorkerError:
+                    # One that ended itself in good order, because a template would not, had not
+                    # heard this request yet: the next one will.
+                    if started or is_last_try or not worker.has_retired:
+                        raise
 
     async def load(self, name: ModelName, options: Options, keep_alive: float | None) -> float:
         """Make a model resident and return the seconds that took.
@@ -163,13 +163,19 @@ def _with_own_turns(messages: tuple[Message, ...], manifest: Manifest) -> tuple[
     return turns
 
 
-def _finished(
-    outcome: Outcome, *, n_prompt: int, n_cached: int, load_s: float, total_s: float
-) -> Finished:
-    return Finished(
-        reason=outcome.reason,
-        usage=Usage(n_prompt, n_cached, outcome.n_generated),
-        timings=Timings(total_s, load_s, outcome.prompt_s, outcome.decode_s),
-        stop=outcome.stop,
-        context=outcome.tokens,
-    )
+def _events(
+    delta: Delta, started: Started | None, load_s: float, arrived: float
+) -> Iterator[TextDelta | Finished]:
+    """What one piece of an answer comes to."""
+    if delta.text:
+        yield TextDelta(delta.text)
+    if outcome := delta.finish:
+        n_prompt, n_cached = (started.n_prompt, started.n_cached) if started else (0, 0)
+        total_s = time.monotonic() - arrived
+        yield Finished(
+            reason=outcome.reason,
+            usage=Usage(n_prompt, n_cached, outcome.n_generated),
+            timings=Timings(total_s, load_s, outcome.prompt_s, outcome.decode_s),
+            stop=outcome.stop,
+            context=outcome.tokens,
+        )

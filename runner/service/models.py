@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
-from runner.errors import StoreError
+from runner.errors import ModelNotFound, StoreError
 from runner.store.library import Library
 from runner.workers.pool import Pool
 
@@ -59,6 +60,8 @@ class ModelService:
     async def delete(self, name: ModelName) -> None:
         """Stop a model, once it has answered, and remove it from the library.
 
+        A model that is in memory under another name with the same weights stays there.
+
         Raises:
             ModelNotFound: There is no such model.
         """
@@ -67,6 +70,17 @@ class ModelService:
         except StoreError:
             pass  # damaged: nothing can be running from it, and it can go
         else:
-            # First, since Windows cannot remove a file that is mapped.
-            await self._pool.unload(manifest.model.digest)
+            digest = manifest.model.digest
+            is_resident_as_this = any(row.info.name == name for row in self._pool.resident())
+            if is_resident_as_this or not await asyncio.to_thread(self._is_shared, name, digest):
+                # First, since Windows cannot remove a file that is mapped.
+                await self._pool.unload(digest)
         await asyncio.to_thread(self._library.delete, name)
+
+    def _is_shared(self, name: ModelName, digest: str) -> bool:
+        """Whether another name has the same weights: what runs for it shall go on."""
+        for info in self._library.list():
+            with contextlib.suppress(ModelNotFound, StoreError):  # it went while we looked
+                if info.name != name and self._library.find(info.name).model.digest == digest:
+                    return True
+        return False

@@ -11,13 +11,13 @@ import logging
 import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.domain.name import ModelName
 from runner.domain.progress import Progress
-from runner.errors import CorralError, InvalidRequest, ModelNotFound, SourceError
+from runner.errors import CapacityError, CorralError, InvalidRequest, ModelNotFound, SourceError
 from runner.hub.source import RemoteFile, Source
 from runner.store.library import Library
 
@@ -51,8 +51,9 @@ class PullService:
         Raises:
             SourceError: No source has it, or its source failed.
         """
-        async for progress in self._follow(name, lambda: self._pull(name)):
-            yield progress
+        async with aclosing(self._follow(name, lambda: self._pull(name))) as moments:
+            async for progress in moments:
+                yield progress
 
     async def import_file(
         self, path: Path, name: ModelName | None
@@ -77,11 +78,12 @@ class PullService:
             provenance = {"source": "file", "file": path.name}
             yield from self._library.import_file(path, chosen, provenance=provenance)
 
-        async for progress in self._follow(chosen, work):
-            yield progress
+        async with aclosing(self._follow(chosen, work)) as moments:
+            async for progress in moments:
+                yield progress
 
     async def close(self) -> None:
-        """Stop all jobs."""
+        """Stop all jobs; whoever follows one is told."""
         jobs = list(self._jobs.values())
         for job in jobs:
             job.stop.set()
@@ -109,6 +111,7 @@ class PullService:
         )
 
     async def _follow(self, name: ModelName, work: Work) -> AsyncGenerator[Progress, None]:
+        """Follow the job of ``name``, which begins if there is none."""
         job = self._jobs.get(name)
         if job is None or job.stop.is_set():
             job = _Job()
@@ -142,6 +145,8 @@ class PullService:
             await asyncio.to_thread(
                 _work_off, name, job, work, lambda now: loop.call_soon_threadsafe(tell, now)
             )
+            if job.last is None or job.last.phase != "success":
+                end = CapacityError(f"pulling '{name}' was broken off", hint="pull it again")
         except CorralError as error:
             end = error
         except Exception:
@@ -155,10 +160,14 @@ class PullService:
 
 def _work_off(name: ModelName, job: _Job, work: Work, tell: Callable[[Progress], object]) -> None:
     """Run a job's work in this thread, until its end or until nobody follows it."""
+    told: Progress | None = None
     with closing(work()) as moments:
         for progress in moments:
             if job.stop.is_set():
                 return
+            if progress == told:
+                continue  # reading a file again has many moments, and one word for them all
+            told = progress
             is_end = progress.phase == "success"
             tell(replace(progress, name=str(name)) if is_end else progress)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -162,11 +162,12 @@ def decode(content: bytes) -> Manifest:
 
 
 def model_id(manifest: Manifest) -> str:
-    """Return the digest of all that a manifest says but its name, 64 hex digits.
+    """Return the digest of what a model is, whatever its name and wherefrom; 64 hex digits.
 
-    Names of the same model share it: clients group models by it.
+    Names of the same model share it, and it is the same after another pull: clients group models
+    by it and remember what they learned under it.
     """
-    return hashlib.sha256(_encode(manifest, "")).hexdigest()
+    return hashlib.sha256(_encode(replace(manifest, provenance={}), "")).hexdigest()
 
 
 def relative_path(name: ModelName) -> Path:

@@ -1,14 +1,16 @@
 """One worker's pipe: requests go down, what comes up is routed to whoever waits for it.
 
-A dead pipe fails every waiter at once.  Used from the event loop's thread only.
+The end of the process fails every waiter at once.  Used from the event loop's thread only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import cast
 
 from runner.errors import CorralError, WorkerError, from_code
@@ -31,6 +33,12 @@ from runner.protocol.messages import (
 logger = logging.getLogger(__name__)
 
 _N_LOG_LINES = 20
+_MAX_LOG_LINE = 64 * 1024  # bytes; a worker that prints without end must not fill the daemon
+#: Seconds that a process may outlive its stdout, and its pipes may outlive it.
+_LINGER_S = 0.3
+
+#: How a C or Python program says why it dies; log lines begin with their time instead.
+_LAST_WORDS = re.compile(r"\D.*GGML_ASSERT|terminate called|\s*what\(\):|\w*(Error|Exception)\b")
 
 #: What a request hears: its start, its text, its end.
 Reply = Started | Delta
@@ -40,7 +48,8 @@ class Channel(asyncio.SubprocessProtocol):
     """The pipe to one worker process; made by ``loop.subprocess_exec``.
 
     Attributes:
-        exited: Done when the process has ended; its result is the exit code.
+        exited: Done when the process has ended and all it said was read; its result is the
+            exit code.
         log_tail: The last lines it logged.
         n_steps: Decode steps it has computed.
         n_tokens: Tokens it has computed.
@@ -58,6 +67,7 @@ class Channel(asyncio.SubprocessProtocol):
         self._streams: dict[str, asyncio.Queue[Reply | CorralError]] = {}
         self._answers: dict[str, asyncio.Future[Loaded | Tokenized]] = {}
         self._transport: asyncio.SubprocessTransport | None = None
+        self._is_broken = False  # it sent what is no message: nothing more is taken from it
 
     @property
     def pid(self) -> int:
@@ -105,21 +115,30 @@ class Channel(asyncio.SubprocessProtocol):
                 yield reply
         finally:
             self._streams.pop(request.request_id, None)
-            if not is_over and not self.exited.done():
-                self._send(Abort(request.request_id))
+            if not is_over:
+                self._tell(Abort(request.request_id))
 
     def shut_down(self) -> None:
         """Ask the worker to end, and close its pipe, which ends it for certain."""
+        self._tell(Shutdown())
         if self._transport and (pipe := self._transport.get_pipe_transport(0)):
-            if not self.exited.done():
-                self._send(Shutdown())
             pipe.close()
+
+    def break_off(self, error: CorralError) -> None:
+        """Fail everything that waits, and ask the worker to end."""
+        self._fail_all(error)
+        self.shut_down()
 
     def _send(self, message: Message) -> None:
         pipe = self._transport.get_pipe_transport(0) if self._transport else None
         if pipe is None or pipe.is_closing() or self.exited.done():
             raise self._died()
         cast(asyncio.WriteTransport, pipe).write(encode(message))
+
+    def _tell(self, message: Message) -> None:
+        """Send what matters to a living worker only."""
+        with contextlib.suppress(WorkerError):
+            self._send(message)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.SubprocessTransport, transport)
@@ -128,28 +147,45 @@ class Channel(asyncio.SubprocessProtocol):
         if fd == 2:
             self._log(data)
             return
+        if self._is_broken:
+            return
         try:
             for message in self._reader.feed(data):
                 self._route(message)
         except BrokenFrame as error:
+            self._is_broken = True
             logger.error("worker=%s sent a broken frame: %s", self._name, error)
             self.kill()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        if fd == 1:  # nothing more can come: do not wait for the exit code to say so
-            self._fail_all()
+        if fd == 1:  # it is ending, or of no use any more
+            asyncio.get_running_loop().call_later(_LINGER_S, self.kill)
 
     def process_exited(self) -> None:
+        # Its last words may still be in the pipes; ``connection_lost`` comes when they are read.
+        asyncio.get_running_loop().call_later(_LINGER_S, self._end)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        """Tell everyone, once, that the process is gone."""
+        if self.exited.done():
+            return
         code = self._transport.get_returncode() if self._transport else None
-        if not self.exited.done():
-            self.exited.set_result(code if code is not None else -1)
-        self._fail_all()
+        self.exited.set_result(code if code is not None else -1)
+        if self._log_rest:
+            self._log(b"\n")
+        self._fail_all(self._died())
+        if self._transport:
+            self._transport.close()
         self._on_exit()
 
     def kill(self) -> None:
         """End the process without asking."""
-        if self._transport and not self.exited.done():
-            self._transport.kill()
+        if self._transport:
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.kill()
 
     def _route(self, message: Message) -> None:
         match message:
@@ -178,17 +214,19 @@ class Channel(asyncio.SubprocessProtocol):
         if future and not future.done():
             future.set_exception(error)
 
-    def _fail_all(self) -> None:
+    def _fail_all(self, error: CorralError) -> None:
         for queue in self._streams.values():
-            queue.put_nowait(self._died())
+            queue.put_nowait(error)
         for future in self._answers.values():
             if not future.done():
-                future.set_exception(self._died())
+                future.set_exception(error)
 
     def _died(self) -> WorkerError:
         reason = "the model's process ended unexpectedly"
         if self.exited.done():
             reason += _shown_exit(self.exited.result())
+        if words := last_words(self.log_tail):
+            reason += f": {words}"
         return WorkerError(
             f"{reason} (model {self._name})",
             hint="try again, the model will be loaded anew; the log has more: corral daemon logs",
@@ -196,11 +234,18 @@ class Channel(asyncio.SubprocessProtocol):
 
     def _log(self, chunk: bytes) -> None:
         """Pass the worker's log on; it is formatted already."""
-        *lines, self._log_rest = (self._log_rest + chunk).split(b"\n")
+        *lines, rest = (self._log_rest + chunk).split(b"\n")
+        self._log_rest = rest[-_MAX_LOG_LINE:]
         for line in lines:
             text = line.decode("utf-8", "replace")
             self.log_tail.append(text)
             logger.info("worker=%s %s", self._name, text)
+
+
+def last_words(log_tail: Iterable[str]) -> str:
+    """Return what a dying process printed as its reason; empty when it died in silence."""
+    said = [line.strip()[:300] for line in log_tail if _LAST_WORDS.match(line)]
+    return said[-1] if said else ""
 
 
 def _shown_exit(code: int) -> str:

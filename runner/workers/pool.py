@@ -8,6 +8,7 @@ Used from the event loop's thread only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -96,6 +97,12 @@ class _Entry:
     expires_at: float = math.inf
     timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether its load has succeeded; the process may be gone since."""
+        task = self.loading
+        return task.done() and not task.cancelled() and task.exception() is None
+
     def serves(self, wanted: Wanted) -> bool:
         """Whether this worker can serve that request as it is; a larger context can."""
         asked = dict(wanted.fixed)
@@ -112,6 +119,7 @@ class Pool:
         self._entries: dict[str, _Entry] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Condition()
+        self._unserved: list[Wanted] = []  # what has no entry yet
         self._n_waiting = 0
         self._is_closed = False
 
@@ -125,25 +133,18 @@ class Pool:
 
         Raises:
             WorkerError: It could not be loaded.
-            QueueFull: Too many requests wait already.
+            CapacityError: Too many requests wait already, or the pool is closing.
         """
+        stay_s = self._settings.keep_alive_s if keep_alive_s is None else keep_alive_s
         entry = await self._entry(wanted)
         entry.n_leases += 1
+        entry.keep_alive_s = stay_s
         self._stop_timer(entry)
         try:
-            # Shielded: a client that leaves does not break the load off for the others.
-            worker = await asyncio.shield(entry.loading)
-            if worker.channel.exited.done():
-                raise WorkerError(
-                    f"the process of {wanted.info.name} ended before the request reached it",
-                    hint="try again",
-                )
-            yield worker
+            yield await self._loaded(entry)
         finally:
             entry.n_leases -= 1
-            entry.keep_alive_s = (
-                self._settings.keep_alive_s if keep_alive_s is None else keep_alive_s
-            )
+            entry.keep_alive_s = stay_s
             entry.last_used_s = time.monotonic()
             self._on_lease_ended(entry)
 
@@ -160,54 +161,98 @@ class Pool:
 
     def resident(self) -> list[Resident]:
         """Return the loaded models, the longest-lived first."""
+        now = time.time()
         rows = [
-            Resident(entry.wanted.info, worker, entry.n_leases, entry.expires_at)
+            Resident(
+                entry.wanted.info,
+                worker,
+                entry.n_leases,
+                # Its time begins when the last answer ends; until then this is the earliest.
+                now + entry.keep_alive_s if entry.n_leases else entry.expires_at,
+            )
             for entry in self._entries.values()
             if (worker := _worker_of(entry)) is not None
         ]
         return sorted(rows, key=lambda row: -row.expires_at)
 
-    async def close(self) -> None:
-        """Stop all workers."""
+    async def close(self, grace_s: float = 0.0) -> None:
+        """Take no new lease and stop all workers, once nobody uses them.
+
+        What still runs after ``grace_s`` seconds fails with a ``CapacityError``.
+        """
         self._is_closed = True
+        self._notify()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s), self._changed:
+                await self._changed.wait_for(lambda: not self._n_leases())
+        for entry in self._entries.values():
+            if worker := _worker_of(entry):
+                worker.channel.break_off(_closing())
         await asyncio.gather(*(self._stop(entry) for entry in list(self._entries.values())))
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _n_leases(self) -> int:
+        return sum(entry.n_leases for entry in self._entries.values())
+
+    async def _loaded(self, entry: _Entry) -> Worker:
+        """Return the entry's worker once it is ready."""
+        try:
+            # Shielded: a client that leaves does not break the load off for the others.
+            worker = await asyncio.shield(entry.loading)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise _closing() from None  # not we were cancelled, but the load
+        if worker.channel.exited.done():
+            raise WorkerError(
+                f"the process of {entry.wanted.info.name} ended before the request reached it",
+                hint="try again",
+            )
+        return worker
+
     async def _entry(self, wanted: Wanted) -> _Entry:
         """Return an entry that serves ``wanted``, loading or loaded."""
+        self._unserved.append(wanted)
+        try:
+            return await self._find_entry(wanted)
+        finally:
+            self._unserved.remove(wanted)
+
+    async def _find_entry(self, wanted: Wanted) -> _Entry:
         while True:
             if self._is_closed:
-                raise CapacityError("the daemon is shutting down", hint="try again in a moment")
+                raise _closing()
             entry = self._entries.get(wanted.key)
-            if entry and not entry.is_leaving and entry.serves(wanted):
-                limit = self._settings.n_seq_max + self._settings.max_queue
-                if entry.n_leases >= limit:
-                    raise _queue_full(entry.n_leases)
-                return entry
-            if entry is None and await self._make_room():
-                return self._entries.get(wanted.key) or self._load(wanted)
-            if entry is not None and not entry.is_leaving:  # it cannot serve: replace it
-                entry.is_leaving = True
+            if entry is None:
+                in_the_way = self._in_the_way()
+                if in_the_way == []:
+                    return self._load(wanted)
+                if in_the_way:
+                    await asyncio.gather(*(self._stop(idle) for idle in in_the_way))
+                    continue
+            elif not entry.is_leaving:
+                if entry.serves(wanted):
+                    limit = self._settings.n_seq_max + self._settings.max_queue
+                    if entry.n_leases >= limit:
+                        raise _queue_full(entry.n_leases)
+                    return entry
+                entry.is_leaving = True  # another must take its place
                 if not entry.n_leases:
                     await self._stop(entry)
-                continue
+                    continue
             await self._wait_for_change()
 
-    async def _make_room(self) -> bool:
-        """Stop idle models until one more fits; return whether it does."""
+    def _in_the_way(self) -> list[_Entry] | None:
+        """Return whom to stop so that one more model fits; ``None``: all of them are busy."""
         candidates = [
             evict.Candidate(key, entry.n_leases, entry.last_used_s)
             for key, entry in self._entries.items()
         ]
         keys = evict.choose(candidates, max_resident=self._settings.max_resident)
-        if keys is None:
-            return False
-        for key in keys:
-            if entry := self._entries.get(key):
-                await self._stop(entry)
-        return len(self._entries) < self._settings.max_resident
+        return None if keys is None else [self._entries[key] for key in keys]
 
     async def _wait_for_change(self) -> None:
         if self._n_waiting >= self._settings.max_queue:
@@ -220,12 +265,15 @@ class Pool:
             self._n_waiting -= 1
 
     def _load(self, wanted: Wanted) -> _Entry:
+        """Begin to load, for the largest context that anyone waits for: one load serves all."""
         settings = self._settings
+        alike = [other for other in self._unserved if other.key == wanted.key]
+        n_ctx = max(other.n_ctx for other in alike)
         load = Load(
             request_id=new_request_id(),
             path=wanted.path,
-            n_ctx=wanted.n_ctx,
-            n_cells=max(wanted.n_cells, wanted.n_ctx),
+            n_ctx=n_ctx,
+            n_cells=max(n_ctx, *(other.n_cells for other in alike)),
             n_seq_max=settings.n_seq_max,
             n_threads=settings.n_threads,
         )
@@ -301,7 +349,8 @@ class Pool:
 
     def _on_exit(self, key: str, load_id: str) -> None:
         entry = self._entries.get(key)
-        if entry and entry.load.request_id == load_id and not entry.is_leaving:
+        is_own = entry is not None and entry.load.request_id == load_id
+        if entry and is_own and entry.is_loaded and not entry.is_leaving:
             logger.warning("worker ended by itself model=%s", entry.wanted.info.name)
         self._forget(key, load_id)
 
@@ -310,12 +359,13 @@ class Pool:
         if entry and entry.load.request_id == load_id:
             self._stop_timer(entry)
             del self._entries[key]
-            logger.info("unloaded model=%s", entry.wanted.info.name)
+            if entry.is_loaded:
+                logger.info("unloaded model=%s", entry.wanted.info.name)
             self._notify()
 
     def _notify(self) -> None:
         """Wake whoever waits for room or for a model to go."""
-        if self._n_waiting:
+        if self._n_waiting or self._is_closed:
             self._spawn(self._notify_all())
 
     async def _notify_all(self) -> None:
@@ -333,11 +383,12 @@ class Pool:
 
 def _worker_of(entry: _Entry) -> Worker | None:
     """The entry's live worker, if its load has succeeded."""
-    task = entry.loading
-    if not task.done() or task.cancelled() or task.exception():
-        return None
-    worker = task.result()
-    return None if worker.channel.exited.done() else worker
+    worker = entry.loading.result() if entry.is_loaded else None
+    return None if worker is None or worker.channel.exited.done() else worker
+
+
+def _closing() -> CapacityError:
+    return CapacityError("the daemon is shutting down", hint="try again in a moment")
 
 
 def _queue_full(n_waiting: int) -> QueueFull:

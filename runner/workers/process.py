@@ -14,7 +14,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +78,8 @@ class Worker:
             async with asyncio.timeout(timeout_s):
                 loaded = await channel.ask(load)
         except BaseException as error:
-            reason = _last_error(channel)
             await end(channel)
+            reason = last_error(channel.log_tail)
             if isinstance(error, TimeoutError):
                 raise WorkerError(
                     f"loading {name} took longer than {timeout_s:g} seconds",
@@ -94,6 +94,11 @@ class Worker:
     def generate(self, request: Generate) -> AsyncGenerator[Reply, None]:
         """Run a request; see ``Channel.stream``."""
         return self.channel.stream(request)
+
+    @property
+    def has_retired(self) -> bool:
+        """Whether it ended by itself and in good order, as it does when it is beyond repair."""
+        return self.channel.exited.done() and self.channel.exited.result() == 0
 
     def n_resident(self) -> int:
         """Bytes of memory the process holds; 0 when it has ended."""
@@ -138,9 +143,12 @@ async def _spawn(name: str, command: list[str], on_exit: Callable[[], None]) -> 
     return channel
 
 
-def _last_error(channel: Channel) -> str:
-    """The last complaint in the worker's log, in its own words."""
-    for line in reversed(channel.log_tail):
+def last_error(log_tail: Iterable[str]) -> str:
+    """Return llama.cpp's first complaint among the last lines of a worker's log; may be empty.
+
+    The first one names the cause; those after it tell how the failure went up its callers.
+    """
+    for line in log_tail:
         head, mark, reason = line.partition(" llama.cpp: ")
         if mark and " ERROR " in head:
             return reason

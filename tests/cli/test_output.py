@@ -75,6 +75,14 @@ def test_without_a_terminal_each_phase_is_one_plain_line():
     assert err.getvalue() == "pulling a\nsuccess\n"
 
 
+def test_without_a_terminal_a_phase_that_goes_on_under_a_digest_is_one_line():
+    err = io.StringIO()
+    with Output(io.StringIO(), err, {}).progress() as bars:
+        bars.show(Progress("verifying", 1, 5, ""))
+        bars.show(Progress("verifying", 5, 5, "sha256:a"))
+    assert err.getvalue() == "verifying\n"
+
+
 def test_waiting_is_shown_on_terminals_alone_and_taken_away_once():
     for err, is_shown in ((Terminal(), True), (io.StringIO(), False)):
         with Output(io.StringIO(), err, {"TERM": "xterm"}).waiting("loading x") as notice:

@@ -68,7 +68,7 @@ def test_a_number_just_out_of_range_is_refused_with_the_range(name):
     for value in (spec.low - 1, spec.high * 2 + 1, 10**400, -(10**400)):
         with pytest.raises(InvalidRequest) as caught:
             parse_option(name, int(value))
-        assert f"{name} must be in [{spec.low:g}, {spec.high:g}]" in caught.value.message
+        assert f"{name} must be in [{spec.low}, {spec.high}]" in caught.value.message
     assert parse_option(name, spec.low) == spec.low
 
 
@@ -136,3 +136,17 @@ def test_any_seed_becomes_one_that_the_engine_can_take(seed):
         assert found is not None
         assert 0 <= found <= MAX_SEED
         assert found == seed % (MAX_SEED + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("num_predict", -3, "num_predict must be in [-2, 2147483647], not -3"),
+        ("num_ctx", 0, "num_ctx must be in [4, 16777216], not 0"),
+        ("temperature", -0.5, "temperature must be in [0, 100], not -0.5"),
+    ],
+)
+def test_a_range_is_told_with_every_digit(name, value, words):
+    with pytest.raises(InvalidRequest) as caught:
+        parse_option(name, value)
+    assert caught.value.message == words

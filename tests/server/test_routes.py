@@ -97,6 +97,30 @@ def test_push_is_refused_in_clear_words(house):
     assert reply.json["code"] == "unsupported"
 
 
+@pytest.mark.parametrize("path", ["/api/create", "/api/embed", "/api/embeddings"])
+def test_what_is_not_there_yet_is_refused_by_name(house, path):
+    reply = house.ask("POST", path, {"model": "smollm2"})
+    assert reply.status == 501
+    assert reply.json["code"] == "unsupported"
+    assert path in reply.json["error"]
+    assert reply.json["hint"]
+
+
+@pytest.mark.parametrize("path", ["completions", "embeddings", "messages", "responses"])
+def test_openai_clients_are_told_at_once_and_do_not_try_again(house, path):
+    reply = house.ask("POST", f"/v1/{path}", {"model": "smollm2"})
+    assert reply.status == 404
+    assert reply.json["error"]["code"] == "unsupported"
+    assert f"/v1/{path}" in reply.json["error"]["message"]
+
+
+def test_a_body_in_another_encoding_than_it_says_is_refused_in_our_words(house):
+    reply = house.ask("POST", "/api/chat", CHAT, headers={"Content-Encoding": "gzip"})
+    assert reply.status == 400
+    assert reply.json["error"] == "the body cannot be read"
+    assert reply.json["hint"]
+
+
 def test_an_unknown_path_and_a_wrong_method(house):
     reply = house.ask("GET", "/api/nothing")
     assert (reply.status, reply.body) == (404, b"404 page not found")

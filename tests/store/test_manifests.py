@@ -110,6 +110,8 @@ def test_the_file_begins_with_its_format():
     assert len(model_id(MANIFEST)) == 64
     assert model_id(replace(MANIFEST, name=ModelName.parse("other"))) == model_id(MANIFEST)
     assert model_id(replace(MANIFEST, system="Be brief.")) != model_id(MANIFEST)
+    later = {"source": "file", "time": "2031-01-01T00:00:00+00:00"}
+    assert model_id(replace(MANIFEST, provenance=later)) == model_id(MANIFEST)
 
 
 def test_options_that_this_version_does_not_know_are_left_out():

@@ -1,0 +1,206 @@
+"""A worker process without a model: speaks the protocol honestly, and misbehaves when told to.
+
+How it loads is told by files beside ``Load.path``, how a request goes by its prompt:
+
+    PATH.wait       it loads for as long as this file is there
+    PATH.refuse     it refuses to load; what is in the file is its reason
+    PATH.die        it dies while it loads
+    PATH.garbage    it answers with what is no frame
+    PATH.retire     it ends in good order before it hears its next request; the file goes with it
+    PATH.stubborn   it ends neither by ``Shutdown`` nor by the end of its pipe
+
+    say 3           three pieces of text, then the end
+    (anything)      one piece after the other, up to ``max_tokens`` or ``Abort``
+    hang            one piece, then nothing until ``Abort``
+    die             one piece, then the process kills itself
+    crash           as llama.cpp ends when a check of its own fails
+    refuse          fails as a prompt that is too long does
+    garbage         one piece, then what is no frame
+
+It writes what it hears to ``PATH.log``.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.domain.event import FinishReason
+from runner.errors import PromptTooLong
+from runner.protocol.codec import FrameReader, encode
+from runner.protocol.messages import (
+    Abort,
+    Delta,
+    Failed,
+    Generate,
+    Load,
+    Loaded,
+    Outcome,
+    Shutdown,
+    Started,
+    Step,
+    Tokenize,
+    Tokenized,
+)
+
+ROOT = Path(__file__).parents[2]
+#: How a pool starts one, wherever it stands.
+COMMAND = [
+    sys.executable,
+    "-P",
+    "-c",
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.fakes import worker; worker.main()",
+]
+
+_PIPE_OUT = 1
+_PACE_S = 0.002  # between two steps
+
+
+@dataclass
+class _Running:
+    """A request that is being answered."""
+
+    n_left: int | None  # pieces; None: no end of its own
+    reason: FinishReason
+    hangs: bool = False
+    n_said: int = 0
+
+
+class FakeWorker:
+    """One model's process."""
+
+    def __init__(self) -> None:
+        self.inbox: queue.SimpleQueue = queue.SimpleQueue()
+        self.running: dict[str, _Running] = {}
+        self.n_steps = self.n_tokens = 0
+        self.load: Load | None = None
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self) -> None:
+        reader = FrameReader()
+        while chunk := os.read(0, 1 << 16):
+            for message in reader.feed(chunk):
+                if isinstance(message, Load):
+                    self.load = message
+                if isinstance(message, Shutdown):
+                    self.note("shutdown")
+                self.inbox.put(message)
+        if not self.has("stubborn"):
+            os._exit(0)
+
+    def has(self, mark: str) -> bool:
+        return self.load is not None and Path(f"{self.load.path}.{mark}").exists()
+
+    def note(self, text: str) -> None:
+        with Path(f"{self.load.path}.log").open("a") as file:
+            file.write(f"{os.getpid()} {text}\n")
+
+    def send(self, message) -> None:
+        frame = encode(message)
+        while frame:
+            frame = frame[os.write(_PIPE_OUT, frame) :]
+
+    def run(self) -> int:
+        load = self.inbox.get()
+        self.note(f"load {load.n_ctx}")
+        if self.has("garbage"):
+            os.write(_PIPE_OUT, b"\xff" * 64)
+            time.sleep(60)
+        while self.has("wait"):
+            time.sleep(_PACE_S)
+        if self.has("die"):
+            os._exit(3)
+        if self.has("refuse"):
+            reason = Path(f"{load.path}.refuse").read_text()
+            line = "2026-01-02T03:04:05.678Z ERROR engine.llama.library llama.cpp: "
+            log(f"{line}{reason}\n{line}failed to load model")
+            self.send(Failed(load.request_id, "worker_failed", "could not load the model", "see"))
+            return 1
+        self.send(Loaded(load.request_id, load.n_ctx, load.n_cells, load.n_threads))
+        while True:
+            try:
+                message = self.inbox.get(timeout=_PACE_S if self.running else None)
+            except queue.Empty:
+                self.step()
+                continue
+            if isinstance(message, Shutdown) and not self.has("stubborn"):
+                return 0
+            self.take(message)
+
+    def take(self, message) -> None:
+        match message:
+            case Generate():
+                if self.has("retire"):
+                    Path(f"{self.load.path}.retire").unlink()
+                    os._exit(0)
+                self.note("generate")
+                self.generate(message)
+            case Abort():
+                self.note("abort")
+                if self.running.pop(message.request_id, None):
+                    self.tell(Delta(message.request_id, "", outcome(FinishReason.ABORTED, 0)))
+            case Tokenize():
+                self.send(Tokenized(message.request_id, tuple(message.text.encode())))
+
+    def generate(self, request: Generate) -> None:
+        prompt = request.prompt or request.messages[-1].content
+        if prompt == "refuse":
+            error = PromptTooLong(len(prompt), 4)
+            self.send(Failed(request.request_id, error.code, error.message, error.hint))
+            return
+        self.send(Started(request.request_id, len(prompt), 0))
+        run = _Running(request.max_tokens, FinishReason.LENGTH)
+        if prompt.startswith("say "):
+            run = _Running(int(prompt.split()[1]), FinishReason.STOP)
+        if prompt in ("hang", "die", "crash", "garbage"):
+            self.tell(Delta(request.request_id, "so "))
+            run.hangs = True
+        self.running[request.request_id] = run
+        if prompt == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if prompt == "crash":
+            log("/src/ggml.c:42: GGML_ASSERT(n > 0) failed")
+            os.abort()
+        if prompt == "garbage":
+            os.write(_PIPE_OUT, b"\x03\x00\x00\x00abc" * 3)
+
+    def step(self) -> None:
+        """One piece for every request that goes on."""
+        deltas = []
+        for request_id, run in list(self.running.items()):
+            if run.hangs:
+                continue
+            run.n_said += 1
+            is_over = run.n_left is not None and run.n_said >= run.n_left
+            end = outcome(run.reason, run.n_said) if is_over else None
+            deltas.append(Delta(request_id, f"{run.n_said} ", end))
+            if is_over:
+                del self.running[request_id]
+        if deltas:
+            self.tell(*deltas)
+
+    def tell(self, *deltas: Delta) -> None:
+        self.n_steps += 1
+        self.n_tokens += len(deltas)
+        self.send(Step(deltas, self.n_steps, self.n_tokens))
+
+
+def log(text: str) -> None:
+    os.write(2, f"{text}\n".encode())
+
+
+def outcome(reason: FinishReason, n_generated: int) -> Outcome:
+    return Outcome(reason, n_generated, prompt_s=0.001, decode_s=0.002)
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code = FakeWorker().run()
+    sys.stderr.flush()
+    os._exit(code)

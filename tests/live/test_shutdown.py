@@ -1,0 +1,65 @@
+"""The end of a daemon that is answering: a time of grace, then a proper end for everyone."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.live.talk import PATHS, ask, error_of, question, started
+
+pytestmark = pytest.mark.live
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_a_short_answer_end_and_gives_a_long_one_an_error(own_daemon, number):
+    ask(own_daemon, "ollama", stream=False, n_most=1)
+    worker = own_daemon.running("tiny")["pid"]
+    with (
+        own_daemon.stream("/api/chat", question("ollama")) as endless,
+        own_daemon.stream(PATHS["openai"], question("openai")) as other,
+        own_daemon.stream("/api/chat", question("ollama", n_most=300)) as short,
+    ):
+        for dialect, answer in (("ollama", endless), ("openai", other), ("ollama", short)):
+            started(dialect, answer)
+        own_daemon.process.send_signal(number)
+        began = time.monotonic()
+        assert b'"done":true' in short.rest()[-1]
+        # Meanwhile nobody new is let in, and is told why.
+        late = ask(own_daemon, "openai", n_most=1)
+        assert late.status == 503
+        assert late.json["error"]["message"] == "the daemon is shutting down"
+        assert late.headers["Retry-After"]
+        for dialect, answer in (("ollama", endless), ("openai", other)):
+            error = error_of(dialect, answer.rest())
+            assert error["code"] == "busy"
+            assert error["message"] == "the daemon is shutting down"
+        assert own_daemon.process.wait(10) == 0
+        assert time.monotonic() - began < 10
+    assert not psutil.pid_exists(worker)
+    assert "Traceback" not in own_daemon.log
+    assert not own_daemon.file.exists()
+
+
+def test_a_second_signal_ends_it_at_once(own_daemon):
+    with own_daemon.stream("/api/chat", question("ollama")) as answer:
+        started("ollama", answer)
+        worker = own_daemon.running("tiny")["pid"]
+        own_daemon.process.send_signal(signal.SIGINT)
+        assert own_daemon.ask("GET", "/health").status == 200
+        began = time.monotonic()
+        own_daemon.process.send_signal(signal.SIGINT)
+        assert own_daemon.process.wait(5) == 130
+        assert time.monotonic() - began < 2
+        psutil.wait_procs([psutil.Process(worker)] if psutil.pid_exists(worker) else [], 5)
+        assert not psutil.pid_exists(worker)
+
+
+def test_the_owners_shutdown_is_as_orderly_as_a_signal(own_daemon):
+    with own_daemon.stream("/api/chat", question("ollama", n_most=200)) as answer:
+        started("ollama", answer)
+        assert own_daemon.ask("POST", "/api/shutdown", owner=True).status == 200
+        assert b'"done":true' in answer.rest()[-1]
+    assert own_daemon.process.wait(10) == 0
