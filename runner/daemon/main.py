@@ -35,6 +35,9 @@ from runner.workers.pool import Pool, PoolSettings
 
 logger = logging.getLogger(__name__)
 
+#: One worker's prompts that left the cache may take this share of main memory.
+_HOST_TIER_SHARE = 32
+
 #: Seconds that answers may go on when the daemon ends; then they fail with an error of their own.
 _GRACE_S = 5.0
 #: Seconds for whatever else goes on then: a body that does not come, a client that does not read.
@@ -153,6 +156,7 @@ def _pool_settings(settings: Settings) -> PoolSettings:
         n_seq_max=settings.num_parallel,
         n_threads=settings.num_thread or n_cores(),
         load_timeout_s=settings.load_timeout_s,
+        n_host_bytes=memory_bytes() // _HOST_TIER_SHARE,
     )
 
 

@@ -72,6 +72,7 @@ class PoolSettings:
         n_seq_max: Sequences one worker runs at once.
         n_threads: Threads of one worker.
         load_timeout_s: Seconds a load may take.
+        n_host_bytes: Memory of one worker for prompts that left its cache.
     """
 
     command: list[str]
@@ -81,6 +82,7 @@ class PoolSettings:
     n_seq_max: int
     n_threads: int
     load_timeout_s: float
+    n_host_bytes: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -276,6 +278,7 @@ class Pool:
             n_cells=max(n_ctx, *(other.n_cells for other in alike)),
             n_seq_max=settings.n_seq_max,
             n_threads=settings.n_threads,
+            n_host_bytes=settings.n_host_bytes,
         )
         load = replace(load, **dict(wanted.fixed))
         loading = asyncio.get_running_loop().create_task(self._start(wanted, load))
