@@ -15,7 +15,9 @@ from runner.engine.sequence import Sequence
 from tests.fakes.backend import FakeBackend, FakeVocabulary
 
 GREEDY = SamplingParams(temperature=0, ignore_eos=True, seed=0)
-#: The starter is sure how these go on: the width of a batch does not change its mind.
+#: Tokens drawn, and when something happens.  The starter is sure how these texts go on: the width
+#: of a batch does not change its mind.
+N, HALF = 8, 4
 COUNTING, LETTERS = "1, 2, 3, 4, 5, 6, 7, 8,", "a b c d e f g h i j k l"
 
 
@@ -88,67 +90,67 @@ def subject(request):
 
 
 def test_a_prompt_may_be_computed_in_pieces(subject):
-    whole = subject.alone(COUNTING, 10)
+    whole = subject.alone(COUNTING, N)
     for n_most in (1, 7):
         seq = subject.sequence(COUNTING, 1)
-        subject.go_on(seq, n=10, n_most=n_most)
+        subject.go_on(seq, n=N, n_most=n_most)
         assert seq.tokens == whole
         subject.backend.free(1)
 
 
 def test_sequences_in_one_step_do_not_mix(subject):
-    expected = [subject.alone(COUNTING, 10), subject.alone(LETTERS, 10)]
+    expected = [subject.alone(COUNTING, N), subject.alone(LETTERS, N)]
     first, second = subject.sequence(COUNTING, 0), subject.sequence(LETTERS, 2)
-    subject.go_on(first, second, n=10)
+    subject.go_on(first, second, n=N)
     assert [first.tokens, second.tokens] == expected
 
 
 def test_a_sequence_may_join_while_another_runs(subject):
-    expected = [subject.alone(COUNTING, 10), subject.alone(LETTERS, 10)]
+    expected = [subject.alone(COUNTING, N), subject.alone(LETTERS, N)]
     first = subject.sequence(COUNTING, 3)
-    subject.go_on(first, n=5)
+    subject.go_on(first, n=HALF)
     second = subject.sequence(LETTERS, 1)
-    subject.go_on(first, second, n=10, n_most=4)
+    subject.go_on(first, second, n=N, n_most=4)
     assert [first.tokens, second.tokens] == expected
 
 
 def test_a_freed_sequence_can_be_computed_again(subject):
-    whole = subject.alone(COUNTING, 10)
+    whole = subject.alone(COUNTING, N)
     seq = subject.sequence(COUNTING, 0)
-    subject.go_on(seq, n=6)
+    subject.go_on(seq, n=HALF)
     subject.backend.free(0)
     seq.n_computed = 0
     seq.seq_id = 2
-    subject.go_on(seq, n=10)
+    subject.go_on(seq, n=N)
     assert seq.tokens == whole
 
 
 def test_freeing_one_sequence_leaves_the_others_alone(subject):
-    whole = subject.alone(COUNTING, 10)
+    whole = subject.alone(COUNTING, N)
     stays, goes = subject.sequence(COUNTING, 0), subject.sequence(LETTERS, 1)
-    subject.go_on(stays, goes, n=6)
+    subject.go_on(stays, goes, n=HALF)
     subject.backend.free(1)
-    subject.go_on(stays, n=10)
+    subject.go_on(stays, n=N)
     assert stays.tokens == whole
 
 
 def test_after_a_clear_everything_can_be_computed_again(subject):
-    expected = [subject.alone(COUNTING, 10), subject.alone(LETTERS, 10)]
+    expected = [subject.alone(COUNTING, N), subject.alone(LETTERS, N)]
     both = [subject.sequence(COUNTING, 0), subject.sequence(LETTERS, 1)]
-    subject.go_on(*both, n=6)
+    subject.go_on(*both, n=HALF)
     subject.backend.clear()
     for seq in both:
         seq.n_computed = 0
-    subject.go_on(*both, n=10)
+    subject.go_on(*both, n=N)
     assert [seq.tokens for seq in both] == expected
 
 
 # With the starter it takes long, and llama.cpp's cache is the same.
 @pytest.mark.parametrize("subject", [FAKE, TINY], indirect=True)
 def test_a_step_without_room_changes_nothing(subject):
-    whole = subject.alone(COUNTING, 10)
+    whole = subject.alone(COUNTING, N)
     seq = subject.sequence(COUNTING, 0)
-    subject.go_on(seq, n=6)
+    subject.go_on(seq, n=HALF)
     n_cells, n_batch = subject.backend.n_cells, subject.backend.n_batch
     n_used = seq.n_computed
     fillers = []
@@ -166,7 +168,7 @@ def test_a_step_without_room_changes_nothing(subject):
         subject.backend.decode([Chunk(last, 0, len(last.tokens), draw=True)])
     for filler in fillers:
         subject.backend.free(filler.seq_id)
-    subject.go_on(seq, n=10)
+    subject.go_on(seq, n=N)
     assert seq.tokens == whole
 
 
