@@ -1,7 +1,5 @@
 """The loop: each request ends exactly once, whatever happens, with the text it must have."""
 
-import threading
-
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -135,34 +133,33 @@ def test_many_at_once_have_the_same_answers_as_each_alone(requests, sizes):
 
 
 def test_two_requests_share_steps():
-    together = threading.Event()
-    backend = FakeBackend(before_decode=lambda _: together.wait())
+    """All of the second one's steps are steps of the first one, too."""
+    backend = FakeBackend(n_ctx=10**6, n_cells=2 * 10**6)
     with Running(VOCABULARY, backend) as running:
-        running.send(Generate("first", ON, prompt="a", max_tokens=20))
-        running.send(Generate("second", ON, prompt="b", max_tokens=20))
-        running.send(Tokenize("mark", "x"))
-        together.set()
-        running.ending("first")
-        running.ending("second")
-        assert running.n_steps < 30  # apart they take 40
-    assert backend.n_shared >= 10
+        running.send(Generate("first", ON, prompt="a"))
+        running.wait(lambda: "first" in running.texts)
+        running.ask(Generate("second", ON, prompt="b", max_tokens=20))
+        running.send(Abort("first"))
+        outcome = running.ending("first")
+        assert isinstance(outcome, Outcome)
+        assert backend.n_shared == 20
+        assert running.n_steps == backend.n_decodes <= outcome.n_generated + 1
 
 
 def test_a_long_prompt_does_not_stall_a_running_stream():
     """While it is computed piece by piece, every step brings the stream its token."""
     steps: list[list[tuple[str, int]]] = []
-    arrived = threading.Event()
 
     def note(chunks) -> None:
         steps.append([(chunk.seq.request_id, chunk.n) for chunk in chunks])
         if len(steps) == 5:
             running.send(Generate("long", ON, prompt="x" * 150, max_tokens=1))
-            arrived.set()
 
-    backend = FakeBackend(n_ctx=256, n_cells=512, n_batch=16, before_decode=note)
+    backend = FakeBackend(n_ctx=10**6, n_cells=2 * 10**6, n_batch=16, before_decode=note)
     with Running(VOCABULARY, backend) as running:
-        running.send(Generate("stream", ON, prompt="a", max_tokens=200))
+        running.send(Generate("stream", ON, prompt="a"))
         running.ending("long")
+        running.send(Abort("stream"))
         running.ending("stream")
     with_long = [dict(step) for step in steps if "long" in dict(step)]
     assert sum(step["long"] for step in with_long) == 150
