@@ -1,6 +1,5 @@
 """The loop: each request ends exactly once, whatever happens, with the text it must have."""
 
-import threading
 import time
 
 import pytest
@@ -179,17 +178,17 @@ def test_what_left_the_cache_comes_back_from_host_memory():
 
 
 def test_two_requests_share_steps():
-    together = threading.Event()
-    backend = FakeBackend(before_decode=lambda _: together.wait())
+    """All of the second one's steps are steps of the first one, too."""
+    backend = FakeBackend(n_ctx=10**6, n_cells=2 * 10**6)
     with Running(VOCABULARY, backend) as running:
-        running.send(Generate("first", ON, prompt="a", max_tokens=20))
-        running.send(Generate("second", ON, prompt="b", max_tokens=20))
-        running.send(Tokenize("mark", "x"))
-        together.set()
-        running.ending("first")
-        running.ending("second")
-        assert running.n_steps < 30  # apart they take 40
-    assert backend.n_shared >= 10
+        running.send(Generate("first", ON, prompt="a"))
+        running.wait(lambda: "first" in running.texts)
+        running.ask(Generate("second", ON, prompt="b", max_tokens=20))
+        running.send(Abort("first"))
+        outcome = running.ending("first")
+        assert isinstance(outcome, Outcome)
+        assert backend.n_shared == 20
+        assert running.n_steps == backend.n_decodes <= outcome.n_generated + 1
 
 
 def test_a_long_prompt_does_not_stall_a_running_stream():
@@ -203,10 +202,11 @@ def test_a_long_prompt_does_not_stall_a_running_stream():
             while backend.n_open_samplers < 2:  # until it is prepared, beside this thread
                 time.sleep(0.001)
 
-    backend = FakeBackend(n_ctx=256, n_cells=512, n_batch=16, before_decode=note)
+    backend = FakeBackend(n_ctx=10**6, n_cells=2 * 10**6, n_batch=16, before_decode=note)
     with Running(VOCABULARY, backend) as running:
-        running.send(Generate("stream", ON, prompt="a", max_tokens=200))
+        running.send(Generate("stream", ON, prompt="a"))
         running.ending("long")
+        running.send(Abort("stream"))
         running.ending("stream")
     with_long = [dict(step) for step in steps if "long" in dict(step)]
     assert sum(step["long"] for step in with_long) == 150

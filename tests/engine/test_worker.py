@@ -8,7 +8,7 @@ import pytest
 from runner.domain.chat import Message
 from runner.domain.event import FinishReason
 from runner.domain.options import SamplingParams
-from runner.engine.prepare import RENDER_TIMEOUT_S, WATCHDOG_S
+from runner.engine.prepare import RENDER_TIMEOUT_S
 from runner.gguf.reader import read_header
 from runner.hub.packaged import find_starter
 from runner.protocol.messages import Abort, Failed, Generate, Load, Outcome, Shutdown, Step
@@ -81,7 +81,7 @@ def test_the_training_length_caps_the_context(worker, tmp_path):
 def test_a_small_batch_still_has_room_for_every_stream(worker, tiny):
     worker.send(Load("load", str(tiny), 256, 1024, 4, n_batch=1, n_threads=1))
     worker.receive()
-    worker.send(*(chat(f"r{i}", max_tokens=50) for i in range(4)))
+    worker.send(*(chat(f"r{i}", max_tokens=180) for i in range(4)))
     ended = []
     n_most = 0
     while len(ended) < 4:
@@ -212,14 +212,6 @@ def test_a_template_that_eats_memory_costs_one_request(worker, tmp_path):
     assert isinstance(failed, Failed)
     assert failed.code == "template_failed"
     assert worker.ask(Generate("raw", ON, prompt="?", max_tokens=3))[0] == "abc"
-
-
-def test_a_template_that_holds_every_thread_costs_the_worker_and_no_more_time(worker, tmp_path):
-    hog = "{% set a = [[1] * 10000] * 30000 %}{{ a | sum(start=[]) | length }}"
-    worker.load(tiny_model(tmp_path / "hog.gguf", template=hog))
-    worker.send(chat("r"))
-    assert worker.wait(WATCHDOG_S + AT_ONCE_S) == 1
-    assert "template.py" in worker.log
 
 
 def test_a_model_without_a_template_answers_the_plain_text(worker, tmp_path):

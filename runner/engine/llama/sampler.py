@@ -31,7 +31,7 @@ class ChainSampler:
         chain_params = llama_cpp.llama_sampler_chain_default_params()
         chain_params.no_perf = True
         self._chain = llama_cpp.llama_sampler_chain_init(chain_params)
-        for sampler in _samplers(model, params):
+        for sampler in _samplers(model, params, context.n_cells):
             llama_cpp.llama_sampler_chain_add(self._chain, sampler)
         if _has_penalties(params):
             n_back = len(prompt) if params.repeat_last_n < 0 else params.repeat_last_n
@@ -52,12 +52,18 @@ def _has_penalties(params: SamplingParams) -> bool:
     return is_on and params.repeat_last_n != 0
 
 
-def _samplers(model: Model, params: SamplingParams) -> Iterator[Handle]:
-    """Yield the chain's members in order; the chain takes ownership of each."""
+def _samplers(model: Model, params: SamplingParams, n_most: int) -> Iterator[Handle]:
+    """Yield the chain's members in order; the chain takes ownership of each.
+
+    Args:
+        model: Whose tokens are drawn.
+        params: How.
+        n_most: Tokens that a sequence can have; llama.cpp allocates what it shall look back on.
+    """
     if params.ignore_eos:
         yield _forbid(model)
     if _has_penalties(params):
-        n_back = model.n_ctx_train if params.repeat_last_n < 0 else params.repeat_last_n
+        n_back = n_most if params.repeat_last_n < 0 else min(params.repeat_last_n, n_most)
         yield llama_cpp.llama_sampler_init_penalties(
             model.n_vocab,
             n_back,
