@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from runner.gguf.memory import kv_cache_bytes
-from runner.gguf.memory import kv_cache_bytes
 from runner.gguf.metadata import describe
 from runner.gguf.reader import read_header
 from runner.service.sizing import choose_sizes
