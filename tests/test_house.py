@@ -55,6 +55,7 @@ FENCED = {
     "jinja2": ("runner/prompt/",),
     "PySide6": ("gui/",),
     "prompt_toolkit": ("runner/cli/",),
+    "wcwidth": ("runner/cli/wrap.py",),
 }
 #: What the engine and the protocol may not know, though the standard library has it.
 FORBIDDEN = {"engine": {"asyncio", "http"}, "protocol": {"asyncio", "http"}}

@@ -10,7 +10,9 @@ from runner.cli.output import Output
 from runner.client.client import Client
 from runner.domain.chat import Message
 from runner.domain.event import Finished, FinishReason, TextDelta
+from runner.domain.name import ModelName
 from runner.domain.options import Options
+from runner.errors import CorralError
 
 
 @dataclass(slots=True)
@@ -24,6 +26,7 @@ class Conversation:
         options: What differs from the model's own parameters.
         keep_alive: Seconds the model stays loaded; ``None``: the daemon's setting.
         is_verbose: Whether a summary follows each answer.
+        is_wrapped: Whether answers are fitted to the terminal, word by word.
         turns: What was said, system message apart.
     """
 
@@ -33,6 +36,7 @@ class Conversation:
     options: Options = field(default_factory=Options)
     keep_alive: float | None = None
     is_verbose: bool = False
+    is_wrapped: bool = True
     turns: list[Message] = field(default_factory=list)
 
     def load(self, out: Output) -> None:
@@ -41,6 +45,17 @@ class Conversation:
         with out.waiting(f"loading {self.model}"), request as answer:
             for _ in answer:
                 pass
+
+    def n_ctx(self) -> int:
+        """Return the context of the model in memory, in tokens; 0 when that is not known."""
+        try:
+            name = ModelName.parse(self.model)
+            # What is in memory may be there under another name of the same model.
+            digests = {model.digest for model in self.client.list_models() if model.name == name}
+            found = [m.n_ctx for m in self.client.running() if m.info.digest in digests]
+        except CorralError:
+            return 0
+        return min([*found, self.options.num_ctx or found[0]]) if found else 0
 
     def ask(self, text: str, out: Output, waiting: str = "") -> None:
         """Write the answer to ``text`` to stdout as it comes, and remember both.
@@ -60,6 +75,7 @@ class Conversation:
             keep_alive=self.keep_alive,
         )
         parts: list[str] = []
+        shown = out.answer(is_wrapped=self.is_wrapped)
         finished = None
         try:
             with out.waiting(waiting) as notice, request as answer:
@@ -68,7 +84,7 @@ class Conversation:
                     match event:
                         case TextDelta():
                             parts.append(event.text)
-                            out.stream(event.text)
+                            shown.write(event.text)
                         case Finished():
                             finished = event
         except KeyboardInterrupt:
@@ -76,8 +92,7 @@ class Conversation:
                 self._remember(question, parts)
             raise
         finally:
-            if parts and not parts[-1].endswith("\n"):
-                out.stream("\n")
+            shown.end()
         self._remember(question, parts)
         if finished is not None:
             self._report(finished, out)

@@ -22,10 +22,10 @@ _FOLLOW_S = 0.2
 
 
 def add(commands: Subparsers) -> None:
-    """Register the command and the four below it."""
+    """Register the command and the five below it."""
     parser = commands.add_parser(
         "daemon",
-        help="status, stop, restart or logs of the daemon",
+        help="status, start, stop, restart or logs of the daemon",
         description="Look after the daemon, the process in the background that holds the models.",
     )
     parser.set_defaults(need=Need.NOTHING)
@@ -33,6 +33,7 @@ def add(commands: Subparsers) -> None:
     status = actions.add_parser("status", help="say whether it runs, where, and what it holds")
     status.add_argument("--json", action="store_true", help="print JSON instead of a table")
     status.set_defaults(run=run_status)
+    actions.add_parser("start", help="start it if it does not run").set_defaults(run=run_start)
     actions.add_parser("stop", help="end it and the models in memory").set_defaults(run=run_stop)
     actions.add_parser("restart", help="end it if it runs, and start it").set_defaults(
         run=run_restart
@@ -68,6 +69,17 @@ def run_status(args: argparse.Namespace, client: Client, out: Output) -> int:
     return 0 if found.kind is Kind.CORRAL else 1
 
 
+def run_start(args: argparse.Namespace, client: Client, out: Output) -> int:
+    """Start the daemon; one that runs already is no failure."""
+    paths, address = place()
+    found = _find(address)
+    if found.kind is Kind.CORRAL:
+        out.say(f"Corral {found.version} is running already, at {address}")
+        return 0
+    _start(paths, address, out)
+    return 0
+
+
 def run_stop(args: argparse.Namespace, client: Client, out: Output) -> int:
     """End the daemon; one that does not run is no failure."""
     paths, address = place()
@@ -83,8 +95,7 @@ def run_restart(args: argparse.Namespace, client: Client, out: Output) -> int:
     paths, address = place()
     if _find(address).kind is Kind.CORRAL:
         _end(paths, address, out)
-    found = start(paths, address, out)
-    out.say(f"Corral {found.version} answers at {address}")
+    _start(paths, address, out)
     return 0
 
 
@@ -112,6 +123,11 @@ def _find(address: Address) -> Found:
     if found.kind is not Kind.NOTHING:
         refuse_others(found, address)
     return found
+
+
+def _start(paths: Paths, address: Address, out: Output) -> None:
+    found = start(paths, address, out)
+    out.say(f"Corral {found.version} listens at {address}")
 
 
 def _end(paths: Paths, address: Address, out: Output) -> None:

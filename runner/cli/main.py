@@ -16,7 +16,7 @@ from typing import TextIO
 from runner import __version__
 from runner.cli.connect import Need, connect, place
 from runner.cli.output import Output
-from runner.cli.parser import Parser, Subparsers, UsageError, has_commands
+from runner.cli.parser import Parser, Subparsers, UsageError, commands_of
 from runner.cli.suggest import nearest, suggest_model
 from runner.errors import CorralError, ModelNotFound
 
@@ -84,7 +84,8 @@ def _run(words: Sequence[str], out: Output) -> int:
         raise _unknown(words[0])
     _, commands = build_parser([name])
     parser = commands.choices[name]
-    if has_commands(parser):
+    if below := commands_of(parser):
+        _expect_command(name, below, words[1:])
         args = parser.parse_args(words[1:])
     else:  # so that options may stand between the words of a prompt
         args = parser.parse_intermixed_args(words[1:])
@@ -125,8 +126,20 @@ def _unknown(word: str) -> UsageError:
     if word.startswith("-"):
         return UsageError(f"unknown option '{word}'", hint="see: corral --help")
     near = nearest(word, [*COMMANDS, *ALIASES])
-    meant = f"did you mean '{near}'?\n" if near else ""
-    return UsageError(f"unknown command '{word}'", hint=f"{meant}see: corral --help")
+    question = f"did you mean '{near}'?\n" if near else ""
+    return UsageError(f"unknown command '{word}'", hint=f"{question}see: corral --help")
+
+
+def _expect_command(name: str, below: Sequence[str], words: Sequence[str]) -> None:
+    """Raise unless ``words`` begin with a command below ``name``, or with an option."""
+    if words and (words[0] in below or words[0].startswith("-")):
+        return
+    near = nearest(words[0], below) if words else ""
+    question = f"did you mean 'corral {name} {near}'?\n" if near else ""
+    raise UsageError(
+        f"unknown command '{name} {words[0]}'" if words else f"corral {name} needs a command",
+        hint=f"{question}commands: {', '.join(below)}",
+    )
 
 
 def _tolerant(stream: TextIO | None) -> TextIO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from runner.cli.suggest import nearest
+from runner.cli.suggest import meant
 from runner.domain.options import OPTION_SPECS, Options, parse_option, parse_options
 from runner.errors import InvalidRequest
 
@@ -33,14 +33,30 @@ def option_value(name: str, text: str) -> int | float | bool | str:
     """
     spec = OPTION_SPECS.get(name)
     if spec is None:
-        near = nearest(name, OPTION_SPECS)
+        near = meant(name, OPTION_SPECS)
         raise InvalidRequest(
-            f"unknown option '{name}'",
-            hint=f"did you mean '{near}'?" if near else f"options: {', '.join(OPTION_SPECS)}",
+            f"unknown model option '{name}'",
+            hint=(f"{near}\n" if near else "") + "all options: corral run --help",
         )
     if spec.kind is str:
         return text
-    return parse_option(name, _literal(text))
+    try:
+        return parse_option(name, _literal(text))
+    except InvalidRequest:
+        raise InvalidRequest(f"{name} must be {wanted(name)}, not '{text}'", param=name) from None
+
+
+def wanted(name: str) -> str:
+    """Return in words what option ``name`` may be: ``a number from 0 to 100``."""
+    spec = OPTION_SPECS[name]
+    if spec.kind is str:
+        return "a text; may be given several times"
+    if spec.kind is bool:
+        return "true or false"
+    kind = "a whole number" if spec.kind is int else "a number"
+    if spec.high >= 2**32:  # more digits than anybody reads
+        return f"{kind} of 64 bits"
+    return f"{kind} from {spec.low} to {spec.high}"
 
 
 def _literal(text: str) -> object:

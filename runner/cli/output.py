@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,6 +19,7 @@ from runner.errors import CorralError
 
 if TYPE_CHECKING:
     from runner.cli.live import Glyphs, Tracks
+    from runner.cli.wrap import Wrapper
 
 _GAP = "    "  # between a table's columns
 #: A terminal obeys control characters, and texts of strangers are full of surprises.
@@ -49,6 +51,14 @@ class Output:
         self.text(text, end="")
         self._stdout.flush()
 
+    def answer(self, *, is_wrapped: bool) -> Answer:
+        """Return what writes one answer; lines are fitted to a terminal if ``is_wrapped``."""
+        if not (is_wrapped and self.answer_is_tty):
+            return Answer(self)
+        from runner.cli.wrap import Wrapper
+
+        return Answer(self, Wrapper(lambda: shutil.get_terminal_size().columns - 1))
+
     def json(self, value: Any) -> None:
         """Write ``value`` to stdout as indented JSON."""
         self.text(json.dumps(value, indent=2, ensure_ascii=False))
@@ -61,6 +71,12 @@ class Output:
     def say(self, text: str) -> None:
         """Write a note to stderr."""
         self._note(text)
+
+    def whisper(self, text: str) -> None:
+        """Write a note to stderr that wants no attention."""
+        clean = harmless(text) if self.notes_are_tty else text
+        self._stderr.write(self._coloured(_DIM, clean) + "\n")
+        self._stderr.flush()
 
     def warn(self, text: str, hint: str = "") -> None:
         """Write a warning, and what to do about it, to stderr."""
@@ -149,6 +165,27 @@ class Output:
         return live.UNICODE if is_unicode else live.ASCII
 
 
+class Answer:
+    """An answer on its way to stdout; ``end`` must follow the last ``write``."""
+
+    def __init__(self, out: Output, wrapper: Wrapper | None = None) -> None:
+        self._out = out
+        self._wrapper = wrapper
+        self._last = ""
+
+    def write(self, text: str) -> None:
+        """Write one more piece, to be seen at once."""
+        self._last = text[-1:] or self._last
+        self._out.stream(self._wrapper.feed(harmless(text)) if self._wrapper else text)
+
+    def end(self) -> None:
+        """Write what was held back, and a new line if the answer has none at its end."""
+        if self._wrapper:
+            self._out.stream(self._wrapper.end())
+        if self._last not in ("", "\n"):
+            self._out.stream("\n")
+
+
 class Waiting:
     """Something that takes its time; ``end`` takes the notice away before other text comes."""
 
@@ -178,6 +215,11 @@ class Bars:
         if is_new and self._say is not None and step.phase != self._said:
             self._said = step.phase
             self._say(step.phase)
+
+
+def harmless(text: str) -> str:
+    """Return ``text`` without what a terminal would obey."""
+    return text.translate(_CONTROL)
 
 
 def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

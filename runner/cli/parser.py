@@ -31,6 +31,7 @@ else:
     Subparsers = argparse._SubParsersAction
 
 
-def has_commands(parser: argparse.ArgumentParser) -> bool:
-    """Whether ``parser`` has commands below it."""
-    return parser._subparsers is not None
+def commands_of(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the names of the commands below ``parser``."""
+    tables = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return [name for table in tables for name in table.choices]

@@ -35,6 +35,7 @@ Commands:
   /set system TEXT            set the system message; without TEXT the model's own
   /set parameter NAME VALUE   set a model option, for example temperature 0.2
   /set verbose | quiet        show timings after each answer, or not
+  /set wordwrap | nowordwrap  break an answer's lines between words, or not
   /show info | parameters | system | template
   /load MODEL                 go on with another model, from the beginning
   /list [PREFIX]              list the models in the library
@@ -47,6 +48,12 @@ Keys:
   \"\"\"                         begins and ends a message of several lines
   Ctrl-C                      stops the answer
   Ctrl-D                      ends the chat"""
+
+
+_SET_USAGE = (
+    "Usage: /set system TEXT | parameter NAME VALUE\n"
+    "       /set verbose | quiet | wordwrap | nowordwrap"
+)
 
 
 class Repl:
@@ -78,11 +85,19 @@ class Repl:
         """
         with _silent_terminal():
             self._chat.load(self._out)
+            self._greet()
             session = _session()
             draft = ""
             while (text := self._read(session, draft)) is not None:
                 draft = self._take(text) if text else ""
         return 0
+
+    def _greet(self) -> None:
+        """Say on a terminal who listens, and how much of the talk it can keep in mind."""
+        if self._out.notes_are_tty:
+            n_ctx = self._chat.n_ctx()
+            context = f"context {n_ctx} tokens, " if n_ctx else ""
+            self._out.whisper(f"{self._chat.model}: {context}/? for help")
 
     def _read(self, session: PromptSession[str], draft: str) -> str | None:
         """Return the next message without its fences; ``None`` at the end of the chat."""
@@ -135,13 +150,16 @@ class Repl:
             case "verbose" | "quiet":
                 self._chat.is_verbose = what == "verbose"
                 self._out.say(f"Set '{what}' mode.")
+            case "wordwrap" | "nowordwrap":
+                self._chat.is_wrapped = what == "wordwrap"
+                self._out.say(f"Set '{what}' mode.")
             case "system":
                 self._chat.system = unfenced(value.strip())
                 self._out.say("Set the system message." if value else "Back to the model's own.")
             case "parameter":
                 self._set_parameter(value)
             case _:
-                self._out.say("Usage: /set system TEXT | parameter NAME VALUE | verbose | quiet")
+                self._out.say(_SET_USAGE)
 
     def _set_parameter(self, rest: str) -> None:
         name, *values = rest.split()

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
             client.delete(name)
             out.say(f"deleted '{name}'")
         except ModelNotFound as error:
-            error.hint = "see: corral list"  # and not how to pull what was to go
+            error.hint = "what is there: corral list"  # and not how to pull what was to go
             failures.append(error)
         except CorralError as error:
             failures.append(error)

@@ -10,15 +10,25 @@ import sys
 import threading
 
 from runner.cli.conversation import Conversation
-from runner.cli.option_words import option_value, options_of
+from runner.cli.option_words import option_value, options_of, wanted
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers, UsageError
 from runner.cli.pull import fetch, local_path
 from runner.client.client import Client
 from runner.domain.duration import keep_alive_seconds
+from runner.domain.options import OPTION_SPECS
 from runner.errors import CorralError, ModelNotFound
 
 _PATIENCE_S = 2.0  # of somebody who does not know that standard input is being read
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the epilog, and fits the description as ever."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
 
 
 def add(commands: Subparsers) -> None:
@@ -28,6 +38,9 @@ def add(commands: Subparsers) -> None:
         help="ask a model something, or chat with it",
         description="Ask a model one thing, or chat with it when no prompt is given. "
         "What is piped in stands before the prompt. A model that is missing is pulled first.",
+        epilog="model options (-o):\n"
+        + "\n".join(f"  {name:19}{wanted(name)}" for name in OPTION_SPECS),
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("model", help="smollm2 or ./file.gguf")
     parser.add_argument(
@@ -44,8 +57,8 @@ def add(commands: Subparsers) -> None:
         action="append",
         default=[],
         type=_option,
-        metavar="KEY=VALUE",
-        help="a model option, for example temperature=0.2; may be repeated",
+        metavar="NAME=VALUE",
+        help="a model option, for example temperature=0.2; may be repeated; all are listed below",
     )
     parser.add_argument(
         "--keepalive",
@@ -54,6 +67,11 @@ def add(commands: Subparsers) -> None:
         help="how long the model stays loaded afterwards: 5m, 1h, 0, or -1 for ever",
     )
     parser.add_argument("--verbose", action="store_true", help="show timings after each answer")
+    parser.add_argument(
+        "--nowordwrap",
+        action="store_true",
+        help="let the terminal cut an answer's lines, in the midst of words if need be",
+    )
     parser.set_defaults(run=run)
 
 
@@ -74,6 +92,7 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         options=options_of(args.options),
         keep_alive=args.keepalive,
         is_verbose=args.verbose,
+        is_wrapped=not args.nowordwrap,
     )
     if is_chat:
         from runner.cli.repl import Repl  # the line editor takes longer to import than all else
@@ -132,13 +151,13 @@ def _valid(text: str) -> str:
 def _option(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise argparse.ArgumentTypeError(f"want KEY=VALUE, not '{text}'")
+        raise UsageError(
+            f"-o wants NAME=VALUE, not '{text}'", hint="for example: -o temperature=0.2"
+        )
     try:
         option_value(name, value)
     except CorralError as error:
-        raise argparse.ArgumentTypeError(
-            error.message + (f" ({error.hint})" if error.hint else "")
-        ) from None
+        raise UsageError(error.message, hint=error.hint) from None
     return name, value
 
 

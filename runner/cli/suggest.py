@@ -15,6 +15,14 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)), "")
 
 
+def meant(word: str, words: Iterable[str]) -> str:
+    """Return the question whether one of the nearest ``words`` was meant, or an empty string."""
+    import difflib
+
+    near = [f"'{name}'" for name in difflib.get_close_matches(word, list(words), n=3, cutoff=0.6)]
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
 def suggest_model(error: ModelNotFound, client: Client) -> None:
     """Put the library's nearest name, if there is one, first in the hint of ``error``."""
     wanted = getattr(error, "name", "").lower()

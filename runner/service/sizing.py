@@ -11,6 +11,8 @@ from runner.gguf.metadata import ModelFacts
 _CONTEXT_SHARE = 16
 #: ... and is never below or above these sizes, in tokens.
 _LEAST, _MOST = 4096, 32768
+#: A context that was asked for may take at most this share; more would push other programs out.
+_ASKED_SHARE = 2
 #: The cache all sequences share may be larger than one context, within this share of memory.
 _POOL_SHARE = 64
 _MOST_CONTEXTS = 4
@@ -29,13 +31,13 @@ def choose_sizes(facts: ModelFacts, *, asked: int, memory_bytes: int) -> Sizes:
 
     Args:
         facts: The model; its training length, where known, caps the context.
-        asked: Context wanted, in tokens; 0: choose one.
+        asked: Context wanted, in tokens; 0: choose one.  One beyond half of memory is cut to that.
         memory_bytes: The machine's main memory.
     """
     n_cap = facts.n_ctx_train or _LEAST
     per_token = max(1, kv_cache_bytes(1, facts.kv_widths))
     n_ctx = asked or _fitting(memory_bytes // _CONTEXT_SHARE // per_token)
-    n_ctx = min(n_ctx, n_cap)
+    n_ctx = min(n_ctx, n_cap, max(_LEAST, memory_bytes // _ASKED_SHARE // per_token))
     n_pool = min(memory_bytes // _POOL_SHARE // per_token, _MOST_CONTEXTS * n_ctx)
     return Sizes(n_ctx, max(n_ctx, n_pool))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.cli.main import COMMANDS
+from runner.domain.options import OPTION_SPECS
 from tests.fakes.daemon import TOKEN, FakeDaemon, Script
 
 PIECES = "Blue light scatters."
@@ -162,7 +163,9 @@ def test_rm_goes_on_after_a_failure_and_tells_it(corral, daemon):
     assert done.returncode == 1
     assert "deleted 'smollm2'" in done.err
     assert "error: model 'smolm2' not found" in done.err
-    assert "error: model 'x' not found\n  see: corral list\n" in done.err
+    assert "error: model 'x' not found\n  what is there: corral list\n" in done.err
+    assert "did you mean 'smollm2:latest'?" not in done.err  # it has gone
+    assert "download" not in done.err
     assert daemon.script.models == []
 
 
@@ -188,11 +191,23 @@ def test_cp_and_stop_say_what_they_did(corral):
         (["list", "--bogus"], "error: unrecognized arguments: --bogus\n  see: corral list --help"),
         (["show"], "error: the following arguments are required: model\n"),
         (["run"], "error: the following arguments are required: model\n"),
-        (["run", "m", "-o", "x"], "want KEY=VALUE, not 'x'"),
+        (
+            ["run", "m", "-o", "x"],
+            "error: -o wants NAME=VALUE, not 'x'\n  for example: -o temperature=0.2",
+        ),
         (["run", "m", "-o", "temprature=1"], "did you mean 'temperature'?"),
         (["run", "m", "--keepalive", "soon"], "want a time like 5m, 1h or -1, not 'soon'"),
         (["daemon", "logs", "-n", "many"], "want a number of lines, not 'many'"),
-        (["daemon"], "error: the following arguments are required: COMMAND"),
+        (
+            ["run", "m", "-o", "temperature=hot"],
+            "error: temperature must be a number from 0 to 100, not 'hot'\n",
+        ),
+        (["daemon"], "error: corral daemon needs a command\n  commands: status, start, stop"),
+        (
+            ["daemon", "strat"],
+            "error: unknown command 'daemon strat'\n  did you mean 'corral daemon start'?\n"
+            "  commands: status, start, stop, restart, logs\n",
+        ),
     ],
 )
 def test_what_is_not_understood_exits_with_2_and_says_why(corral, words, message):
@@ -276,6 +291,34 @@ def test_the_daemon_is_looked_after(lonely):
     assert "running" in lonely("daemon", "status").out
     logs = lonely("daemon", "logs", "-n", "1").out
     assert logs == f"fake daemon {after['pid']} starts\n"
+
+
+def test_a_daemon_is_started_once_and_says_where_it_listens(lonely):
+    place = lonely.environ["CORRAL_HOST"]
+    done = lonely("daemon", "start")
+    assert (done.returncode, done.out) == (0, "")
+    assert done.err == f"starting the Corral daemon ...\nCorral 0.1.0 listens at {place}\n"
+    done = lonely("daemon", "start")
+    assert (done.returncode, done.out) == (0, "")
+    assert done.err == f"Corral 0.1.0 is running already, at {place}\n"
+
+
+def test_rm_names_the_model_that_was_perhaps_meant(corral):
+    done = corral("rm", "smolm2")
+    assert "  did you mean 'smollm2:latest'?\n  what is there: corral list\n" in done.err
+
+
+def test_every_option_is_in_the_help_of_run(lonely):
+    text = lonely("run", "--help").out
+    for name in OPTION_SPECS:
+        assert f"  {name} " in text
+    assert max(map(len, text.splitlines())) < 80
+
+
+def test_a_pipe_gets_the_answer_byte_for_byte(corral, daemon):
+    daemon.script.answer = ("word " * 50, "\t", "end  ")
+    corral.environ["COLUMNS"] = "20"
+    assert corral("run", "smollm2", "Why?").out == "word " * 50 + "\tend  \n"
 
 
 def test_logs_are_followed_until_ctrl_c(lonely, tmp_path):
@@ -398,13 +441,16 @@ def test_a_setting_that_makes_no_sense_is_named(corral):
     assert "error: CORRAL_HOST: bad port" in done.err
 
 
-def test_the_command_line_loads_neither_daemon_nor_engine(corral):
-    """Start-up time: a list loads nothing that it does not need."""
+@pytest.mark.parametrize(
+    ("words", "more"), [(["list"], ["runner.cli.run"]), (["run", "smollm2", "Why?"], [])]
+)
+def test_the_command_line_loads_neither_daemon_nor_engine(corral, words, more):
+    """Start-up time: a command loads nothing that it does not need, and a pipe no terminal's."""
     code = (
-        "import sys; sys.argv = ['corral', 'list']\n"
+        f"import sys; sys.argv = ['corral', *{words}]\n"
         "from runner.__main__ import main; main()\n"
-        "heavy = {'aiohttp', 'msgspec', 'prompt_toolkit', 'llama_cpp', 'asyncio', 'email', 'ssl',\n"
-        "         'subprocess', 'platformdirs', 'runner.cli.run', 'runner.server'}\n"
+        f"heavy = {{'aiohttp', 'msgspec', 'prompt_toolkit', 'wcwidth', 'llama_cpp', *{more},\n"
+        "         'asyncio', 'email', 'ssl', 'subprocess', 'platformdirs', 'runner.server'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -27,14 +27,15 @@ def test_values_take_the_type_of_their_option(pairs, values):
 @pytest.mark.parametrize(
     ("pair", "words"),
     [
-        (("temprature", "1"), "unknown option 'temprature'"),
-        (("temperature", "warm"), "must be of type float32"),
-        (("temperature", "nan"), "must be in"),
-        (("top_p", "2"), "must be in"),
-        (("num_ctx", "1.5"), "must be of type integer"),
+        (("temprature", "1"), "unknown model option 'temprature'"),
+        (("temperature", "warm"), "^temperature must be a number from 0 to 100, not 'warm'$"),
+        (("temperature", "nan"), "must be a number from 0 to 100, not 'nan'"),
+        (("top_p", "2"), "^top_p must be a number from 0 to 1, not '2'$"),
+        (("num_ctx", "1.5"), "must be a whole number from 4 to 16777216, not '1.5'"),
         (("num_ctx", "inf"), "must be"),
-        (("ignore_eos", "1"), "must be of type boolean"),
-        (("top_k", "true"), "must be of type integer"),
+        (("ignore_eos", "1"), "^ignore_eos must be true or false, not '1'$"),
+        (("top_k", "true"), "must be a whole number"),
+        (("seed", "x"), "^seed must be a whole number of 64 bits, not 'x'$"),
     ],
 )
 def test_what_an_option_cannot_be_is_refused(pair, words):
@@ -45,7 +46,13 @@ def test_what_an_option_cannot_be_is_refused(pair, words):
 def test_a_mistyped_option_gets_a_suggestion():
     with pytest.raises(InvalidRequest) as caught:
         options_of([("temprature", "1")])
-    assert caught.value.hint == "did you mean 'temperature'?"
+    assert caught.value.hint == "did you mean 'temperature'?\nall options: corral run --help"
+
+
+def test_an_option_like_nothing_gets_the_place_where_all_are_listed():
+    with pytest.raises(InvalidRequest) as caught:
+        options_of([("zzz", "1")])
+    assert caught.value.hint == "all options: corral run --help"
 
 
 @settings(deadline=None)  # a busy machine is no failure

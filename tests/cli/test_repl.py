@@ -295,6 +295,46 @@ def test_bars_are_drawn_on_a_terminal_and_colours_can_be_refused(corral):
     assert "\x1b[31m" not in terminal.seen
 
 
+@pytest.mark.parametrize("line", ["/set nowordwrap", "/set wordwrap"])
+def test_an_answer_breaks_between_words_unless_that_is_not_wanted(chat, daemon, line):
+    daemon.script.answer = ("word " * 15, "sta", "ys whole")
+    chat.type("Why?\r")
+    chat.wait_for("word word\r\nstays whole\r\n")
+    chat.wait_for(">>> ")
+    chat.type(f"{line}\r")
+    chat.wait_for(f"Set '{line.removeprefix('/set ')}' mode.")
+    chat.wait_for(">>> ")
+    chat.type("Why?\r")
+    chat.wait_for("word word stays whole" if "no" in line else "word word\r\nstays whole\r\n")
+
+
+@pytest.mark.parametrize("option", [(), ("--nowordwrap",)])
+def test_one_answer_on_a_terminal_is_fitted_to_it(corral, daemon, option):
+    """The window is read again at each line, and no option leaves a line to the terminal."""
+    daemon.script.answer = ("Blue light scatters more", " than red light does.")
+    corral.environ["COLUMNS"] = "16"
+    with Terminal([*corral.command, "run", *option, "smollm2", "Why?"], corral.environ) as terminal:
+        assert terminal.exit_code() == 0
+    lines = ["Blue light", "scatters more", "than red light", "does."]
+    assert (" " if option else "\r\n").join(lines) + "\r\n" in terminal.seen
+
+
+def test_an_answer_that_is_stopped_keeps_the_word_that_was_held_back(xterm_chat, daemon):
+    daemon.script.answer = ("Blue lig", "ht")
+    daemon.script.event = "stall"
+    xterm_chat.type("Why?\r")
+    xterm_chat.wait_for("Blue")
+    xterm_chat.type("\x03")
+    xterm_chat.wait_for(" lig\r\n")
+
+
+@pytest.mark.parametrize(("option", "n_ctx"), [((), 4096), (("-o", "num_ctx=2048"), 2048)])
+def test_a_chat_begins_with_a_line_about_the_model(corral, option, n_ctx):
+    with Terminal([*corral.command, "run", *option, "smollm2"], corral.environ) as terminal:
+        terminal.wait_for(f"smollm2: context {n_ctx} tokens, /? for help")
+        terminal.wait_for(">>> ")
+
+
 @given(st.text())
 def test_fences_come_off_in_pairs(text):
     if '"""' not in text:

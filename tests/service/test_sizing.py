@@ -35,8 +35,9 @@ def test_a_context_is_never_beyond_what_the_model_was_trained_for(
     )
     assert 1 <= sizes.n_ctx <= (n_train or 4096)
     assert sizes.n_ctx <= sizes.n_cells <= 4 * sizes.n_ctx
+    n_fits = memory_bytes // 2 // kv_cache_bytes(1, facts.kv_widths)
     if asked:
-        assert sizes.n_ctx == min(asked, n_train or 4096)
+        assert sizes.n_ctx == min(asked, n_train or 4096, max(4096, n_fits))
 
 
 @given(n_train=n_train, a=memory, b=memory)

@@ -10,6 +10,7 @@ import pytest
 from runner.domain.event import FinishReason
 from runner.errors import CapacityError, PromptTooLong, WorkerError
 from runner.protocol.messages import Delta, Started, Tokenize
+from runner.workers.channel import last_words
 from tests.workers.pieces import ask, first_text, started, until, whole
 
 
@@ -136,3 +137,18 @@ def test_an_answer_belongs_to_its_request_alone(models):
             assert [reply.text for reply in rest if isinstance(reply, Delta)] == ["1 ", "2 "]
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("/src/ggml.c:42: GGML_ASSERT(n > 0) failed", "/src/ggml.c:42: GGML_ASSERT(n > 0) failed"),
+        ("  what():  out of memory", "what():  out of memory"),
+        ("MemoryError", "MemoryError"),
+        ("OSError: [Errno 28] No space left", "OSError: [Errno 28] No space left"),
+        ("2026-01-02T03:04:05.678Z ERROR engine.loop ValueError", ""),
+        ("Errors are nothing to fear", ""),
+    ],
+)
+def test_what_a_dying_process_prints_is_told_from_its_log(line, words):
+    assert last_words(["2026-01-02T03:04:05.678Z INFO x y", line]) == words

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import time
+from contextlib import aclosing
 
 import psutil
 import pytest
@@ -434,5 +436,46 @@ def test_a_lease_that_is_left_early_aborts_its_answer(models):
             await until(lambda: models.heard("a", "abort"))
             (row,) = pool.resident()
             assert row.n_active == 0
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_clients_do_everyone_ends_and_nothing_is_left(models, seed):
+    """Clients of three models come, leave, insist and crash in any order; two places for them."""
+    dice = random.Random(seed)
+
+    async def client(pool):
+        wanted = models.wanted(dice.choice("abc"), n_ctx=dice.choice([256, 512, 1024]))
+        prompt = dice.choice(["say 1", "say 9", "say 30", "on", "hang"])
+        if dice.random() < 0.03:
+            prompt = "die"
+        keep_alive_s = dice.choice([None, 0.0, 0.01, math.inf])
+        patience_s = dice.choice([0.01, 0.2, 0.5]) if prompt in ("on", "hang") else 30.0
+        try:
+            async with asyncio.timeout(patience_s):
+                async with (
+                    pool.lease(wanted, keep_alive_s) as worker,
+                    aclosing(worker.generate(ask(prompt))) as replies,
+                ):
+                    return await whole(replies)
+        except (TimeoutError, WorkerError, CapacityError) as error:
+            return error
+
+    async def story():
+        before = set(psutil.Process().children())
+        async with open_pool(max_resident=2, max_queue=100) as pool:
+            tasks = []
+            for _ in range(40):
+                tasks.append(asyncio.create_task(client(pool)))
+                if dice.random() < 0.1:
+                    tasks.append(asyncio.create_task(pool.unload(dice.choice("abc"))))
+                if dice.random() < 0.2:
+                    await asyncio.sleep(0.02)
+            ends = await asyncio.wait_for(asyncio.gather(*tasks), 60)
+            assert any(isinstance(end, list) for end in ends)
+            assert all(row.n_active == 0 for row in pool.resident())
+            assert len(await use(pool, models.wanted("a"))) == 2
+        assert set(psutil.Process().children()) <= before
 
     asyncio.run(story())

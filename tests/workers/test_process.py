@@ -12,7 +12,7 @@ import pytest
 
 from runner.errors import WorkerError
 from runner.workers import process
-from runner.workers.process import Worker, new_request_id
+from runner.workers.process import Worker, last_error, new_request_id
 from tests.fakes.worker import COMMAND
 from tests.workers.pieces import ask, first_text, load_of, started, until, whole
 
@@ -155,3 +155,13 @@ def test_a_killed_worker_fails_its_streams_within_a_second(models):
 def test_no_two_requests_have_the_same_id():
     ids = [new_request_id() for _ in range(1000)]
     assert len(set(ids)) == 1000
+
+
+def test_the_first_complaint_of_llama_cpp_is_the_reason():
+    log = [
+        "2026-01-02T03:04:05.678Z WARNING engine.llama.library llama.cpp: odd",
+        "2026-01-02T03:04:05.678Z ERROR engine.llama.library llama.cpp: no such tensor",
+        "2026-01-02T03:04:05.678Z ERROR engine.llama.library llama.cpp: failed to load",
+    ]
+    assert last_error(log) == "no such tensor"
+    assert last_error(log[:1]) == last_error([]) == ""

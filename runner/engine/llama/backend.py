@@ -10,9 +10,9 @@ from runner.engine.detokenize import Detokenizer
 from runner.engine.llama import library
 from runner.engine.llama.context import Context, ContextParams
 from runner.engine.llama.model import Model, ModelParams
-from runner.engine.llama.sampler import ChainSampler
+from runner.engine.llama.sampler import new_sampler
 from runner.engine.scheduler import Chunk
-from runner.engine.sequence import Sequence
+from runner.engine.sequence import Sampler, Sequence
 from runner.protocol.messages import Load
 
 #: Ended sequences that stay in the cache; more would rarely be asked for again.
@@ -56,9 +56,9 @@ class LlamaBackend:
         """Compute a step; see ``Backend``."""
         return self._context.decode(chunks)
 
-    def new_sampler(self, params: SamplingParams, prompt: list[int]) -> ChainSampler:
+    def new_sampler(self, params: SamplingParams, prompt: list[int]) -> Sampler:
         """Return a sampler for one sequence."""
-        return ChainSampler(self.model, self._context, params, prompt)
+        return new_sampler(self.model, self._context, params, prompt)
 
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 import llama_cpp
+import numpy as np
+import numpy.typing as npt
 
 from runner.engine.backend import DecodeFailed, NoSlot
 from runner.engine.llama.model import Model
@@ -54,6 +56,7 @@ class Context:
             )
         self.n_cells = int(llama_cpp.llama_n_ctx(self.handle))
         self._memory = llama_cpp.llama_get_memory(self.handle)
+        self._logits_type = ctypes.c_float * model.n_vocab
         self._allocate(params.n_batch)
 
     def close(self) -> None:
@@ -95,6 +98,14 @@ class Context:
         if code == 1:  # llama.h: 1 means no KV slot
             raise NoSlot
         raise DecodeFailed(f"llama_decode returned {code} for {row} tokens")
+
+    def logits(self, row: int) -> npt.NDArray[np.float32]:
+        """Return the logits of batch row ``row``, ``(n_vocab,)``; valid until the next step."""
+        address = llama_cpp.llama_get_logits_ith(self.handle, row)
+        if not address:
+            raise ValueError(f"row {row} was not asked for its logits")
+        values = self._logits_type.from_address(ctypes.addressof(address.contents))
+        return np.frombuffer(values, dtype=np.float32)
 
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""

@@ -6,6 +6,7 @@ import ctypes
 from dataclasses import dataclass
 
 import llama_cpp
+import numpy as np
 
 from runner.errors import WorkerError
 
@@ -68,6 +69,7 @@ class Model:
             for token in range(self.n_vocab)
             if llama_cpp.llama_vocab_is_eog(self.vocab, token)
         )
+        self.eog_indices = np.fromiter(self.eog_tokens, dtype=np.intp)
         self._pieces: dict[int, bytes] = {}
 
     def close(self) -> None:

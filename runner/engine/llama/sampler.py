@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import llama_cpp
+import numpy as np
 
 from runner.domain.options import SamplingParams
 from runner.engine.llama.context import Context
@@ -45,6 +46,37 @@ class ChainSampler:
     def close(self) -> None:
         """Free the chain."""
         llama_cpp.llama_sampler_free(self._chain)
+
+
+class GreedySampler:
+    """Takes the most likely token; ``draw`` is for the loop thread only.
+
+    What llama.cpp's greedy sampler does, a tenth of the time: that one first copies the whole
+    vocabulary into a list of candidates.
+    """
+
+    def __init__(self, model: Model, context: Context, *, ignore_eos: bool) -> None:
+        self._context = context
+        self._forbidden = model.eog_indices if ignore_eos else None
+
+    def draw(self, row: int) -> int:
+        """Return the token with the highest logit of batch row ``row``, the first of equals."""
+        logits = self._context.logits(row)
+        if self._forbidden is not None:
+            logits[self._forbidden] = -np.inf
+        return int(logits.argmax())
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def new_sampler(
+    model: Model, context: Context, params: SamplingParams, prompt: list[int]
+) -> ChainSampler | GreedySampler:
+    """Return the sampler for ``params``, as one that has seen the end of ``prompt``."""
+    if params.temperature <= 0 and not _has_penalties(params):
+        return GreedySampler(model, context, ignore_eos=params.ignore_eos)
+    return ChainSampler(model, context, params, prompt)
 
 
 def _has_penalties(params: SamplingParams) -> bool:
