@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ class Run:
         tokens_per_s: Tokens generated, over the time from the first request to the last token.
         decode_per_s: The rate after each stream's first token, summed over the streams.
         ttft_s: Median time from request to first text.
+        ttft_p95_s: The same for the 95th of a hundred requests.
         wall_s: From the first request to the last token.
         n_prompt: Prompt tokens of all streams.
         n_cached: Of them, taken from a cache.
@@ -29,6 +31,7 @@ class Run:
     tokens_per_s: float
     decode_per_s: float
     ttft_s: float
+    ttft_p95_s: float
     wall_s: float
     n_prompt: int
     n_cached: int
@@ -61,10 +64,12 @@ def measure(replies: Sequence[Reply]) -> Run:
         for reply in replies
         if reply.last_s > reply.first_s
     ]
+    waits = sorted(reply.first_s - reply.sent_s for reply in replies)
     return Run(
         tokens_per_s=n_generated / wall_s,
         decode_per_s=sum(decode),
-        ttft_s=statistics.median(reply.first_s - reply.sent_s for reply in replies),
+        ttft_s=statistics.median(waits),
+        ttft_p95_s=waits[math.ceil(0.95 * len(waits)) - 1],
         wall_s=wall_s,
         n_prompt=sum(reply.n_prompt for reply in replies),
         n_cached=sum(reply.n_cached for reply in replies),

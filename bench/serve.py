@@ -1,10 +1,12 @@
-"""Tokens a second at the HTTP edge: Corral against ``llama-server``, turn by turn.
+r"""Tokens a second at the HTTP edge: Corral against ``llama-server``, turn by turn.
 
 Both servers are up on the same file with the same limits; each round sends the same prompts to
-one and then to the other, and the order changes from round to round.  Every prompt is new and
-computed whole, answers have a fixed length, and greedy sampling makes them comparable.
+one and then to the other, and the order changes from round to round.  No round's prompts were
+seen before, answers have a fixed length, and greedy sampling makes them comparable.
 
-    python bench/serve.py --llama-server /path/to/llama-server --name first
+    python bench/serve.py --llama-server /path/to/llama-server --name serve
+    python bench/serve.py --llama-server /path/to/llama-server --name shared \
+        --streams 8 --requests 32 --shared 420 --tokens 32
 
 README.md says what the figures mean and what they do not.
 """
@@ -58,13 +60,15 @@ class Workload:
     """So many streams at once, and what came of it.
 
     Attributes:
-        n_streams: Requests sent together.
+        n_streams: Requests answered at once.
+        n_requests: Requests sent together; those beyond ``n_streams`` wait in the server.
         runs: The figures of each round, by server.
         n_equal: Answers that both servers gave word for word.
         n_answers: Answers compared.
     """
 
     n_streams: int
+    n_requests: int
     runs: dict[str, list[Run]] = field(default_factory=dict)
     n_equal: int = 0
     n_answers: int = 0
@@ -72,14 +76,24 @@ class Workload:
     @property
     def name(self) -> str:
         """As the table shows it."""
+        if self.n_requests > self.n_streams:
+            return f"{self.n_requests} by {self.n_streams}"
         return f"{self.n_streams} stream{'s' if self.n_streams > 1 else ''}"
 
 
-def prompt(seed: str, n_words: int) -> str:
-    """Return a sentence that no other seed gives, from its first words on."""
+def words(seed: str, n_words: int) -> str:
+    """Return words that no other seed gives, from the first ones on."""
     draw = random.Random(seed)
-    words = " ".join(draw.choice(WORDS) for _ in range(n_words))
-    return f"{words}. Write a long story with these words."
+    return " ".join(draw.choice(WORDS) for _ in range(n_words))
+
+
+def prompts(seed: str, n_requests: int, n_words: int, n_shared: int) -> list[str]:
+    """Return new prompts that begin with the same ``n_shared`` words and go on with their own."""
+    shared = f"{words(f'{seed}/shared', n_shared)}. " if n_shared else ""
+    return [
+        f"{shared}{words(f'{seed}/{i}', n_words)}. Write a long story with these words."
+        for i in range(n_requests)
+    ]
 
 
 def body(server: Server, text: str, n_tokens: int) -> dict[str, Any]:
@@ -101,7 +115,7 @@ def one_round(workload: Workload, servers: Sequence[Server], seed: str, args: An
     Raises:
         BadAnswer: The servers did not do the same work.
     """
-    texts = [prompt(f"{seed}/{i}", args.words) for i in range(workload.n_streams)]
+    texts = prompts(seed, workload.n_requests, args.words, args.shared)
     answers: list[list[Reply]] = []
     for server in servers:
         replies = burst(server.address, [body(server, text, args.tokens) for text in texts])
@@ -137,7 +151,8 @@ def line(workload: Workload, server: str) -> str:
         f"{workload.name:10} {server:13} {statistics.median(rates):8.1f} tok/s "
         f"±{100 * spread(rates):4.1f} %   "
         f"decode {statistics.median(run.decode_per_s for run in runs):7.1f}   "
-        f"first token {1000 * statistics.median(run.ttft_s for run in runs):7.0f} ms"
+        f"first token {1000 * statistics.median(run.ttft_s for run in runs):7.0f} ms, "
+        f"p95 {1000 * statistics.median(run.ttft_p95_s for run in runs):7.0f} ms"
     )
 
 
@@ -158,6 +173,7 @@ def figures(workload: Workload) -> dict[str, Any]:
     """Return a workload for the result file: every run, and the ratios."""
     found: dict[str, Any] = {
         "n_streams": workload.n_streams,
+        "n_requests": workload.n_requests,
         "n_equal_answers": workload.n_equal,
         "n_answers": workload.n_answers,
         "runs": {
@@ -173,7 +189,7 @@ def figures(workload: Workload) -> dict[str, Any]:
                     [getattr(run, measured) for run in theirs],
                 )
             )
-            for measured in ("tokens_per_s", "decode_per_s", "ttft_s")
+            for measured in ("tokens_per_s", "decode_per_s", "ttft_s", "ttft_p95_s")
         }
     return found
 
@@ -187,7 +203,7 @@ def start(stack: ExitStack, args: Any, limits: Limits) -> list[Server]:
     if args.only != "corral":
         binary = find_llama_server(args.llama_server)
         log = folder / "llama-server.log"
-        other = llama_server(binary, starter_model(), limits, log, matched=not args.defaults)
+        other = llama_server(binary, starter_model(), limits, log)
         servers.append(stack.enter_context(other))
     return servers
 
@@ -202,7 +218,9 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--tokens", type=int, default=192, help="tokens of each answer (default: %(default)s)")
     add("--words", type=int, default=40, help="words of each prompt (default: %(default)s)")
     add("--threads", type=int, default=os.cpu_count(), help="of each engine (default: all cores)")
-    add("--defaults", action="store_true", help="leave llama-server its cache of prompts")
+    add("--requests", type=int, default=0, help="sent at once (default: as many as streams)")
+    add("--shared", type=int, default=0, metavar="WORDS", help="that all of a round begin with")
+    add("--context", type=int, default=1024, help="of a sequence, tokens (default: %(default)s)")
     add("--only", choices=("corral", "llama-server"), help="measure one, without ratios")
     add("--name", help="write bench/results/NAME.json")
     return parser.parse_args(arguments)
@@ -210,12 +228,13 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print; returns what the result file keeps."""
-    limits = Limits(args.threads, max(args.streams), n_ctx=1024)
-    workloads = [Workload(n_streams) for n_streams in args.streams]
+    limits = Limits(args.threads, max(args.streams), n_ctx=args.context)
+    workloads = [Workload(n_streams, args.requests or n_streams) for n_streams in args.streams]
     with ExitStack() as stack:
         servers = start(stack, args, limits)
         for workload in workloads:
-            one_round(Workload(workload.n_streams), servers, f"warm-up {workload.name}", args)
+            warm_up = dataclasses.replace(workload, runs={})
+            one_round(warm_up, servers, f"warm-up {workload.name}", args)
         idle = idle_shares(servers)
         for name, share in idle.items():
             if share > IDLE_SHARE:

@@ -88,9 +88,7 @@ def starter_model() -> Path:
 
 
 @contextlib.contextmanager
-def llama_server(
-    binary: Path, model: Path, limits: Limits, log: Path, *, matched: bool = True
-) -> Iterator[Server]:
+def llama_server(binary: Path, model: Path, limits: Limits, log: Path) -> Iterator[Server]:
     """Run ``llama-server`` on ``model`` until the block ends.
 
     Args:
@@ -98,8 +96,6 @@ def llama_server(
         model: GGUF file.
         limits: What both servers are given alike.
         log: Where its output goes.
-        matched: Compute every prompt whole, as a server without a cache of prompts does; else
-            it keeps its default, and what all prompts begin with is computed once.
     """
     port = free_port()
     flags = [
@@ -107,7 +103,6 @@ def llama_server(
         *("--parallel", str(limits.n_streams)),
         *("--threads", str(limits.n_threads), "--threads-batch", str(limits.n_threads)),
         *("--ubatch-size", str(limits.n_ubatch)),
-        *(("--no-cache-prompt", "--cache-ram", "0") if matched else ()),
         *("--no-ui", "--host", "127.0.0.1"),
     ]
     command = [str(binary), "--model", str(model), *flags, "--port", str(port)]

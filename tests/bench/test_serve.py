@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from bench.serve import options, prompt
+from bench.serve import options, prompts
 
-seeds = st.tuples(st.sampled_from(["1 stream", "8 streams"]), st.integers(0, 99), st.integers(0, 7))
+seeds = st.lists(st.integers(0, 99), min_size=2, max_size=2, unique=True)
 
 
-@given(one=seeds, other=seeds)
-def test_no_two_requests_begin_alike(one, other):
-    """No cache of prompts can help: within a few words they differ."""
-    first, second = (prompt(f"{name} {number}/{i}", 40) for name, number, i in (one, other))
-    assert (first == second) == (one == other)
-    if one != other:
-        assert first.split()[:12] != second.split()[:12]
+@given(seeds, st.integers(2, 8), st.integers(0, 50))
+def test_prompts_begin_alike_within_a_round_as_asked_and_never_across_rounds(rounds, n, n_shared):
+    one, other = (prompts(f"8 streams {number}", n, 40, n_shared) for number in rounds)
+    assert len({*one, *other}) == 2 * n
+    begun = {tuple(text.split()[:n_shared]) for text in one}
+    assert len(begun) == 1
+    assert len({tuple(text.split()[n_shared : n_shared + 12]) for text in one}) == n
+    assert not {tuple(text.split()[:12]) for text in one} & {tuple(t.split()[:12]) for t in other}
 
 
 def test_the_options_asked_for_are_the_ones_documented():
