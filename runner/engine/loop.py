@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from runner.domain.event import FinishReason
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.prepare import Preparer
-from runner.engine.scheduler import Effect, Plan, Scheduler, Share
+from runner.engine.scheduler import WORTH_SHARING, Effect, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from runner.engine.tiers import HostTier, Saved
 from runner.protocol.messages import (
@@ -33,9 +33,6 @@ from runner.protocol.messages import (
 )
 
 logger = logging.getLogger(__name__)
-
-#: Tokens that are worth a copy to or from host memory instead of computing them.
-WORTH_SAVING = 32
 
 #: What reaches the loop thread.
 Item = Sequence | Tokenized | Failed | Abort | Shutdown
@@ -169,9 +166,9 @@ class Loop:
 
     def _begin(self, seq: Sequence) -> None:
         """Look whether host memory has more of an admitted sequence than the cache, and say so."""
-        if self._tier is not None:
+        if self._tier is not None and seq.may_share:
             found = self._tier.match(seq.tokens[:-1])
-            if found and found[1] >= seq.n_computed + WORTH_SAVING:
+            if found and found[1] >= seq.n_computed + WORTH_SHARING:
                 self._tier.touch(found[0])
                 self._restore(seq, *found)
         if seq.n_cached is None:
@@ -195,8 +192,7 @@ class Loop:
                 self._backend.share(effect.source, effect.target, effect.n)
                 continue
             tokens = effect.tokens
-            is_worth = self._tier is not None and len(tokens) >= WORTH_SAVING
-            if self._tier is not None and is_worth and not self._tier.has(tokens):
+            if self._tier is not None and tokens and not self._tier.has(tokens):
                 self._tier.add(Saved(tokens, self._backend.save(effect.seq_id)))
             self._backend.free(effect.seq_id)
 

@@ -79,20 +79,23 @@ class PrefixTree:
         node, n = self._find(tokens, len(tokens))
         return Match(min(node.holders), n) if n else None
 
-    def fork(self, seq_id: int, tokens: Sequence[int], n_most: int) -> Match | None:
+    def fork(
+        self, seq_id: int, tokens: Sequence[int], n_most: int, *, n_least: int = 1
+    ) -> Match | None:
         """Let ``seq_id``, new to the tree, share the longest beginning of ``tokens``.
 
         Args:
             seq_id: Has nothing in the cache yet.
             tokens: What it is going to have.
             n_most: Most tokens to share.
+            n_least: Fewer are not worth it.
 
         Returns:
             From whom to copy and how many tokens; ``None`` when there is nothing to share.
         """
         assert seq_id not in self._leaves, f"seq_id {seq_id} is in the tree"
         node, n = self._find(tokens, n_most)
-        if not n:
+        if n < max(1, n_least):
             return None
         match = Match(min(node.holders), n)
         above = 0

@@ -6,9 +6,9 @@ prompt does not stall text that is already streaming.
 
 A sequence begins with what the cache has of it already: the cells of another one that begins like
 it, running or ended.  One whose beginning is just being computed waits for it, so that it is
-computed once.  What ended stays in the cache as a cold prefix as long as that costs nothing: cells
-in use slow every step of everyone (``n_kv`` of a step is the highest cell used), so when a sequence
-is admitted, cold prefixes beyond ``N_COLD`` cells leave, the least recently used first.
+computed once.  What ended stays in the cache as a cold prefix until the next sequence is admitted;
+then it leaves, but for the cells that others hold: cells in use slow every step of everyone
+(``n_kv`` of a step is the highest cell used).
 
 Admission asks for room for the prompt and a margin, not for the whole context.  When the cells
 run out all the same, cold prefixes go first, then the youngest sequence gives its cells back and
@@ -28,11 +28,9 @@ from runner.engine.sequence import Sequence
 
 #: Cells a sequence should find free beyond its prompt when it is admitted, in tokens.
 MARGIN = 64
-#: Cells of cold prefixes that may stay beside running sequences, in tokens: llama.cpp rounds the
-#: highest cell up to a multiple of 256, so fewer would save nothing.
-N_COLD = 256
-#: A beginning that another sequence is computing is worth waiting for from this length on.
-WORTH_WAITING = 16
+#: Tokens in common that are worth sharing, saving or waiting for.  Below, an answer is better off
+#: with the very numbers of a fresh run: sums in a batch depend on how a prompt was cut.
+WORTH_SHARING = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ class Scheduler:
     n_cold_max: int = 0
     _waiting: deque[Sequence] = field(default_factory=deque)
     _running: list[Sequence] = field(default_factory=list)
-    _cold: list[int] = field(default_factory=list)  # seq_ids, least recently used first
+    _cold: list[int] = field(default_factory=list)  # seq_ids, oldest first
     _free_ids: list[int] = field(init=False)
     _tree: PrefixTree = field(default_factory=PrefixTree)
     _is_backing_off: bool = False
@@ -173,8 +171,8 @@ class Scheduler:
             self._waiting.remove(seq)
             self._running.append(seq)
             admitted.append(seq)
-        if admitted:
-            self._cool(effects)
+        while admitted and self._cold:
+            self._evict(effects)
         return Admission(effects, admitted)
 
     def step(self) -> Plan:
@@ -277,15 +275,18 @@ class Scheduler:
 
     def _is_being_computed(self, seq: Sequence) -> bool:
         """Whether a running sequence will soon have more of this one's beginning than is there."""
-        if not self.n_cold_max:
+        if not self._may_share(seq):
             return False
         match = self._tree.match(seq.tokens)
         n_there = match.n if match else 0
         return any(
-            n_common(other.tokens, seq.tokens) >= max(n_there, other.n_computed) + WORTH_WAITING
+            n_common(other.tokens, seq.tokens) >= max(n_there, other.n_computed) + WORTH_SHARING
             for other in self._running
             if other.n_pending > 1
         )
+
+    def _may_share(self, seq: Sequence) -> bool:
+        return self.n_cold_max > 0 and seq.may_share
 
     def _enter(self, seq: Sequence, effects: list[Effect]) -> bool:
         """Give a waiting sequence a ``seq_id`` and what the cache has of it, if it fits."""
@@ -293,8 +294,8 @@ class Scheduler:
             self._evict(effects)
         seq_id = self._free_ids.pop()
         # The last token is computed in any case: without it there would be nothing to draw from.
-        n_most = len(seq.tokens) - 1 if self.n_cold_max else 0
-        match = self._tree.fork(seq_id, seq.tokens, n_most)
+        n_most = len(seq.tokens) - 1 if self._may_share(seq) else 0
+        match = self._tree.fork(seq_id, seq.tokens, n_most, n_least=WORTH_SHARING)
         n_shared = match.n if match else 0
         ids = {other.seq_id for other in self._running} | {seq_id}
         n_pending = sum(other.n_pending for other in self._running)
@@ -306,25 +307,16 @@ class Scheduler:
         seq.seq_id, seq.n_computed = seq_id, n_shared
         if match:
             effects.append(Share(match.seq_id, seq_id, n_shared))
-            if match.seq_id in self._cold:  # used just now
-                self._cold.remove(match.seq_id)
-                self._cold.append(match.seq_id)
         return True
 
-    def _cool(self, effects: list[Effect]) -> None:
-        """Let cold prefixes go that would slow down what runs now."""
-        ids = {seq.seq_id for seq in self._running}
-        while self._cold and self._tree.n_cells - self._tree.n_held(ids) > N_COLD:
-            self._evict(effects)
-
     def _evict(self, effects: list[Effect]) -> None:
-        """Free the least recently used cold prefix; worth saving if it has cells of its own."""
+        """Free the oldest cold prefix; it is worth saving if much of it would be lost."""
         seq_id = self._cold.pop(0)
-        n_own = self._tree.n_own(seq_id)
-        tokens = tuple(self._tree.tokens(seq_id)) if n_own else ()
+        tokens = tuple(self._tree.tokens(seq_id))
+        is_worth = self._tree.n_own(seq_id) >= max(WORTH_SHARING, len(tokens) // 4)
         self._tree.drop(seq_id)
         self._free_ids.append(seq_id)
-        effects.append(Free(seq_id, tokens))
+        effects.append(Free(seq_id, tokens if is_worth else ()))
 
     def _release(self, seq: Sequence, effects: list[Effect]) -> None:
         self._tree.drop(seq.seq_id)

@@ -35,6 +35,7 @@ class Sequence:
         detokenizer: Turns them into text.
         stop: Watches the text for stop strings.
         wants_tokens: Whether the end shall carry all tokens.
+        may_share: Whether it may begin with cells that were not computed for it.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
@@ -50,6 +51,7 @@ class Sequence:
     detokenizer: Detokenizer
     stop: StopMatcher = field(default_factory=StopMatcher)
     wants_tokens: bool = False
+    may_share: bool = True
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None

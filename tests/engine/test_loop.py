@@ -151,9 +151,8 @@ def test_requests_that_begin_alike_have_the_answers_that_each_has_alone(
     monkeypatch, requests, sizes, n_host_bytes, faults
 ):
     """Whatever they take over from the cache or from host memory, and whatever fails."""
-    monkeypatch.setattr("runner.engine.loop.WORTH_SAVING", 2)
-    monkeypatch.setattr("runner.engine.scheduler.WORTH_WAITING", 2)
-    monkeypatch.setattr("runner.engine.scheduler.N_COLD", 8)
+    monkeypatch.setattr("runner.engine.loop.WORTH_SHARING", 2)
+    monkeypatch.setattr("runner.engine.scheduler.WORTH_SHARING", 2)
     backend = FakeBackend(**sizes, faults=faults)
     with Running(VOCABULARY, backend, n_host_bytes=n_host_bytes) as running:
         for request in play(running, [("generate", request) for request in requests]):
@@ -166,15 +165,15 @@ def test_requests_that_begin_alike_have_the_answers_that_each_has_alone(
 
 def test_what_left_the_cache_comes_back_from_host_memory():
     """One sequence at a time and no room for cold ones: only host memory can have it."""
-    prompts = ["a" * 40, "b" * 40]
-    backend = FakeBackend(n_ctx=64, n_cells=64, n_seq_max=1, n_cold_max=1)
+    prompts = ["a" * 100, "b" * 100]
+    backend = FakeBackend(n_ctx=128, n_cells=128, n_seq_max=1, n_cold_max=1)
     with Running(VOCABULARY, backend, n_host_bytes=100_000) as running:
         for i, prompt in enumerate(prompts * 2):
             request = Generate(f"r{i}", ON, prompt=prompt + str(i), max_tokens=2)
             running.send(request)
             running.ending(request.request_id)
-            check_answer(running, request, 64)
-        assert [running.started[f"r{i}"].n_cached for i in range(4)] == [0, 0, 40, 40]
+            check_answer(running, request, 128)
+        assert [running.started[f"r{i}"].n_cached for i in range(4)] == [0, 0, 100, 100]
 
 
 def test_two_requests_share_steps():
@@ -297,7 +296,7 @@ def test_a_cache_that_refuses_every_shared_step_still_serves_one_at_a_time():
             running.send(request)
         for request in requests:
             running.ending(request.request_id)
-            check_answer(running, request, 64)
+            check_answer(running, request, 128)
     assert refused <= 12
 
 

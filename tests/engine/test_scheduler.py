@@ -5,9 +5,19 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from runner.engine.scheduler import MARGIN, N_COLD, WORTH_WAITING, Effect, Plan, Scheduler, Share
+from runner.engine.scheduler import MARGIN, Effect, Free, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from tests.engine.sequences import new_sequence
+
+#: Tokens in common that are worth sharing here; few, so that small sequences do share.
+WORTH_SHARING = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_beginnings_are_worth_sharing():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runner.engine.scheduler.WORTH_SHARING", WORTH_SHARING)
+        yield
 
 
 class Cell:
@@ -347,7 +357,7 @@ def test_a_beginning_that_is_being_computed_is_computed_once():
         engine.add(seq)
     while engine.live:
         engine.step()
-    assert engine.n_computed <= 90 + 4 * 10 + 3 * WORTH_WAITING
+    assert engine.n_computed <= 90 + 4 * 10 + 3 * WORTH_SHARING
 
 
 def test_waiting_for_a_beginning_holds_nobody_else_up():
@@ -377,7 +387,42 @@ def test_cold_prefixes_make_room_for_what_runs():
     assert len(big.tokens) == 64
 
 
-def test_running_streams_are_not_slowed_by_many_cold_cells():
+def test_one_that_may_not_share_computes_its_whole_prompt():
+    engine = new_engine(n_batch=64, n_cells=256, n_cold_max=2)
+    engine.add(new_sequence("first", 50, 60))
+    while engine.live:
+        engine.step()
+    before = engine.n_computed
+    again = new_sequence("again", 50, 51)
+    again.may_share = False
+    engine.add(again)
+    engine.step()
+    assert engine.n_computed - before == 50
+
+
+def test_what_leaves_the_cache_is_named_when_much_would_be_lost():
+    """The tail of an old turn is not; a whole conversation that nobody else holds is."""
+    engine = new_engine(n_batch=128, n_cells=512, n_cold_max=2)
+    engine.add(new_sequence("turn", 100, 102))
+    while engine.live:
+        engine.step()
+    following = new_sequence("following", 120, 122)
+    following.tokens[98:] = range(500, 522)
+    engine.add(following)
+    effects = engine.scheduler.admit().effects
+    engine.cells.apply(effects)
+    assert [effect.n for effect in effects if isinstance(effect, Share)] == [98]
+    assert [effect.tokens for effect in effects if isinstance(effect, Free)] == [()]
+    while engine.live:
+        engine.step()
+    other = new_sequence("other", 10, 11)
+    other.tokens[:] = range(800, 810)
+    engine.add(other)
+    effects = engine.scheduler.admit().effects
+    assert [effect.tokens for effect in effects] == [tuple(following.tokens[:121])]
+
+
+def test_running_streams_are_not_slowed_by_cold_cells():
     engine = new_engine(n_batch=64, n_cells=4096, n_cold_max=4)
     for i in range(4):
         seq = new_sequence(str(i), 300, 302)
@@ -390,4 +435,4 @@ def test_running_streams_are_not_slowed_by_many_cold_cells():
     engine.add(other)
     engine.step()
     n_used = len({cell for row in engine.cells.held.values() for cell in row})
-    assert n_used <= N_COLD + 10
+    assert n_used == 10

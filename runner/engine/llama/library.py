@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 # ggml.h, enum ggml_log_level: 1 debug, 2 info, 3 warn, 4 error, 5 goes on with the line before.
 _LEVELS = {3: logging.WARNING, 4: logging.ERROR}
 _CONTINUED = 5
+#: Said of a cache larger than one context; ours is shared, and each sequence has its own limit.
+_EXPECTED = "possible training context overflow"
 _last_level = logging.DEBUG
 
 
@@ -21,6 +23,8 @@ def _log(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
     if level != _CONTINUED:
         _last_level = _LEVELS.get(level, logging.DEBUG)
     line = text.decode("utf-8", "replace").strip()
+    if _EXPECTED in line:
+        return
     if line.strip("."):  # loading draws a row of dots
         logger.log(_last_level, "llama.cpp: %s", line)
 
