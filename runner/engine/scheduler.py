@@ -6,7 +6,7 @@ prompt does not stall text that is already streaming.
 
 A sequence begins with what the cache has of it already: the cells of another one that begins like
 it, running or ended.  One whose beginning is just being computed waits for it, so that it is
-computed once.  What ended stays in the cache as a cold prefix until the next sequence is admitted;
+computed once.  What ended last stays in the cache as a cold prefix until another sequence runs;
 then it leaves, but for the cells that others hold: cells in use slow every step of everyone
 (``n_kv`` of a step is the highest cell used).
 
@@ -140,7 +140,7 @@ class Scheduler:
         return None
 
     def remove(self, seq: Sequence) -> list[Effect]:
-        """Forget an ended sequence; what it has computed stays as a cold prefix where it can."""
+        """Forget an ended sequence; what it has computed stays as a cold prefix if nothing runs."""
         if seq.seq_id < 0:
             self._waiting.remove(seq)
             return []
@@ -154,6 +154,8 @@ class Scheduler:
             self._evict(effects)
         self._cold.append(seq.seq_id)
         seq.seq_id, seq.n_computed = -1, 0
+        while self._running and self._cold:
+            self._evict(effects)
         return effects
 
     def admit(self) -> Admission:

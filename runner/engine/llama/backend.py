@@ -15,8 +15,8 @@ from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sampler, Sequence
 from runner.protocol.messages import Load
 
-#: Ended sequences that stay in the cache; more would rarely be asked for again.
-_N_COLD_MAX = 16
+#: Ended sequences that stay in the cache: the last one; the others wait in host memory.
+_N_COLD_MAX = 1
 
 
 class LlamaBackend:
