@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from runner.domain.event import FinishReason
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.prepare import Preparer
-from runner.engine.scheduler import WORTH_SHARING, Effect, Plan, Scheduler, Share
+from runner.engine.scheduler import WORTH_SAVING, Effect, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from runner.engine.tiers import HostTier, Saved
 from runner.protocol.messages import (
@@ -168,7 +168,7 @@ class Loop:
         """Look whether host memory has more of an admitted sequence than the cache, and say so."""
         if self._tier is not None and seq.may_share:
             found = self._tier.match(seq.tokens[:-1])
-            if found and found[1] >= seq.n_computed + WORTH_SHARING:
+            if found and found[1] >= seq.n_computed + WORTH_SAVING:
                 self._tier.touch(found[0])
                 self._restore(seq, *found)
         if seq.n_cached is None:

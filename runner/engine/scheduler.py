@@ -28,9 +28,10 @@ from runner.engine.sequence import Sequence
 
 #: Cells a sequence should find free beyond its prompt when it is admitted, in tokens.
 MARGIN = 64
-#: Tokens in common that are worth sharing, saving or waiting for.  Below, an answer is better off
-#: with the very numbers of a fresh run: sums in a batch depend on how a prompt was cut.
-WORTH_SHARING = 64
+#: Tokens in common that are worth sharing or waiting for: a chat template's opening is.
+WORTH_SHARING = 16
+#: Tokens that are worth a copy to host memory and back.
+WORTH_SAVING = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +316,7 @@ class Scheduler:
         """Free the oldest cold prefix; it is worth saving if much of it would be lost."""
         seq_id = self._cold.pop(0)
         tokens = tuple(self._tree.tokens(seq_id))
-        is_worth = self._tree.n_own(seq_id) >= max(WORTH_SHARING, len(tokens) // 4)
+        is_worth = self._tree.n_own(seq_id) >= max(WORTH_SAVING, len(tokens) // 4)
         self._tree.drop(seq_id)
         self._free_ids.append(seq_id)
         effects.append(Free(seq_id, tokens if is_worth else ()))

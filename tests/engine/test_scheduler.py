@@ -17,6 +17,7 @@ WORTH_SHARING = 2
 def _small_beginnings_are_worth_sharing():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("runner.engine.scheduler.WORTH_SHARING", WORTH_SHARING)
+        patch.setattr("runner.engine.scheduler.WORTH_SAVING", WORTH_SHARING)
         yield
 
 
