@@ -74,11 +74,13 @@ def test_batched_with_seven_others_an_answer_stays_the_same(running):
 
 def test_sixteen_at_once_in_too_few_cells_all_end_well(running):
     """Cells run out, sequences give way and are computed again: their clients see a pause only."""
-    alone, _ = ask(running, Generate("alone", ON, prompt=COUNT, max_tokens=20))
+    # With a seed each computes its own prompt: the likeliest token, but nothing shared.
+    apart = SamplingParams(temperature=1, top_k=1, seed=1, ignore_eos=True)
+    alone, _ = ask(running, Generate("alone", apart, prompt=COUNT, max_tokens=20))
     n_before = computed(running)
     names = [f"r{i}" for i in range(STARTER_SEQS)]
     for name in names:
-        running.send(Generate(name, ON, prompt=COUNT, max_tokens=20))
+        running.send(Generate(name, apart, prompt=COUNT, max_tokens=20))
     outcomes = [running.ending(name) for name in names]
     assert all(isinstance(o, Outcome) and o.n_generated == 20 for o in outcomes)
     n_once = sum(running.started[name].n_prompt + 19 for name in names)
