@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 READ_BYTES = 65536
@@ -42,6 +43,7 @@ class Reply:
         sent_s: When it was sent.
         first_s: When its first text arrived.
         last_s: When its last text arrived.
+        longest_gap_s: Longest wait between two of its texts.
         text: All of it.
         n_prompt: Prompt tokens, as the server counted them.
         n_cached: Of them, taken from the server's cache; 0 where it does not say.
@@ -51,16 +53,20 @@ class Reply:
     sent_s: float
     first_s: float
     last_s: float
+    longest_gap_s: float
     text: str
     n_prompt: int
     n_cached: int
     n_generated: int
 
 
-def burst(address: tuple[str, int], bodies: Sequence[dict[str, Any]]) -> list[Reply]:
-    """Send all ``bodies`` to ``/v1/chat/completions`` at once; returns when all have ended.
+def burst(
+    address: tuple[str, int], bodies: Sequence[dict[str, Any]], *, apart_s: float = 0.0
+) -> list[Reply]:
+    """Send all ``bodies`` to ``/v1/chat/completions``; returns when all have ended.
 
-    Connections are open before the first request leaves, so connecting is not measured.
+    They leave at once, or ``apart_s`` seconds after each other.  Connections are open before the
+    first request leaves, so connecting is not measured.
 
     Raises:
         BadAnswer: A status other than 200, a stream cut short, or one without text or usage.
@@ -68,27 +74,34 @@ def burst(address: tuple[str, int], bodies: Sequence[dict[str, Any]]) -> list[Re
     gc.collect()
     gc.disable()
     try:
-        recordings = asyncio.run(_burst(address, [_request(address, body) for body in bodies]))
+        requests = [_request(address, body) for body in bodies]
+        recordings = asyncio.run(_burst(address, requests, apart_s))
     finally:
         gc.enable()
     return [parse(recording) for recording in recordings]
 
 
-async def _burst(address: tuple[str, int], requests: Sequence[bytes]) -> list[Recording]:
+async def _burst(
+    address: tuple[str, int], requests: Sequence[bytes], apart_s: float
+) -> list[Recording]:
     streams = [await asyncio.open_connection(*address) for _ in requests]
-    pairs = zip(streams, requests, strict=True)
+    pairs = enumerate(zip(streams, requests, strict=True))
     try:
-        return await asyncio.gather(*(_record(*stream, request) for stream, request in pairs))
+        return await asyncio.gather(
+            *(_record(*stream, request, i * apart_s) for i, (stream, request) in pairs)
+        )
     finally:
         for _, writer in streams:
             writer.close()
 
 
 async def _record(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, wait_s: float
 ) -> Recording:
-    """Send one request and stamp all that comes back until the server closes the connection."""
+    """Send one request after ``wait_s``, and stamp all that comes back until the server closes."""
     recording = Recording()
+    if wait_s:
+        await asyncio.sleep(wait_s)
     writer.write(request)
     await writer.drain()
     recording.sent_s = time.perf_counter()
@@ -141,6 +154,7 @@ def parse(recording: Recording) -> Reply:
         sent_s=recording.sent_s,
         first_s=moments[0],
         last_s=moments[-1],
+        longest_gap_s=max((b - a for a, b in pairwise(moments)), default=0.0),
         text="".join(text),
         n_prompt=usage["prompt_tokens"],
         n_cached=details.get("cached_tokens") or 0,

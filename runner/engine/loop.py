@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 
 from runner.domain.event import FinishReason
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
+from runner.engine.pace import Pace
 from runner.engine.prepare import Preparer
 from runner.engine.scheduler import WORTH_SAVING, Effect, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
@@ -55,6 +56,7 @@ class Loop:
         self._scheduler = Scheduler(
             backend.n_batch, backend.n_cells, backend.n_seq_max, backend.n_cold_max
         )
+        self._pace = Pace()
         self._tier = HostTier(n_host_bytes) if backend.n_cold_max and n_host_bytes else None
         self._items: SimpleQueue[Item] = SimpleQueue()
         self._preparing: set[str] = set()
@@ -143,7 +145,7 @@ class Loop:
         self._apply(admission.effects)
         for seq in admission.admitted:
             self._begin(seq)
-        plan = self._scheduler.step()
+        plan = self._scheduler.step(self._pace.n_prompt)
         self._apply(plan.effects)
         if not plan.chunks:
             return
@@ -160,9 +162,13 @@ class Loop:
             self._on_decode_failed(plan, error)
             return
         self._scheduler.commit(plan)
+        n_tokens = sum(chunk.n for chunk in plan.chunks)
         self._n_steps += 1
-        self._n_tokens += sum(chunk.n for chunk in plan.chunks)
-        self._send_step(self._draw(plan, rows))
+        self._n_tokens += n_tokens
+        deltas = self._draw(plan, rows)
+        if n_tokens > len(plan.chunks):  # a prompt is in it
+            self._pace.learn(n_tokens, time.monotonic() - now)
+        self._send_step(deltas)
 
     def _begin(self, seq: Sequence) -> None:
         """Look whether host memory has more of an admitted sequence than the cache, and say so."""

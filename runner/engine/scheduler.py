@@ -1,8 +1,8 @@
 """Which tokens the next decode step computes: continuous batching, as bookkeeping only.
 
 A sequence waits, is admitted to a llama.cpp ``seq_id``, runs and ends.  Every running stream gets
-its token in each step; prompts are computed in chunks in what is left of the step, so a long
-prompt does not stall text that is already streaming.
+its token in each step; prompts are computed in chunks in what is left of the step, no more of them
+than ``pace.py`` allows, so a long prompt does not stall text that is already streaming.
 
 A sequence begins with what the cache has of it already: the cells of another one that begins like
 it, running or ended.  One whose beginning is just being computed waits for it, so that it is
@@ -178,10 +178,13 @@ class Scheduler:
             self._evict(effects)
         return Admission(effects, admitted)
 
-    def step(self) -> Plan:
+    def step(self, n_prompt_max: int | None = None) -> Plan:
         """Return the next step; its chunks are empty when nothing is running.
 
         Together the chunks have at most ``n_batch`` tokens and fit into the free cells.
+
+        Args:
+            n_prompt_max: Most prompt tokens, at least 1, when streams wait for this step.
         """
         effects: list[Effect] = []
         self._make_room(effects)
@@ -190,13 +193,11 @@ class Scheduler:
         n_wanted = min(self.n_batch, sum(seq.n_pending for seq in self._running))
         effects += self.make_free(n_wanted)
         n_left = min(self.n_batch, self.n_free)
-        chunks: list[Chunk] = []
-        for seq in (*decoding, *prefilling):
-            n = min(seq.n_pending, n_left)
-            if n > 0:
-                chunks.append(Chunk(seq, seq.n_computed, n, draw=n == seq.n_pending))
-                n_left -= n
-        return Plan(effects, chunks)
+        chunks = _cut(decoding, n_left)
+        n_left -= len(chunks)
+        if chunks and n_prompt_max is not None:
+            n_left = min(n_left, n_prompt_max)
+        return Plan(effects, chunks + _cut(prefilling, n_left))
 
     def commit(self, plan: Plan) -> None:
         """Record that ``plan`` was computed; drawn tokens are the caller's to append."""
@@ -326,3 +327,14 @@ class Scheduler:
         self._free_ids.append(seq.seq_id)
         effects.append(Free(seq.seq_id))
         seq.seq_id, seq.n_computed = -1, 0
+
+
+def _cut(seqs: list[Sequence], n_left: int) -> list[Chunk]:
+    """Return the next tokens of ``seqs``, in order, as far as ``n_left`` tokens go."""
+    chunks: list[Chunk] = []
+    for seq in seqs:
+        n = min(seq.n_pending, n_left)
+        if n > 0:
+            chunks.append(Chunk(seq, seq.n_computed, n, draw=n == seq.n_pending))
+            n_left -= n
+    return chunks

@@ -12,7 +12,7 @@ rates = st.floats(1, 1000)
 
 
 def reply(sent_s: float, first_s: float, last_s: float, n: int) -> Reply:
-    return Reply(sent_s, first_s, last_s, "text", n_prompt=10, n_cached=1, n_generated=n)
+    return Reply(sent_s, first_s, last_s, 0.1, "text", n_prompt=10, n_cached=1, n_generated=n)
 
 
 def test_the_clock_of_a_burst_runs_from_its_first_request_to_its_last_token():

@@ -230,6 +230,27 @@ def test_a_long_prompt_does_not_stall_a_running_sequence():
     assert long not in engine.live
 
 
+def test_beside_streams_a_prompt_gets_no_more_than_its_share():
+    engine = new_engine(n_batch=64, n_cells=512)
+    engine.add(new_sequence("stream", 2, 100))
+    engine.step()
+    for i in range(2):
+        engine.add(new_sequence(f"long {i}", 50, 60))
+    engine.scheduler.admit()
+    plan = engine.scheduler.step(n_prompt_max=5)
+    assert [(chunk.seq.request_id, chunk.n) for chunk in plan.chunks] == [
+        ("stream", 1),
+        ("long 0", 5),
+    ]
+
+
+def test_without_streams_a_prompt_gets_whole_batches():
+    engine = new_engine(n_batch=64, n_cells=512)
+    engine.add(new_sequence("long", 50, 60))
+    engine.scheduler.admit()
+    assert [chunk.n for chunk in engine.scheduler.step(n_prompt_max=5).chunks] == [50]
+
+
 def test_a_prompt_is_computed_in_as_few_steps_as_the_batch_allows():
     engine = new_engine(n_batch=8, n_cells=64)
     engine.add(new_sequence("a", 24, 25))
