@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from runner.engine.scheduler import MARGIN, Effect, Free, Plan, Scheduler, Share
+from runner.engine.scheduler import ESTABLISHED, MARGIN, Effect, Free, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from tests.engine.sequences import new_sequence
 
@@ -233,7 +233,8 @@ def test_a_long_prompt_does_not_stall_a_running_sequence():
 def test_beside_streams_a_prompt_gets_no_more_than_its_share():
     engine = new_engine(n_batch=64, n_cells=512)
     engine.add(new_sequence("stream", 2, 100))
-    engine.step()
+    for _ in range(ESTABLISHED):
+        engine.step()
     for i in range(2):
         engine.add(new_sequence(f"long {i}", 50, 60))
     engine.scheduler.admit()
@@ -242,6 +243,16 @@ def test_beside_streams_a_prompt_gets_no_more_than_its_share():
         ("stream", 1),
         ("long 0", 5),
     ]
+
+
+def test_what_comes_together_is_computed_together():
+    """A stream of one token does not cut the prompts that came with it into pieces."""
+    engine = new_engine(n_batch=64, n_cells=512)
+    engine.add(new_sequence("stream", 2, 100))
+    engine.step()
+    engine.add(new_sequence("long", 50, 60))
+    engine.scheduler.admit()
+    assert [chunk.n for chunk in engine.scheduler.step(n_prompt_max=5).chunks] == [1, 50]
 
 
 def test_without_streams_a_prompt_gets_whole_batches():
