@@ -84,7 +84,7 @@ class Backend(Protocol):
         ...
 
     def save(self, seq_id: int) -> bytes:
-        """Return the state of all cells of a sequence."""
+        """Return the state of all cells of a sequence; empty when there is no memory for it."""
         ...
 
     def restore(self, seq_id: int, blob: bytes, n: int) -> bool:

@@ -16,7 +16,7 @@ from runner.domain.event import FinishReason
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.pace import Pace
 from runner.engine.prepare import Preparer
-from runner.engine.scheduler import WORTH_SAVING, Effect, Plan, Scheduler, Share
+from runner.engine.scheduler import WORTH_SAVING, Effect, Free, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from runner.engine.tiers import HostTier, Saved
 from runner.protocol.messages import (
@@ -197,10 +197,15 @@ class Loop:
             if isinstance(effect, Share):
                 self._backend.share(effect.source, effect.target, effect.n)
                 continue
-            tokens = effect.tokens
-            if self._tier is not None and tokens and not self._tier.has(tokens):
-                self._tier.add(Saved(tokens, self._backend.save(effect.seq_id)))
+            self._keep(effect)
             self._backend.free(effect.seq_id)
+
+    def _keep(self, effect: Free) -> None:
+        """Copy to host memory what is about to be freed, where it is worth that."""
+        if self._tier is None or not effect.tokens or self._tier.has(effect.tokens):
+            return
+        if blob := self._backend.save(effect.seq_id):
+            self._tier.add(Saved(effect.tokens, blob))
 
     def _draw(self, plan: Plan, rows: list[int]) -> list[Delta]:
         """Draw a token for each sequence that is due; return what there is to say."""

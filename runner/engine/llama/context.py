@@ -116,16 +116,19 @@ class Context:
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, n)
 
     def save(self, seq_id: int) -> bytes:
-        """Return the state of a sequence's cells, as llama.cpp serializes it."""
+        """Return the state of a sequence's cells, as llama.cpp serializes it; empty if it can't."""
         size = llama_cpp.llama_state_seq_get_size(self.handle, seq_id)
-        buffer = (ctypes.c_uint8 * size)()
-        n_written = llama_cpp.llama_state_seq_get_data(self.handle, buffer, size, seq_id)
-        return bytes(memoryview(buffer)[:n_written])
+        try:
+            buffer = (ctypes.c_uint8 * size)()
+            n_written = llama_cpp.llama_state_seq_get_data(self.handle, buffer, size, seq_id)
+            return bytes(memoryview(buffer)[:n_written])
+        except MemoryError:  # it can be computed again; nothing else may fail for it
+            return b""
 
     def restore(self, seq_id: int, blob: bytes, n: int) -> bool:
         """Give an empty sequence the first ``n`` cells of a saved one; whether it worked."""
-        buffer = (ctypes.c_uint8 * len(blob)).from_buffer_copy(blob)
-        n_read = llama_cpp.llama_state_seq_set_data(self.handle, buffer, len(blob), seq_id)
+        pointer = ctypes.cast(ctypes.c_char_p(blob), ctypes.POINTER(ctypes.c_uint8))
+        n_read = llama_cpp.llama_state_seq_set_data(self.handle, pointer, len(blob), seq_id)
         if n_read and llama_cpp.llama_memory_seq_rm(self._memory, seq_id, n, -1):
             return True
         self.free(seq_id)
