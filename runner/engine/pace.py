@@ -11,6 +11,8 @@ from __future__ import annotations
 TARGET_S = 0.08
 #: A prompt must get on, however slow the machine is.
 _LEAST = 8
+#: More than any batch; a clock that hardly moved must not make it infinite.
+_MOST = 1 << 16
 #: What is assumed before anything was measured: too little costs one step, too much a frozen text.
 _FIRST = 32
 #: Weight of the newest step in the running mean: a machine that gets busy is noticed in a few.
@@ -29,7 +31,7 @@ class Pace:
         """Most prompt tokens of a step beside running streams."""
         if not self._token_s:
             return _FIRST
-        return max(_LEAST, int(self._target_s / self._token_s))
+        return max(_LEAST, int(min(_MOST, self._target_s / self._token_s)))
 
     def learn(self, n_tokens: int, seconds: float) -> None:
         """Take note of a step with a prompt in it; one of few tokens says little about many."""
