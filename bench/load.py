@@ -7,6 +7,7 @@ time-stamp and an append; the frames are taken apart when the last one has arriv
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import time
@@ -61,12 +62,16 @@ class Reply:
 
 
 def burst(
-    address: tuple[str, int], bodies: Sequence[dict[str, Any]], *, apart_s: float = 0.0
+    address: tuple[str, int],
+    bodies: Sequence[dict[str, Any]],
+    *,
+    apart_s: float = 0.0,
+    n_at_once: int | None = None,
 ) -> list[Reply]:
     """Send all ``bodies`` to ``/v1/chat/completions``; returns when all have ended.
 
-    They leave at once, or ``apart_s`` seconds after each other.  Connections are open before the
-    first request leaves, so connecting is not measured.
+    They leave at once, or ``apart_s`` seconds after each other, or the next as soon as fewer than
+    ``n_at_once`` are unanswered.  Connecting is not measured.
 
     Raises:
         BadAnswer: A status other than 200, a stream cut short, or one without text or usage.
@@ -75,28 +80,35 @@ def burst(
     gc.disable()
     try:
         requests = [_request(address, body) for body in bodies]
-        recordings = asyncio.run(_burst(address, requests, apart_s))
+        recordings = asyncio.run(_burst(address, requests, apart_s, n_at_once or len(bodies)))
     finally:
         gc.enable()
     return [parse(recording) for recording in recordings]
 
 
 async def _burst(
-    address: tuple[str, int], requests: Sequence[bytes], apart_s: float
+    address: tuple[str, int], requests: Sequence[bytes], apart_s: float, n_at_once: int
 ) -> list[Recording]:
-    streams = [await asyncio.open_connection(*address) for _ in requests]
-    pairs = enumerate(zip(streams, requests, strict=True))
-    try:
-        return await asyncio.gather(
-            *(_record(*stream, request, i * apart_s) for i, (stream, request) in pairs)
-        )
-    finally:
-        for _, writer in streams:
-            writer.close()
+    streams = [await asyncio.open_connection(*address) for _ in requests[:n_at_once]]
+    turns = asyncio.Semaphore(n_at_once)  # first come, first served
+
+    async def record(request: bytes, wait_s: float) -> Recording:
+        async with turns:
+            # A server closes a connection that is silent for long: open no more than speak.
+            reader, writer = streams.pop() if streams else await asyncio.open_connection(*address)
+            with contextlib.closing(writer):
+                return await _record(reader, writer, request, wait_s)
+
+    return await asyncio.gather(
+        *(record(request, i * apart_s) for i, request in enumerate(requests))
+    )
 
 
 async def _record(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, wait_s: float
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    request: bytes,
+    wait_s: float,
 ) -> Recording:
     """Send one request after ``wait_s``, and stamp all that comes back until the server closes."""
     recording = Recording()

@@ -61,7 +61,7 @@ class Workload:
 
     Attributes:
         n_streams: Requests answered at once.
-        n_requests: Requests sent together; those beyond ``n_streams`` wait in the server.
+        n_requests: Requests of a round, never more than ``n_streams`` unanswered at a time.
         runs: The figures of each round, by server.
         n_equal: Answers that both servers gave word for word.
         n_answers: Answers compared.
@@ -118,7 +118,8 @@ def one_round(workload: Workload, servers: Sequence[Server], seed: str, args: An
     texts = prompts(seed, workload.n_requests, args.words, args.shared)
     answers: list[list[Reply]] = []
     for server in servers:
-        replies = burst(server.address, [body(server, text, args.tokens) for text in texts])
+        bodies = [body(server, text, args.tokens) for text in texts]
+        replies = burst(server.address, bodies, n_at_once=workload.n_streams)
         workload.runs.setdefault(server.name, []).append(measure(replies))
         answers.append(replies)
     for replies in answers:
@@ -218,7 +219,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--tokens", type=int, default=192, help="tokens of each answer (default: %(default)s)")
     add("--words", type=int, default=40, help="words of each prompt (default: %(default)s)")
     add("--threads", type=int, default=os.cpu_count(), help="of each engine (default: all cores)")
-    add("--requests", type=int, default=0, help="sent at once (default: as many as streams)")
+    add("--requests", type=int, default=0, help="of a round (default: as many as streams)")
     add("--shared", type=int, default=0, metavar="WORDS", help="that all of a round begin with")
     add("--context", type=int, default=1024, help="of a sequence, tokens (default: %(default)s)")
     add("--only", choices=("corral", "llama-server"), help="measure one, without ratios")

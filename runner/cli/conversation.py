@@ -87,6 +87,8 @@ class Conversation:
                             shown.write(event.text)
                         case Finished():
                             finished = event
+                        case _:
+                            pass
         except KeyboardInterrupt:
             if parts:
                 self._remember(question, parts)

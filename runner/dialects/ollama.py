@@ -380,6 +380,8 @@ class AnswerEncoder:
         if isinstance(event, TextDelta):
             text = wire.encode(event.text)
             return b"".join((self._head, self._now(), self._before, text, self._after))
+        if not isinstance(event, Finished):
+            return b""
         return wire.encode(_answer(self._call, self._now().decode(), "", _metrics(event))) + b"\n"
 
     def error(self, error: CorralError) -> bytes:

@@ -11,6 +11,7 @@ class FinishReason(StrEnum):
 
     STOP = "stop"  # end-of-generation token, or a stop string
     LENGTH = "length"  # max_tokens, or the context is full
+    TOOL_CALLS = "tool_calls"  # it called tools and waits for their results
     ABORTED = "aborted"  # the client left, or the request was cancelled
 
 
@@ -47,10 +48,62 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A token that could have been drawn, with the natural logarithm of its probability."""
+
+    token: int
+    content: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A drawn token and the likeliest ones at its place, the likeliest first.
+
+    Probabilities are the model's own: before temperature, penalties and filters.
+    """
+
+    drawn: Candidate
+    top: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
-    """New text; whole Unicode characters only, never empty."""
+    """New text; whole Unicode characters only, never empty unless ``logprobs`` has something.
+
+    ``choice`` says, here and below, to which of several answers it belongs.
+    """
 
     text: str
+    choice: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """New text of what the model thinks before it answers; like ``TextDelta``."""
+
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A call, or the next piece of one.
+
+    Attributes:
+        index: Which call of the answer, from 0.
+        name: The tool's name in the first piece, else empty.
+        arguments: The next piece of the arguments' JSON text.
+        id: Identifies the call in the first piece, else empty.
+        choice: Which answer.
+    """
+
+    index: int
+    name: str = ""
+    arguments: str = ""
+    id: str = ""
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +112,15 @@ class Finished:
 
     Attributes:
         reason: Why it ended.
-        usage: Token counts.
+        usage: Token counts of this answer; only the first of several counts the prompt.
         timings: Seconds.
         stop: The stop string that ended it, when one did.
         context: Prompt and answer as tokens; only when the request asked for it.
+        choice: Which answer.
+        n_diverged: Where the prompt first differed from what the cache had most of; ``None``: the
+            cache had nothing like it.
+        n_shifted: Tokens that left the context so that the answer could go on.
+        n_dropped: Turns of the conversation that were left out so that it fitted.
     """
 
     reason: FinishReason
@@ -70,6 +128,10 @@ class Finished:
     timings: Timings
     stop: str | None = None
     context: tuple[int, ...] = ()
+    choice: int = 0
+    n_diverged: int | None = None
+    n_shifted: int = 0
+    n_dropped: int = 0
 
 
-Event = TextDelta | Finished
+Event = TextDelta | ThinkingDelta | ToolCallDelta | Finished

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from runner.domain.chat import Message as ChatMessage
-from runner.domain.event import FinishReason
+from runner.domain.chat import Message as ChatMessage, Tool
+from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.options import SamplingParams
+from runner.domain.request import Constraint, Terms, Think
 
 
 class Load(Struct, frozen=True, tag=True):
@@ -68,6 +69,14 @@ class Generate(Struct, frozen=True, tag=True):
         n_ctx: Most tokens of this sequence; the worker's own limit caps it.
         max_tokens: Most tokens drawn; ``None``: until the context is full.
         wants_tokens: Whether the last ``Delta`` shall carry all tokens.
+        terms: How the engine is to treat it.
+        tools: For the template.
+        think: For the template.
+        template: In place of the model's own; ``None``: the model's own.
+        constraint: What the answer must look like.
+        n_logprobs: Most likely tokens to tell at each place; ``None``: none.
+        shifts: When the context is full, the oldest tokens go and the answer goes on.
+        truncates: A conversation that does not fit loses its oldest turns.
     """
 
     request_id: str
@@ -79,6 +88,14 @@ class Generate(Struct, frozen=True, tag=True):
     n_ctx: int = 0
     max_tokens: int | None = None
     wants_tokens: bool = False
+    terms: Terms = Terms()
+    tools: tuple[Tool, ...] = ()
+    think: Think = None
+    template: str | None = None
+    constraint: Constraint | None = None
+    n_logprobs: int | None = None
+    shifts: bool = False
+    truncates: bool = False
 
 
 class Abort(Struct, frozen=True, tag=True):
@@ -100,11 +117,21 @@ class Shutdown(Struct, frozen=True, tag=True):
 
 
 class Started(Struct, frozen=True, tag=True):
-    """The sequence begins to be computed; precedes the first delta."""
+    """The sequence begins to be computed; precedes the first delta.
+
+    Attributes:
+        request_id: Which.
+        n_prompt: Tokens of its prompt.
+        n_cached: Of them, not to be computed.
+        n_diverged: Where it first differs from the stored text most like it; ``None``: from none.
+        n_dropped: Turns left out so that the conversation fits.
+    """
 
     request_id: str
     n_prompt: int
     n_cached: int
+    n_diverged: int | None = None
+    n_dropped: int = 0
 
 
 class Outcome(Struct, frozen=True):
@@ -117,6 +144,7 @@ class Outcome(Struct, frozen=True):
         decode_s: From its first token to its last.
         stop: The stop string that ended it.
         tokens: Prompt and answer, when asked for.
+        n_shifted: Tokens that left the context so that the answer could go on.
     """
 
     reason: FinishReason
@@ -125,6 +153,7 @@ class Outcome(Struct, frozen=True):
     decode_s: float
     stop: str | None = None
     tokens: tuple[int, ...] = ()
+    n_shifted: int = 0
 
 
 class Delta(Struct, frozen=True, array_like=True):
@@ -133,6 +162,7 @@ class Delta(Struct, frozen=True, array_like=True):
     request_id: str
     text: str
     finish: Outcome | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Step(Struct, frozen=True, tag=True):

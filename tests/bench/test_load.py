@@ -81,16 +81,21 @@ def test_a_bad_answer_is_no_figure(wire, said):
         parse(recorded(wire, []))
 
 
-def test_a_burst_is_answered_side_by_side():
-    """The server answers nobody before all requests are there; so they were sent together."""
-    together = threading.Barrier(3)
-    bodies = []
+@pytest.mark.parametrize(("n", "n_at_once"), [(3, None), (6, 3), (4, 1)])
+def test_so_many_are_unanswered_at_a_time(n, n_at_once):
+    """The server answers nobody before a full set of requests is there, and sees never more."""
+    n_set = n_at_once or n
+    together = threading.Barrier(n_set)
+    bodies, open_now, most = [], set(), []
 
     async def answer(reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
         bodies.append(json.loads(await reader.readexactly(length)))
+        open_now.add(writer)
+        most.append(len(open_now))
         await asyncio.to_thread(together.wait, 20)
+        open_now.discard(writer)
         writer.write(chunked(stream([bodies[-1]["model"], "!"])))
         await writer.drain()
         writer.close()
@@ -110,10 +115,12 @@ def test_a_burst_is_answered_side_by_side():
     thread.start()
     try:
         assert started.wait(20)
-        replies = burst((address[0], address[1]), [{"model": "m", "n": i} for i in range(3)])
+        sent = [{"model": "m", "n": i} for i in range(n)]
+        replies = burst((address[0], address[1]), sent, n_at_once=n_at_once)
     finally:
         loop.call_soon_threadsafe(finished.set)
         thread.join(20)
         loop.close()
-    assert [reply.text for reply in replies] == ["m!"] * 3
-    assert sorted(body["n"] for body in bodies) == [0, 1, 2]
+    assert [reply.text for reply in replies] == ["m!"] * n
+    assert sorted(body["n"] for body in bodies) == list(range(n))
+    assert max(most) == n_set

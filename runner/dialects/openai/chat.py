@@ -304,6 +304,8 @@ class ChunkEncoder:
             before = self._before
             self._before = self._next
             return b"".join((before, wire.encode(event.text), self._after))
+        if not isinstance(event, Finished):
+            return b""
         reason = finish_word(event).encode()
         frames = []
         if self._before is self._first:  # an empty answer opens with its role, too
