@@ -12,25 +12,14 @@ import argparse
 import dataclasses
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import pair, report
 from bench.figures import paired_ratio
 from bench.load import BadAnswer, Reply, burst
 from bench.serve import body, prompts
-from bench.servers import (
-    CannotStart,
-    Limits,
-    Server,
-    corral,
-    find_llama_server,
-    llama_server,
-    starter_model,
-)
+from bench.servers import Limits, Server
 
 #: Seconds after which the long prompt comes: the first answer streams by then.
 _APART_S = 1.0
@@ -48,34 +37,20 @@ def one_round(server: Server, seed: str, n_words: int, n_tokens: int) -> tuple[R
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what was asked for on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = pair.parser(__doc__)
     add = parser.add_argument
-    add("--llama-server", metavar="PATH", help="the binary; default: $LLAMA_SERVER, then PATH")
-    add("--rounds", type=int, default=5, help="alternations (default: %(default)s)")
     add("--words", type=int, nargs="+", default=[850, 1700], help="of the long prompt")
     add("--tokens", type=int, default=400, help="of the stream (default: %(default)s)")
-    add("--threads", type=int, default=2, help="of each engine (default: %(default)s)")
-    add("--name", help="write bench/results/NAME.json")
     return parser.parse_args(arguments)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print; returns what the result file keeps."""
     limits = Limits(args.threads, 2, n_ctx=4096)
-    found: list[dict[str, Any]] = []
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="corral-bench-")))
-        binary = find_llama_server(args.llama_server)
-        servers = [
-            stack.enter_context(corral(limits, folder / "home", folder / "corral.log")),
-            stack.enter_context(
-                llama_server(binary, starter_model(), limits, folder / "llama-server.log")
-            ),
-        ]
+    with pair.both(args.llama_server, limits) as servers:
         for server in servers:
             one_round(server, "warm-up", 100, args.tokens)
-        for n_words in args.words:
-            found.append(measure(servers, n_words, args))
+        found = [measure(servers, n_words, args) for n_words in args.words]
         commands = {server.name: server.command for server in servers}
     return {
         "versions": report.versions("corral", "llama-cpp-python"),
@@ -114,18 +89,5 @@ def measure(servers: Sequence[Server], n_words: int, args: argparse.Namespace) -
     }
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure; returns the exit code."""
-    args = options(arguments)
-    try:
-        found = run(args)
-    except (CannotStart, BadAnswer) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if args.name:
-        print(f"written to bench/results/{report.save(args.name, found).name}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(pair.main(run, options(sys.argv[1:])))

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import os
 import random
 import statistics
 import subprocess
@@ -29,11 +28,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import pair, report
 from bench.figures import Run, measure, paired_ratio, spread
 from bench.load import BadAnswer, Reply, burst
 from bench.servers import (
-    CannotStart,
     Limits,
     Server,
     corral,
@@ -89,11 +87,11 @@ def words(seed: str, n_words: int) -> str:
 
 def prompts(seed: str, n_requests: int, n_words: int, n_shared: int) -> list[str]:
     """Return new prompts that begin with the same ``n_shared`` words and go on with their own."""
-    shared = f"{words(f'{seed}/shared', n_shared)}. " if n_shared else ""
-    return [
-        f"{shared}{words(f'{seed}/{i}', n_words)}. Write a long story with these words."
-        for i in range(n_requests)
-    ]
+    own = [words(f"{seed}/{i}", n_words) for i in range(n_requests)]
+    task = "Write a long story with these words"
+    if n_shared:
+        return [f"{words(f'{seed}/shared', n_shared)}. {task}: {text}" for text in own]
+    return [f"{text}. {task}." for text in own]
 
 
 def body(server: Server, text: str, n_tokens: int) -> dict[str, Any]:
@@ -211,19 +209,15 @@ def start(stack: ExitStack, args: Any, limits: Limits) -> list[Server]:
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what was asked for on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = pair.parser(__doc__)
     add = parser.add_argument
-    add("--llama-server", metavar="PATH", help="the binary; default: $LLAMA_SERVER, then PATH")
-    add("--rounds", type=int, default=5, help="alternations (default: %(default)s)")
     add("--streams", type=int, nargs="+", default=[1, 4, 8], help="default: 1 4 8")
     add("--tokens", type=int, default=192, help="tokens of each answer (default: %(default)s)")
     add("--words", type=int, default=40, help="words of each prompt (default: %(default)s)")
-    add("--threads", type=int, default=os.cpu_count(), help="of each engine (default: all cores)")
     add("--requests", type=int, default=0, help="of a round (default: as many as streams)")
     add("--shared", type=int, default=0, metavar="WORDS", help="that all of a round begin with")
     add("--context", type=int, default=1024, help="of a sequence, tokens (default: %(default)s)")
     add("--only", choices=("corral", "llama-server"), help="measure one, without ratios")
-    add("--name", help="write bench/results/NAME.json")
     return parser.parse_args(arguments)
 
 
@@ -269,18 +263,5 @@ def binary_version(given: str | None) -> str:
     return " ".join((done.stdout + done.stderr).split())
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure; returns the exit code."""
-    args = options(arguments)
-    try:
-        found = run(args)
-    except (CannotStart, BadAnswer) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if args.name:
-        print(f"written to bench/results/{report.save(args.name, found).name}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(pair.main(run, options(sys.argv[1:])))

@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from bench import report
+from bench import pair, report
 from bench.figures import spread
 from bench.servers import CannotStart, Limits, Server, corral, post
 
@@ -105,22 +105,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure; returns the exit code."""
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what was asked for on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=21, help="of corral list")
     parser.add_argument("--seconds", type=float, default=60.0, help="to watch the idle daemon")
     parser.add_argument("--name", help="write bench/results/NAME.json")
-    args = parser.parse_args(arguments)
-    try:
-        found = run(args)
-    except CannotStart as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if args.name:
-        print(f"written to bench/results/{report.save(args.name, found).name}")
-    return 0
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(pair.main(run, options(sys.argv[1:])))
