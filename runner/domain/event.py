@@ -48,6 +48,19 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The prompt is known and its computing begins; precedes all text, not sent twice.
+
+    Attributes:
+        n_prompt: Tokens of the prompt.
+        n_cached: Of them, taken from the cache.
+    """
+
+    n_prompt: int
+    n_cached: int
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A token that could have been drawn, with the natural logarithm of its probability."""
 
@@ -134,4 +147,4 @@ class Finished:
     n_dropped: int = 0
 
 
-Event = TextDelta | ThinkingDelta | ToolCallDelta | Finished
+Event = Begun | TextDelta | ThinkingDelta | ToolCallDelta | Finished

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
 
 from runner.dialects import ollama, wire
+from runner.dialects.anthropic import errors as anthropic_errors
 from runner.dialects.openai import chat as openai_chat, errors as openai_errors
 from runner.domain.event import Finished
 from runner.errors import (
@@ -62,7 +64,15 @@ def facts_of(request: web.Request) -> Facts:
 
 def is_openai(request: web.Request) -> bool:
     """Whether the caller speaks OpenAI's dialect, by the path."""
-    return request.path.startswith("/v1/")
+    return request.path.startswith("/v1/") and not is_anthropic(request)
+
+
+def is_anthropic(request: web.Request) -> bool:
+    """Whether the caller speaks Anthropic's: by the path, or by a header where both share it."""
+    path = request.path
+    return path.startswith("/v1/messages") or (
+        path.startswith("/v1/models") and "anthropic-version" in request.headers
+    )
 
 
 def is_gone(request: web.Request) -> bool:
@@ -84,7 +94,7 @@ async def read_body(request: web.Request) -> bytes:
 
 def json_answer(request: web.Request, body: bytes, *, status: int = 200) -> web.Response:
     """Return a response with ``body``, which is JSON already, typed as the dialect does."""
-    kind = openai_chat.CONTENT_TYPE if is_openai(request) else ollama.CONTENT_TYPE
+    kind = openai_chat.CONTENT_TYPE if request.path.startswith("/v1/") else ollama.CONTENT_TYPE
     return web.Response(body=body, status=status, headers={"Content-Type": kind})
 
 
@@ -96,11 +106,16 @@ def error_answer(
         status = next((number for cls, number in _STATUSES if isinstance(error, cls)), 500)
     facts_of(request).error = error.code
     body: msgspec.Struct
-    if is_openai(request):
+    headers = {}
+    if is_anthropic(request):
+        request_id = headers["request-id"] = f"req_{secrets.token_hex(12)}"
+        body = anthropic_errors.error_body(error, status, request_id)
+    elif is_openai(request):
         body = openai_errors.error_body(error, status)
     else:
         body = ollama.error_body(error)
     response = json_answer(request, wire.encode(body), status=status)
+    response.headers.update(headers)
     if status == 503:
         wait_s = next((wait for cls, wait in _RETRY_AFTER if isinstance(error, cls)), 1)
         response.headers["Retry-After"] = str(wait_s)

@@ -39,6 +39,7 @@ _FOR_PAGES = frozenset(
         "/v1/models",
         "/v1/models/{name}",
         "/v1/chat/completions",
+        "/v1/messages",
     }
 )
 

@@ -6,10 +6,12 @@ import time
 
 from aiohttp import web
 
+from runner.dialects import wire
+from runner.dialects.anthropic import answers as anthropic_answers
 from runner.dialects.openai import chat as openai_chat, models as openai_models
 from runner.domain.name import ModelName
 from runner.errors import ModelNotFound, Unsupported
-from runner.server.answers import error_answer, facts_of, json_answer, read_body
+from runner.server.answers import error_answer, facts_of, is_anthropic, json_answer, read_body
 from runner.server.needs import NEEDS
 from runner.server.stream import collect, stream
 
@@ -20,6 +22,8 @@ routes = web.RouteTableDef()
 async def models(request: web.Request) -> web.Response:
     """The library."""
     found = await request.app[NEEDS].models.list_models()
+    if is_anthropic(request):
+        return json_answer(request, anthropic_answers.models(found))
     return json_answer(request, openai_models.models(found))
 
 
@@ -29,6 +33,8 @@ async def model(request: web.Request) -> web.Response:
     name = ModelName.parse(request.match_info["name"])
     facts_of(request).model = str(name)
     for info in await request.app[NEEDS].models.list_models():
+        if info.name == name and is_anthropic(request):
+            return json_answer(request, wire.encode(anthropic_answers.model_object(info)))
         if info.name == name:
             return json_answer(request, openai_models.model(info))
     raise ModelNotFound(str(name))
@@ -51,7 +57,6 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 @routes.post("/v1/completions")
 @routes.post("/v1/embeddings")
-@routes.post("/v1/messages")
 @routes.post("/v1/responses")
 async def not_yet(request: web.Request) -> web.Response:
     """Refused by name; not with 501, since clients try again after any status from 500 on."""

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from aiohttp import web
 
-from runner.domain.event import Event, Finished, TextDelta
+from runner.domain.event import Event, Finished, TextDelta, ThinkingDelta, ToolCallDelta
 from runner.domain.progress import Progress
 from runner.errors import CorralError, WorkerError
 from runner.server.answers import facts_of, is_gone
@@ -42,7 +42,7 @@ async def stream(
 ) -> web.StreamResponse:
     """Send each event as it comes.
 
-    The headers wait for the first event, so a model that cannot load is still a plain 404 or
+    The headers wait for the first bytes, so a model that cannot load is still a plain 404 or
     500.  An error after that can only travel in the stream, in the dialect's own words.
 
     When the client leaves, aiohttp cancels this coroutine (``handler_cancellation``, set by
@@ -51,7 +51,8 @@ async def stream(
     facts = facts_of(request)
     async with aclosing(events):
         event = await _first(events)
-        frames = encoder.encode(event)
+        while not (frames := encoder.encode(event)):
+            event = await _first(events)
         response = web.StreamResponse(
             headers={"Content-Type": encoder.content_type, "Cache-Control": "no-cache"}
         )
@@ -59,9 +60,12 @@ async def stream(
         await response.write(frames)
         try:
             async for event in events:
-                await response.write(encoder.encode(event))
-            if isinstance(event, TextDelta):  # must not look like an answer that ended
-                raise _cut_off()
+                if frames := encoder.encode(event):
+                    await response.write(frames)
+            if isinstance(
+                event, TextDelta | ThinkingDelta | ToolCallDelta
+            ):  # must not look like an answer that ended
+                raise cut_off()
         except CorralError as error:
             facts.error = error.code
             await response.write(encoder.error(error))
@@ -90,7 +94,7 @@ async def collect(
             if isinstance(event, TextDelta):
                 texts.append(event.text)
     if not isinstance(event, Finished):
-        raise _cut_off()
+        raise cut_off()
     facts_of(request).finished = event
     return "".join(texts), event
 
@@ -111,5 +115,6 @@ async def _first(events: AsyncGenerator[E, None]) -> E:
     return event
 
 
-def _cut_off() -> WorkerError:
+def cut_off() -> WorkerError:
+    """Return the error of an answer that has no end."""
     return WorkerError("the answer was cut off before its end", hint="ask again")

@@ -1,0 +1,44 @@
+"""Errors in Anthropic's form: ``{"type": "error", "error": {"type", "message"}}``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runner.errors import CorralError
+
+#: The statuses that have a type of their own; the others are ``api_error``.
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+class ErrorDetail(msgspec.Struct, omit_defaults=True):
+    """What went wrong; ``code`` and ``hint`` are our own."""
+
+    type: str
+    message: str
+    code: str = ""
+    hint: str = ""
+
+
+class ErrorBody(msgspec.Struct):
+    """Every error."""
+
+    error: ErrorDetail
+    request_id: str
+    type: str = "error"
+
+
+def error_body(error: CorralError, status: int, request_id: str = "") -> ErrorBody:
+    """Return ``error`` as Anthropic words it for an answer with ``status``."""
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    message = error.message or "internal error"
+    return ErrorBody(ErrorDetail(kind, message, error.code, error.hint), request_id)
