@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
-
 from aiohttp import web
 
 from runner.dialects.anthropic import answers, messages
-from runner.domain.event import Finished
 from runner.server.answers import facts_of, json_answer, read_body
 from runner.server.needs import NEEDS
-from runner.server.stream import cut_off, stream
+from runner.server.stream import follow, stream
 
 routes = web.RouteTableDef()
 
@@ -19,18 +16,11 @@ routes = web.RouteTableDef()
 async def create_message(request: web.Request) -> web.StreamResponse:
     """One answer to a list of messages; a stream when the body says ``"stream": true``."""
     call = messages.parse(await read_body(request))
-    facts = facts_of(request)
-    facts.model = str(call.request.model)
+    facts_of(request).model = str(call.request.model)
     events = request.app[NEEDS].inference.infer(call.request)
     answer_id = answers.new_id()
     if call.stream:
         return await stream(request, events, answers.Encoder(call, answer_id=answer_id))
     whole = answers.Whole(call, answer_id)
-    async with aclosing(events):
-        async for event in events:
-            whole.add(event)
-            if isinstance(event, Finished):
-                facts.finished = event
-    if facts.finished is None:
-        raise cut_off()
-    return json_answer(request, whole.encode(facts.finished))
+    finished = await follow(request, events, whole.add)
+    return json_answer(request, whole.encode(finished))

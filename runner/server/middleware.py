@@ -40,6 +40,7 @@ _FOR_PAGES = frozenset(
         "/v1/models/{name}",
         "/v1/chat/completions",
         "/v1/messages",
+        "/v1/responses",
     }
 )
 

@@ -8,12 +8,17 @@ from aiohttp import web
 
 from runner.dialects import wire
 from runner.dialects.anthropic import answers as anthropic_answers
-from runner.dialects.openai import chat as openai_chat, models as openai_models
+from runner.dialects.openai import (
+    chat as openai_chat,
+    models as openai_models,
+    response_events,
+    responses,
+)
 from runner.domain.name import ModelName
-from runner.errors import ModelNotFound, Unsupported
+from runner.errors import ModelNotFound, RequestError, Unsupported
 from runner.server.answers import error_answer, facts_of, is_anthropic, json_answer, read_body
 from runner.server.needs import NEEDS
-from runner.server.stream import collect, stream
+from runner.server.stream import collect, follow, stream
 
 routes = web.RouteTableDef()
 
@@ -55,9 +60,34 @@ async def chat(request: web.Request) -> web.StreamResponse:
     return json_answer(request, body)
 
 
+@routes.post("/v1/responses")
+async def respond(request: web.Request) -> web.StreamResponse:
+    """One answer to a list of items; a stream when the body says ``"stream": true``."""
+    call = responses.parse(await read_body(request))
+    facts_of(request).model = str(call.request.model)
+    events = request.app[NEEDS].inference.infer(call.request)
+    answer = response_events.Response(
+        call, answer_id=response_events.new_id(), created=int(time.time())
+    )
+    if call.stream:
+        return await stream(request, events, answer)
+    finished = await follow(request, events, answer.encode)
+    return json_answer(request, answer.whole(finished))
+
+
+@routes.get("/v1/responses/{id}")
+@routes.delete("/v1/responses/{id}")
+async def kept_response(request: web.Request) -> web.Response:
+    """There is none."""
+    error = RequestError(
+        f"there is no response '{request.match_info['id'][:80]}': responses are not kept",
+        hint="send the whole conversation in 'input'",
+    )
+    return error_answer(request, error, status=404)
+
+
 @routes.post("/v1/completions")
 @routes.post("/v1/embeddings")
-@routes.post("/v1/responses")
 async def not_yet(request: web.Request) -> web.Response:
     """Refused by name; not with 501, since clients try again after any status from 500 on."""
     error = Unsupported(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Protocol, TypeVar
 
@@ -97,6 +97,25 @@ async def collect(
         raise cut_off()
     facts_of(request).finished = event
     return "".join(texts), event
+
+
+async def follow(
+    request: web.Request, events: AsyncGenerator[Event, None], take: Callable[[Event], object]
+) -> Finished:
+    """Hand every event of an answer to ``take``; returns how it ended.
+
+    Raises:
+        WorkerError: It has no end.
+    """
+    finished = None
+    async with aclosing(events):
+        async for event in events:
+            take(event)
+            if isinstance(event, Finished):
+                finished = facts_of(request).finished = event
+    if finished is None:
+        raise cut_off()
+    return finished
 
 
 async def last_moment(moments: AsyncGenerator[Progress, None]) -> Progress:

@@ -162,3 +162,20 @@ def test_openai_raises_in_the_middle_of_a_stream(compatible, served):
     assert next(chunks).choices[0].delta.content == "Hel"
     with pytest.raises(openai.APIError, match="the engine died"):
         next(chunks)
+
+
+def test_openai_reads_a_response_whole_and_in_pieces(compatible, served):
+    whole = compatible.responses.create(model="smollm2", input="Hi", max_output_tokens=9)
+    assert (whole.output_text, whole.status) == ("Hello", "completed")
+    assert (whole.usage.input_tokens, whole.usage.input_tokens_details.cached_tokens) == (11, 4)
+    with compatible.responses.stream(model="smollm2", input="Hi") as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        assert stream.get_final_response().output_text == "".join(deltas) == "Hello"
+    assert served.inference.requests[0].options.num_predict == 9
+
+
+def test_openai_finds_no_kept_response(compatible):
+    with pytest.raises(openai.NotFoundError, match="not kept"):
+        compatible.responses.retrieve("resp_1")
+    with pytest.raises(openai.BadRequestError, match="previous_response_id"):
+        compatible.responses.create(model="smollm2", input="Hi", previous_response_id="resp_1")
