@@ -1,0 +1,99 @@
+"""The application: one instance, one link, one window; the only file that knows all parts."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtNetwork import QLocalServer, QLocalSocket
+from PySide6.QtWidgets import QApplication
+
+from gui.link import Link
+from gui.settings import Choices, Settings
+from gui.theme import THEME
+from gui.views.main_window import MainWindow
+from gui.words import WORDS
+from runner.config import load_settings
+from runner.paths import Paths, find_paths
+
+
+class SingleInstance(QObject):
+    """The first app of a home listens; a second one asks it to show itself, and ends."""
+
+    raised = Signal()
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__()
+        # A name, not a path: a socket's path may have no more than about a hundred bytes.
+        self._name = f"corral-{hashlib.sha256(bytes(paths.run)).hexdigest()[:16]}"
+        self._server = QLocalServer(self)
+        self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
+        self._server.newConnection.connect(self._on_connection)
+
+    def take(self) -> bool:
+        """Return whether this is the first; if not, the first was asked to show itself."""
+        socket = QLocalSocket()
+        socket.connectToServer(self._name)
+        if socket.waitForConnected(500):
+            socket.disconnectFromServer()
+            return False
+        QLocalServer.removeServer(self._name)  # left by one that was killed
+        return self._server.listen(self._name)
+
+    def _on_connection(self) -> None:
+        if socket := self._server.nextPendingConnection():
+            socket.deleteLater()
+        self.raised.emit()
+
+
+class App(QObject):
+    """Everything that lives as long as the process."""
+
+    def __init__(self, application: QApplication, paths: Paths) -> None:
+        super().__init__()
+        self._application = application
+        self.settings = Settings(paths.state / "app.json")
+        self._dress(self.settings.choices)
+        THEME.follow_system()
+        self.link = Link(paths, load_settings(paths.config_file).host)
+        self.window = MainWindow(self.link, self.settings)
+        self.settings.changed.connect(self._dress)
+        application.aboutToQuit.connect(self.link.close)
+
+    def start(self) -> None:
+        """Show the window and look for the daemon."""
+        self.window.show()
+        self.link.watch()
+
+    def show_window(self) -> None:
+        """Bring the window to the front."""
+        self.window.showNormal()
+        self.window.raise_()
+        self.window.activateWindow()
+
+    def _dress(self, choices: Choices) -> None:
+        THEME.apply(choices.theme, font_px=choices.font_px, is_dense=choices.is_dense)
+        WORDS.use(choices.language)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the app; returns the exit code."""
+    application = QApplication(list(argv))
+    application.setApplicationName("corral")
+    application.setApplicationDisplayName("Corral")
+    application.setDesktopFileName("corral")
+    paths = find_paths()
+    instance = SingleInstance(paths)
+    if not instance.take():
+        return 0
+    app = App(application, paths)
+    instance.raised.connect(app.show_window)
+    app.start()
+    return application.exec()
+
+
+def entry() -> None:
+    """Run the app as the command ``corral-app``."""
+    sys.exit(main(sys.argv))

@@ -1,0 +1,303 @@
+"""The daemon from the app's side: calls and streams on threads, results on the GUI's thread.
+
+``call`` runs one blocking call of the client and hands its result back; ``stream`` does so with
+every event of an answer, gathered so that a fast one cannot flood the event loop.  ``watch`` looks
+after the daemon: it starts one when none answers, says what is loaded, and notices when it is gone.
+
+A callback runs on the GUI's thread, or not at all once its ``Task`` was cancelled.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Generic, TypeVar
+
+from PySide6.QtCore import QObject, Qt, QThreadPool, QTimer, Signal, Slot
+
+from runner.client import launch
+from runner.client.client import Client
+from runner.client.connection import Stream
+from runner.client.launch import Found, Kind
+from runner.config import Address
+from runner.domain.model import RunningModel
+from runner.errors import AddressInUse, CorralError, DaemonError
+from runner.paths import Paths
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Failed = Callable[[CorralError], object]
+
+#: Calls and streams at once; a stream holds a thread as long as it runs.
+_N_THREADS = 32
+#: Milliseconds between two deliveries of a stream: as often as a screen can show.
+_FRAME_MS = 33
+#: Seconds between two looks at the daemon: with the window in sight, and without.
+_LOOK_S, _GLANCE_S = 2.0, 10.0
+
+
+class Phase(Enum):
+    """How things stand with the daemon."""
+
+    LOOKING = auto()
+    STARTING = auto()
+    UP = auto()
+    DOWN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the app knows of the daemon.
+
+    Attributes:
+        phase: Whether it can be asked.
+        version: Its version; empty while unknown.
+        running: The models in memory.
+        error: Why it is down.
+    """
+
+    phase: Phase = Phase.LOOKING
+    version: str = ""
+    running: tuple[RunningModel, ...] = ()
+    error: CorralError | None = None
+
+    @property
+    def n_active(self) -> int:
+        """Requests that it is answering."""
+        return sum(model.n_active for model in self.running)
+
+
+class Task:
+    """A call or stream under way; ``cancel`` ends it, and no callback comes after."""
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+        self._lock = threading.Lock()
+        self._close: Callable[[], None] | None = None
+
+    def cancel(self) -> None:
+        """Give it up; a stream's answer is aborted in the engine.  Any thread."""
+        with self._lock:
+            self.is_cancelled = True
+            close, self._close = self._close, None
+        if close is not None:
+            # Closing a socket may wait; the thread that draws may not.
+            threading.Thread(target=close, name="close", daemon=True).start()
+
+    def closes_by(self, close: Callable[[], None]) -> bool:
+        """Remember how to end it; returns whether it was cancelled already."""
+        with self._lock:
+            self._close = None if self.is_cancelled else close
+            return self.is_cancelled
+
+
+class _Gathered(Generic[T]):
+    """Events on their way to the GUI's thread: added by one thread, delivered by the other."""
+
+    def __init__(self, task: Task, took: Callable[[list[T]], object]) -> None:
+        self._task = task
+        self._took = took
+        self._events: deque[T] = deque()
+        self._is_due = threading.Event()
+
+    def add(self, event: T) -> bool:
+        """Keep ``event``; returns whether a delivery must be asked for."""
+        self._events.append(event)
+        if self._is_due.is_set():
+            return False
+        self._is_due.set()
+        return True
+
+    def deliver_soon(self, _: object) -> None:
+        """Deliver with the next frame."""
+        QTimer.singleShot(_FRAME_MS, lambda: self.deliver(None))
+
+    def deliver(self, _: object) -> None:
+        """Hand over all there is."""
+        self._is_due.clear()
+        events = [self._events.popleft() for _ in range(len(self._events))]
+        if events and not self._task.is_cancelled:
+            self._took(events)
+
+
+class _Relay(QObject):
+    """Carries a callback to the GUI's thread."""
+
+    posted = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.posted.connect(self._run, Qt.ConnectionType.QueuedConnection)
+
+    @Slot(object)
+    def _run(self, work: Callable[[], object]) -> None:
+        work()
+
+
+class Link(QObject):
+    """One daemon, made on the GUI's thread; its methods return at once."""
+
+    changed = Signal(object)  # State, when it differs from the last one
+
+    def __init__(self, paths: Paths, address: Address, *, starts: bool = True) -> None:
+        """Take the daemon's place.
+
+        Args:
+            paths: Where its token is.
+            address: Where it answers.
+            starts: Whether to start one when none answers.
+        """
+        super().__init__()
+        self.state = State()
+        self.address = address
+        self._paths = paths
+        self._starts = starts
+        self._relay = _Relay()
+        self._pool = QThreadPool()
+        self._pool.setMaxThreadCount(_N_THREADS)
+        self._wake = threading.Event()
+        self._is_seen = True
+        self._is_closed = False
+        self._watcher: threading.Thread | None = None
+
+    def call(
+        self,
+        work: Callable[[Client], T],
+        done: Callable[[T], object] | None = None,
+        failed: Failed | None = None,
+    ) -> Task:
+        """Run ``work`` with a client; ``done`` gets its result, or ``failed`` its error."""
+        task = Task()
+
+        def run() -> None:
+            try:
+                result = work(self._client())
+            except CorralError as error:
+                self._post(task, failed, error)
+            except Exception as error:
+                logger.exception("a call failed")
+                self._post(task, failed, CorralError(str(error)))
+            else:
+                self._post(task, done, result)
+
+        self._pool.start(run)
+        return task
+
+    def stream(
+        self,
+        begin: Callable[[Client], Stream[T]],
+        took: Callable[[list[T]], object],
+        done: Callable[[], object],
+        failed: Failed,
+    ) -> Task:
+        """Follow a stream; ``took`` gets its events in order, several at a time.
+
+        Exactly one of ``done`` and ``failed`` follows the last events, unless it is cancelled.
+        """
+        task = Task()
+        self._pool.start(lambda: self._follow(task, begin, _Gathered(task, took), done, failed))
+        return task
+
+    def watch(self) -> None:
+        """Begin to look after the daemon."""
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
+            self._watcher.start()
+
+    def look(self) -> None:
+        """Look at the daemon now; after an action that changes what is loaded."""
+        self._wake.set()
+
+    def set_seen(self, is_seen: bool) -> None:
+        """Say whether anybody sees the window: if not, a glance now and then is enough."""
+        self._is_seen = is_seen
+        if is_seen:
+            self._wake.set()
+
+    def close(self) -> None:
+        """Stop looking; streams that still run are left to end with the process."""
+        self._is_closed = True
+        self._wake.set()
+
+    def _follow(
+        self,
+        task: Task,
+        begin: Callable[[Client], Stream[T]],
+        gathered: _Gathered[T],
+        done: Callable[[], object],
+        failed: Failed,
+    ) -> None:
+        """The work of a stream, on its thread."""
+        failure: CorralError | None = None
+        try:
+            with begin(self._client()) as events:
+                if task.closes_by(events.close):
+                    return
+                for event in events:
+                    if gathered.add(event):
+                        self._post(task, gathered.deliver_soon, None)
+        except CorralError as error:
+            failure = error
+        except Exception as error:
+            logger.exception("a stream failed")
+            failure = CorralError(str(error))
+        self._post(task, gathered.deliver, None)
+        if failure is None:
+            self._post(task, lambda _: done(), None)
+        else:
+            self._post(task, failed, failure)
+
+    def _client(self) -> Client:
+        return launch.client_for(self._paths, self.address)
+
+    def _post(self, task: Task, callback: Callable[[Any], object] | None, value: Any) -> None:
+        if callback is None or task.is_cancelled:
+            return
+
+        def run() -> None:
+            if not task.is_cancelled:
+                callback(value)
+
+        self._relay.posted.emit(run)
+
+    def _watch(self) -> None:
+        while not self._is_closed:
+            self._say(self._look())
+            self._wake.wait(_LOOK_S if self._is_seen else _GLANCE_S)
+            self._wake.clear()
+
+    def _look(self) -> State:
+        try:
+            found = launch.probe(self.address)
+            if found.kind is Kind.NOTHING and self._starts:
+                self._say(State(Phase.STARTING))
+                found = launch.start(self._paths, self.address)
+            _refuse_others(found, self.address)
+            running = tuple(self._client().running())
+            return State(Phase.UP, found.version, running)
+        except CorralError as error:
+            return State(Phase.DOWN, error=error)
+
+    def _say(self, state: State) -> None:
+        def run() -> None:
+            if state != self.state:
+                self.state = state
+                self.changed.emit(state)
+
+        self._relay.posted.emit(run)
+
+
+def _refuse_others(found: Found, address: Address) -> None:
+    if found.kind is Kind.NOTHING:
+        raise DaemonError(f"nothing answers at {address}", hint="start it with: corral serve")
+    if found.kind is not Kind.CORRAL:
+        who = "Ollama" if found.kind is Kind.OLLAMA else "another program"
+        raise AddressInUse(
+            f"{who} answers at {address}, where the Corral daemon should",
+            hint="stop it, or use another port: CORRAL_HOST",
+        )

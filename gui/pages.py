@@ -1,0 +1,50 @@
+"""Which pages the window has, in order: the one list that a new page is added to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtWidgets import QWidget
+
+from gui.link import Link
+from gui.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every page is built from.
+
+    Attributes:
+        link: The daemon.
+        settings: The app's own settings.
+        go: Shows another page, by its ``key``.
+    """
+
+    link: Link
+    settings: Settings
+    go: Callable[[str], None]
+
+
+class Page(QWidget):
+    """A page of the window; built when it is first shown."""
+
+    key = ""
+    title = ""  # English; shown through ``tr``
+    glyph = ""  # which icon of ``icons.py``
+
+    def __init__(self, house: House) -> None:
+        super().__init__()
+        self.house = house
+        self.setObjectName("page")
+
+    def entered(self) -> None:
+        """The page comes into sight: the time to ask the daemon anew."""
+
+    def retranslate(self) -> None:
+        """The language changed: write every text anew."""
+
+
+def pages() -> list[type[Page]]:
+    """Return the pages, as the sidebar lists them."""
+    return []

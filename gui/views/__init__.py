@@ -1,0 +1,1 @@
+"""Pages and windows: widgets laid out, signals connected."""

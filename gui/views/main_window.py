@@ -1,0 +1,134 @@
+"""The window: a sidebar of pages, the page, and a line that says how the daemon is."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QByteArray, QEvent, Signal
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui.link import Link, Phase, State
+from gui.pages import House, Page, pages
+from gui.settings import Settings
+from gui.theme import XS, S
+from gui.words import WORDS, tr
+
+
+class MainWindow(QMainWindow):
+    """Builds a page when it is first shown; closing it ends nothing that runs."""
+
+    closed = Signal()
+
+    def __init__(self, link: Link, settings: Settings) -> None:
+        super().__init__()
+        self._link = link
+        self._settings = settings
+        self._house = House(link, settings, self.go)
+        self._kinds = {kind.key: kind for kind in pages()}
+        self._pages: dict[str, Page] = {}
+        self._buttons: dict[str, QPushButton] = {}
+        self._stack = QStackedWidget()
+        self._status = QLabel()
+        self.setCentralWidget(self._frame())
+        self.statusBar().addWidget(self._status)
+        self.setMinimumSize(720, 480)
+        self.resize(1120, 760)
+        self.restoreGeometry(QByteArray.fromHex(settings.choices.geometry.encode()))
+        link.changed.connect(self._show_state)
+        WORDS.changed.connect(self._retranslate)
+        self._retranslate()
+        self._show_state(link.state)
+        if self._kinds:
+            self.go(next(iter(self._kinds)))
+
+    def go(self, key: str) -> None:
+        """Show a page."""
+        page = self._pages.get(key)
+        if page is None:
+            page = self._pages[key] = self._kinds[key](self._house)
+            self._stack.addWidget(page)
+        self._stack.setCurrentWidget(page)
+        self._buttons[key].setChecked(True)
+        page.entered()
+
+    def page(self, key: str) -> Page:
+        """Return a page, built if need be."""
+        self.go(key)
+        return self._pages[key]
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Remember where the window stood."""
+        geometry = self.saveGeometry().toHex().data()
+        self._settings.change(geometry=bytes(geometry).decode())
+        super().closeEvent(event)
+        self.closed.emit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Look at the daemon less often while nobody sees the window."""
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.WindowStateChange:
+            self._link.set_seen(self.isVisible() and not self.isMinimized())
+
+    def _frame(self) -> QWidget:
+        side = QWidget()
+        side.setObjectName("sidebar")
+        side.setFixedWidth(190)
+        column = QVBoxLayout(side)
+        column.setContentsMargins(S, S, S, S)
+        column.setSpacing(XS)
+        group = QButtonGroup(self)
+        for number, (key, kind) in enumerate(self._kinds.items(), 1):
+            button = QPushButton()
+            button.setProperty("role", "nav")
+            button.setCheckable(True)
+            button.clicked.connect(lambda _=False, key=key: self.go(key))
+            group.addButton(button)
+            column.addWidget(button)
+            self._buttons[key] = button
+            QShortcut(QKeySequence(f"Ctrl+{number}"), self, lambda key=key: self.go(key))
+            button.setToolTip(f"{kind.title} (Ctrl+{number})")
+        column.addStretch()
+        frame = QWidget()
+        row = QHBoxLayout(frame)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(side)
+        row.addWidget(self._stack, 1)
+        return frame
+
+    def _retranslate(self) -> None:
+        self.setWindowTitle(tr("Corral"))
+        for number, (key, kind) in enumerate(self._kinds.items(), 1):
+            self._buttons[key].setText(tr(kind.title))
+            self._buttons[key].setToolTip(f"{tr(kind.title)} (Ctrl+{number})")
+        for page in self._pages.values():
+            page.retranslate()
+        self._show_state(self._link.state)
+
+    def _show_state(self, state: State) -> None:
+        self._status.setText(status_text(state))
+
+
+def status_text(state: State) -> str:
+    """Return how the daemon is, in a line."""
+    match state.phase:
+        case Phase.LOOKING:
+            return tr("Connecting…")
+        case Phase.STARTING:
+            return tr("Starting the daemon…")
+        case Phase.DOWN:
+            reason = f": {state.error.message}" if state.error else ""
+            return tr("The daemon does not answer") + reason
+        case Phase.UP if state.running:
+            names = ", ".join(str(model.info.name) for model in state.running)
+            return f"{tr('{n} loaded', n=len(state.running))}: {names}"
+        case Phase.UP:
+            return tr("Ready")

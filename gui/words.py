@@ -1,0 +1,41 @@
+"""What the app says, in English and Simplified Chinese.
+
+Every text on the screen goes through ``tr``.  English is the key; ``words_zh.py`` has the other
+language.  When the language changes, ``Words.changed`` tells every widget to write itself anew.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QLocale, QObject, Signal
+
+from gui.words_zh import CHINESE
+
+LANGUAGES = {"en": "English", "zh": "简体中文"}
+
+
+class Words(QObject):
+    """The language in use; there is one."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.language = "en"
+
+    def use(self, language: str) -> None:
+        """Speak ``language``: ``en``, ``zh``, or empty for the system's."""
+        if not language:
+            is_chinese = QLocale.system().language() == QLocale.Language.Chinese
+            language = "zh" if is_chinese else "en"
+        if language != self.language:
+            self.language = language
+            self.changed.emit()
+
+
+WORDS = Words()
+
+
+def tr(english: str, **values: object) -> str:
+    """Return ``english`` in the language in use, with ``{names}`` filled in."""
+    text = CHINESE.get(english, english) if WORDS.language == "zh" else english
+    return text.format(**values) if values else text
