@@ -1,0 +1,1 @@
+"""Conversations kept on disk: what was said, in which branch; no widgets."""
