@@ -1,11 +1,11 @@
 """Links to the two hubs, as a browser or a model page shows them, taken apart.  Pure text.
 
-    https://huggingface.co/owner/repo                          also ``hf://owner/repo``
-    https://huggingface.co/owner/repo/tree/<revision>
-    https://huggingface.co/owner/repo/blob/<revision>/<path>   also resolve, raw
-    https://www.modelscope.cn/models/owner/repo                also ``ms://owner/repo``
-    https://www.modelscope.cn/models/owner/repo/file/view/<revision>/<path>   also resolve
-    https://www.modelscope.cn/api/v1/models/owner/repo/repo?Revision=..&FilePath=..
+https://huggingface.co/owner/repo                          also ``hf://owner/repo``
+https://huggingface.co/owner/repo/tree/<revision>
+https://huggingface.co/owner/repo/blob/<revision>/<path>   also resolve, raw
+https://www.modelscope.cn/models/owner/repo                also ``ms://owner/repo``
+https://www.modelscope.cn/models/owner/repo/file/view/<revision>/<path>   also resolve
+https://www.modelscope.cn/api/v1/models/owner/repo/repo?Revision=..&FilePath=..
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _TRUE = frozenset({"1", "on", "yes", "true"})
 #: Headers of a rate limit: ``RateLimit: "api";r=0;t=55``.
 _RESET = re.compile(r";\s*t\s*=\s*(\d+)")
 #: What a search asks of each repository; ``gguf`` has no sizes, so ``variants`` stay empty.
-_EXPAND = ("downloads", "likes", "gated", "cardData", "tags", "siblings")
+_EXPAND: Any = ("downloads", "likes", "gated", "cardData", "tags", "siblings")
 
 
 class HuggingFace:
@@ -70,9 +70,7 @@ class HuggingFace:
                 token=self._bearer(),
             )
             if info.disabled:
-                raise AccessDenied(f"{self.host}/{info.id} is disabled by the hub")
-            if info.gated or info.private:  # the list is open to all, the files are not
-                api.auth_check(info.id, token=self._bearer())
+                raise _disabled(f"{self.host}/{info.id}")
             return Listing(
                 host=self.host,
                 repository=info.id,
@@ -80,7 +78,14 @@ class HuggingFace:
                 files=tuple(_file(sibling) for sibling in info.siblings or ()),
                 license=_license(info),
                 renamed_from=repository if info.id.lower() != repository.lower() else "",
+                is_gated=bool(info.gated),
             )
+
+    def check_access(self, listing: Listing) -> None:
+        """Return when the files are open to us; raises as ``Hub.listing`` says."""
+        if listing.is_gated:
+            with self._explained(listing.repository, listing.revision):
+                self._api().auth_check(listing.repository, token=self._bearer())
 
     def url(self, listing: Listing, path: str) -> str:
         """Return the address that redirects to a file."""
@@ -93,17 +98,18 @@ class HuggingFace:
 
     def headers(self) -> Mapping[str, str]:
         """Return the client's headers, the token among them."""
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub import utils
 
-        return dict(build_hf_headers(token=self._bearer(), library_name="corral"))
+        headers: Any = utils.build_hf_headers  # type: ignore[attr-defined]  # exported lazily
+        return dict(headers(token=self._bearer(), library_name="corral"))
 
     def read_text(self, listing: Listing, path: str) -> str:
         """Return a small file's text; raises as ``Hub.listing`` says."""
         with self._explained(listing.repository, listing.revision):
-            from huggingface_hub.utils import hf_raise_for_status
+            from huggingface_hub import utils
 
             answer = _session().get(self.url(listing, path), headers=self.headers())
-            hf_raise_for_status(answer)
+            utils.hf_raise_for_status(answer)  # type: ignore[attr-defined]  # exported lazily
             return str(answer.content.decode("utf-8", "replace"))
 
     def search(self, words: str, limit: int) -> list[Found]:
@@ -177,7 +183,7 @@ class HuggingFace:
         if isinstance(error, errors.RevisionNotFoundError):
             return NotOnHub(f"{place} has no revision '{revision}'", hint=f"see {place} for them")
         if isinstance(error, errors.DisabledRepoError):
-            return AccessDenied(f"{place} is disabled by the hub")
+            return _disabled(place)
         if "Invalid credentials" in (error.server_message or ""):
             return AccessDenied(
                 f"{self.host} does not accept the token", hint=f"set {token} to a valid token"
@@ -193,6 +199,10 @@ class HuggingFace:
                 hint=f"try again then; with {token} set the limit is higher",
             )
         return SourceError(f"{self.host} answered {status}", hint="try again later")
+
+
+def _disabled(place: str) -> AccessDenied:
+    return AccessDenied(f"{place} is disabled by the hub", hint="look for another repository")
 
 
 def _session() -> Any:

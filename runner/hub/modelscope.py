@@ -13,6 +13,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -95,6 +96,9 @@ class ModelScope:
             license=str(about.license or ""),
         )
 
+    def check_access(self, listing: Listing) -> None:
+        """Return at once: here whoever may see the list may have the files."""
+
     def url(self, listing: Listing, path: str) -> str:
         """Return the address that redirects to a file."""
         query = urlencode({"Revision": listing.revision, "FilePath": path})
@@ -142,7 +146,9 @@ class ModelScope:
         )
 
     def _check_revision(self, api: HubApi, repository: str, branch: str) -> None:
-        there = [str(row.get("Revision", "")) for row in api.list_repo_revisions(repository, "model")]
+        there = [
+            str(row.get("Revision", "")) for row in api.list_repo_revisions(repository, "model")
+        ]
         if branch not in there:
             raise NotOnHub(
                 f"{self.host}/{repository} has no revision '{branch}'",
@@ -210,6 +216,8 @@ class ModelScope:
                 f"{self.host} wants fewer requests" + (f" for {wait:g} seconds" if wait else ""),
                 hint="try again then",
             ) from None
+        except JSONDecodeError:  # one of requests' own errors as well
+            raise self._nonsense() from None
         except (errors.NetworkError, RequestException) as error:
             raise SourceError(
                 f"{self.host} cannot be reached at {self.endpoint}: {_words(error)}",
@@ -223,10 +231,13 @@ class ModelScope:
             ) from None
         except (errors.HubError, ValueError, KeyError, TypeError, AttributeError) as error:
             logger.info("answer not understood hub=%s error=%s", self.host, type(error).__name__)
-            raise SourceError(
-                f"{self.endpoint} does not answer as a model hub does",
-                hint="a login page may stand before the network; else check MODELSCOPE_ENDPOINT",
-            ) from None
+            raise self._nonsense() from None
+
+    def _nonsense(self) -> SourceError:
+        return SourceError(
+            f"{self.endpoint} does not answer as a model hub does",
+            hint="a login page may stand before the network; else check MODELSCOPE_ENDPOINT",
+        )
 
 
 def _import_client() -> None:

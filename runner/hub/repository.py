@@ -40,6 +40,7 @@ class Listing:
         files: All its files.
         license: SPDX identifier or name; empty when it does not say.
         renamed_from: What was asked for, when the hub has another name for it by now.
+        is_gated: Whether the files may be closed to us, though the list is not.
     """
 
     host: str
@@ -48,6 +49,7 @@ class Listing:
     files: tuple[RepoFile, ...]
     license: str = ""
     renamed_from: str = ""
+    is_gated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,10 @@ class Hub(Protocol):
             Offline: Its client may not use the network.
             SourceError: It cannot be reached, or answers nonsense.
         """
+        ...
+
+    def check_access(self, listing: Listing) -> None:
+        """Return when the files of ``listing`` are open to us; raises like ``listing``."""
         ...
 
     def url(self, listing: Listing, path: str) -> str:
@@ -149,6 +155,7 @@ class HubSource:
             memory_bytes=self._memory_bytes,
             where=f"{listing.host}/{listing.repository}",
         )
+        self._hub.check_access(listing)
         files = remote_files(self._hub, listing, choice, recipe=_recipe(self._hub, listing, choice))
         for hub, other in zip(self._others, others, strict=True):
             files = with_candidates(files, hub, _awaited(other))
@@ -186,7 +193,7 @@ def with_candidates(files: list[RemoteFile], hub: Hub, listing: Listing | None) 
     by_sha256 = {file.sha256: file for file in listing.files if file.sha256}
     return [
         replace(file, candidates=(*file.candidates, _candidate(hub, listing, same)))
-        if (same := by_sha256.get(file.sha256)) is not None and same.n_bytes == file.n_bytes
+        if (same := by_sha256.get(file.sha256 or "")) and same.n_bytes == file.n_bytes
         else file
         for file in files
     ]
@@ -287,4 +294,3 @@ def _awaited(asked: Future[Listing | None]) -> Listing | None:
         return asked.result(_PATIENCE_S)
     except NotInTime:
         return None
-

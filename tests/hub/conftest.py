@@ -1,0 +1,20 @@
+"""A loopback hub for each test, and clients that find nothing of the user's own."""
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+
+
+@pytest.fixture(autouse=True)
+def _own_logins(tmp_path, monkeypatch):
+    """The clients look for tokens in the user's home; here there are none."""
+    for name in ("HF_TOKEN", "HF_ENDPOINT", "MODELSCOPE_API_TOKEN", "MODELSCOPE_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setenv("MODELSCOPE_HOME", str(tmp_path / "modelscope"))
+
+
+@pytest.fixture
+def hub():
+    with FakeHub() as hub:
+        yield hub
