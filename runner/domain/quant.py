@@ -27,10 +27,8 @@ _PLAIN = {"FP16": "F16", "FP32": "F32"}
 
 def quantization_in(text: str) -> str:
     """Return the last quantization that ``text`` names, in its usual spelling; else ``""``."""
-    found = None
-    for found in _LABEL.finditer(text):
-        pass
-    return usual(found[0]) if found else ""
+    found = list(_LABEL.finditer(text))
+    return usual(found[-1][0]) if found else ""
 
 
 def usual(label: str) -> str:
@@ -41,9 +39,7 @@ def usual(label: str) -> str:
 
 def without_quantization(text: str) -> str:
     """Return ``text`` without the last quantization and the signs around it."""
-    found = None
-    for found in _LABEL.finditer(text):
-        pass
-    if found is None:
+    found = list(_LABEL.finditer(text))
+    if not found:
         return text
-    return text[: found.start()].rstrip("-_. ") + text[found.end() :]
+    return text[: found[-1].start()].rstrip("-_. ") + text[found[-1].end() :]
