@@ -31,7 +31,7 @@ _TRUE = frozenset({"1", "on", "yes", "true"})
 #: Headers of a rate limit: ``RateLimit: "api";r=0;t=55``.
 _RESET = re.compile(r";\s*t\s*=\s*(\d+)")
 #: What a search asks of each repository; ``gguf`` has no sizes, so ``variants`` stay empty.
-_EXPAND: Any = ("downloads", "likes", "gated", "cardData", "tags", "siblings")
+_EXPAND = ("downloads", "likes", "gated", "cardData", "tags", "siblings")
 
 
 class HuggingFace:
@@ -114,16 +114,22 @@ class HuggingFace:
 
     def search(self, words: str, limit: int) -> list[Found]:
         """Return repositories with GGUF files; raises as ``Hub.listing`` says."""
+        query: dict[str, Any] = {
+            "search": words,
+            "filter": "gguf",
+            "sort": "downloads",
+            "limit": limit,
+            "expand": _EXPAND,
+        }
         with self._explained("", ""):
-            models = self._api().list_models(
-                search=words,
-                filter="gguf",
-                sort="downloads",
-                limit=limit,
-                expand=list(_EXPAND),
-                token=self._bearer(),
-            )
-            return [_found(self.host, model) for model in models]
+            from huggingface_hub import ModelInfo, utils
+
+            # The client's own search waits and asks again for a minute when the hub is in trouble.
+            self._api()
+            url = f"{self.endpoint}/api/models"
+            answer = _session().get(url, params=query, headers=self.headers())
+            utils.hf_raise_for_status(answer)  # type: ignore[attr-defined]  # exported lazily
+            return [_found(self.host, ModelInfo(**row)) for row in answer.json()[:limit]]
 
     def _api(self) -> HfApi:
         if self._environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE:

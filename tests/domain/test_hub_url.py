@@ -80,8 +80,11 @@ def test_a_name_and_a_revision_of_it_are_the_same_name():
 @given(
     st.lists(
         st.sampled_from(
-            ["https://", "hf.co", "huggingface.co", "modelscope.cn", "models", "a", "b", "resolve"]
-            + ["blob", "tree", "main", "x.gguf", "..", "%2e", "?", "=", "@", ":", "[", "\0", "é"]
+            [
+                *("https://", "hf.co", "huggingface.co", "modelscope.cn", "models", "a", "b"),
+                *("resolve", "blob", "tree", "main", "x.gguf", "..", "%2e"),
+                *("?", "=", "@", ":", "[", "\0", "é"),
+            ]
         ),
         max_size=10,
     ).map("/".join)

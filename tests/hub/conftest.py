@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from runner.hub.modelscope import ModelScope
 from tests.fakes.hub import FakeHub
 
 
@@ -14,6 +15,7 @@ def _own_logins(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "no-token"))
     monkeypatch.setenv("MODELSCOPE_HOME", str(tmp_path / "modelscope"))
+    ModelScope(environ={}).headers()  # imports the client as the daemon does, with its patience
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ def test_one_hub_down_leaves_the_other(hub, sources, order):
 def test_both_hubs_down_is_the_first_ones_error(hub, second, sources):
     hub.repositories["own/tiny-gguf"].fault = "500"
     second.repositories["own/tiny-gguf"].fault = "429"
-    with pytest.raises(SourceError, match="hf.co answered 500"):
+    with pytest.raises(SourceError, match=r"hf\.co answered 500"):
         sources().resolve(NAME)
 
 

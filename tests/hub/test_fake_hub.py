@@ -77,7 +77,7 @@ def test_modelscopes_client_downloads_a_file(modelscope, folder, path):
 def test_the_modelscope_package_downloads_a_whole_repository(hub, modelscope, folder):
     from modelscope.hub.snapshot_download import snapshot_download
 
-    snapshot_download("Own/Repo", local_dir=str(folder), max_workers=1)
+    snapshot_download("Own/Repo", local_dir=str(folder), max_workers=1, endpoint=hub.url)
     for path, content in FILES.items():
         assert (folder / path).read_bytes() == content
     assert not any("authorization" in seen for seen in hub.headers_seen_by("cdn"))
