@@ -141,6 +141,14 @@ class Catalogue:
                     return entry
         return None
 
+    def tags(self, name: ModelName) -> list[str]:
+        """Return the tags of a short name's family, damaged entries too; empty: no such family."""
+        host, namespace, model, _ = name.key
+        if (host, namespace) != (DEFAULT_HOST, DEFAULT_NAMESPACE):
+            return []
+        found = (path.name for folder in self._folders for path in _modelfiles(folder / model))
+        return sorted(set(found))
+
     def entries(self) -> Iterator[Entry]:
         """Yield every entry once, by name; a damaged one is logged and left out."""
         seen: set[ModelName] = set()
@@ -194,23 +202,27 @@ class CatalogueSource:
         self._order = order
 
     def claims(self, name: ModelName) -> bool:
-        """Whether the catalogue has ``name``; a damaged entry is claimed, and told by resolve."""
-        try:
-            return self._catalogue.find(name) is not None
-        except CorralError:
-            return True
+        """Whether the catalogue has the family of ``name``; resolve tells which tags there are."""
+        return bool(self._catalogue.tags(name))
 
     def resolve(self, name: ModelName) -> list[RemoteFile]:
         """Return the files of the entry, with the other hub's copies as candidates.
 
         Raises:
-            ModelNotFound: The catalogue has no such name.
+            ModelNotFound: The catalogue has no such family.
+            NotOnHub: The family has no such tag.
             InvalidRequest: The entry is damaged.
             SourceError: No hub could give the model; the error is the first hub's.
         """
         entry = self._catalogue.find(name)
         if entry is None:
-            raise ModelNotFound(str(name))
+            tags = self._catalogue.tags(name)
+            if not tags:
+                raise ModelNotFound(str(name))
+            raise NotOnHub(
+                f"the catalogue has no '{name.tag}' of {name.model}",
+                hint=f"it has: {', '.join(tags)}; more with: corral search {name.model}",
+            )
         asked = [(self._hubs[p.host.lower()], p) for p in self._places(entry)]
         files, others = _first_of(asked, is_race=self._order == AUTO)
         files = [_checked(entry, file) for file in files]

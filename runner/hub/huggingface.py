@@ -124,12 +124,14 @@ class HuggingFace:
         with self._explained("", ""):
             from huggingface_hub import ModelInfo, utils
 
+            info: Any = ModelInfo  # untyped there
+
             # The client's own search waits and asks again for a minute when the hub is in trouble.
             self._api()
             url = f"{self.endpoint}/api/models"
             answer = _session().get(url, params=query, headers=self.headers())
             utils.hf_raise_for_status(answer)  # type: ignore[attr-defined]  # exported lazily
-            return [_found(self.host, ModelInfo(**row)) for row in answer.json()[:limit]]
+            return [_found(self.host, info(**row)) for row in answer.json()[:limit]]
 
     def _api(self) -> HfApi:
         if self._environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE:

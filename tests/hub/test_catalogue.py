@@ -172,11 +172,17 @@ def test_a_damaged_entry_is_told_when_it_is_asked_for_and_left_out_of_the_list(f
     assert list(Catalogue([folder]).entries()) == []
 
 
-@pytest.mark.parametrize("name", ["nobody/tiny:1b", "hf.co/a/tiny:1b", "tiny:9b", "huge"])
+@pytest.mark.parametrize("name", ["nobody/tiny:1b", "hf.co/a/tiny:1b", "huge"])
 def test_other_names_are_not_claimed(sources, name):
     assert not sources().claims(ModelName.parse(name))
     with pytest.raises(ModelNotFound):
         sources().resolve(ModelName.parse(name))
+
+
+def test_an_unknown_tag_of_a_family_names_those_it_has(sources):
+    with pytest.raises(NotOnHub, match="has no '9b' of tiny") as caught:
+        sources().resolve(ModelName.parse("tiny:9b"))
+    assert "it has: 1b;" in caught.value.hint
 
 
 def test_every_kind_of_name_has_one_source(folder):
