@@ -216,6 +216,8 @@ def _disabled(place: str) -> AccessDenied:
 def _session() -> Any:
     from huggingface_hub import get_session
 
+    # It would log every address, and those that redirects lead to are signed.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     return get_session()
 
 

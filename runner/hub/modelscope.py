@@ -8,13 +8,12 @@ import costs half a second and 40 MB, and waits until the hub is asked.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from json import JSONDecodeError
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -39,6 +38,7 @@ _PATIENCE = {
     "MODELSCOPE_REPO_TREE_PAGE_TIMEOUT_SECONDS": "15",
 }
 _MAX_PAGE = 50
+_TEXT_TIMEOUT_S = 15.0
 _importing = threading.Lock()
 
 
@@ -113,14 +113,20 @@ class ModelScope:
 
     def read_text(self, listing: Listing, path: str) -> str:
         """Return a small file's text; raises as ``Hub.listing`` says."""
-        with (
-            self._explained(listing.repository),
-            tempfile.TemporaryDirectory(prefix="corral-") as folder,
-        ):
-            place = self._api().download_file(
-                listing.repository, "model", path, revision=listing.revision, local_dir=folder
+        with self._explained(listing.repository):
+            import requests
+            from modelscope_hub import errors
+
+            # By the library below the client, whose own download draws on our stderr.  On a
+            # redirect to another host it drops both the bearer and the cookie.
+            answer = requests.get(
+                self.url(listing, path), headers=dict(self.headers()), timeout=_TEXT_TIMEOUT_S
             )
-            return Path(place).read_text(encoding="utf-8", errors="replace")
+            errors.raise_for_status(answer)
+            promised = next((file.sha256 for file in listing.files if file.path == path), None)
+            if promised not in (None, hashlib.sha256(answer.content).hexdigest()):
+                raise self._nonsense()  # an error in JSON with the status of a file
+            return answer.content.decode("utf-8", "replace")
 
     def search(self, words: str, limit: int) -> list[Found]:
         """Return repositories with GGUF files; raises as ``Hub.listing`` says."""

@@ -246,15 +246,19 @@ def test_the_other_hub_stands_in_nobodys_way(hub, unused_port):
 
 
 def test_no_secret_reaches_the_log(hub, host, caplog):
-    hub.add("Own/Private", FILES, private=True)
+    hub.add("Own/Private", FILES | {"system": b"Be kind. " * 20}, private=True)
     hub.add("Own/Bad", FILES, fault="500")
     name = "HF_TOKEN" if host == "hf.co" else "MODELSCOPE_API_TOKEN"
     source = HubSource(made(host, hub, **{name: TOKEN}))
     with caplog.at_level(logging.INFO):
-        source.resolve(ModelName.parse(f"{host}/Own/Private"))
+        model = source.resolve(ModelName.parse(f"{host}/Own/Private"))[0]
         with pytest.raises(SourceError) as caught:
             source.resolve(ModelName.parse(f"{host}/Own/Bad"))
+    assert model.recipe.system.startswith("Be kind.")
     assert TOKEN not in caplog.text
+    assert hub.cdn_url not in caplog.text, "what a redirect leads to is signed"
+    assert hub.headers_seen_by("cdn")
+    assert not any({"authorization", "cookie"} & set(seen) for seen in hub.headers_seen_by("cdn"))
     assert TOKEN not in caught.value.message + caught.value.hint
 
 
