@@ -60,6 +60,7 @@ class Settings:
     num_thread: int = 0
     load_timeout_s: float = 300.0
     origins: tuple[str, ...] = ()
+    hub: str = "auto"
     log_level: str = "info"
 
 
@@ -137,6 +138,12 @@ def _level(text: str) -> str:
     return text.lower()
 
 
+def _hub(text: str) -> str:
+    if text.lower() not in ("auto", "hf", "modelscope"):
+        raise ValueError(f"want auto, hf or modelscope, not '{text}'")
+    return text.lower()
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -200,6 +207,12 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         "Web origins that may call the API, comma-separated, beside this machine's own.",
         "",
         "OLLAMA_ORIGINS",
+    ),
+    "hub": SettingSpec(
+        "CORRAL_HUB",
+        _hub,
+        "Hub that short names come from: hf, modelscope, or auto for the one that answers first.",
+        "auto",
     ),
     "log_level": SettingSpec(
         "CORRAL_LOG_LEVEL", _level, "Least level logged: debug, info, warn or error.", "info"

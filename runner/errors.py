@@ -15,6 +15,10 @@
     │   ├── NotEnoughMemory         the model does not fit beside what is in use
     │   └── DiskFull                the disk has no room for what must be written
     ├── SourceError             a model's origin refused, failed or sent the wrong bytes
+    │   ├── NotOnHub                the hub has no such repository, revision or file
+    │   ├── AccessDenied            the hub wants a token, another one, or a licence accepted
+    │   ├── RateLimited             the hub has had enough of us for a while
+    │   ├── Offline                 the hub's client is told not to use the network
     │   ├── BadModelFile            not a model file this program can load
     │   └── DigestMismatch          the bytes are not the ones the name promises
     ├── StoreError              the library's folder cannot be read or written
@@ -143,6 +147,30 @@ class SourceError(CorralError):
     """A model's origin refused, failed or sent the wrong bytes."""
 
     code = "source_failed"
+
+
+class NotOnHub(SourceError):
+    """The hub has no such repository, revision or file, or nothing in it that can be run."""
+
+    code = "not_on_hub"
+
+
+class AccessDenied(SourceError):
+    """The hub wants a token, another token, or its owner's consent to a licence."""
+
+    code = "access_denied"
+
+
+class RateLimited(SourceError):
+    """The hub has had enough of us for a while."""
+
+    code = "rate_limited"
+
+
+class Offline(SourceError):
+    """The hub's client is told, by its own setting, not to use the network."""
+
+    code = "offline"
 
 
 class BadModelFile(SourceError):

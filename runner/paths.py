@@ -55,6 +55,11 @@ class Paths:
         return self.state / "history"
 
     @property
+    def own_catalogue(self) -> Path:
+        """The user's own Modelfiles, which lie over those of the program."""
+        return self.config_file.parent / "modelfiles"
+
+    @property
     def catalogue(self) -> Path:
         """The Modelfiles that came with the program: in the wheel, else in the checkout."""
         package = Path(__file__).parent

@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "serve",
     "run": "run",
     "pull": "pull",
+    "search": "search",
     "list": "list_",
     "ps": "ps",
     "show": "show",

@@ -23,7 +23,7 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "model",
-        help="smollm2 or ./file.gguf",
+        help="qwen3:4b, hf.co/owner/repo:Q4_K_M, modelscope.cn/owner/repo, a link, ./file.gguf",
     )
     parser.set_defaults(run=run)
 

@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlencode
 
 from runner.client import decode
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
@@ -26,6 +27,7 @@ from runner.domain.event import Event
 from runner.domain.model import ModelInfo, RunningModel
 from runner.domain.options import Options
 from runner.domain.progress import Progress
+from runner.domain.search import SearchResult
 from runner.errors import DaemonError, ModelNotFound
 
 
@@ -124,6 +126,11 @@ class Client:
             body["path"] = str(path.absolute())
         exchange = self._exchange("POST", "/api/pull", body)
         return Stream(exchange, decode.progress, lambda line: line.get("status") == "success")
+
+    def search(self, words: str, *, hub: str = "all", limit: int = 10) -> SearchResult:
+        """Return models on the hubs; ``hub`` is ``all``, ``hf`` or ``modelscope``."""
+        query = urlencode({"q": words, "hub": hub, "limit": limit})
+        return decoded(decode.search_result, self._call("GET", f"/api/search?{query}"))
 
     def copy(self, source: str, destination: str) -> None:
         """Give a model a second name."""

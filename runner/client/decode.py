@@ -20,6 +20,7 @@ from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningMode
 from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS, Options, parse_options
 from runner.domain.progress import Progress
+from runner.domain.search import FoundModel, FoundQuant, HubFailure, SearchResult
 
 _FOREVER_S = 20 * 365 * 86400  # a later expiry means never; Ollama's own border
 _SCALE = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -214,3 +215,34 @@ def _count(text: str) -> int:
 
 def _text(value: object) -> str:
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
+def search_result(value: Json) -> SearchResult:
+    """``GET /api/search``."""
+    return SearchResult(
+        models=tuple(_found(each) for each in value["models"]),
+        failures=tuple(
+            HubFailure(
+                str(each["hub"]),
+                str(each.get("code", "")),
+                str(each["error"]),
+                str(each.get("hint", "")),
+            )
+            for each in value.get("errors", ())
+        ),
+    )
+
+
+def _found(value: Json) -> FoundModel:
+    return FoundModel(
+        name=str(value["name"]),
+        hub=str(value["hub"]),
+        n_likes=int(value.get("likes", 0)),
+        n_downloads=int(value.get("downloads", 0)),
+        license=str(value.get("license", "")),
+        is_gated=bool(value.get("gated", False)),
+        quants=tuple(
+            FoundQuant(str(each["name"]), int(each.get("size", 0)), each.get("fits"))
+            for each in value.get("quants", ())
+        ),
+    )

@@ -23,12 +23,13 @@ from runner.client.launch import Kind, probe
 from runner.config import DEFAULT_PORT, Address, Settings, load_settings
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.errors import AddressInUse, CorralError
-from runner.hub.packaged import PackagedSource
+from runner.hub.places import hubs_and_sources
 from runner.paths import Paths, find_paths, own_command
 from runner.server.app import make_app, runner_for
 from runner.service.inference import InferenceService
 from runner.service.models import ModelService
 from runner.service.pull import PullService
+from runner.service.search import SearchService
 from runner.store.library import Library
 from runner.workers.devices import memory_bytes, n_cores
 from runner.workers.pool import Pool, PoolSettings
@@ -78,7 +79,12 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as stack:
         pool = Pool(_pool_settings(settings))
         stack.push_async_callback(pool.close)
-        pulls = PullService(library, [PackagedSource()])
+        hubs, sources = hubs_and_sources(
+            order=settings.hub,
+            folders=(paths.own_catalogue, paths.catalogue),
+            memory_bytes=memory_bytes(),
+        )
+        pulls = PullService(library, sources)
         stack.push_async_callback(pulls.close)
         app = make_app(
             inference=InferenceService(
@@ -89,6 +95,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             ),
             models=ModelService(library, pool),
             pulls=pulls,
+            searches=SearchService(hubs, memory_bytes=memory_bytes()),
             version=__version__,
             owner_token=token,
             loopback_only=settings.host.is_loopback,

@@ -18,6 +18,7 @@ from runner.errors import (
     Forbidden,
     ModelNotFound,
     NotEnoughMemory,
+    NotOnHub,
     RequestError,
     SourceError,
     StoreBusy,
@@ -32,6 +33,7 @@ _STATUSES: tuple[tuple[type[CorralError], int], ...] = (
     (Forbidden, 403),
     (RequestError, 400),
     (CapacityError, 503),
+    (NotOnHub, 404),
     (SourceError, 502),
 )
 #: Seconds after which another try is worth it.

@@ -15,6 +15,7 @@ from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
 from runner.domain.request import InferenceRequest
+from runner.domain.search import SearchResult
 
 
 class Inference(Protocol):
@@ -69,6 +70,14 @@ class Pulls(Protocol):
         ...
 
 
+class Searches(Protocol):
+    """The hubs' own lists; may raise ``CorralError``."""
+
+    async def search(self, words: str, *, hub: str, limit: int) -> SearchResult:
+        """Return what the hubs have; those that could not be asked are named in the result."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """All of them, for the handlers.
@@ -77,6 +86,7 @@ class Needs:
         inference: Answers.
         models: The library.
         pulls: Downloads and imports.
+        searches: The hubs' own lists.
         version: Our own version, for ``/api/version``.
         request_shutdown: Makes the daemon end in good order; returns at once.
     """
@@ -84,6 +94,7 @@ class Needs:
     inference: Inference
     models: Models
     pulls: Pulls
+    searches: Searches
     version: str
     request_shutdown: Callable[[], None]
 

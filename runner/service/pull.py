@@ -19,6 +19,7 @@ from runner.domain.name import ModelName
 from runner.domain.progress import Progress
 from runner.errors import CapacityError, CorralError, InvalidRequest, ModelNotFound, SourceError
 from runner.hub.source import RemoteFile, Source
+from runner.service.recipe import extras_of
 from runner.store.library import Library
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,10 @@ class PullService:
         source = next((source for source in self._sources if source.claims(name)), None)
         if source is None:
             raise self._unknown(name)
-        for file in source.resolve(name):
+        files = source.resolve(name)
+        if note := files[0].recipe.note:
+            yield Progress(f"chose {note}")
+        for file in files:
             yield from _as_pulled(self._library, name, file)
 
     def _unknown(self, name: ModelName) -> CorralError:
@@ -107,7 +111,8 @@ class PullService:
             there = "; it is in the library already, and works from there"
         return SourceError(
             f"no source has the model '{name}'{there}",
-            hint="this version pulls 'smollm2' and GGUF files: corral pull ./model.gguf",
+            hint=f"find one with: corral search {name.model}; or name it in full:"
+            " hf.co/owner/repo:Q4_K_M, modelscope.cn/owner/repo, ./model.gguf",
         )
 
     async def _follow(self, name: ModelName, work: Work) -> AsyncGenerator[Progress, None]:
@@ -174,11 +179,15 @@ def _work_off(name: ModelName, job: _Job, work: Work, tell: Callable[[Progress],
 
 def _as_pulled(library: Library, name: ModelName, file: RemoteFile) -> Iterator[Progress]:
     """Import a file that is on this machine, told in the words of a pull."""
+    extras = extras_of(file)
     moments = library.import_file(
         Path(file.location),
         name,
         provenance=file.provenance,
-        license_text=file.license,
+        parameters=extras.parameters,
+        system=extras.system,
+        template=extras.template,
+        license_text=extras.license,
         sha256=file.sha256,
     )
     digest = f"sha256:{file.sha256}" if file.sha256 else ""

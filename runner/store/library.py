@@ -173,6 +173,7 @@ class Library:
         provenance: Mapping[str, Any],
         parameters: Options | None = None,
         system: str = "",
+        template: str | None = None,
         license_text: str = "",
         sha256: str | None = None,
     ) -> Iterator[Progress]:
@@ -188,6 +189,7 @@ class Library:
             provenance: Where the file came from: ``source`` at least; ``time`` is added.
             parameters: The model's own options.
             system: Its own system message.
+            template: A chat template in place of the file's own.
             license_text: In place of the licence that the file names.
             sha256: The digest it must have, 64 hex digits.
 
@@ -221,6 +223,7 @@ class Library:
                     parameters=parameters or Options(),
                     system=system,
                     license=license_text,
+                    template=template,
                     provenance={**provenance, "time": provenance.get("time") or _now()},
                 )
                 is_done = self._commit(partial, manifest)

@@ -65,6 +65,32 @@ PULL = [
     {"status": "writing manifest"},
     {"status": "success"},
 ]
+SEARCH = {
+    "models": [
+        {
+            "name": "hf.co/own/tiny-GGUF",
+            "hub": "hf.co",
+            "likes": 7,
+            "downloads": 12_345,
+            "license": "gemma",
+            "gated": True,
+            "quants": [
+                {"name": "Q4_K_M", "size": 2_500_000_000, "fits": True},
+                {"name": "Q8_0", "size": 9_000_000_000, "fits": False},
+            ],
+        },
+        {
+            "name": "modelscope.cn/own/bare",
+            "hub": "modelscope.cn",
+            "likes": 0,
+            "downloads": 1,
+            "license": "",
+            "gated": False,
+            "quants": [],
+        },
+    ],
+    "errors": [],
+}
 ENDED = {
     "done": True,
     "done_reason": "stop",
@@ -91,6 +117,7 @@ class Script:
         event: "", "cut" (the connection breaks), "stall" (for ever), "fail" (an error line)
             or "pause" (until ``go`` is set).
         failures: Path → (status, body) instead of the ordinary reply.
+        search: What every search finds.
         active: What ``/api/ps`` reports as active requests.
         loaded: Whether the model is in memory.
     """
@@ -99,6 +126,7 @@ class Script:
     greeting: str = "Corral is running"
     answer: tuple[str, ...] = ("Blue", " light", " scatters.")
     pull: list = field(default_factory=lambda: list(PULL))
+    search: dict = field(default_factory=lambda: dict(SEARCH))
     models: list = field(default_factory=lambda: [dict(MODEL)])
     load_s: float = 0.0
     at: int = 1
@@ -185,8 +213,9 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/generate": lambda: self._answer(name, body, lambda t: {"response": t}),
             "/api/pull": lambda: self._pull(name, body),
             "/api/shutdown": self._shutdown,
+            "/api/search": lambda: self._json(script.search),
         }
-        route = routes.get(self.path)
+        route = routes.get(self.path.partition("?")[0])
         if route is None:
             return self._whole(b"404 page not found", "text/plain", 404)
         return route()

@@ -14,6 +14,7 @@ from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
 from runner.domain.request import InferenceRequest
+from runner.domain.search import SearchResult
 from runner.errors import ModelNotFound
 
 FINISHED = Finished(
@@ -175,3 +176,17 @@ class FakePulls:
             if isinstance(step, Exception):
                 raise step
             yield step
+
+
+@dataclass
+class FakeSearches:
+    """Finds ``result``, whatever is looked for."""
+
+    result: SearchResult | Exception = field(default_factory=lambda: SearchResult(()))
+    asked: list[tuple[str, str, int]] = field(default_factory=list)
+
+    async def search(self, words: str, *, hub: str, limit: int) -> SearchResult:
+        self.asked.append((words, hub, limit))
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result

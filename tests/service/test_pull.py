@@ -240,7 +240,7 @@ def test_a_name_that_no_source_has_is_told_what_can_be_pulled(pulls):
     with pytest.raises(SourceError) as caught:
         asyncio.run(moments(pulls.pull(ModelName.parse("gpt-9"))))
     assert "gpt-9" in caught.value.message
-    assert "smollm2" in caught.value.hint
+    assert "corral search gpt-9" in caught.value.hint
 
 
 def test_a_name_of_the_library_that_no_source_has_is_told_so(library, pulls, tiny):

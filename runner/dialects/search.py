@@ -1,0 +1,87 @@
+"""Corral's own ``/api/search``: query in, JSON out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from runner.dialects import wire
+from runner.domain.search import FoundModel, SearchResult
+from runner.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A call of ``/api/search``."""
+
+    words: str
+    hub: str
+    limit: int
+
+
+class QuantBody(msgspec.Struct):
+    """One quantization; ``fits`` is null when that is not known."""
+
+    name: str
+    size: int
+    fits: bool | None
+
+
+class ModelBody(msgspec.Struct):
+    """One repository."""
+
+    name: str
+    hub: str
+    likes: int
+    downloads: int
+    license: str
+    gated: bool
+    quants: list[QuantBody]
+
+
+class FailureBody(msgspec.Struct):
+    """A hub that could not be asked."""
+
+    hub: str
+    error: str
+    code: str
+    hint: str
+
+
+class SearchBody(msgspec.Struct):
+    """``GET /api/search``."""
+
+    models: list[ModelBody]
+    errors: list[FailureBody]
+
+
+def parse_search(query: Mapping[str, str]) -> Search:
+    """Return the call that a query string makes.
+
+    Raises:
+        InvalidRequest: ``limit`` is no number.
+    """
+    text = query.get("limit", "").strip() or "10"
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise InvalidRequest(f"limit must be a whole number, not '{text[:40]}'", param="limit")
+    return Search(query.get("q", ""), query.get("hub", "").strip().lower() or "all", int(text))
+
+
+def found(result: SearchResult) -> bytes:
+    """Return what was found, as JSON."""
+    failures = [FailureBody(one.hub, one.message, one.code, one.hint) for one in result.failures]
+    return wire.encode(SearchBody([_model(model) for model in result.models], failures))
+
+
+def _model(model: FoundModel) -> ModelBody:
+    return ModelBody(
+        name=model.name,
+        hub=model.hub,
+        likes=model.n_likes,
+        downloads=model.n_downloads,
+        license=model.license,
+        gated=model.is_gated,
+        quants=[QuantBody(quant.label, quant.n_bytes, quant.fits) for quant in model.quants],
+    )

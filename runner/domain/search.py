@@ -1,0 +1,62 @@
+"""What a search of the hubs finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FoundQuant:
+    """One quantization of a model that was found.
+
+    Attributes:
+        label: What to put behind the colon: ``Q4_K_M``.
+        n_bytes: Size of its files; 0 when the hub did not say.
+        fits: Whether it should run in this machine's memory, from its size alone; ``None`` when
+            either is not known.
+    """
+
+    label: str
+    n_bytes: int = 0
+    fits: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """One repository with GGUF files.
+
+    Attributes:
+        name: What to pull: ``hf.co/owner/repo``.
+        hub: Which hub has it: ``hf.co``.
+        n_likes: How many people like it.
+        n_downloads: How often it was fetched, by the hub's own way of counting.
+        license: SPDX identifier or name; empty when the hub does not say.
+        is_gated: Whether its owner wants a licence accepted first.
+        quants: What there is of it, smallest first; empty when that was not told in time.
+    """
+
+    name: str
+    hub: str
+    n_likes: int
+    n_downloads: int
+    license: str
+    is_gated: bool
+    quants: tuple[FoundQuant, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HubFailure:
+    """A hub that could not be searched, and why, in the words of its error."""
+
+    hub: str
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What the hubs found, and which of them could not be asked."""
+
+    models: tuple[FoundModel, ...]
+    failures: tuple[HubFailure, ...] = ()

@@ -1,0 +1,321 @@
+"""Short names: a folder of Modelfiles that say where a model is, on which hubs, under what licence.
+
+    qwen3/4b        # a Modelfile; the name is qwen3:4b
+        FROM hf.co/Qwen/Qwen3-4B-GGUF:Q4_K_M
+        MIRROR modelscope.cn/Qwen/Qwen3-4B-GGUF:Q4_K_M
+        ALIAS latest
+        SIZE 2500000000
+        LICENSE Apache-2.0
+        PARAMETER temperature 0.6
+
+A user's folder of the same shape lies over the program's own.  Which of the hubs is asked first is
+a setting; the other one then holds the same bytes, or is asked when the first cannot answer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from runner.domain.hub_url import HUGGING_FACE
+from runner.domain.name import DEFAULT_HOST, DEFAULT_NAMESPACE, ModelName
+from runner.domain.options import OPTION_SPECS, parse_option
+from runner.errors import CorralError, InvalidRequest, ModelNotFound, NotOnHub
+from runner.hub.source import Candidate, Recipe, RemoteFile, Role, Source
+from runner.modelfile.parse import Instruction, decode, parse
+
+logger = logging.getLogger(__name__)
+
+#: The hub that goes first: by name, or whichever answers first.
+AUTO, HF, MODELSCOPE = "auto", "hf", "modelscope"
+ORDERS = (AUTO, HF, MODELSCOPE)
+
+#: Seconds that the slower hub gets to offer its copy, once the faster one has answered.
+_PATIENCE_S = 4.0
+_MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model and tag of the catalogue.
+
+    Attributes:
+        name: Its short name.
+        places: Its repositories, in the file's order; all on hubs.
+        aliases: Other tags for it.
+        n_bytes: About how large it is; 0 when the entry does not say.
+        sha256: Of its model file, when somebody has seen it.
+        license: SPDX identifier or name.
+        recipe: Its parameters and system message.
+    """
+
+    name: ModelName
+    places: tuple[ModelName, ...]
+    aliases: tuple[str, ...] = ()
+    n_bytes: int = 0
+    sha256: str | None = None
+    license: str = ""
+    recipe: Recipe = field(default_factory=Recipe)
+
+
+def read_entry(name: ModelName, text: str) -> Entry:
+    """Return the entry that a Modelfile makes for ``name``.
+
+    Raises:
+        InvalidRequest: It is no Modelfile, or says what no entry can; the message has the line.
+    """
+    entry = Entry(name, ())
+    for instruction in parse(text):
+        try:
+            entry = _with(entry, instruction)
+        except (CorralError, ValueError) as error:
+            raise InvalidRequest(f"(line {instruction.line}): {error}", param="modelfile") from None
+    return entry
+
+
+def _with(entry: Entry, said: Instruction) -> Entry:
+    """Return ``entry`` with one instruction more; raises in words."""
+    match said.command:
+        case "from" | "mirror":
+            place = ModelName.parse(said.value)
+            if place.host.lower() == DEFAULT_HOST:
+                raise ValueError(f"'{said.value}' is on no hub")
+            return replace(entry, places=(*entry.places, place))
+        case "alias":
+            alias = ModelName.parse(f"{entry.name.model}:{said.value}").tag
+            return replace(entry, aliases=(*entry.aliases, alias))
+        case "size":
+            return replace(entry, n_bytes=int(said.value))
+        case "sha256":
+            if len(said.value) != 64 or not set(said.value) <= set("0123456789abcdef"):
+                raise ValueError("a sha256 has 64 digits, 0 to f")
+            return replace(entry, sha256=said.value)
+        case "license":
+            return replace(entry, license=said.value)
+        case "system":
+            return replace(entry, recipe=replace(entry.recipe, system=said.value))
+        case "parameter":
+            return replace(entry, recipe=_with_parameter(entry.recipe, said))
+        case _:
+            raise ValueError(f"{said.command.upper()} has no place in the catalogue")
+
+
+def _with_parameter(recipe: Recipe, said: Instruction) -> Recipe:
+    if said.key not in OPTION_SPECS:
+        raise ValueError(f"unknown parameter '{said.key}'")
+    value: Any
+    if said.key == "stop":
+        value = [*recipe.parameters.get("stop", ()), said.value]
+    else:
+        value = parse_option(said.key, json.loads(said.value))
+    return replace(recipe, parameters={**recipe.parameters, said.key: value})
+
+
+class Catalogue:
+    """The entries below some folders, the first of which wins; read anew when asked.
+
+    Safe from any thread.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+
+    def find(self, name: ModelName) -> Entry | None:
+        """Return the entry of a short name; ``None`` when there is none.
+
+        Raises:
+            InvalidRequest: Its Modelfile is damaged; the message names it.
+        """
+        host, namespace, model, tag = name.key
+        if (host, namespace) != (DEFAULT_HOST, DEFAULT_NAMESPACE):
+            return None
+        for folder in self._folders:
+            for path in _modelfiles(folder / model):
+                entry = _read(path)
+                if tag in (entry.name.tag.lower(), *(alias.lower() for alias in entry.aliases)):
+                    return entry
+        return None
+
+    def tags(self, name: ModelName) -> list[str]:
+        """Return the tags of a short name's family, damaged entries too; empty: no such family."""
+        host, namespace, model, _ = name.key
+        if (host, namespace) != (DEFAULT_HOST, DEFAULT_NAMESPACE):
+            return []
+        found = (path.name for folder in self._folders for path in _modelfiles(folder / model))
+        return sorted(set(found))
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield every entry once, by name; a damaged one is logged and left out."""
+        seen: set[ModelName] = set()
+        for folder in self._folders:
+            for family in sorted(_folders_in(folder)):
+                for path in _modelfiles(family):
+                    try:
+                        entry = _read(path)
+                    except CorralError as error:
+                        logger.warning("catalogue entry skipped path=%s: %s", path, error.message)
+                        continue
+                    if entry.name not in seen:
+                        seen.add(entry.name)
+                        yield entry
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.is_dir()]
+    except OSError:
+        return []
+
+
+def _modelfiles(family: Path) -> list[Path]:
+    try:
+        found = [p for p in family.iterdir() if p.is_file() and not p.name.startswith(".")]
+    except OSError:
+        return []
+    return sorted(path for path in found if path.suffix.lower() not in (".md", ".txt", ".bak"))
+
+
+def _read(path: Path) -> Entry:
+    try:
+        name = ModelName.parse(f"{path.parent.name}:{path.name}")
+        with path.open("rb") as file:
+            return read_entry(name, decode(file.read(_MAX_BYTES)))
+    except (CorralError, OSError) as error:
+        raise InvalidRequest(f"{path}: {error}", hint="mend or remove the file") from None
+
+
+class CatalogueSource:
+    """The source of short names: what the catalogue names, on whichever hub goes first."""
+
+    def __init__(
+        self, catalogue: Catalogue, hubs: Mapping[str, Source], *, order: str = AUTO
+    ) -> None:
+        """``hubs`` has the source for each host; ``order`` is one of ``ORDERS``."""
+        assert order in ORDERS
+        self._catalogue = catalogue
+        self._hubs = hubs
+        self._order = order
+
+    def claims(self, name: ModelName) -> bool:
+        """Whether the catalogue has the family of ``name``; resolve tells which tags there are."""
+        return bool(self._catalogue.tags(name))
+
+    def resolve(self, name: ModelName) -> list[RemoteFile]:
+        """Return the files of the entry, with the other hub's copies as candidates.
+
+        Raises:
+            ModelNotFound: The catalogue has no such family.
+            NotOnHub: The family has no such tag.
+            InvalidRequest: The entry is damaged.
+            SourceError: No hub could give the model; the error is the first hub's.
+        """
+        entry = self._catalogue.find(name)
+        if entry is None:
+            tags = self._catalogue.tags(name)
+            if not tags:
+                raise ModelNotFound(str(name))
+            raise NotOnHub(
+                f"the catalogue has no '{name.tag}' of {name.model}",
+                hint=f"it has: {', '.join(tags)}; more with: corral search {name.model}",
+            )
+        asked = [(self._hubs[p.host.lower()], p) for p in self._places(entry)]
+        files, others = _first_of(asked, is_race=self._order == AUTO)
+        files = [_checked(entry, file) for file in files]
+        return [_as_entry_says(entry, file, others) for file in files]
+
+    def _places(self, entry: Entry) -> list[ModelName]:
+        """Return the entry's places on hubs that we know, in the order of the setting."""
+        known = [place for place in entry.places if place.host.lower() in self._hubs]
+        if not known:
+            raise NotOnHub(f"no hub that is known here has {entry.name}")
+        wants_hf = self._order == HF
+
+        def rank(place: ModelName) -> bool:
+            return self._order != AUTO and (place.host.lower() == HUGGING_FACE) != wants_hf
+
+        return sorted(known, key=rank)
+
+
+def _first_of(
+    asked: Sequence[tuple[Source, ModelName]], *, is_race: bool
+) -> tuple[list[RemoteFile], list[RemoteFile]]:
+    """Ask all hubs at once; return the chosen one's files, and what the others have.
+
+    In a race the chosen one is the first that answers, else the first in order that does.
+    """
+    pool = ThreadPoolExecutor(max_workers=len(asked), thread_name_prefix="hub")
+    try:
+        futures = [pool.submit(source.resolve, place) for source, place in asked]
+        chosen = _winner(futures, is_race=is_race)
+        rest = [future for future in futures if future is not chosen]
+        wait(rest, timeout=_PATIENCE_S)
+        others = [
+            file
+            for future in rest
+            if future.done() and future.exception() is None
+            for file in future.result()
+        ]
+        return chosen.result(), others
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _winner(
+    futures: Sequence[Future[list[RemoteFile]]], *, is_race: bool
+) -> Future[list[RemoteFile]]:
+    """Return the first future with an answer; when there is none, the first of all."""
+    if not is_race:
+        return next((f for f in futures if f.exception() is None), futures[0])
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for future in futures:  # in order, when several have come at once
+            if future in done and future.exception() is None:
+                return future
+    return futures[0]
+
+
+def _checked(entry: Entry, file: RemoteFile) -> RemoteFile:
+    """Return ``file`` with the digest that the entry knows."""
+    if entry.sha256 is None or file.role is not Role.MODEL:
+        return file
+    if file.sha256 not in (None, entry.sha256):
+        raise NotOnHub(
+            f"{file.name} on the hub is not the file that {entry.name} names: its sha256 is"
+            f" {file.sha256}, not {entry.sha256}",
+            hint="its owner has replaced it; update Corral, or pull it by its full name",
+        )
+    return replace(file, sha256=entry.sha256)
+
+
+def _as_entry_says(entry: Entry, file: RemoteFile, others: Iterable[RemoteFile]) -> RemoteFile:
+    """Return ``file`` with the others' copies, the entry's licence and its recipe."""
+    copies = [
+        Candidate(other.location, other.headers, other.provenance)
+        for other in others
+        if file.sha256 is not None and other.sha256 == file.sha256
+    ]
+    known = {copy.location for copy in (*file.candidates, *copies)} - {file.location}
+    by_location = {copy.location: copy for copy in (*file.candidates, *copies)}
+    return replace(
+        file,
+        candidates=tuple(by_location[location] for location in by_location if location in known),
+        license=entry.license or file.license,
+        recipe=_merged(entry.recipe, file.recipe),
+        provenance={**file.provenance, "catalogue": str(entry.name)},
+    )
+
+
+def _merged(ours: Recipe, theirs: Recipe) -> Recipe:
+    """Return the repository's recipe with the catalogue's laid over it."""
+    return Recipe(
+        parameters={**theirs.parameters, **ours.parameters},
+        system=ours.system or theirs.system,
+        template=ours.template or theirs.template,
+        note=theirs.note,
+    )

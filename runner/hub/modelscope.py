@@ -1,0 +1,264 @@
+"""ModelScope, through its own client: metadata, search and addresses; no weights.
+
+Endpoint, token and proxies are the client's (``MODELSCOPE_ENDPOINT``, ``MODELSCOPE_API_TOKEN``
+...); so are time-outs and retries, which get shorter defaults here, since somebody waits.  The
+import costs half a second and 40 MB, and waits until the hub is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from runner.domain.hub_url import MODELSCOPE, MODELSCOPE_INTERNATIONAL
+from runner.errors import AccessDenied, NotOnHub, Offline, RateLimited, SourceError
+from runner.hub.choose import RepoFile, variants
+from runner.hub.repository import Found, Listing
+
+if TYPE_CHECKING:
+    from modelscope_hub import HubApi
+
+logger = logging.getLogger(__name__)
+
+_DEFAULT_BRANCH = "master"
+_TRUE = frozenset({"1", "on", "yes", "true"})
+#: The client's settings, where the user has not made them: it reads them when imported.
+_PATIENCE = {
+    "MODELSCOPE_API_TIMEOUT": "15",
+    "MODELSCOPE_API_CONNECT_TIMEOUT": "5",
+    "MODELSCOPE_API_MAX_RETRIES": "1",
+    "MODELSCOPE_REPO_TREE_PAGE_MAX_ATTEMPTS": "1",
+    "MODELSCOPE_REPO_TREE_PAGE_TIMEOUT_SECONDS": "15",
+}
+_MAX_PAGE = 50
+_TEXT_TIMEOUT_S = 15.0
+_importing = threading.Lock()
+
+
+class ModelScope:
+    """The hub at ``MODELSCOPE_ENDPOINT``; safe from any thread.
+
+    Args:
+        host: ``modelscope.cn``, or ``modelscope.ai`` for the international site.
+        environ: Where endpoint, token and offline flag are looked for.
+        token: Asked before the environment and the client's own login.
+    """
+
+    def __init__(
+        self,
+        host: str = MODELSCOPE,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        token: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        assert host in (MODELSCOPE, MODELSCOPE_INTERNATIONAL)
+        self.host = host
+        self._environ = environ
+        self._token = token
+
+    @property
+    def endpoint(self) -> str:
+        """Base address of the hub."""
+        named = self._environ.get("MODELSCOPE_ENDPOINT", "").strip().rstrip("/")
+        if named:
+            return named if "://" in named else f"https://{named}"
+        return f"https://www.{self.host}"
+
+    def claims(self, host: str) -> bool:
+        """Whether ``host`` is this site's."""
+        return host == self.host
+
+    def listing(self, repository: str, revision: str = "") -> Listing:
+        """Return what lies in a repository; raises as ``Hub.listing`` says."""
+        branch = revision or _DEFAULT_BRANCH
+        with self._explained(repository):
+            api = self._api()
+            files = api.list_repo_files(repository, "model", revision=branch)
+            if not files:  # what an unknown revision looks like as well
+                self._check_revision(api, repository, branch)
+            about = self._about(api, repository)
+        return Listing(
+            host=self.host,
+            repository=repository,
+            revision=branch,
+            files=tuple(
+                RepoFile(file.path, file.size, file.sha256 or None)
+                for file in files
+                if file.path and not file.is_dir
+            ),
+            license=str(about.license or ""),
+        )
+
+    def check_access(self, listing: Listing) -> None:
+        """Return at once: here whoever may see the list may have the files."""
+
+    def url(self, listing: Listing, path: str) -> str:
+        """Return the address that redirects to a file."""
+        query = urlencode({"Revision": listing.revision, "FilePath": path})
+        return f"{self.endpoint}/api/v1/models/{listing.repository}/repo?{query}"
+
+    def headers(self) -> Mapping[str, str]:
+        """Return what the hub wants to see: the token, as bearer and as cookie."""
+        token = self._config().token
+        if not token:
+            return {}
+        return {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"}
+
+    def read_text(self, listing: Listing, path: str) -> str:
+        """Return a small file's text; raises as ``Hub.listing`` says."""
+        with self._explained(listing.repository):
+            import requests
+            from modelscope_hub import errors
+
+            # By the library below the client, whose own download draws on our stderr.  On a
+            # redirect to another host it drops both the bearer and the cookie.
+            answer = requests.get(
+                self.url(listing, path), headers=dict(self.headers()), timeout=_TEXT_TIMEOUT_S
+            )
+            errors.raise_for_status(answer)
+            promised = next((file.sha256 for file in listing.files if file.path == path), None)
+            if promised not in (None, hashlib.sha256(answer.content).hexdigest()):
+                raise self._nonsense()  # an error in JSON with the status of a file
+            return answer.content.decode("utf-8", "replace")
+
+    def search(self, words: str, limit: int) -> list[Found]:
+        """Return repositories with GGUF files; raises as ``Hub.listing`` says."""
+        with self._explained(""):
+            page = self._api().list_repos(
+                "model",
+                search=words,
+                sort="downloads",
+                page_size=min(limit, _MAX_PAGE),
+                library="gguf",
+            )
+            return [self._found(info) for info in page.items[:limit]]
+
+    def _found(self, info: Any) -> Found:
+        return Found(
+            host=self.host,
+            repository=f"{info.owner}/{info.name}",
+            n_likes=info.likes or 0,
+            n_downloads=info.downloads or 0,
+            license=str(info.license or ""),
+            is_gated=bool(info.gated),
+            variants=tuple(variants(())),
+        )
+
+    def _check_revision(self, api: HubApi, repository: str, branch: str) -> None:
+        there = [
+            str(row.get("Revision", "")) for row in api.list_repo_revisions(repository, "model")
+        ]
+        if branch not in there:
+            raise NotOnHub(
+                f"{self.host}/{repository} has no revision '{branch}'",
+                hint=f"it has: {', '.join(filter(None, there)) or 'none'}",
+            )
+
+    def _about(self, api: HubApi, repository: str) -> Any:
+        """Return licence and the like; what goes wrong here stands in nobody's way."""
+        from modelscope_hub.errors import HubError
+        from modelscope_hub.types import RepoInfo
+
+        try:
+            return api.get_repo(repository, "model")
+        except HubError as error:
+            logger.info("no description hub=%s error=%s", self.host, type(error).__name__)
+            return RepoInfo()
+
+    def _config(self) -> Any:
+        _import_client()
+        from modelscope_hub.config import HubConfig
+
+        token = self._token() or self._environ.get("MODELSCOPE_API_TOKEN", "").strip() or None
+        return HubConfig(endpoint=self.endpoint, token=token)
+
+    def _api(self) -> HubApi:
+        # The client has no such flag of its own; who sets the other hub's means both.
+        if self._environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE:
+            raise Offline(
+                f"{self.host} was not asked: HF_HUB_OFFLINE is set",
+                hint="unset HF_HUB_OFFLINE and start the daemon again",
+            )
+        _import_client()
+        from modelscope_hub import HubApi
+
+        return HubApi(config=self._config(), user_agent={"corral": "hub"})
+
+    @contextlib.contextmanager
+    def _explained(self, repository: str) -> Iterator[None]:
+        """Turn what the client raises into our errors."""
+        _import_client()
+        from modelscope_hub import errors
+        from requests import RequestException
+
+        place = f"{self.host}/{repository}" if repository else self.host
+        token = "MODELSCOPE_API_TOKEN"
+        try:
+            yield
+        except errors.NotExistError:
+            raise NotOnHub(
+                f"there is no {place}, or it is private and {token} does not open it"
+            ) from None
+        except errors.AuthenticationError:
+            raise AccessDenied(
+                f"{self.host} does not accept the token for {place}",
+                hint=f"set {token} to a valid token",
+            ) from None
+        except errors.PermissionDeniedError:
+            raise AccessDenied(
+                f"{place} is not open to everybody",
+                hint=f"ask for access at {self.endpoint}/models/{repository}, then set {token}",
+            ) from None
+        except errors.RateLimitError as error:
+            wait = getattr(error, "retry_after", None)
+            raise RateLimited(
+                f"{self.host} wants fewer requests" + (f" for {wait:g} seconds" if wait else ""),
+                hint="try again then",
+            ) from None
+        except JSONDecodeError:  # one of requests' own errors as well
+            raise self._nonsense() from None
+        except (errors.NetworkError, RequestException) as error:
+            raise SourceError(
+                f"{self.host} cannot be reached at {self.endpoint}: {_words(error)}",
+                hint="check the network, HTTPS_PROXY and MODELSCOPE_ENDPOINT; Hugging Face may"
+                " have the model: corral search",
+            ) from None
+        except errors.APIError as error:
+            raise SourceError(
+                f"{self.host} answered {error.status_code or 'with an error'}",
+                hint="try again later",
+            ) from None
+        except (errors.HubError, ValueError, KeyError, TypeError, AttributeError) as error:
+            logger.info("answer not understood hub=%s error=%s", self.host, type(error).__name__)
+            raise self._nonsense() from None
+
+    def _nonsense(self) -> SourceError:
+        return SourceError(
+            f"{self.endpoint} does not answer as a model hub does",
+            hint="a login page may stand before the network; else check MODELSCOPE_ENDPOINT",
+        )
+
+
+def _import_client() -> None:
+    """Import the client with our patience; the environment is as it was afterwards."""
+    with _importing:
+        missing = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+        os.environ.update(missing)
+        try:
+            import modelscope_hub  # noqa: F401
+        finally:
+            for name in missing:
+                os.environ.pop(name, None)
+
+
+def _words(error: Exception) -> str:
+    """Return what happened without the addresses of the client's own pools."""
+    text = str(getattr(error, "message", "") or error) or type(error).__name__
+    return text.partition("(Caused by")[0].strip()[:200]

@@ -1,0 +1,59 @@
+"""All places that models come from, in the order in which they are asked.
+
+The composition of this room: the daemon hands in settings, and gets hubs and sources.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from runner.domain.hub_url import MODELSCOPE_INTERNATIONAL
+from runner.hub.catalogue import AUTO, HF, MODELSCOPE, Catalogue, CatalogueSource
+from runner.hub.huggingface import HuggingFace
+from runner.hub.modelscope import ModelScope
+from runner.hub.packaged import PackagedSource
+from runner.hub.repository import Hub, HubSource
+from runner.hub.source import Source
+
+
+def hubs_and_sources(
+    *,
+    order: str,
+    folders: Sequence[Path],
+    memory_bytes: int,
+    environ: Mapping[str, str] = os.environ,
+) -> tuple[dict[str, Hub], list[Source]]:
+    """Return the hubs by the names that a search uses, and the sources.
+
+    Args:
+        order: Which hub short names come from: ``auto``, ``hf`` or ``modelscope``.
+        folders: The catalogue's, the user's own first.
+        memory_bytes: This machine's memory; 0: not known.
+        environ: Where the hubs' clients look for endpoints and tokens.
+    """
+    hugging_face = HuggingFace(environ)
+    model_scope = ModelScope(environ=environ)
+    international = ModelScope(MODELSCOPE_INTERNATIONAL, environ)
+
+    def alone(hub: Hub) -> HubSource:
+        return HubSource(hub, memory_bytes=memory_bytes)
+
+    def beside(hub: Hub, other: Hub) -> HubSource:
+        others = [other] if order == AUTO else []
+        return HubSource(hub, others=others, memory_bytes=memory_bytes)
+
+    catalogue = CatalogueSource(
+        Catalogue(folders),
+        {hub.host: alone(hub) for hub in (hugging_face, model_scope, international)},
+        order=order,
+    )
+    sources: list[Source] = [
+        PackagedSource(),
+        catalogue,
+        beside(hugging_face, model_scope),
+        beside(model_scope, hugging_face),
+        beside(international, hugging_face),
+    ]
+    return {HF: hugging_face, MODELSCOPE: model_scope}, sources

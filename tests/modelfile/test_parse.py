@@ -1,0 +1,83 @@
+"""Modelfiles: what is written comes out, and what is wrong is named with its line."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from runner.errors import InvalidRequest
+from runner.modelfile.parse import decode, parse
+
+PLAIN = st.text(
+    st.characters(exclude_categories=("C", "Z"), exclude_characters='"#'), min_size=1, max_size=12
+)
+
+
+def said(text):
+    return [(one.command, one.key, one.value) for one in parse(text)]
+
+
+def test_every_form_of_a_value():
+    text = (
+        "# a comment\n\nfrom hf.co/a/b:Q4_K_M  \r\n"
+        'Parameter stop "<|im end|>"\nPARAMETER temperature 0.5\n'
+        'SYSTEM """Be brief.\n  "Be" kind.\n"""\nMESSAGE User hello there\nLICENSE MIT\n'
+        "MIRROR modelscope.cn/a/b"
+    )
+    assert said(text) == [
+        ("from", "", "hf.co/a/b:Q4_K_M"),
+        ("parameter", "stop", "<|im end|>"),
+        ("parameter", "temperature", "0.5"),
+        ("system", "", 'Be brief.\n  "Be" kind.\n'),
+        ("message", "user", "hello there"),
+        ("license", "", "MIT"),
+        ("mirror", "", "modelscope.cn/a/b"),
+    ]
+
+
+def test_each_instruction_knows_its_line():
+    text = 'FROM a\nSYSTEM """x\ny"""\n\nLICENSE MIT'
+    assert [one.line for one in parse(text)] == [1, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no FROM line"),
+        ("SYSTEM hello", "no FROM line"),
+        ("FROM a\nBAKE it", r"\(line 2\): command must be one of"),
+        ("FROM a\nMESSAGE robot hi", r"\(line 2\): message role must be one of"),
+        ('FROM a\nSYSTEM """never ends', r"\(line 2\): unexpected EOF"),
+        ('FROM a\nSYSTEM "x" y', r"\(line 2\): unexpected text after"),
+        ("FROM", r"\(line 1\): FROM has no value"),
+        ("FROM a\nPARAMETER temperature", r"\(line 2\): PARAMETER temperature has no value"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(text, reason):
+    with pytest.raises(InvalidRequest, match=reason):
+        parse(text)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["system", "license", "template"]), PLAIN), max_size=6))
+def test_instructions_come_out_in_their_order(wanted):
+    lines = "".join(f'{command.upper()} """{value}"""\n' for command, value in wanted)
+    expected = [("from", "", "x"), *((command, "", value) for command, value in wanted)]
+    assert said("FROM x\n" + lines) == expected
+
+
+@given(st.text(st.sampled_from('FROMSYTE# "\n\rx\0é')))
+def test_any_text_is_a_modelfile_or_refused(text):
+    try:
+        found = parse(text)
+    except InvalidRequest as error:
+        assert error.message
+    else:
+        assert any(one.command == "from" for one in found)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_usual_encodings_are_read(encoding):
+    assert said(decode("FROM é".encode(encoding))) == [("from", "", "é")]
+
+
+def test_what_is_no_text_is_refused():
+    with pytest.raises(InvalidRequest, match="no text at byte 5"):
+        decode(b"FROM \xff")

@@ -1,0 +1,57 @@
+"""What may be asked of a search, and which hubs it goes to."""
+
+import asyncio
+
+import pytest
+
+from runner.errors import InvalidRequest
+from runner.hub.repository import Found
+from runner.service.search import SearchService
+
+
+class ListedHub:
+    """A hub with one repository, whose files nobody can list."""
+
+    def __init__(self, host):
+        self.host = host
+        self.asked = []
+
+    def search(self, words, limit):
+        self.asked.append((words, limit))
+        return [Found(self.host, "own/tiny")]
+
+    def listing(self, repository, revision=""):
+        raise InvalidRequest("not here")
+
+
+@pytest.fixture
+def hubs():
+    return {"hf": ListedHub("hf.co"), "modelscope": ListedHub("modelscope.cn")}
+
+
+def found(hubs, *args, **more):
+    result = asyncio.run(SearchService(hubs, memory_bytes=1).search(*args, **more))
+    return [model.name for model in result.models]
+
+
+def test_all_hubs_are_asked_unless_one_is_named(hubs):
+    assert found(hubs, " tiny ") == ["hf.co/own/tiny", "modelscope.cn/own/tiny"]
+    assert found(hubs, "tiny", hub="modelscope", limit=3) == ["modelscope.cn/own/tiny"]
+    assert hubs["hf"].asked == [("tiny", 10)]
+    assert hubs["modelscope"].asked == [("tiny", 10), ("tiny", 3)]
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "param"),
+    [
+        ("  ", {}, "q"),
+        ("x", {"limit": 0}, "limit"),
+        ("x", {"limit": 51}, "limit"),
+        ("x", {"hub": "ollama"}, "hub"),
+    ],
+)
+def test_a_bad_search_names_the_field(hubs, words, more, param):
+    with pytest.raises(InvalidRequest) as caught:
+        found(hubs, words, **more)
+    assert caught.value.param == param
+    assert not hubs["hf"].asked
