@@ -29,6 +29,7 @@ COMMANDS = {
     "ps": "ps",
     "show": "show",
     "stop": "stop",
+    "cancel": "cancel",
     "rm": "rm",
     "cp": "cp",
     "daemon": "daemon",

@@ -29,6 +29,7 @@ from runner.server.app import make_app, runner_for
 from runner.service.inference import InferenceService
 from runner.service.models import ModelService
 from runner.service.pull import PullService
+from runner.service.requests import RequestService
 from runner.store.library import Library
 from runner.workers.devices import memory_bytes, n_cores
 from runner.workers.pool import Pool, PoolSettings
@@ -80,15 +81,18 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         stack.push_async_callback(pool.close)
         pulls = PullService(library, [PackagedSource()])
         stack.push_async_callback(pulls.close)
+        requests = RequestService()
         app = make_app(
             inference=InferenceService(
                 library,
                 pool,
                 context_length=settings.context_length,
                 memory_bytes=memory_bytes(),
+                requests=requests,
             ),
             models=ModelService(library, pool),
             pulls=pulls,
+            requests=requests,
             version=__version__,
             owner_token=token,
             loopback_only=settings.host.is_loopback,

@@ -23,9 +23,10 @@ No ctypes, no clock, no threads: ``loop.py`` owns one scheduler and calls it fro
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 
-from runner.engine import queue
 from runner.engine.prefix import PrefixTree, n_common
+from runner.engine.queue import Queue, deal, youngest_of_lowest
 from runner.engine.sequence import Sequence
 
 #: Cells a sequence should find free beyond its prompt when it is admitted, in tokens.
@@ -120,7 +121,7 @@ class Scheduler:
     n_cells: int
     n_seq_max: int
     n_cold_max: int = 0
-    _queue: queue.Queue = field(default_factory=queue.Queue)
+    _queue: Queue = field(default_factory=Queue)
     _running: list[Sequence] = field(default_factory=list)
     _cold: list[int] = field(default_factory=list)  # seq_ids, oldest first
     _free_ids: list[int] = field(init=False)
@@ -164,7 +165,7 @@ class Scheduler:
 
     def find(self, request_id: str) -> Sequence | None:
         """Return the sequence of a request that has not ended."""
-        for seq in [*self._running, *self._queue]:
+        for seq in chain(self._running, self._queue):
             if seq.request_id == request_id:
                 return seq
         return None
@@ -221,7 +222,7 @@ class Scheduler:
         n_left -= len(chunks)
         if n_prompt_max is not None and any(c.seq.n_generated >= ESTABLISHED for c in chunks):
             n_left = min(n_left, n_prompt_max)
-        shares = queue.deal(prefilling, n_left)
+        shares = deal(prefilling, n_left)
         return Plan(effects, chunks + [_chunk(seq, n) for seq, n in shares])
 
     def commit(self, plan: Plan) -> None:
@@ -259,7 +260,7 @@ class Scheduler:
         """
         if len(self._running) < 2:
             return False
-        self._give_way(queue.youngest_of_lowest(self._running)[0], effects)
+        self._give_way(youngest_of_lowest(self._running)[0], effects)
         return True
 
     def back_off(self) -> list[Effect]:
@@ -298,7 +299,7 @@ class Scheduler:
     def _let_in(self, effects: list[Effect], admitted: list[Sequence]) -> None:
         n_unfit = 0
         for seq in self._queue.in_order():
-            victims = queue.youngest_of_lowest(s for s in self._running if s.rank > seq.rank)
+            victims = youngest_of_lowest(s for s in self._running if s.rank > seq.rank)
             if len(self._running) >= self.n_seq_max and not victims:
                 break  # nor has anyone after it, since they come by class
             if not seq.saved and self._is_being_computed(seq):

@@ -11,12 +11,15 @@ from runner.dialects import ollama, wire
 from runner.dialects.openai import chat as openai_chat, errors as openai_errors
 from runner.domain.event import Finished
 from runner.errors import (
+    Cancelled,
     CapacityError,
     CorralError,
+    DeadlineExceeded,
     Forbidden,
     ModelNotFound,
     NotEnoughMemory,
     RequestError,
+    RequestNotFound,
     SourceError,
     StoreBusy,
 )
@@ -27,9 +30,12 @@ MAX_BODY = 64 * 1024 * 1024
 #: The first class that fits gives the status.
 _STATUSES: tuple[tuple[type[CorralError], int], ...] = (
     (ModelNotFound, 404),
+    (RequestNotFound, 404),
     (Forbidden, 403),
     (RequestError, 400),
+    (DeadlineExceeded, 504),
     (CapacityError, 503),
+    (Cancelled, 499),
     (SourceError, 502),
 )
 #: Seconds after which another try is worth it.
@@ -101,6 +107,8 @@ def error_answer(
     else:
         body = ollama.error_body(error)
     response = json_answer(request, wire.encode(body), status=status)
+    if status == 504:  # clients of OpenAI ask again after 5xx by themselves, unless told otherwise
+        response.headers["X-Should-Retry"] = "false"
     if status == 503:
         wait_s = next((wait for cls, wait in _RETRY_AFTER if isinstance(error, cls)), 1)
         response.headers["Retry-After"] = str(wait_s)

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from runner.server.app import make_app, runner_for
-from tests.fakes.service import FakeInference, FakeModels, FakePulls
+from tests.fakes.service import FakeInference, FakeModels, FakePulls, FakeRequests
 
 TOKEN = "owner-token-of-this-test"
 OWNER = {"Authorization": f"Bearer {TOKEN}"}
@@ -24,6 +24,7 @@ class House:
     inference: FakeInference = field(default_factory=FakeInference)
     models: FakeModels = field(default_factory=FakeModels)
     pulls: FakePulls = field(default_factory=FakePulls)
+    requests: FakeRequests = field(default_factory=FakeRequests)
     loopback_only: bool = True
     origins: tuple[str, ...] = ()
     shutdowns: list[str] = field(default_factory=list)
@@ -39,6 +40,7 @@ class House:
             inference=self.inference,
             models=self.models,
             pulls=self.pulls,
+            requests=self.requests,
             version="9.8.7",
             owner_token=TOKEN,
             loopback_only=self.loopback_only,
