@@ -57,7 +57,7 @@ def _body(request: RunningRequest) -> RequestBody:
         n_prompt=request.n_prompt,
         n_cached=request.n_cached,
         n_generated=request.n_generated,
-        started=rfc3339(round(request.started_at * 1e9)),
+        started=rfc3339(round(request.started_at * 1e6) * 1000),
         seconds=round(request.seconds, 3),
     )
 

@@ -1,4 +1,4 @@
-"""Giving way on the real engine: the answer is the undisturbed one, and nothing is computed twice."""
+"""Giving way on the real engine: the answer is the undisturbed one, nothing is computed twice."""
 
 from __future__ import annotations
 
