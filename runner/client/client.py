@@ -22,7 +22,6 @@ from runner.client import decode
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
 from runner.client.decode import DaemonVersion, ShownModel
 from runner.client.http1 import BadReply
-from runner.dialects.requests import parse_requests
 from runner.domain.chat import Message
 from runner.domain.event import Event
 from runner.domain.model import ModelInfo, RunningModel
@@ -60,7 +59,7 @@ class Client:
 
     def requests(self) -> list[RunningRequest]:
         """Return the requests that run, then those that wait, who is next first."""
-        return decoded(parse_requests, self._call("GET", "/api/requests"))
+        return decoded(decode.requests, self._call("GET", "/api/requests"))
 
     def cancel(self, request_id: str) -> None:
         """End a request by its id in the list; whoever asked is told so."""

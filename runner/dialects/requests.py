@@ -1,18 +1,14 @@
-"""``GET /api/requests``: the requests that run or wait, both directions; an API of our own."""
+"""``GET /api/requests``: the requests that run or wait; an API of our own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
 from runner.dialects import wire
 from runner.dialects.ollama import rfc3339
-from runner.domain.name import ModelName
-from runner.domain.request import Priority
-from runner.domain.running import RequestState, RunningRequest
+from runner.domain.running import RunningRequest
 
 
 class RequestBody(msgspec.Struct):
@@ -36,16 +32,6 @@ def requests(found: Sequence[RunningRequest]) -> bytes:
     return wire.encode({"requests": [_body(request) for request in found]})
 
 
-def parse_requests(value: Mapping[str, Any]) -> list[RunningRequest]:
-    """Return what ``requests`` wrote.
-
-    Raises:
-        KeyError: A field is missing.
-        ValueError: A field cannot be read.
-    """
-    return [_parsed(entry) for entry in value["requests"]]
-
-
 def _body(request: RunningRequest) -> RequestBody:
     return RequestBody(
         id=request.id,
@@ -59,20 +45,4 @@ def _body(request: RunningRequest) -> RequestBody:
         n_generated=request.n_generated,
         started=rfc3339(round(request.started_at * 1e6) * 1000),
         seconds=round(request.seconds, 3),
-    )
-
-
-def _parsed(entry: Mapping[str, Any]) -> RunningRequest:
-    return RunningRequest(
-        id=str(entry["id"]),
-        model=ModelName.parse(str(entry["model"])),
-        state=RequestState(entry["state"]),
-        position=int(entry["position"]),
-        priority=Priority(entry["priority"]),
-        client_id=str(entry["client"]),
-        n_prompt=int(entry["n_prompt"]),
-        n_cached=int(entry["n_cached"]),
-        n_generated=int(entry["n_generated"]),
-        started_at=datetime.fromisoformat(entry["started"]).timestamp(),
-        seconds=float(entry["seconds"]),
     )

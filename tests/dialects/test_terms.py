@@ -1,4 +1,4 @@
-"""Class and deadline, in the body of every dialect that answers; and the list of requests."""
+"""Class and deadline, in the body of every dialect that answers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from hypothesis import given, strategies as st
 
 from runner.dialects import ollama
 from runner.dialects.openai import chat as openai_chat
-from runner.dialects.requests import parse_requests, requests
 from runner.dialects.terms import parse_terms
-from runner.domain.name import ModelName
 from runner.domain.request import Priority, Terms
-from runner.domain.running import RequestState, RunningRequest
 from runner.errors import InvalidRequest
 
 CHAT = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
@@ -58,26 +55,3 @@ def test_terms_are_as_they_were_written(priority, deadline_s):
     found = parse_terms(priority, deadline_s)
     assert found.priority == (priority or Priority.API)
     assert found.deadline_s == deadline_s
-
-
-COUNTS = st.integers(0, 2**31)
-LISTED = st.builds(
-    RunningRequest,
-    id=st.text(st.characters(exclude_categories=["Cs"])),
-    model=st.sampled_from(["x", "hf.co/o/r:Q4_0"]).map(ModelName.parse),
-    state=st.sampled_from(RequestState),
-    position=COUNTS,
-    priority=st.sampled_from(Priority),
-    client_id=st.text(st.characters(exclude_categories=["Cs"])),
-    n_prompt=COUNTS,
-    n_cached=COUNTS,
-    n_generated=COUNTS,
-    # Whole milliseconds: what both sides of the wire can hold exactly.
-    started_at=st.integers(0, 2**31).map(float),
-    seconds=st.integers(0, 10**9).map(lambda ms: round(ms / 1000, 3)),
-)
-
-
-@given(st.lists(LISTED))
-def test_the_list_of_requests_comes_out_as_it_went_in(listed):
-    assert parse_requests(json.loads(requests(listed))) == listed
