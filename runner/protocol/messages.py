@@ -35,7 +35,8 @@ class Load(Struct, frozen=True, tag=True):
         n_threads: 0: one for each core.
         n_gpu_layers: -1: all.
         use_mmap: Map the file instead of reading it.
-        n_host_bytes: Memory for the states of prompts that left the cache.
+        n_host_bytes: Memory for the states of prompts that left the cache, and as much again for
+            those of sequences that gave way to others.
     """
 
     request_id: str

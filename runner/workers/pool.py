@@ -72,7 +72,8 @@ class PoolSettings:
         n_seq_max: Sequences one worker runs at once.
         n_threads: Threads of one worker.
         load_timeout_s: Seconds a load may take.
-        n_host_bytes: Memory of one worker for prompts that left its cache.
+        n_host_bytes: Memory of one worker for prompts that left its cache, and as much again for
+            answers that gave way to others.
     """
 
     command: list[str]
