@@ -348,7 +348,10 @@ class Scheduler:
                 return
 
     def _is_being_computed(self, seq: Sequence) -> bool:
-        """Whether a running sequence will soon have more of this one's beginning than is there."""
+        """Whether a running sequence will soon have more of this one's beginning than is there.
+
+        One of a lower class will not: its prompt itself waits for those of higher ones.
+        """
         if not self._may_share(seq):
             return False
         match = self._tree.match(seq.tokens)
@@ -356,7 +359,7 @@ class Scheduler:
         return any(
             n_common(other.tokens, seq.tokens) >= max(n_there, other.n_computed) + WORTH_SHARING
             for other in self._running
-            if other.n_pending > 1
+            if other.n_pending > 1 and other.rank <= seq.rank
         )
 
     def _may_share(self, seq: Sequence) -> bool:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 from aiohttp import web
 
 from runner.dialects import requests as dialect, wire
 from runner.dialects.terms import parse_priority
-from runner.domain.request import InferenceRequest
+from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
 from runner.server.answers import json_answer
 from runner.server.needs import NEEDS
 
 routes = web.RouteTableDef()
 
+Asked = TypeVar("Asked", InferenceRequest, EmbedRequest, RerankRequest)
+
 PRIORITY_HEADER = "X-Priority"
 
 
-def with_terms(request: web.Request, asked: InferenceRequest) -> InferenceRequest:
+def with_terms(request: web.Request, asked: Asked) -> Asked:
     """Return ``asked`` with what the connection says: whose it is, and in which class.
 
     The header wins over the body's field, so that a proxy can set the class of all it passes on.

@@ -15,11 +15,14 @@ from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
-from runner.domain.request import InferenceRequest, Terms
+from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest, Terms
 from runner.domain.running import RequestState, RunningRequest
 from runner.errors import Cancelled, CorralError, DeadlineExceeded, RequestNotFound
 from runner.protocol.messages import Inspect, Inspected, Place
 from runner.workers.process import Worker, new_request_id
+
+#: What can be on its way.
+Asked = InferenceRequest | EmbedRequest | RerankRequest
 
 #: Seconds that a worker may take to say where its requests stand; its longest step takes about one.
 _INSPECT_S = 5.0
@@ -38,7 +41,7 @@ class Ongoing:
     """
 
     id: str
-    request: InferenceRequest
+    request: Asked
     arrived_s: float
     started_at: float
     is_cancelled: bool = False
@@ -153,7 +156,7 @@ class RequestService:
         self._ids = itertools.count(1)
 
     @contextmanager
-    def entry(self, request: InferenceRequest) -> Generator[Ongoing, None, None]:
+    def entry(self, request: Asked) -> Generator[Ongoing, None, None]:
         """List a request for as long as the block lasts."""
         ongoing = Ongoing(f"{next(self._ids)}", request, time.monotonic(), time.time())
         self._ongoing[ongoing.id] = ongoing

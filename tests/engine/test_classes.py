@@ -152,6 +152,18 @@ def test_who_gives_way_for_want_of_cells_is_of_the_lowest_class():
     assert len(batch.tokens) == 150
 
 
+def test_nobody_waits_for_a_beginning_that_a_lower_class_computes():
+    """It would wait for whoever the lower class waits for."""
+    engine = new_engine(n_batch=16, n_cells=1024, n_seq_max=4, n_cold_max=1)
+    engine.add(new_sequence("batch", 200, 210, priority=BATCH))
+    engine.step()
+    engine.add(new_sequence("chat", 200, 210, priority=INTERACTIVE))
+    engine.add(new_sequence("same class", 200, 210, priority=BATCH))
+    engine.step()
+    assert engine.running == ["batch", "chat"]
+    run_out(engine)
+
+
 def test_a_state_that_others_hold_is_not_brought_back_twice():
     """Eight that share a long beginning: a second copy of it would slow all of them."""
     engine = new_engine(n_batch=256, n_cells=2048, n_seq_max=2, n_cold_max=1)
