@@ -5,12 +5,14 @@
     │   ├── InvalidRequest          a field is missing, mistyped or out of range
     │   ├── InvalidName             a model name that cannot be parsed
     │   ├── ModelNotFound           nothing in the library has that name
+    │   ├── RequestNotFound         no request that runs or waits has that id
     │   ├── PromptTooLong           the prompt alone overflows the context
     │   ├── Unsupported             the model, or this version, has no such ability
     │   ├── TemplateFailed          the model's chat template raised, or never ended
     │   └── Forbidden               needs the owner's token, or comes from a foreign page
     ├── CapacityError           a fair request at a bad moment
     │   ├── QueueFull               too many requests are already waiting
+    │   ├── DeadlineExceeded        the time that the request allowed is over
     │   ├── StoreBusy               another process is writing to the store
     │   ├── NotEnoughMemory         the model does not fit beside what is in use
     │   └── DiskFull                the disk has no room for what must be written
@@ -22,6 +24,7 @@
     │   ├── BadModelFile            not a model file this program can load
     │   └── DigestMismatch          the bytes are not the ones the name promises
     ├── StoreError              the library's folder cannot be read or written
+    ├── Cancelled               the request was cancelled by somebody else than its client
     ├── WorkerError             an engine process could not load, or died
     └── DaemonError             the daemon cannot start, or cannot be reached
         ├── AddressInUse            something else answers on the daemon's address
@@ -83,6 +86,12 @@ class ModelNotFound(RequestError):
         self.name = name
 
 
+class RequestNotFound(RequestError):
+    """No request that runs or waits has that id; it may just have ended."""
+
+    code = "request_not_found"
+
+
 class PromptTooLong(RequestError):
     """The prompt alone overflows the context; nothing was cut off."""
 
@@ -123,6 +132,12 @@ class QueueFull(CapacityError):
     """Too many requests are already waiting."""
 
     code = "queue_full"
+
+
+class DeadlineExceeded(CapacityError):
+    """The time that the request itself allowed is over, and its answer is not whole."""
+
+    code = "deadline_exceeded"
 
 
 class StoreBusy(CapacityError):
@@ -189,6 +204,12 @@ class StoreError(CorralError):
     """The library's folder cannot be read or written, or holds something damaged."""
 
     code = "store_failed"
+
+
+class Cancelled(CorralError):
+    """The request was cancelled, by somebody else than the client that waits for its answer."""
+
+    code = "cancelled"
 
 
 class WorkerError(CorralError):

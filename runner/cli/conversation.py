@@ -12,6 +12,7 @@ from runner.domain.chat import Message
 from runner.domain.event import Finished, FinishReason, TextDelta
 from runner.domain.name import ModelName
 from runner.domain.options import Options
+from runner.domain.request import Priority
 from runner.errors import CorralError
 
 
@@ -73,6 +74,7 @@ class Conversation:
             [*system, *self.turns, question],
             options=self.options,
             keep_alive=self.keep_alive,
+            priority=Priority.INTERACTIVE,  # somebody looks at the answer as it comes
         )
         parts: list[str] = []
         shown = out.answer(is_wrapped=self.is_wrapped)

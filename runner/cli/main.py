@@ -30,6 +30,7 @@ COMMANDS = {
     "ps": "ps",
     "show": "show",
     "stop": "stop",
+    "cancel": "cancel",
     "rm": "rm",
     "cp": "cp",
     "daemon": "daemon",

@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from runner.client import decode
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
@@ -27,6 +27,8 @@ from runner.domain.event import Event
 from runner.domain.model import ModelInfo, RunningModel
 from runner.domain.options import Options
 from runner.domain.progress import Progress
+from runner.domain.request import Priority
+from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
 from runner.errors import DaemonError, ModelNotFound
 
@@ -56,6 +58,14 @@ class Client:
         value = self._call("GET", "/api/ps")
         return decoded(lambda v: decode.running(v, now=time.time()), value)
 
+    def requests(self) -> list[RunningRequest]:
+        """Return the requests that run, then those that wait, who is next first."""
+        return decoded(decode.requests, self._call("GET", "/api/requests"))
+
+    def cancel(self, request_id: str) -> None:
+        """End a request by its id in the list; whoever asked is told so."""
+        self._call("DELETE", f"/api/requests/{quote(request_id, safe='')}")
+
     def show(self, name: str, *, verbose: bool = False) -> ShownModel:
         """Return all of one model; ``verbose``: long arrays and the tensor table too."""
         body = {"model": name, "verbose": verbose}
@@ -69,6 +79,7 @@ class Client:
         *,
         options: Options | None = None,
         keep_alive: float | None = None,
+        priority: Priority | None = None,
     ) -> Stream[Event]:
         """Answer a conversation.
 
@@ -78,9 +89,12 @@ class Client:
             options: What differs from the model's own parameters.
             keep_alive: Seconds the model stays loaded afterwards; ``math.inf`` for ever, ``None``
                 for the daemon's own setting.
+            priority: Its class; ``None`` for the daemon's default.
         """
         turns = [{"role": message.role, "content": message.content} for message in messages]
         body = {"model": model, "messages": turns, **_settings(options, keep_alive)}
+        if priority is not None:
+            body["priority"] = priority.value
         return Stream(self._exchange("POST", "/api/chat", body), decode.chat_events, _is_done)
 
     def generate(

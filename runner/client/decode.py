@@ -20,6 +20,8 @@ from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningMode
 from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS, Options, parse_options
 from runner.domain.progress import Progress
+from runner.domain.request import Priority
+from runner.domain.running import RequestState, RunningRequest
 from runner.domain.search import FoundModel, FoundQuant, HubFailure, SearchResult
 
 _FOREVER_S = 20 * 365 * 86400  # a later expiry means never; Ollama's own border
@@ -111,6 +113,11 @@ def options(parameters: str) -> Options:
     return parse_options({**raw, "stop": stops or None})
 
 
+def requests(value: Json) -> list[RunningRequest]:
+    """``GET /api/requests``."""
+    return [_request(entry) for entry in value["requests"]]
+
+
 def chat_events(line: Json) -> tuple[Event, ...]:
     """One line of ``POST /api/chat``."""
     return _events(line, str((line.get("message") or {}).get("content") or ""))
@@ -156,6 +163,22 @@ def _finished(line: Json) -> Finished:
             decode_s=seconds("eval_duration"),
         ),
         context=tuple(int(token) for token in line.get("context") or ()),
+    )
+
+
+def _request(entry: Json) -> RunningRequest:
+    return RunningRequest(
+        id=str(entry["id"]),
+        model=ModelName.parse(str(entry["model"])),
+        state=RequestState(entry["state"]),
+        position=int(entry["position"]),
+        priority=Priority(entry["priority"]),
+        client_id=str(entry["client"]),
+        n_prompt=int(entry["n_prompt"]),
+        n_cached=int(entry["n_cached"]),
+        n_generated=int(entry["n_generated"]),
+        started_at=moment(entry["started"]),
+        seconds=float(entry["seconds"]),
     )
 
 

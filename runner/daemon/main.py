@@ -26,9 +26,11 @@ from runner.errors import AddressInUse, CorralError
 from runner.hub.places import hubs_and_sources
 from runner.paths import Paths, find_paths, own_command
 from runner.server.app import make_app, runner_for
+from runner.server.needs import Needs
 from runner.service.inference import InferenceService
 from runner.service.models import ModelService
 from runner.service.pull import PullService
+from runner.service.requests import RequestService
 from runner.service.search import SearchService
 from runner.store.library import Library
 from runner.workers.devices import memory_bytes, n_cores
@@ -86,21 +88,27 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         )
         pulls = PullService(library, sources)
         stack.push_async_callback(pulls.close)
-        app = make_app(
+        requests = RequestService()
+        needs = Needs(
             inference=InferenceService(
                 library,
                 pool,
                 context_length=settings.context_length,
                 memory_bytes=memory_bytes(),
+                requests=requests,
             ),
             models=ModelService(library, pool),
             pulls=pulls,
             searches=SearchService(hubs, memory_bytes=memory_bytes()),
+            requests=requests,
             version=__version__,
+            request_shutdown=ending.set,
+        )
+        app = make_app(
+            needs,
             owner_token=token,
             loopback_only=settings.host.is_loopback,
             origins=settings.origins,
-            request_shutdown=ending.set,
         )
         address = await stack.enter_async_context(_listening(app, settings.host))
         record = DaemonRecord(os.getpid(), str(address.reachable), __version__, token)

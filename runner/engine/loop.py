@@ -10,20 +10,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from runner.domain.event import FinishReason
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
+from runner.engine.deadlines import Deadlines
 from runner.engine.pace import Pace
 from runner.engine.prepare import Preparer
-from runner.engine.scheduler import WORTH_SAVING, Effect, Free, Plan, Scheduler, Share
+from runner.engine.report import inspected
+from runner.engine.scheduler import WORTH_SAVING, Effect, Free, Park, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from runner.engine.tiers import HostTier, Saved
+from runner.errors import DeadlineExceeded
 from runner.protocol.messages import (
     Abort,
     Delta,
     Failed,
     Generate,
+    Inspect,
     Message,
     Outcome,
     Shutdown,
@@ -35,8 +40,20 @@ from runner.protocol.messages import (
 
 logger = logging.getLogger(__name__)
 
+#: Longest wait for news, in seconds: what is longer than a C ``time_t`` cannot be waited for.
+_MAX_WAIT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Deadline:
+    """A request must have ended at ``at_s``, on the loop's clock."""
+
+    request_id: str
+    at_s: float
+
+
 #: What reaches the loop thread.
-Item = Sequence | Tokenized | Failed | Abort | Shutdown
+Item = Sequence | Tokenized | Failed | Abort | Inspect | Shutdown | _Deadline
 
 
 class Loop:
@@ -57,10 +74,13 @@ class Loop:
             backend.n_batch, backend.n_cells, backend.n_seq_max, backend.n_cold_max
         )
         self._pace = Pace()
+        self._n_host_bytes = n_host_bytes
         self._tier = HostTier(n_host_bytes) if backend.n_cold_max and n_host_bytes else None
         self._items: SimpleQueue[Item] = SimpleQueue()
         self._preparing: set[str] = set()
         self._aborted: set[str] = set()  # while still being prepared
+        self._expired: set[str] = set()  # likewise, and told so already
+        self._deadlines = Deadlines()
         self._preparer = Preparer(vocabulary, backend, self._items.put)
         self._n_steps = 0
         self._n_tokens = 0
@@ -69,9 +89,12 @@ class Loop:
         """Take a message from the daemon; called by the inbox thread."""
         match message:
             case Generate() | Tokenize():
+                if isinstance(message, Generate) and message.terms.deadline_s is not None:
+                    at_s = time.monotonic() + message.terms.deadline_s
+                    self._items.put(_Deadline(message.request_id, at_s))
                 self._preparing.add(message.request_id)
                 self._preparer.submit(message)
-            case Abort() | Shutdown():
+            case Abort() | Inspect() | Shutdown():
                 self._items.put(message)
             case _:
                 logger.error("unexpected message kind=%s", type(message).__name__)
@@ -85,21 +108,33 @@ class Loop:
 
     def _serve(self) -> None:
         while True:
-            if self._scheduler.is_idle:
+            is_idle = self._scheduler.is_idle
+            if is_idle:
                 self._scheduler.check()
                 if self._preparer.is_stuck and not self._preparing:
                     logger.error("a chat template cannot be stopped; this worker ends")
                     return
-                if not self._take(self._items.get()):
-                    return
-            while True:
-                try:
-                    item = self._items.get_nowait()
-                except Empty:
-                    break
+            item = self._next(waits=is_idle)
+            while item is not None:
                 if not self._take(item):
                     return
+                item = self._next()
+            if self._deadlines:
+                for request_id in self._deadlines.due(time.monotonic()):
+                    self._expire(request_id)
             self._step()
+
+    def _next(self, *, waits: bool = False) -> Item | None:
+        """Return the next item; ``None`` when there is none, or a deadline passed meanwhile."""
+        try:
+            if not waits:
+                return self._items.get_nowait()
+            if not self._deadlines:
+                return self._items.get()
+            left_s = self._deadlines.next_s - time.monotonic()
+            return self._items.get(timeout=min(max(0.0, left_s), _MAX_WAIT_S))
+        except Empty:
+            return None
 
     def _take(self, item: Item) -> bool:
         """Act on one item; return whether to go on."""
@@ -114,11 +149,24 @@ class Loop:
             case Tokenized() | Failed():
                 self._preparing.discard(item.request_id)
                 self._aborted.discard(item.request_id)
-                self._send(item)
+                self._deadlines.discard(item.request_id)
+                if item.request_id in self._expired:
+                    self._expired.discard(item.request_id)
+                else:
+                    self._send(item)
+            case Inspect():
+                self._send(inspected(item.request_id, self._scheduler))
+            case _Deadline():
+                self._deadlines.add(item.request_id, item.at_s)
         return True
 
     def _start(self, seq: Sequence) -> None:
-        """Queue a sequence, unless it was aborted meanwhile or asks for no token."""
+        """Queue a sequence, unless it has ended meanwhile, was aborted or asks for no token."""
+        if seq.request_id in self._expired:
+            self._expired.discard(seq.request_id)
+            self._aborted.discard(seq.request_id)
+            seq.sampler.close()
+            return
         if seq.request_id in self._aborted:
             self._aborted.discard(seq.request_id)
             seq.sampler.close()
@@ -138,6 +186,27 @@ class Loop:
             self._end_now(seq, FinishReason.ABORTED)
         elif request_id in self._preparing:
             self._aborted.add(request_id)
+
+    def _expire(self, request_id: str) -> None:
+        """A request's deadline has passed: it ends here, whatever it was doing."""
+        seq = self._scheduler.find(request_id)
+        if seq is not None:
+            self._remove(seq)
+        elif request_id in self._preparing:
+            self._expired.add(request_id)
+        else:
+            return
+        done = "before the first token"
+        if seq is not None and seq.n_generated:
+            done = f"after {seq.n_generated} tokens"
+        self._send(
+            Failed(
+                request_id,
+                DeadlineExceeded.code,
+                f"the request's deadline passed {done}",
+                "allow more time with deadline_s, or ask for fewer tokens",
+            )
+        )
 
     def _step(self) -> None:
         """Compute one step and send what it brought."""
@@ -171,8 +240,10 @@ class Loop:
         self._send_step(deltas)
 
     def _begin(self, seq: Sequence) -> None:
-        """Look whether host memory has more of an admitted sequence than the cache, and say so."""
-        if self._tier is not None and seq.may_share:
+        """Bring what host memory has of an admitted sequence beyond the cache, and say so."""
+        if seq.saved:
+            self._take_back(seq)
+        elif self._tier is not None and seq.may_share:
             found = self._tier.match(seq.tokens[:-1])
             if found and found[1] >= seq.n_computed + WORTH_SAVING:
                 self._tier.touch(found[0])
@@ -180,6 +251,13 @@ class Loop:
         if seq.n_cached is None:
             seq.n_cached = seq.n_computed
             self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached))
+
+    def _take_back(self, seq: Sequence) -> None:
+        """One that gave way comes back: with its own state, or with what others have of it."""
+        saved = Saved(tuple(seq.tokens[: seq.n_saved]), seq.saved)
+        seq.saved, seq.n_saved = b"", 0
+        if not seq.n_computed:
+            self._restore(seq, saved, len(saved.tokens))
 
     def _restore(self, seq: Sequence, saved: Saved, n: int) -> None:
         # It comes whole before it is cut; where there is no room for that, it is computed anew.
@@ -197,8 +275,22 @@ class Loop:
             if isinstance(effect, Share):
                 self._backend.share(effect.source, effect.target, effect.n)
                 continue
-            self._keep(effect)
+            if isinstance(effect, Park):
+                self._park(effect)
+            else:
+                self._keep(effect)
             self._backend.free(effect.seq_id)
+
+    def _park(self, effect: Park) -> None:
+        """Save the state of one that gives way; without memory for it, it is computed again.
+
+        Such states may take as much memory as those of ended sequences, apart from them: whoever
+        ends now must not push out what a waiting client needs.
+        """
+        n_left = self._n_host_bytes - self._scheduler.n_saved_bytes
+        blob = self._backend.save(effect.seq_id) if n_left > 0 else b""
+        if blob and len(blob) <= n_left:
+            effect.seq.saved, effect.seq.n_saved = blob, effect.n
 
     def _keep(self, effect: Free) -> None:
         """Copy to host memory what is about to be freed, where it is worth that."""
@@ -230,10 +322,13 @@ class Loop:
     def _remove(self, seq: Sequence) -> None:
         """Take a sequence out of the engine: its cells, its place."""
         self._apply(self._scheduler.remove(seq))
+        self._deadlines.discard(seq.request_id)
+        seq.saved, seq.n_saved = b"", 0
         seq.sampler.close()
 
     def _end_now(self, seq: Sequence, reason: FinishReason) -> None:
         """Send the end of a sequence outside a step."""
+        self._deadlines.discard(seq.request_id)
         outcome = _outcome(seq, reason, time.monotonic())
         self._send_step([Delta(seq.request_id, "", outcome)])
 

@@ -136,6 +136,7 @@ class Preparer:
             wants_tokens=request.wants_tokens,
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
             may_share=request.sampling.seed is None or request.sampling.temperature <= 0,
+            terms=request.terms,
         )
 
     def _chat_tokens(self, messages: tuple[Message, ...]) -> list[int]:

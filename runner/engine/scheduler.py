@@ -10,20 +10,23 @@ computed once.  What ended last stays in the cache as a cold prefix until anothe
 then it leaves, but for the cells that others hold: cells in use slow every step of everyone
 (``n_kv`` of a step is the highest cell used).
 
-Admission asks for room for the prompt and a margin, not for the whole context.  When the cells
-run out all the same, cold prefixes go first, then the youngest sequence gives its cells back and
-waits in front of the queue; its tokens are kept and computed again later, so its client sees a
-pause and nothing else.
+Admission asks for room for the prompt and a margin, not for the whole context.  Who is next says
+``queue.py``.  One that does not fit lets later ones pass, but only so many times.  When there is no
+room for one of a higher class, the youngest sequences of the lowest class give way to it.  When the
+cells run out under those that run, cold prefixes go first, then again the youngest of the lowest
+class.  Who gives way waits before the others of its class; its state is saved outside the cache
+where there is memory for it, else it is computed again, so its client sees a pause and no more.
 
 No ctypes, no clock, no threads: ``loop.py`` owns one scheduler and calls it from one thread.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
+from itertools import chain
 
 from runner.engine.prefix import PrefixTree, n_common
+from runner.engine.queue import Queue, deal, youngest_of_lowest
 from runner.engine.sequence import Sequence
 
 #: Cells a sequence should find free beyond its prompt when it is admitted, in tokens.
@@ -32,7 +35,8 @@ MARGIN = 64
 WORTH_SHARING = 16
 #: Tokens that are worth a copy to host memory and back.
 WORTH_SAVING = 64
-
+#: How many that do not fit are tried before the others have to wait for the next occasion.
+LOOK_AHEAD = 8
 
 #: Tokens after which a stream is not to be kept waiting.  Before, nobody reads it yet, and requests
 #: that come together are computed together: whole batches are faster.
@@ -73,8 +77,17 @@ class Share:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Save all cells of ``seq_id``, which are those of ``seq``, for its return; then free them."""
+
+    seq_id: int
+    seq: Sequence
+    n: int
+
+
 #: What is to be done to the cache.
-Effect = Free | Share
+Effect = Free | Share | Park
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +108,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Scheduler:
-    """Decode first, then prompts, oldest first, within ``n_batch`` tokens a step.
+    """Decode first, then prompts as ``queue.py`` deals, within ``n_batch`` tokens a step.
 
     Attributes:
         n_batch: Tokens in one step; at least ``n_seq_max``, so that every stream has its token.
@@ -108,12 +121,13 @@ class Scheduler:
     n_cells: int
     n_seq_max: int
     n_cold_max: int = 0
-    _waiting: deque[Sequence] = field(default_factory=deque)
+    _queue: Queue = field(default_factory=Queue)
     _running: list[Sequence] = field(default_factory=list)
     _cold: list[int] = field(default_factory=list)  # seq_ids, oldest first
     _free_ids: list[int] = field(init=False)
     _tree: PrefixTree = field(default_factory=PrefixTree)
     _is_backing_off: bool = False
+    _may_admit: bool = False  # something changed since nobody more could be let in
 
     def __post_init__(self) -> None:
         assert self.n_batch >= self.n_seq_max
@@ -122,7 +136,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not self._running and not self._waiting
+        return not self._running and not self._queue
 
     @property
     def n_free(self) -> int:
@@ -131,30 +145,43 @@ class Scheduler:
 
     @property
     def running(self) -> tuple[Sequence, ...]:
-        """The admitted sequences, oldest first."""
+        """The admitted sequences, the one that was let in first at the front."""
         return tuple(self._running)
+
+    @property
+    def waiting(self) -> list[Sequence]:
+        """The sequences that wait, who is next first."""
+        return self._queue.in_order()
+
+    @property
+    def n_saved_bytes(self) -> int:
+        """Memory that the states of those who gave way take."""
+        return sum(len(seq.saved) for seq in self._queue)
 
     def add(self, seq: Sequence) -> None:
         """Queue a sequence."""
-        self._waiting.append(seq)
+        self._queue.add(seq)
+        self._may_admit = True
 
     def find(self, request_id: str) -> Sequence | None:
         """Return the sequence of a request that has not ended."""
-        for seq in (*self._running, *self._waiting):
+        for seq in chain(self._running, self._queue):
             if seq.request_id == request_id:
                 return seq
         return None
 
     def remove(self, seq: Sequence) -> list[Effect]:
         """Forget an ended sequence; what it has computed stays as a cold prefix if nothing runs."""
+        self._may_admit = True
+        self._queue.end(seq)
         if seq.seq_id < 0:
-            self._waiting.remove(seq)
             return []
         self._running.remove(seq)
         self._is_backing_off = False
         effects: list[Effect] = []
         if not self.n_cold_max or not seq.n_computed:
-            self._release(seq, effects)
+            effects.append(Free(seq.seq_id))
+            self._release(seq)
             return effects
         while len(self._cold) >= self.n_cold_max:
             self._evict(effects)
@@ -167,18 +194,11 @@ class Scheduler:
     def admit(self) -> Admission:
         """Let waiting sequences in, in order; one that waits for a beginning lets others pass."""
         effects: list[Effect] = []
-        self._make_room(effects)
         admitted: list[Sequence] = []
-        for seq in () if self._is_backing_off else tuple(self._waiting):
-            if len(self._running) >= self.n_seq_max:
-                break
-            if self._is_being_computed(seq):
-                continue
-            if not self._enter(seq, effects):
-                break  # first come, first served: a later, smaller one does not overtake
-            self._waiting.remove(seq)
-            self._running.append(seq)
-            admitted.append(seq)
+        self._make_room(effects)
+        if not self._is_backing_off and (self._may_admit or not self._running):
+            self._may_admit = False
+            self._let_in(effects, admitted)
         while admitted and self._cold:
             self._evict(effects)
         return Admission(effects, admitted)
@@ -198,11 +218,12 @@ class Scheduler:
         n_wanted = min(self.n_batch, sum(seq.n_pending for seq in self._running))
         effects += self.make_free(n_wanted)
         n_left = min(self.n_batch, self.n_free)
-        chunks = _cut(decoding, n_left)
+        chunks = [_chunk(seq, 1) for seq in decoding[:n_left]]
         n_left -= len(chunks)
         if n_prompt_max is not None and any(c.seq.n_generated >= ESTABLISHED for c in chunks):
             n_left = min(n_left, n_prompt_max)
-        return Plan(effects, chunks + _cut(prefilling, n_left))
+        shares = deal(prefilling, n_left)
+        return Plan(effects, chunks + [_chunk(seq, n) for seq, n in shares])
 
     def commit(self, plan: Plan) -> None:
         """Record that ``plan`` was computed; drawn tokens are the caller's to append."""
@@ -210,6 +231,10 @@ class Scheduler:
             seq = chunk.seq
             self._tree.extend(seq.seq_id, seq.tokens[chunk.start : chunk.start + chunk.n])
             seq.n_computed += chunk.n
+            if seq.account:
+                seq.account.n_served += chunk.n
+            if chunk.n > 1 or not chunk.draw:  # of a prompt: somebody may wait for this beginning
+                self._may_admit = True
 
     def make_free(self, n: int) -> list[Effect]:
         """Evict cold prefixes until ``n`` cells are free, or none is left."""
@@ -229,15 +254,13 @@ class Scheduler:
         seq.n_computed = n
 
     def preempt(self, effects: list[Effect]) -> bool:
-        """Take the youngest running sequence's cells; return whether there was one to take.
+        """Take the cells of the youngest of the lowest class; return whether there was one to take.
 
         There is not when fewer than two run: the last one must be able to go on.
         """
         if len(self._running) < 2:
             return False
-        seq = self._running.pop()
-        self._waiting.appendleft(seq)
-        self._release(seq, effects)
+        self._give_way(youngest_of_lowest(self._running)[0], effects)
         return True
 
     def back_off(self) -> list[Effect]:
@@ -266,10 +289,52 @@ class Scheduler:
         """Assert the bookkeeping's invariants; cheap enough for every idle moment."""
         ids = [seq.seq_id for seq in self._running] + self._cold + self._free_ids
         assert sorted(ids) == list(range(self.n_seq_max + self.n_cold_max)), "seq_ids leaked"
-        assert all(seq.seq_id == -1 and not seq.n_computed for seq in self._waiting)
+        assert all(seq not in self._queue for seq in self._running), "both running and waiting"
+        assert not any(seq.saved for seq in self._running), "a state that nobody needs"
+        self._queue.check()
         assert self._tree.n_cells <= self.n_cells
         for seq in self._running:
             assert self._tree.tokens(seq.seq_id) == seq.tokens[: seq.n_computed]
+
+    def _let_in(self, effects: list[Effect], admitted: list[Sequence]) -> None:
+        n_unfit = 0
+        for seq in self._queue.in_order():
+            victims = youngest_of_lowest(s for s in self._running if s.rank > seq.rank)
+            if len(self._running) >= self.n_seq_max and not victims:
+                break  # nor has anyone after it, since they come by class
+            if not seq.saved and self._is_being_computed(seq):
+                continue
+            if self._enter(seq, effects) or self._displace(seq, victims, effects):
+                self._queue.let_in(seq)
+                self._running.append(seq)
+                admitted.append(seq)
+                continue
+            n_unfit += 1
+            if n_unfit == LOOK_AHEAD or self._queue.is_overdue(seq):
+                break
+
+    def _displace(self, seq: Sequence, victims: list[Sequence], effects: list[Effect]) -> bool:
+        """Let as few ``victims`` give way as it takes to let ``seq`` in; none if it takes more."""
+        n_wanted = min(len(seq.tokens) + MARGIN, seq.n_limit)
+        for n_victims in range(1, len(victims) + 1):
+            staying = [other for other in self._running if other not in victims[:n_victims]]
+            n_held = self._tree.n_held({other.seq_id for other in staying})
+            n_pending = sum(other.n_pending for other in staying)
+            if staying and n_held + n_pending + n_wanted > self.n_cells:
+                continue
+            for victim in victims[:n_victims]:
+                self._give_way(victim, effects)
+            return self._enter(seq, effects)
+        return False
+
+    def _give_way(self, seq: Sequence, effects: list[Effect]) -> None:
+        """Take a running sequence's cells; it waits again."""
+        self._running.remove(seq)
+        seq_id, n = seq.seq_id, seq.n_computed
+        self._release(seq)
+        effects.append(Park(seq_id, seq, n) if n else Free(seq_id))
+        self._queue.put_back(seq)
+        self._may_admit = True
 
     def _make_room(self, effects: list[Effect]) -> None:
         """Free cells until every decoding sequence can have its next one."""
@@ -283,7 +348,10 @@ class Scheduler:
                 return
 
     def _is_being_computed(self, seq: Sequence) -> bool:
-        """Whether a running sequence will soon have more of this one's beginning than is there."""
+        """Whether a running sequence will soon have more of this one's beginning than is there.
+
+        One of a lower class will not: its prompt itself waits for those of higher ones.
+        """
         if not self._may_share(seq):
             return False
         match = self._tree.match(seq.tokens)
@@ -291,7 +359,7 @@ class Scheduler:
         return any(
             n_common(other.tokens, seq.tokens) >= max(n_there, other.n_computed) + WORTH_SHARING
             for other in self._running
-            if other.n_pending > 1
+            if other.n_pending > 1 and other.rank <= seq.rank
         )
 
     def _may_share(self, seq: Sequence) -> bool:
@@ -299,11 +367,13 @@ class Scheduler:
 
     def _enter(self, seq: Sequence, effects: list[Effect]) -> bool:
         """Give a waiting sequence a ``seq_id`` and what the cache has of it, if it fits."""
+        if len(self._running) >= self.n_seq_max:
+            return False
         if not self._free_ids:
             self._evict(effects)
         seq_id = self._free_ids.pop()
         # The last token is computed in any case: without it there would be nothing to draw from.
-        n_most = len(seq.tokens) - 1 if self._may_share(seq) else 0
+        n_most = len(seq.tokens) - 1 if self._may_share(seq) and not self._is_restored(seq) else 0
         match = self._tree.fork(seq_id, seq.tokens, n_most, n_least=WORTH_SHARING)
         n_shared = match.n if match else 0
         ids = {other.seq_id for other in self._running} | {seq_id}
@@ -318,6 +388,17 @@ class Scheduler:
             effects.append(Share(match.seq_id, seq_id, n_shared))
         return True
 
+    def _is_restored(self, seq: Sequence) -> bool:
+        """Whether one that gave way gets its saved state back, and does not share another's cells.
+
+        Where others hold nearly all of it, a second copy would slow every step of everyone.
+        """
+        if not seq.saved:
+            return False
+        match = self._tree.match(seq.tokens) if self._may_share(seq) else None
+        n_there = match.n if match else 0
+        return n_there < WORTH_SHARING or seq.n_saved - n_there >= WORTH_SAVING
+
     def _evict(self, effects: list[Effect]) -> None:
         """Free the oldest cold prefix; it is worth saving if much of it would be lost."""
         seq_id = self._cold.pop(0)
@@ -327,19 +408,12 @@ class Scheduler:
         self._free_ids.append(seq_id)
         effects.append(Free(seq_id, tokens if is_worth else ()))
 
-    def _release(self, seq: Sequence, effects: list[Effect]) -> None:
+    def _release(self, seq: Sequence) -> None:
         self._tree.drop(seq.seq_id)
         self._free_ids.append(seq.seq_id)
-        effects.append(Free(seq.seq_id))
         seq.seq_id, seq.n_computed = -1, 0
 
 
-def _cut(seqs: list[Sequence], n_left: int) -> list[Chunk]:
-    """Return the next tokens of ``seqs``, in order, as far as ``n_left`` tokens go."""
-    chunks: list[Chunk] = []
-    for seq in seqs:
-        n = min(seq.n_pending, n_left)
-        if n > 0:
-            chunks.append(Chunk(seq, seq.n_computed, n, draw=n == seq.n_pending))
-            n_left -= n
-    return chunks
+def _chunk(seq: Sequence, n: int) -> Chunk:
+    """The next ``n`` tokens of a sequence."""
+    return Chunk(seq, seq.n_computed, n, draw=n == seq.n_pending)

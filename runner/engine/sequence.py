@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from runner.domain.event import FinishReason
+from runner.domain.request import Terms
 from runner.engine.detokenize import Detokenizer
 from runner.engine.stop import StopMatcher
 
@@ -23,6 +24,19 @@ class Sampler(Protocol):
 
 
 @dataclass(slots=True, eq=False)
+class Account:
+    """What one client of one class has had and has; ``queue.py`` keeps and reads it.
+
+    Attributes:
+        n_served: Tokens computed for it, set forward when it comes back after a pause.
+        n_live: Its sequences that have not ended.
+    """
+
+    n_served: int = 0
+    n_live: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class Sequence:
     """Mutable state of one request; changed by the loop thread only.
 
@@ -36,11 +50,19 @@ class Sequence:
         stop: Watches the text for stop strings.
         wants_tokens: Whether the end shall carry all tokens.
         may_share: Whether it may begin with cells that were not computed for it.
+        terms: Its class, its client and the like.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
         started_s: When its first step began, on the loop's clock; 0 before.
         first_token_s: When its first token was drawn; 0 before.
+        arrival: Its number in the order of arrival.
+        rank: Its class as a number, 0 goes first.
+        account: Its client's; ``None`` before it was queued.
+        n_overtaken: Later ones that were let in while it was the first its client had waiting.
+        n_preempted: How often it had to give way.
+        saved: The state of its cells while it gives way; empty: to be computed again.
+        n_saved: Tokens that ``saved`` stands for.
     """
 
     request_id: str
@@ -52,11 +74,19 @@ class Sequence:
     stop: StopMatcher = field(default_factory=StopMatcher)
     wants_tokens: bool = False
     may_share: bool = True
+    terms: Terms = field(default_factory=Terms)
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None
     started_s: float = 0.0
     first_token_s: float = 0.0
+    arrival: int = 0
+    rank: int = 0
+    account: Account | None = None
+    n_overtaken: int = 0
+    n_preempted: int = 0
+    saved: bytes = b""
+    n_saved: int = 0
 
     @property
     def n_pending(self) -> int:

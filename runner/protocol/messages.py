@@ -1,11 +1,11 @@
 """What the daemon and a worker process say to each other.
 
-Down the pipe go ``Load``, ``Generate``, ``Abort``, ``Tokenize`` and ``Shutdown``; up come
-``Loaded``, ``Started``, ``Step``, ``Tokenized`` and ``Failed``.  Two promises bind the sides, and
-the tests of both check them:
+Down the pipe go ``Load``, ``Generate``, ``Abort``, ``Tokenize``, ``Inspect`` and ``Shutdown``; up
+come ``Loaded``, ``Started``, ``Step``, ``Tokenized``, ``Inspected`` and ``Failed``.  Two promises
+bind the sides, and the tests of both check them:
 
 1. every ``request_id`` sent down comes back exactly once as an ending: a ``Delta`` with a
-   ``finish``, a ``Loaded``, a ``Tokenized`` or a ``Failed``;
+   ``finish``, a ``Loaded``, a ``Tokenized``, an ``Inspected`` or a ``Failed``;
 2. once it has ended, no later message names it.
 
 Closing the pipe ends the worker at once, whatever it is doing.
@@ -19,6 +19,7 @@ from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint, Terms, Think
+from runner.domain.running import RequestState
 
 
 class Load(Struct, frozen=True, tag=True):
@@ -34,7 +35,8 @@ class Load(Struct, frozen=True, tag=True):
         n_threads: 0: one for each core.
         n_gpu_layers: -1: all.
         use_mmap: Map the file instead of reading it.
-        n_host_bytes: Memory for the states of prompts that left the cache.
+        n_host_bytes: Memory for the states of prompts that left the cache, and as much again for
+            those of sequences that gave way to others.
     """
 
     request_id: str
@@ -69,7 +71,7 @@ class Generate(Struct, frozen=True, tag=True):
         n_ctx: Most tokens of this sequence; the worker's own limit caps it.
         max_tokens: Most tokens drawn; ``None``: until the context is full.
         wants_tokens: Whether the last ``Delta`` shall carry all tokens.
-        terms: How the engine is to treat it.
+        terms: How the engine is to treat it; its deadline counts from here.
         tools: For the template.
         think: For the template.
         template: In place of the model's own; ``None``: the model's own.
@@ -110,6 +112,12 @@ class Tokenize(Struct, frozen=True, tag=True):
     request_id: str
     text: str
     parse_special: bool = False
+
+
+class Inspect(Struct, frozen=True, tag=True):
+    """Ask where each request stands; answered between two steps."""
+
+    request_id: str
 
 
 class Shutdown(Struct, frozen=True, tag=True):
@@ -186,6 +194,33 @@ class Tokenized(Struct, frozen=True, tag=True):
     tokens: tuple[int, ...]
 
 
+class Place(Struct, frozen=True, array_like=True):
+    """Where a request stands.
+
+    Attributes:
+        request_id: Which.
+        state: How far it is.
+        position: 1 for the one that is next to begin, and so on; 0 when it runs.
+        n_prompt: Tokens of its prompt.
+        n_cached: Of them, not computed for it.
+        n_generated: Tokens drawn so far.
+    """
+
+    request_id: str
+    state: RequestState
+    position: int
+    n_prompt: int
+    n_cached: int
+    n_generated: int
+
+
+class Inspected(Struct, frozen=True, tag=True):
+    """The answer to ``Inspect``: all requests whose prompt is prepared and that have not ended."""
+
+    request_id: str
+    places: tuple[Place, ...]
+
+
 class Failed(Struct, frozen=True, tag=True):
     """A request ended with an error: ``errors.CorralError``'s own words."""
 
@@ -196,5 +231,16 @@ class Failed(Struct, frozen=True, tag=True):
 
 
 Message = (
-    Load | Loaded | Generate | Abort | Tokenize | Tokenized | Shutdown | Started | Step | Failed
+    Load
+    | Loaded
+    | Generate
+    | Abort
+    | Tokenize
+    | Tokenized
+    | Inspect
+    | Inspected
+    | Shutdown
+    | Started
+    | Step
+    | Failed
 )

@@ -13,13 +13,16 @@ from runner.dialects.anthropic import errors as anthropic_errors
 from runner.dialects.openai import chat as openai_chat, errors as openai_errors
 from runner.domain.event import Finished
 from runner.errors import (
+    Cancelled,
     CapacityError,
     CorralError,
+    DeadlineExceeded,
     Forbidden,
     ModelNotFound,
     NotEnoughMemory,
     NotOnHub,
     RequestError,
+    RequestNotFound,
     SourceError,
     StoreBusy,
 )
@@ -30,10 +33,13 @@ MAX_BODY = 64 * 1024 * 1024
 #: The first class that fits gives the status.
 _STATUSES: tuple[tuple[type[CorralError], int], ...] = (
     (ModelNotFound, 404),
+    (RequestNotFound, 404),
     (Forbidden, 403),
     (RequestError, 400),
+    (DeadlineExceeded, 504),
     (CapacityError, 503),
     (NotOnHub, 404),
+    (Cancelled, 499),
     (SourceError, 502),
 )
 #: Seconds after which another try is worth it.
@@ -118,6 +124,8 @@ def error_answer(
         body = ollama.error_body(error)
     response = json_answer(request, wire.encode(body), status=status)
     response.headers.update(headers)
+    if status == 504:  # clients of OpenAI ask again after 5xx by themselves, unless told otherwise
+        response.headers["X-Should-Retry"] = "false"
     if status == 503:
         wait_s = next((wait for cls, wait in _RETRY_AFTER if isinstance(error, cls)), 1)
         response.headers["Retry-After"] = str(wait_s)

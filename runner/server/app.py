@@ -3,50 +3,47 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 
 from aiohttp import web
 
-from runner.server import anthropic_routes, ollama_routes, openai_routes, search_routes
+from runner.server import (
+    anthropic_routes,
+    ollama_routes,
+    openai_routes,
+    request_routes,
+    search_routes,
+)
 from runner.server.access import Access
 from runner.server.answers import MAX_BODY
 from runner.server.middleware import ACCESS, add_headers, answer_errors, guard, log_request
-from runner.server.needs import NEEDS, Inference, Models, Needs, Pulls, Searches
+from runner.server.needs import NEEDS, Needs
+
+_ROUTES = (
+    ollama_routes.routes,
+    openai_routes.routes,
+    anthropic_routes.routes,
+    request_routes.routes,
+    search_routes.routes,
+)
 
 
 def make_app(
-    *,
-    inference: Inference,
-    models: Models,
-    pulls: Pulls,
-    searches: Searches,
-    version: str,
-    owner_token: str,
-    loopback_only: bool,
-    origins: tuple[str, ...],
-    request_shutdown: Callable[[], None],
+    needs: Needs, *, owner_token: str, loopback_only: bool, origins: tuple[str, ...]
 ) -> web.Application:
     """Return the application with all its routes.
 
     Args:
-        inference: Answers.
-        models: The library.
-        pulls: Downloads and imports.
-        searches: The hubs' own lists.
-        version: Our own version, in every answer's ``X-Corral-Version``.
+        needs: What stands behind them.
         owner_token: What the owner's programs send as bearer.
         loopback_only: Whether only this machine can reach the address served.
         origins: Web origins that may call, beside this machine's own.
-        request_shutdown: Called once for ``/api/shutdown``; must return at once.
     """
     app = web.Application(middlewares=[log_request, answer_errors, guard], client_max_size=MAX_BODY)
-    app[NEEDS] = Needs(inference, models, pulls, searches, version, request_shutdown)
+    app[NEEDS] = needs
     app[ACCESS] = Access(owner_token, loopback_only, origins, socket.gethostname())
     app.on_response_prepare.append(add_headers)
-    app.add_routes(ollama_routes.routes)
-    app.add_routes(openai_routes.routes)
-    app.add_routes(anthropic_routes.routes)
-    app.add_routes(search_routes.routes)
+    for routes in _ROUTES:
+        app.add_routes(routes)
     return app
 
 

@@ -52,6 +52,7 @@ _CORS_HEADERS = (
     "user-agent",
     "x-requested-with",
     "x-api-key",
+    "x-priority",
     "openai-beta",
     "openai-organization",
     "openai-project",

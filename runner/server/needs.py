@@ -15,6 +15,7 @@ from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
 from runner.domain.request import InferenceRequest
+from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
 
 
@@ -78,6 +79,18 @@ class Searches(Protocol):
         ...
 
 
+class Requests(Protocol):
+    """The answers that are on their way."""
+
+    async def list_requests(self) -> Sequence[RunningRequest]:
+        """Return them, those that run first, then those that wait, who is next first."""
+        ...
+
+    def cancel(self, request_id: str) -> None:
+        """End one; raises ``RequestNotFound``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """All of them, for the handlers.
@@ -87,6 +100,7 @@ class Needs:
         models: The library.
         pulls: Downloads and imports.
         searches: The hubs' own lists.
+        requests: The answers that are on their way.
         version: Our own version, for ``/api/version``.
         request_shutdown: Makes the daemon end in good order; returns at once.
     """
@@ -95,6 +109,7 @@ class Needs:
     models: Models
     pulls: Pulls
     searches: Searches
+    requests: Requests
     version: str
     request_shutdown: Callable[[], None]
 

@@ -12,6 +12,7 @@ from runner.errors import BadModelFile, Unsupported
 from runner.server.answers import error_answer, facts_of, json_answer, read_body
 from runner.server.middleware import ORIGIN, require_owner
 from runner.server.needs import NEEDS
+from runner.server.request_routes import with_terms
 from runner.server.stream import collect, last_moment, stream
 
 routes = web.RouteTableDef()
@@ -74,9 +75,10 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request, call: ollama.Call) -> web.StreamResponse:
     facts_of(request).model = str(call.request.model)
+    asked = with_terms(request, call.request)
     if call.is_empty:
         return await _load_or_unload(request, call)
-    events = request.app[NEEDS].inference.infer(call.request)
+    events = request.app[NEEDS].inference.infer(asked)
     if call.stream:
         return await stream(request, events, ollama.AnswerEncoder(call))
     text, finished = await collect(request, events)

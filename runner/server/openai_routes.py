@@ -18,6 +18,7 @@ from runner.domain.name import ModelName
 from runner.errors import ModelNotFound, RequestError, Unsupported
 from runner.server.answers import error_answer, facts_of, is_anthropic, json_answer, read_body
 from runner.server.needs import NEEDS
+from runner.server.request_routes import with_terms
 from runner.server.stream import collect, follow, stream
 
 routes = web.RouteTableDef()
@@ -50,7 +51,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
     """One answer to a list of messages; a stream when the body says ``"stream": true``."""
     call = openai_chat.parse(await read_body(request))
     facts_of(request).model = str(call.request.model)
-    events = request.app[NEEDS].inference.infer(call.request)
+    events = request.app[NEEDS].inference.infer(with_terms(request, call.request))
     answer_id, created = openai_chat.new_id(), int(time.time())
     if call.stream:
         encoder = openai_chat.ChunkEncoder(call, answer_id=answer_id, created=created)
@@ -65,7 +66,7 @@ async def respond(request: web.Request) -> web.StreamResponse:
     """One answer to a list of items; a stream when the body says ``"stream": true``."""
     call = responses.parse(await read_body(request))
     facts_of(request).model = str(call.request.model)
-    events = request.app[NEEDS].inference.infer(call.request)
+    events = request.app[NEEDS].inference.infer(with_terms(request, call.request))
     answer = response_events.Response(
         call, answer_id=response_events.new_id(), created=int(time.time())
     )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 from runner.domain.chat import Message
-from runner.domain.event import Event, Finished, TextDelta, Timings, Usage
+from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.domain.options import Options
-from runner.domain.request import InferenceRequest
+from runner.domain.request import InferenceRequest, Terms
 from runner.errors import Unsupported, WorkerError
 from runner.protocol.messages import Delta, Generate, Started
+from runner.service.requests import Ongoing, RequestService
 from runner.service.sizing import choose_sizes
 from runner.store.library import Library
 from runner.store.manifests import Manifest
@@ -34,7 +35,13 @@ class InferenceService:
     """Asks the engine, through the pool."""
 
     def __init__(
-        self, library: Library, pool: Pool, *, context_length: int, memory_bytes: int
+        self,
+        library: Library,
+        pool: Pool,
+        *,
+        context_length: int,
+        memory_bytes: int,
+        requests: RequestService | None = None,
     ) -> None:
         """Take what is needed.
 
@@ -43,7 +50,9 @@ class InferenceService:
             pool: The workers.
             context_length: Default context in tokens; 0: chosen for each model.
             memory_bytes: The machine's main memory.
+            requests: Where answers are listed for as long as they take.
         """
+        self._requests = requests or RequestService()
         self._library = library
         self._pool = pool
         self._context_length = context_length
@@ -57,12 +66,26 @@ class InferenceService:
         Raises:
             CorralError: The model is missing, cannot be loaded, or failed; also between events.
         """
-        arrived = time.monotonic()
-        manifest, wanted, options = await self._prepare(request.model, request.options)
+        with self._requests.entry(request) as ongoing:
+            async with aclosing(self._answer(request, ongoing)) as events:
+                async for event in events:
+                    yield event
+
+    async def _answer(
+        self, request: InferenceRequest, ongoing: Ongoing
+    ) -> AsyncGenerator[Event, None]:
+        arrived = ongoing.arrived_s
+        async with ongoing.waiting():
+            manifest, wanted, options = await self._prepare(request.model, request.options)
         for is_last_try in (False, True):
-            async with self._pool.lease(wanted, request.keep_alive) as worker:
+            async with AsyncExitStack() as stack:
+                async with ongoing.waiting():
+                    lease = self._pool.lease(wanted, request.keep_alive)
+                    worker = await stack.enter_async_context(lease)
                 load_s = time.monotonic() - arrived
-                generate = _generate(request, manifest, options, n_ctx=wanted.n_ctx)
+                terms = ongoing.terms_left()
+                generate = _generate(request, manifest, options, n_ctx=wanted.n_ctx, terms=terms)
+                ongoing.sent(worker, generate.request_id)
                 started: Started | None = None
                 try:
                     async with aclosing(worker.generate(generate)) as replies:
@@ -70,6 +93,8 @@ class InferenceService:
                             if isinstance(reply, Started):
                                 started = reply
                             else:
+                                if reply.finish and reply.finish.reason is FinishReason.ABORTED:
+                                    ongoing.check_cancelled()
                                 for event in _events(reply, started, load_s, arrived):
                                     yield event
                     return
@@ -135,7 +160,12 @@ class InferenceService:
 
 
 def _generate(
-    request: InferenceRequest, manifest: Manifest, options: Options, *, n_ctx: int
+    request: InferenceRequest,
+    manifest: Manifest,
+    options: Options,
+    *,
+    n_ctx: int,
+    terms: Terms | None = None,
 ) -> Generate:
     n_predict = options.num_predict
     messages = None
@@ -152,6 +182,7 @@ def _generate(
         # Ollama: -1 and -2 both mean that only the context is the limit.
         max_tokens=n_predict if n_predict is not None and n_predict >= 0 else None,
         wants_tokens=request.wants_context,
+        terms=terms or request.terms,
     )
 
 

@@ -20,6 +20,8 @@ from runner.protocol.messages import (
     Delta,
     Failed,
     Generate,
+    Inspect,
+    Inspected,
     Load,
     Loaded,
     Message,
@@ -40,6 +42,8 @@ _LINGER_S = 0.3
 #: How a C or Python program says why it dies; log lines begin with their time instead.
 _LAST_WORDS = re.compile(r"\D.*GGML_ASSERT|terminate called|\s*what\(\):|\w*(Error|Exception)\b")
 
+#: What a question hears.
+Answer = Loaded | Tokenized | Inspected
 #: What a request hears: its start, its text, its end.
 Reply = Started | Delta
 
@@ -65,7 +69,7 @@ class Channel(asyncio.SubprocessProtocol):
         self._reader = FrameReader()
         self._log_rest = b""
         self._streams: dict[str, asyncio.Queue[Reply | CorralError]] = {}
-        self._answers: dict[str, asyncio.Future[Loaded | Tokenized]] = {}
+        self._answers: dict[str, asyncio.Future[Answer]] = {}
         self._transport: asyncio.SubprocessTransport | None = None
         self._is_broken = False  # it sent what is no message: nothing more is taken from it
 
@@ -79,13 +83,13 @@ class Channel(asyncio.SubprocessProtocol):
         """Requests that have not ended."""
         return len(self._streams)
 
-    async def ask(self, request: Load | Tokenize) -> Loaded | Tokenized:
+    async def ask(self, request: Load | Tokenize | Inspect) -> Answer:
         """Send a request that has one answer, and return it.
 
         Raises:
             CorralError: The worker refused, failed or died.
         """
-        future: asyncio.Future[Loaded | Tokenized] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[request.request_id] = future
         try:
             self._send(request)
@@ -117,6 +121,10 @@ class Channel(asyncio.SubprocessProtocol):
             self._streams.pop(request.request_id, None)
             if not is_over:
                 self._tell(Abort(request.request_id))
+
+    def abort(self, request_id: str) -> None:
+        """Give a request up, but hear its end."""
+        self._tell(Abort(request_id))
 
     def shut_down(self) -> None:
         """Ask the worker to end, and close its pipe, which ends it for certain."""
@@ -197,7 +205,7 @@ class Channel(asyncio.SubprocessProtocol):
             case Started():
                 if queue := self._streams.get(message.request_id):
                     queue.put_nowait(message)
-            case Loaded() | Tokenized():
+            case Loaded() | Tokenized() | Inspected():
                 future = self._answers.get(message.request_id)
                 if future and not future.done():
                     future.set_result(message)

@@ -72,7 +72,8 @@ class PoolSettings:
         n_seq_max: Sequences one worker runs at once.
         n_threads: Threads of one worker.
         load_timeout_s: Seconds a load may take.
-        n_host_bytes: Memory of one worker for prompts that left its cache.
+        n_host_bytes: Memory of one worker for prompts that left its cache, and as much again for
+            answers that gave way to others.
     """
 
     command: list[str]
@@ -239,7 +240,7 @@ class Pool:
                 if entry.serves(wanted):
                     limit = self._settings.n_seq_max + self._settings.max_queue
                     if entry.n_leases >= limit:
-                        raise _queue_full(entry.n_leases)
+                        raise _queue_full(entry.n_leases - self._settings.n_seq_max)
                     return entry
                 entry.is_leaving = True  # another must take its place
                 if not entry.n_leases:
@@ -396,6 +397,7 @@ def _closing() -> CapacityError:
 
 def _queue_full(n_waiting: int) -> QueueFull:
     return QueueFull(
-        "server busy, please try again.  maximum pending requests exceeded",
-        hint=f"{n_waiting} requests are waiting; CORRAL_MAX_QUEUE sets how many may",
+        "server busy, please try again.  maximum pending requests exceeded "
+        f"({n_waiting} are waiting)",
+        hint="CORRAL_MAX_QUEUE sets how many may wait",
     )

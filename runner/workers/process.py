@@ -95,6 +95,10 @@ class Worker:
         """Run a request; see ``Channel.stream``."""
         return self.channel.stream(request)
 
+    def abort(self, request_id: str) -> None:
+        """Give a request up; its answer ends as ``aborted``, unless it has ended already."""
+        self.channel.abort(request_id)
+
     @property
     def has_retired(self) -> bool:
         """Whether it ended by itself and in good order, as it does when it is beyond repair."""

@@ -10,7 +10,9 @@ from runner.client.client import Client
 from runner.domain.chat import Message
 from runner.domain.event import Finished, TextDelta
 from runner.domain.options import Options
-from runner.errors import DaemonError, Forbidden, ModelNotFound, WorkerError
+from runner.domain.request import Priority
+from runner.domain.running import RequestState
+from runner.errors import DaemonError, Forbidden, ModelNotFound, RequestNotFound, WorkerError
 from tests.fakes.daemon import TOKEN, FakeDaemon, Script
 
 HELLO = [Message("user", "Hello")]
@@ -31,6 +33,25 @@ def test_the_library_and_the_memory_are_listed(client):
     assert [str(model.name) for model in client.list_models()] == ["smollm2:latest"]
     (running,) = client.running()
     assert (running.pid, running.n_steps, running.n_tokens) == (4711, 17, 230)
+
+
+def test_requests_are_listed_and_cancelled(daemon, client):
+    (request,) = client.requests()
+    assert (request.id, request.state, request.position) == ("7", RequestState.QUEUED, 2)
+    assert (request.priority, request.client_id) == (Priority.BATCH, "127.0.0.1:4711")
+    client.cancel("7")
+    assert client.requests() == []
+    with pytest.raises(RequestNotFound, match="'a%2Fb%20c'"):
+        client.cancel("a/b c")
+
+
+def test_a_class_is_sent_when_there_is_one(daemon, client):
+    for priority in (None, Priority.INTERACTIVE):
+        with client.chat("smollm2", HELLO, priority=priority) as answer:
+            list(answer)
+    first, second = daemon.bodies("/api/chat")
+    assert "priority" not in first
+    assert second["priority"] == "interactive"
 
 
 def test_an_answer_comes_in_pieces_and_ends_with_counts(daemon, client):

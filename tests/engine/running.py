@@ -12,6 +12,7 @@ from runner.protocol.messages import (
     Delta,
     Failed,
     Generate,
+    Inspected,
     Message,
     Outcome,
     Shutdown,
@@ -32,6 +33,7 @@ class Running:
         texts: The text of each request so far.
         endings: How each request ended, by its id.
         started: What each sequence's prompt came to.
+        told: Where requests stood, by the question's id.
     """
 
     def __init__(self, vocabulary: Vocabulary, backend: Backend, *, n_host_bytes: int = 0) -> None:
@@ -39,6 +41,7 @@ class Running:
         self.texts: dict[str, str] = {}
         self.endings: dict[str, Outcome | Failed | Tokenized] = {}
         self.started: dict[str, Started] = {}
+        self.told: dict[str, Inspected] = {}
         self._faults: list[BaseException] = []
         self._news = threading.Condition()
         self.loop = Loop(vocabulary, backend, self._hear, n_host_bytes=n_host_bytes)
@@ -84,6 +87,11 @@ class Running:
         self.wait(lambda: request_id in self.endings)
         return self.endings[request_id]
 
+    def ask_where(self, request_id: str) -> Inspected:
+        """Wait until an ``Inspect`` that was sent is answered."""
+        self.wait(lambda: request_id in self.told)
+        return self.told[request_id]
+
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait until ``condition`` holds, which is looked at whenever the loop says something."""
         with self._news:
@@ -121,6 +129,8 @@ class Running:
                         self._hear_delta(delta)
                 case Tokenized() | Failed():
                     self._end(message.request_id, message)
+                case Inspected():
+                    self.told[message.request_id] = message
                 case _:
                     raise AssertionError(f"the loop said {message}")
             self._news.notify_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.domain.request import Priority, Terms
 from runner.engine.detokenize import Detokenizer
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
@@ -18,10 +19,22 @@ class NoSampler:
 
 
 def new_sequence(
-    request_id: str, n_prompt: int, n_limit: int, *, stop: tuple[str, ...] = ()
+    request_id: str,
+    n_prompt: int,
+    n_limit: int,
+    *,
+    stop: tuple[str, ...] = (),
+    priority: Priority = Priority.API,
+    client: str = "",
 ) -> Sequence:
     """A sequence whose prompt is ``n_prompt`` tokens."""
-    tokens = list(range(n_prompt))
     return Sequence(
-        request_id, tokens, n_prompt, n_limit, NoSampler(), Detokenizer(), StopMatcher(stop)
+        request_id,
+        list(range(n_prompt)),
+        n_prompt,
+        n_limit,
+        NoSampler(),
+        Detokenizer(),
+        StopMatcher(stop),
+        terms=Terms(priority, client),
     )

@@ -125,6 +125,21 @@ def test_a_freed_sequence_can_be_computed_again(subject):
     assert seq.tokens == whole
 
 
+def test_a_saved_sequence_goes_on_elsewhere_from_where_it_was(subject):
+    """Its cells are freed meanwhile and used by another."""
+    whole = subject.alone(COUNTING, N)
+    seq, other = subject.sequence(COUNTING, 0), subject.sequence(LETTERS, 1)
+    subject.go_on(seq, n=HALF)
+    blob, n = subject.backend.save(0), seq.n_computed
+    assert blob
+    subject.backend.free(0)
+    subject.go_on(other, n=HALF)
+    seq.seq_id = 2
+    assert subject.backend.restore(2, blob, n)
+    subject.go_on(seq, other, n=N)
+    assert seq.tokens == whole
+
+
 def test_freeing_one_sequence_leaves_the_others_alone(subject):
     whole = subject.alone(COUNTING, N)
     stays, goes = subject.sequence(COUNTING, 0), subject.sequence(LETTERS, 1)

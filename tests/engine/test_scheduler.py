@@ -1,13 +1,13 @@
 """The scheduler: bookkeeping checked against a naive model of the cache."""
 
-from dataclasses import dataclass, field
-
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from runner.engine.scheduler import ESTABLISHED, MARGIN, Effect, Free, Plan, Scheduler, Share
+from runner.domain.request import Priority
+from runner.engine.scheduler import ESTABLISHED, Free, Scheduler, Share
 from runner.engine.sequence import Sequence
 from tests.engine.sequences import new_sequence
+from tests.engine.stepping import Engine, new_engine
 
 #: Tokens in common that are worth sharing here; few, so that small sequences do share.
 WORTH_SHARING = 2
@@ -21,121 +21,26 @@ def _small_beginnings_are_worth_sharing():
         yield
 
 
-class Cell:
-    def __init__(self, token: int) -> None:
-        self.token = token
-
-
-@dataclass
-class Cells:
-    """A cache as a child would draw it: a row of cells for each sequence, some of them shared."""
-
-    n_cells: int
-    held: dict[int, list[Cell]] = field(default_factory=dict)
-
-    def apply(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, Share):
-                source = self.held[effect.source]
-                assert effect.target not in self.held
-                assert 0 < effect.n <= len(source)
-                self.held[effect.target] = source[: effect.n]
-            else:
-                row = self.held.pop(effect.seq_id, [])  # admitted, but nothing computed yet
-                if effect.tokens:
-                    assert [cell.token for cell in row] == list(effect.tokens)
-
-    def compute(self, plan: Plan) -> None:
-        for chunk in plan.chunks:
-            seq = chunk.seq
-            held = self.held.setdefault(seq.seq_id, [])
-            assert chunk.start == len(held), "positions have a gap, or another's cells are there"
-            held += map(Cell, seq.tokens[chunk.start : chunk.start + chunk.n])
-            assert [cell.token for cell in held] == seq.tokens[: len(held)]
-            assert chunk.draw == (len(held) == len(seq.tokens))
-        assert len({cell for row in self.held.values() for cell in row}) <= self.n_cells
-
-
-@dataclass
-class Engine:
-    """A scheduler with its cells, driven the way ``loop.py`` drives it."""
-
-    scheduler: Scheduler
-    cells: Cells
-    live: list[Sequence] = field(default_factory=list)
-    n_steps: int = 0
-    n_computed: int = 0
-
-    def add(self, seq: Sequence) -> None:
-        self.live.append(seq)
-        self.scheduler.add(seq)
-
-    def remove(self, seq: Sequence) -> None:
-        self.live.remove(seq)
-        self.cells.apply(self.scheduler.remove(seq))
-
-    def plan(self) -> Plan:
-        """The next step, all that a step must be checked."""
-        before = {seq: seq.seq_id for seq in self.scheduler.running}
-        streaming = [seq for seq in before if seq.n_pending == 1]
-        waiting = [seq for seq in self.live if seq.seq_id < 0]
-        admission = self.scheduler.admit()
-        self.cells.apply(admission.effects)
-        dropped = [seq for seq in before if seq not in self.scheduler.running]
-        assert next(iter(before), None) not in dropped, "the oldest goes on"
-        if not self.scheduler.n_cold_max:
-            admitted = [seq for seq in admission.admitted if seq in waiting]
-            assert waiting[: len(admitted)] == admitted or dropped, "first come, first served"
-        plan = self.scheduler.step()
-        self.cells.apply(plan.effects)
-        planned = [chunk.seq for chunk in plan.chunks]
-        assert len(set(planned)) == len(planned), "one chunk a sequence"
-        assert sum(chunk.n for chunk in plan.chunks) <= self.scheduler.n_batch
-        assert all(chunk.n > 0 for chunk in plan.chunks)
-        kept = [seq for seq in streaming if seq in self.scheduler.running]
-        kept = [seq for seq in kept if seq not in admission.admitted]  # out and in again
-        assert [seq for seq in planned if seq in kept][: len(kept)] == kept, "no stream waits"
-        n_streams = sum(seq.n_pending == 1 for seq in self.scheduler.running)
-        assert all(seq.n_pending == 1 for seq in planned[:n_streams]), "streams before prompts"
-        assert bool(plan.chunks) == bool(self.live), "work is done while there is work"
-        return plan
-
-    def step(self) -> list[Sequence]:
-        """Compute a step and draw; return the sequences that reached their limit."""
-        plan = self.plan()
-        self.cells.compute(plan)
-        self.scheduler.commit(plan)
-        self.n_steps += 1
-        self.n_computed += sum(chunk.n for chunk in plan.chunks)
-        ended = []
-        for chunk in plan.chunks:
-            if chunk.draw:
-                chunk.seq.tokens.append(1000 + self.n_steps)
-                if len(chunk.seq.tokens) >= chunk.seq.n_limit:
-                    ended.append(chunk.seq)
-        for seq in ended:
-            self.remove(seq)
-        self.scheduler.check()
-        return ended
-
-
-def new_engine(
-    *, n_batch: int = 8, n_cells: int = 64, n_seq_max: int = 4, n_cold_max: int = 0
-) -> Engine:
-    return Engine(Scheduler(n_batch, n_cells, n_seq_max, n_cold_max), Cells(n_cells))
-
-
 SIZES = st.fixed_dictionaries(
     {
         "n_batch": st.integers(4, 16),
         "n_cells": st.integers(16, 200),
         "n_seq_max": st.integers(1, 4),
         "n_cold_max": st.integers(0, 3),
+        "saves": st.booleans(),
     }
 )
-#: Prompt tokens, most tokens drawn, and the steps until the next one comes.
+#: Prompt tokens, most tokens drawn, the steps until the next one comes, class and client.
 ARRIVALS = st.lists(
-    st.tuples(st.integers(1, 60), st.integers(1, 60), st.integers(0, 8)), min_size=1, max_size=12
+    st.tuples(
+        st.integers(1, 60),
+        st.integers(1, 60),
+        st.integers(0, 8),
+        st.sampled_from(Priority),
+        st.sampled_from(["", "", "a", "b"]),
+    ),
+    min_size=1,
+    max_size=12,
 )
 #: What else happens before a step: nothing, a request is given up, the cache refuses, or is lost.
 EVENTS = st.lists(st.sampled_from(["", "", "", "", "abort", "refused", "lost"]), max_size=60)
@@ -143,9 +48,11 @@ EVENTS = st.lists(st.sampled_from(["", "", "", "", "abort", "refused", "lost"]),
 
 def sequences(arrivals, n_cells: int) -> list[tuple[int, Sequence]]:
     step, made = 0, []
-    for i, (n_prompt, n_more, pause) in enumerate(arrivals):
+    for i, (n_prompt, n_more, pause, priority, client) in enumerate(arrivals):
         n_prompt = min(n_prompt, n_cells - 1)
-        made.append((step, new_sequence(str(i), n_prompt, min(n_cells, n_prompt + n_more))))
+        n_limit = min(n_cells, n_prompt + n_more)
+        seq = new_sequence(str(i), n_prompt, n_limit, priority=priority, client=client)
+        made.append((step, seq))
         step += pause
     return made
 
@@ -276,14 +183,6 @@ def test_the_oldest_prompt_is_served_first():
     engine.step()
     engine.step()
     assert (first.n_computed, second.n_computed) == (16, 0)
-
-
-def test_a_sequence_that_does_not_fit_is_not_overtaken():
-    engine = new_engine(n_batch=64, n_cells=200)
-    for i, n_prompt in enumerate((90, 90, 1)):
-        engine.add(new_sequence(str(i), n_prompt, n_prompt + MARGIN))
-    engine.step()
-    assert [seq.request_id for seq in engine.scheduler.running] == ["0"]
 
 
 def test_the_youngest_gives_way_and_loses_no_token():

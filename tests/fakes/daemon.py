@@ -103,6 +103,21 @@ ENDED = {
 }
 
 
+REQUEST = {
+    "id": "7",
+    "model": "smollm2:latest",
+    "state": "queued",
+    "position": 2,
+    "priority": "batch",
+    "client": "127.0.0.1:4711",
+    "n_prompt": 30,
+    "n_cached": 20,
+    "n_generated": 0,
+    "started": "2026-01-02T03:04:05.500000000Z",
+    "seconds": 1.25,
+}
+
+
 @dataclass
 class Script:
     """How the daemon behaves.
@@ -112,6 +127,7 @@ class Script:
         greeting: ``GET /``.
         answer: The pieces of every answer.
         pull: The lines of every pull; ``missing`` names become present at its end.
+        requests: What ``/api/requests`` lists.
         load_s: Until an answer's first line.
         at: Piece of the answer before which ``event`` happens.
         event: "", "cut" (the connection breaks), "stall" (for ever), "fail" (an error line)
@@ -128,6 +144,7 @@ class Script:
     pull: list = field(default_factory=lambda: list(PULL))
     search: dict = field(default_factory=lambda: dict(SEARCH))
     models: list = field(default_factory=lambda: [dict(MODEL)])
+    requests: list = field(default_factory=lambda: [dict(REQUEST)])
     load_s: float = 0.0
     at: int = 1
     event: str = ""
@@ -204,6 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/": lambda: self._whole(script.greeting.encode(), "text/plain"),
             "/api/version": self._version,
             "/api/tags": lambda: self._json({"models": script.models}),
+            "/api/requests": lambda: self._json({"requests": script.requests}),
             "/api/ps": lambda: self._json({"models": self._running()}),
             "/api/show": lambda: self._known(name, SHOWN),
             "/api/copy": lambda: self._known(name, None),
@@ -215,6 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/shutdown": self._shutdown,
             "/api/search": lambda: self._json(script.search),
         }
+        if self.command == "DELETE" and self.path.startswith("/api/requests/"):
+            return self._cancel(self.path.rpartition("/")[2])
         route = routes.get(self.path.partition("?")[0])
         if route is None:
             return self._whole(b"404 page not found", "text/plain", 404)
@@ -237,6 +257,14 @@ class _Handler(BaseHTTPRequestHandler):
             "n_tokens": 230,
         }
         return [MODEL | more] if script.loaded else []
+
+    def _cancel(self, request_id):
+        found = [r for r in self.server.fake.script.requests if r["id"] == request_id]
+        if not found:
+            error = {"error": f"no request '{request_id}' runs or waits"}
+            return self._json(error | {"code": "request_not_found", "hint": "list them"}, 404)
+        self.server.fake.script.requests.remove(found[0])
+        return self._json({"cancelled": request_id})
 
     def _find(self, name):
         full = name if ":" in name else f"{name}:latest"

@@ -13,9 +13,10 @@ from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningMode
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
-from runner.domain.request import InferenceRequest
+from runner.domain.request import InferenceRequest, Priority
+from runner.domain.running import RequestState, RunningRequest
 from runner.domain.search import SearchResult
-from runner.errors import ModelNotFound
+from runner.errors import ModelNotFound, RequestNotFound
 
 FINISHED = Finished(
     reason=FinishReason.STOP,
@@ -190,3 +191,39 @@ class FakeSearches:
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
+
+
+def running_request(request_id: str, *, position: int = 0) -> RunningRequest:
+    """A request that runs, or waits at ``position``."""
+    return RunningRequest(
+        id=request_id,
+        model=ModelName.parse("smollm2"),
+        state=RequestState.QUEUED if position else RequestState.GENERATING,
+        position=position,
+        priority=Priority.BATCH,
+        client_id="127.0.0.1:4711",
+        n_prompt=30,
+        n_cached=20,
+        n_generated=10,
+        started_at=1_700_000_000.25,
+        seconds=1.5,
+    )
+
+
+@dataclass
+class FakeRequests:
+    """Two requests, one of which runs."""
+
+    listed: list[RunningRequest] = field(
+        default_factory=lambda: [running_request("1"), running_request("2", position=1)]
+    )
+
+    async def list_requests(self) -> Sequence[RunningRequest]:
+        return self.listed
+
+    def cancel(self, request_id: str) -> None:
+        for request in self.listed:
+            if request.id == request_id:
+                self.listed.remove(request)
+                return
+        raise RequestNotFound(f"no request '{request_id}' runs or waits", hint="list them")

@@ -22,6 +22,7 @@ It writes what it hears to ``PATH.log``.
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import signal
@@ -32,16 +33,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.domain.event import FinishReason
-from runner.errors import PromptTooLong
+from runner.domain.running import RequestState
+from runner.errors import DeadlineExceeded, PromptTooLong
 from runner.protocol.codec import FrameReader, encode
 from runner.protocol.messages import (
     Abort,
     Delta,
     Failed,
     Generate,
+    Inspect,
+    Inspected,
     Load,
     Loaded,
     Outcome,
+    Place,
     Shutdown,
     Started,
     Step,
@@ -68,6 +73,7 @@ class _Running:
 
     n_left: int | None  # pieces; None: no end of its own
     reason: FinishReason
+    ends_s: float = math.inf  # its deadline, by the clock of ``time.monotonic``
     hangs: bool = False
     n_said: int = 0
 
@@ -145,6 +151,12 @@ class FakeWorker:
                 self.note("abort")
                 if self.running.pop(message.request_id, None):
                     self.tell(Delta(message.request_id, "", outcome(FinishReason.ABORTED, 0)))
+            case Inspect():
+                places = (
+                    Place(name, RequestState.GENERATING, 0, 7, 3, run.n_said)
+                    for name, run in self.running.items()
+                )
+                self.send(Inspected(message.request_id, tuple(places)))
             case Tokenize():
                 self.send(Tokenized(message.request_id, tuple(message.text.encode())))
 
@@ -161,6 +173,8 @@ class FakeWorker:
         if prompt in ("hang", "die", "crash", "garbage"):
             self.tell(Delta(request.request_id, "so "))
             run.hangs = True
+        if request.terms.deadline_s is not None:
+            run.ends_s = time.monotonic() + request.terms.deadline_s
         self.running[request.request_id] = run
         if prompt == "die":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -174,6 +188,10 @@ class FakeWorker:
         """One piece for every request that goes on."""
         deltas = []
         for request_id, run in list(self.running.items()):
+            if time.monotonic() >= run.ends_s:
+                del self.running[request_id]
+                self.send(Failed(request_id, DeadlineExceeded.code, "the deadline passed", "wait"))
+                continue
             if run.hangs:
                 continue
             run.n_said += 1

@@ -30,3 +30,12 @@ def own_daemon(tmp_path, tiny):
     daemon.take_in(tiny, "tiny")
     yield daemon
     daemon.stop()
+
+
+@pytest.fixture
+def daemon_of_one(tmp_path, tiny):
+    """A daemon whose models answer one request at a time, while two may wait."""
+    limits = {"CORRAL_NUM_PARALLEL": "1", "CORRAL_MAX_QUEUE": "2"}
+    with RealDaemon(tmp_path / "home", **limits) as daemon:
+        daemon.take_in(tiny, "tiny")
+        yield daemon

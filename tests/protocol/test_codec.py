@@ -9,16 +9,20 @@ from hypothesis import given, strategies as st
 from runner.domain.chat import Message as ChatMessage
 from runner.domain.event import FinishReason
 from runner.domain.options import SamplingParams
+from runner.domain.running import RequestState
 from runner.protocol.codec import MAX_FRAME, BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
     Abort,
     Delta,
     Failed,
     Generate,
+    Inspect,
+    Inspected,
     Load,
     Loaded,
     Message,
     Outcome,
+    Place,
     Shutdown,
     Started,
     Step,
@@ -66,6 +70,14 @@ KINDS = {
     Tokenize: st.builds(Tokenize, IDS, st.text(), st.booleans()),
     Tokenized: st.builds(Tokenized, IDS, TOKENS),
     Shutdown: st.builds(Shutdown),
+    Inspect: st.builds(Inspect, IDS),
+    Inspected: st.builds(
+        Inspected,
+        IDS,
+        st.lists(
+            st.builds(Place, IDS, st.sampled_from(RequestState), COUNTS, COUNTS, COUNTS, COUNTS)
+        ).map(tuple),
+    ),
     Started: st.builds(Started, IDS, COUNTS, COUNTS),
     Step: st.builds(Step, DELTAS, COUNTS, COUNTS),
     Failed: st.builds(Failed, IDS, st.text(), st.text(), st.text()),

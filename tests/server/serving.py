@@ -11,7 +11,14 @@ import aiohttp
 from aiohttp import web
 
 from runner.server.app import make_app, runner_for
-from tests.fakes.service import FakeInference, FakeModels, FakePulls, FakeSearches
+from runner.server.needs import Needs
+from tests.fakes.service import (
+    FakeInference,
+    FakeModels,
+    FakePulls,
+    FakeRequests,
+    FakeSearches,
+)
 
 TOKEN = "owner-token-of-this-test"
 OWNER = {"Authorization": f"Bearer {TOKEN}"}
@@ -25,6 +32,7 @@ class House:
     models: FakeModels = field(default_factory=FakeModels)
     pulls: FakePulls = field(default_factory=FakePulls)
     searches: FakeSearches = field(default_factory=FakeSearches)
+    requests: FakeRequests = field(default_factory=FakeRequests)
     loopback_only: bool = True
     origins: tuple[str, ...] = ()
     shutdowns: list[str] = field(default_factory=list)
@@ -36,16 +44,20 @@ class House:
 
     @asynccontextmanager
     async def serve(self):
-        app = make_app(
+        needs = Needs(
             inference=self.inference,
             models=self.models,
             pulls=self.pulls,
             searches=self.searches,
+            requests=self.requests,
             version="9.8.7",
+            request_shutdown=lambda: self.shutdowns.append("asked"),
+        )
+        app = make_app(
+            needs,
             owner_token=TOKEN,
             loopback_only=self.loopback_only,
             origins=self.origins,
-            request_shutdown=lambda: self.shutdowns.append("asked"),
         )
         runner = runner_for(app, grace_s=0.5)
         await runner.setup()

@@ -10,7 +10,7 @@ import pytest
 
 from runner.domain.event import TextDelta
 from runner.domain.name import ModelName
-from runner.errors import ModelNotFound, PromptTooLong, QueueFull, WorkerError
+from runner.errors import DeadlineExceeded, ModelNotFound, PromptTooLong, QueueFull, WorkerError
 from tests.fakes.service import FINISHED, HELLO
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -136,6 +136,18 @@ def test_openai_parses_a_stream_with_its_own_helper(compatible):
     with compatible.chat.completions.stream(model="smollm2", messages=MESSAGES) as events:
         final = events.get_final_completion()
     assert final.choices[0].message.content == "Hello"
+
+
+def test_openai_does_not_ask_again_what_came_too_late(served):
+    """Its own client does after a 5xx, and the deadline would pass as often."""
+    served.inference.script = (DeadlineExceeded("the deadline passed"),)
+    with (
+        openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=3) as client,
+        pytest.raises(openai.APIStatusError) as caught,
+    ):
+        client.chat.completions.create(model="smollm2", messages=MESSAGES)
+    assert caught.value.status_code == 504
+    assert len(served.inference.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,16 @@ import logging
 import pytest
 
 from runner.domain.event import Finished, FinishReason, TextDelta, Timings, Usage
-from runner.errors import BadModelFile, ModelNotFound, NotEnoughMemory, SourceError, WorkerError
+from runner.errors import (
+    BadModelFile,
+    Cancelled,
+    DeadlineExceeded,
+    ModelNotFound,
+    NotEnoughMemory,
+    QueueFull,
+    SourceError,
+    WorkerError,
+)
 from tests.fakes.service import FINISHED, HELLO
 from tests.server.serving import OWNER, call
 
@@ -62,6 +71,9 @@ def test_an_empty_answer_still_opens_with_the_role(house):
     [
         (ModelNotFound("x"), 404, "model_not_found"),
         (NotEnoughMemory("9 GB wanted, 4 GB free"), 503, "not_enough_memory"),
+        (QueueFull("server busy (512 are waiting)"), 503, "queue_full"),
+        (DeadlineExceeded("the deadline passed"), 504, "deadline_exceeded"),
+        (Cancelled("request canceled"), 499, "cancelled"),
         (WorkerError("cannot load"), 500, "worker_failed"),
         (SourceError("hub says no"), 502, "source_failed"),
         (RuntimeError("secret"), 500, "internal"),

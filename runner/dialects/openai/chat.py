@@ -15,6 +15,7 @@ import msgspec
 from runner.dialects import wire
 from runner.dialects.fields import finish_word, parse_keep_alive
 from runner.dialects.openai.errors import error_body
+from runner.dialects.terms import parse_terms
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta, Usage
 from runner.domain.name import ModelName
@@ -108,6 +109,8 @@ class ChatBody(msgspec.Struct):
     ignore_eos: bool | None = None
     num_ctx: int | float | None = None
     keep_alive: Any = None
+    priority: str | None = None
+    deadline_s: float | None = None
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
@@ -155,6 +158,7 @@ def parse(body: bytes) -> Call:
         messages=tuple(_message(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)),
         options=_options(asked),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        terms=parse_terms(asked.priority, asked.deadline_s),
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     return Call(request, asked.model, stream=bool(asked.stream), include_usage=include_usage)

@@ -1,0 +1,39 @@
+"""On what terms a request is taken: fields that every dialect's body may have, all our own."""
+
+from __future__ import annotations
+
+from runner.domain.request import Priority, Terms
+from runner.errors import InvalidRequest
+
+
+def parse_terms(priority: str | None, deadline_s: float | None) -> Terms:
+    """Return the terms that a body sets; what it leaves out keeps its default.
+
+    Raises:
+        InvalidRequest: A value is out of range; ``param`` names the field.
+    """
+    if deadline_s is not None and deadline_s <= 0:
+        raise InvalidRequest(
+            f"deadline_s must be greater than 0, not {deadline_s:g}",
+            hint="it is the number of seconds that the answer may take in all",
+            param="deadline_s",
+        )
+    found = Priority.API if priority is None else parse_priority(priority, "priority")
+    return Terms(priority=found, deadline_s=deadline_s)
+
+
+def parse_priority(text: str, field: str) -> Priority:
+    """Return the class that ``text`` names.
+
+    Raises:
+        InvalidRequest: There is none; the message names ``field``.
+    """
+    try:
+        return Priority(text.lower())
+    except ValueError:
+        words = ", ".join(Priority)
+        raise InvalidRequest(
+            f"{field} must be one of {words}, not '{text[:40]}'",
+            hint=f"one of: {words}",
+            param=field,
+        ) from None
