@@ -35,6 +35,9 @@ class Load(Struct, frozen=True, tag=True):
         n_gpu_layers: -1: all.
         use_mmap: Map the file instead of reading it.
         n_host_bytes: Memory for the states of prompts that left the cache.
+        kv_type_k: Type of the cache's keys, as ggml names it.
+        kv_type_v: Type of its values; a quantized one needs flash attention.
+        flash_attention: ``None``: where it works.
     """
 
     request_id: str
@@ -47,6 +50,9 @@ class Load(Struct, frozen=True, tag=True):
     n_gpu_layers: int = -1
     use_mmap: bool = True
     n_host_bytes: int = 0
+    kv_type_k: str = "f16"
+    kv_type_v: str = "f16"
+    flash_attention: bool | None = None
 
 
 class Loaded(Struct, frozen=True, tag=True):

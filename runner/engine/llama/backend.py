@@ -34,20 +34,23 @@ class LlamaBackend:
         self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
         self.n_cold_max = _N_COLD_MAX if self.model.can_be_cut else 0
         self.n_threads = load.n_threads or os.cpu_count() or 1
-        params = ContextParams(
+        self._params = ContextParams(
             n_cells=max(load.n_cells, self.n_ctx),
             n_seq_max=load.n_seq_max + self.n_cold_max,
             # llama.cpp wants room for a token of each sequence in a step, and so do we.
             n_batch=max(load.n_batch, load.n_seq_max + self.n_cold_max),
             n_threads=self.n_threads,
+            kv_type_k=load.kv_type_k,
+            kv_type_v=load.kv_type_v,
+            flash_attention=load.flash_attention,
         )
         try:
-            self._context = Context(self.model, params)
+            self._context = Context(self.model, self._params)
         except BaseException:
             self.model.close()
             raise
         self.n_cells = self._context.n_cells
-        self.n_batch = params.n_batch
+        self.n_batch = self._params.n_batch
         self.n_seq_max = load.n_seq_max
         self.n_vocab = self.model.n_vocab
         self._warm_up()
@@ -60,6 +63,15 @@ class LlamaBackend:
         """Return a sampler for one sequence."""
         return new_sampler(self.model, self._context, params, prompt)
 
+    @property
+    def native_s(self) -> float:
+        """Seconds inside ``llama_decode`` so far."""
+        return self._context.native_s
+
+    def is_sound(self, row: int) -> bool:
+        """Whether the logits of a row are numbers."""
+        return self._context.is_sound(row)
+
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""
         self._context.free(seq_id)
@@ -68,13 +80,13 @@ class LlamaBackend:
         """Let a sequence see another's first cells."""
         self._context.share(source, target, n)
 
-    def save(self, seq_id: int) -> bytes:
+    def save(self, seq_id: int, *, partial: bool = False) -> bytes:
         """Return the state of a sequence."""
-        return self._context.save(seq_id)
+        return self._context.save(seq_id, partial=partial)
 
-    def restore(self, seq_id: int, blob: bytes, n: int) -> bool:
-        """Give an empty sequence the first cells of a saved one."""
-        return self._context.restore(seq_id, blob, n)
+    def restore(self, seq_id: int, blob: bytes, n: int, mark: bytes = b"") -> bool:
+        """Give an empty sequence the first tokens of a saved one."""
+        return self._context.restore(seq_id, blob, n, mark)
 
     def clear(self) -> None:
         """Free all cells."""
