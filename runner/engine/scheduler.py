@@ -228,6 +228,12 @@ class Scheduler:
             self._tree.extend(seq.seq_id, seq.tokens[:n])
         seq.n_computed = n
 
+    def rewind(self, seq: Sequence) -> list[Effect]:
+        """A running sequence's tokens were changed: its cells go, and it is computed again."""
+        self._tree.drop(seq.seq_id)
+        seq.n_computed = 0
+        return [Free(seq.seq_id)]
+
     def preempt(self, effects: list[Effect]) -> bool:
         """Take the youngest running sequence's cells; return whether there was one to take.
 
@@ -338,7 +344,7 @@ def _cut(seqs: list[Sequence], n_left: int) -> list[Chunk]:
     """Return the next tokens of ``seqs``, in order, as far as ``n_left`` tokens go."""
     chunks: list[Chunk] = []
     for seq in seqs:
-        n = min(seq.n_pending, n_left)
+        n = min(seq.n_pending, n_left, seq.n_until_halt)
         if n > 0:
             chunks.append(Chunk(seq, seq.n_computed, n, draw=n == seq.n_pending))
             n_left -= n

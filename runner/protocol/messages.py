@@ -83,6 +83,7 @@ class Generate(Struct, frozen=True, tag=True):
         n_logprobs: Most likely tokens to tell at each place; ``None``: none.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
         truncates: A conversation that does not fit loses its oldest turns.
+        n_keep: Tokens at the beginning that stay when others go; negative: the whole prompt.
     """
 
     request_id: str
@@ -102,6 +103,7 @@ class Generate(Struct, frozen=True, tag=True):
     n_logprobs: int | None = None
     shifts: bool = False
     truncates: bool = False
+    n_keep: int = 4
 
 
 class Abort(Struct, frozen=True, tag=True):
@@ -178,11 +180,13 @@ class Step(Struct, frozen=True, tag=True):
         deltas: Sequences with something to say; those that hold text back are left out.
         n_steps: Decode steps since the model was loaded.
         n_tokens: Tokens computed since then.
+        n_host_us: Microseconds that those steps took outside llama.cpp's decode call.
     """
 
     deltas: tuple[Delta, ...]
     n_steps: int
     n_tokens: int
+    n_host_us: int = 0
 
 
 class Tokenized(Struct, frozen=True, tag=True):

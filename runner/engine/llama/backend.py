@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import threading
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 
 from runner.domain.options import SamplingParams
 from runner.engine.detokenize import Detokenizer
+from runner.engine.grid import GRID
 from runner.engine.llama import library
 from runner.engine.llama.context import Context, ContextParams
 from runner.engine.llama.model import Model, ModelParams
@@ -30,6 +34,8 @@ class LlamaBackend:
             NotEnoughMemory: The context does not fit.
         """
         library.start()
+        self._lock = threading.Lock()
+        self._deterministic: LlamaBackend | None = None
         self.model = Model(load.path, ModelParams(load.n_gpu_layers, load.use_mmap))
         self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
         self.n_cold_max = _N_COLD_MAX if self.model.can_be_cut else 0
@@ -49,11 +55,16 @@ class LlamaBackend:
         except BaseException:
             self.model.close()
             raise
-        self.n_cells = self._context.n_cells
-        self.n_batch = self._params.n_batch
         self.n_seq_max = load.n_seq_max
-        self.n_vocab = self.model.n_vocab
+        self._take_sizes()
         self._warm_up()
+
+    def deterministic(self) -> LlamaBackend:
+        """Return the backend of deterministic requests; see ``Backend``."""
+        with self._lock:
+            if self._deterministic is None:
+                self._deterministic = self._beside()
+            return self._deterministic
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute a step; see ``Backend``."""
@@ -76,6 +87,10 @@ class LlamaBackend:
         """Free all cells of a sequence."""
         self._context.free(seq_id)
 
+    def cut(self, seq_id: int, n: int) -> None:
+        """Free all cells of a sequence but the first ones."""
+        self._context.cut(seq_id, n)
+
     def share(self, source: int, target: int, n: int) -> None:
         """Let a sequence see another's first cells."""
         self._context.share(source, target, n)
@@ -94,8 +109,24 @@ class LlamaBackend:
 
     def close(self) -> None:
         """Free everything; called last."""
+        if self._deterministic is not None:
+            self._deterministic._context.close()
         self._context.close()
         self.model.close()
+
+    def _take_sizes(self) -> None:
+        self.n_cells = self._context.n_cells
+        self.n_batch = self._params.n_batch
+        self.n_vocab = self.model.n_vocab
+
+    def _beside(self) -> LlamaBackend:
+        """A backend with the same model and a small context of its own."""
+        made = copy.copy(self)
+        made.n_seq_max = 1
+        made._params = replace(self._params, n_cells=self.n_ctx, n_seq_max=1, n_batch=GRID)
+        made._context = Context(self.model, made._params)
+        made._take_sizes()
+        return made
 
     def _warm_up(self) -> None:
         """Touch the weights once: a mapped file is read from disk here, not in a first answer."""

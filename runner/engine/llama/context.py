@@ -157,6 +157,10 @@ class Context:
         """Free all cells of a sequence."""
         llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
 
+    def cut(self, seq_id: int, n: int) -> None:
+        """Free all cells of a sequence but the first ``n``."""
+        llama_cpp.llama_memory_seq_rm(self._memory, seq_id, n, -1)
+
     def share(self, source: int, target: int, n: int) -> None:
         """Let ``target`` see the first ``n`` cells of ``source``; copies no data."""
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, n)
