@@ -44,7 +44,10 @@ def limits_of(request: Generate, n_prompt: int, n_ctx_max: int) -> Limits:
         return Limits(n_ctx)
     n_most = _MOST_CONTEXTS * n_ctx
     n_keep = n_prompt if request.n_keep < 0 else request.n_keep
-    # Where more stayed, a full context would have to be computed again every few tokens.
+    # The first token opens the text for most models.  Where more than half stayed, a full context
+    # would have to be computed again every few tokens.
     return Limits(
-        n_ctx, min(n_keep, n_ctx // 2), n_most if n_wanted is None else min(n_wanted, n_most)
+        n_ctx,
+        n_keep=max(1, min(n_keep, n_ctx // 2)),
+        n_draw_max=n_most if n_wanted is None else min(n_wanted, n_most),
     )

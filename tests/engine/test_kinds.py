@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from runner.domain.event import FinishReason
 from runner.domain.options import SamplingParams
+from runner.engine.backend import DecodeFailed
 from runner.engine.detokenize import Detokenizer
 from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sequence
+from runner.protocol.messages import Failed, Generate, Outcome
 from tests.engine.conftest import load
+from tests.engine.running import Running
 from tests.engine.sequences import NoSampler
 from tests.fakes.random_models import (
     N_VOCAB,
@@ -112,3 +116,104 @@ def test_a_mark_brings_back_exactly_what_later_tokens_overwrote(kind, n_mark, n_
     got = compute(kind, longer, seq_id=2, start=n_all)
     kind.clear()
     np.testing.assert_allclose(got, compute(kind, longer), **CLOSE)
+
+
+def ask(running: Running, request: Generate) -> str:
+    outcome = running.ask(request)
+    assert isinstance(outcome, Outcome), outcome
+    return running.texts[request.request_id]
+
+
+def test_a_conversation_goes_on_from_its_past_and_says_the_same(kind):
+    """What is used again changes no token: these models say something else after any other text."""
+    history, texts = "<|im_start|>system\n" + "Be brief. " * 20, []
+    for n_host_bytes in (0, 1 << 24):
+        kind.clear()
+        with Running(kind.model, kind, n_host_bytes=n_host_bytes) as running:
+            said, prompt = [], history
+            for turn in range(4):
+                prompt += f"<|im_end|>\n<|im_start|>user\nQuestion {turn}?<|im_end|>\n"
+                request = Generate(f"r{turn}", GREEDY, prompt=prompt, max_tokens=24)
+                said.append(ask(running, request))
+                prompt += "It is as I said. "
+            texts.append(said)
+            cached = [running.started[f"r{turn}"].n_cached for turn in range(4)]
+    assert texts[0] == texts[1]
+    assert cached[0] == 0
+    assert min(cached[1:]) > 180
+
+
+def test_requests_at_once_that_begin_alike_say_what_each_says_alone(kind):
+    prompts = ["Common words, many of them. " * 10 + f"Part {i}" * 10 for i in range(6)]
+    alone = []
+    for i, prompt in enumerate(prompts):
+        kind.clear()
+        with Running(kind.model, kind) as running:
+            alone.append(ask(running, Generate(f"r{i}", GREEDY, prompt=prompt, max_tokens=12)))
+    kind.clear()
+    with Running(kind.model, kind, n_host_bytes=1 << 24) as running:
+        for i, prompt in enumerate(prompts * 2):
+            running.send(Generate(f"r{i}", GREEDY, prompt=prompt, max_tokens=12))
+        for i in range(12):
+            assert isinstance(running.ending(f"r{i}"), Outcome)
+            assert running.texts[f"r{i}"] == alone[i % 6]
+        assert max(started.n_cached for started in running.started.values()) > 200
+
+
+@pytest.mark.parametrize("n_keep", [0, 4, 50, -1])
+def test_an_answer_that_outgrows_its_context_goes_on_as_from_what_is_left(kind, n_keep):
+    """The same tokens that a fresh run draws after the tokens that are left."""
+    kind.clear()
+    with Running(kind.model, kind, n_host_bytes=1 << 24) as running:
+        request = Generate(
+            "r",
+            GREEDY,
+            prompt="Tell me a long story. " * 3,
+            n_ctx=128,
+            max_tokens=150,
+            shifts=True,
+            n_keep=n_keep,
+            wants_tokens=True,
+        )
+        outcome = running.ask(request)
+        assert isinstance(outcome, Outcome)
+        assert (outcome.reason, outcome.n_generated) == (FinishReason.LENGTH, 150)
+        assert outcome.n_shifted > 64 // 2
+        left = outcome.tokens
+        assert len(left) <= 128
+        assert running.started["r"].n_prompt + 150 == len(left) + outcome.n_shifted
+        again = Generate(
+            "again", GREEDY, prompt="", context=left[:-1], max_tokens=1, wants_tokens=True
+        )
+        assert running.ask(again).tokens[-1] == left[-1]
+
+
+def test_without_being_asked_a_full_context_ends_the_answer(kind):
+    kind.clear()
+    with Running(kind.model, kind) as running:
+        outcome = running.ask(Generate("r", GREEDY, prompt="Tell me. ", n_ctx=64))
+        assert (outcome.reason, outcome.n_shifted) == (FinishReason.LENGTH, 0)
+        assert outcome.n_generated + running.started["r"].n_prompt == 64
+
+
+def test_a_damaged_model_fails_each_request_and_stays_able_to_say_so(tmp_path):
+    path = tmp_path / "nan.gguf"
+    random_llama(path, scale_output=float("nan"))
+    backend = load(path, n_ctx=256, n_cells=512, n_seq_max=4, n_batch=128, n_threads=1)
+    with Running(backend.model, backend) as running:
+        for i in range(2):
+            ending = running.ask(Generate(f"r{i}", GREEDY, prompt="Hi"))
+            assert isinstance(ending, Failed)
+            assert "NaN" in ending.message
+            assert ending.hint
+    backend.close()
+
+
+def test_a_token_that_the_model_has_not_fails_its_step_and_the_next_is_well(llama):
+    backend, weights = llama
+    backend.clear()
+    with pytest.raises(DecodeFailed):
+        compute(backend, [1, N_VOCAB + 5, 3])
+    backend.clear()
+    tokens = tokens_of(20)
+    np.testing.assert_allclose(compute(backend, tokens), weights.logits(tokens), atol=2e-4)

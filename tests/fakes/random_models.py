@@ -86,11 +86,16 @@ def _turned(x: Array) -> Array:
 
 
 def random_llama(
-    path: Path, *, seed: int = 0, n_layer: int = 2, n_ctx_train: int = 4096
+    path: Path,
+    *,
+    seed: int = 0,
+    n_layer: int = 2,
+    n_ctx_train: int = 4096,
+    scale_output: float = 0.3,
 ) -> LlamaWeights:
     """Write a llama with two heads to each key and return its weights; one layer is a draft's."""
     make = _Random(seed)
-    tensors = {**make.ends(), "output.weight": make(N_VOCAB, N_EMBD, scale=0.3)}
+    tensors = {**make.ends(), "output.weight": make(N_VOCAB, N_EMBD, scale=1) * scale_output}
     for layer in range(n_layer):
         tensors |= make.attention(layer) | make.feed_forward(layer)
     writer = _writer(path, "llama", n_layer, n_ctx_train)
@@ -100,17 +105,19 @@ def random_llama(
 
 
 def random_sliding(path: Path, *, window: int = 32, seed: int = 0) -> Path:
-    """Write a Gemma 2 whose every other layer sees only the last ``window`` tokens."""
+    """Write a Gemma 3 whose every other layer sees only the last ``window`` tokens."""
     n_layer, make = 4, _Random(seed)
-    tensors = make.ends()
+    # The embedding is large here: with it for the output, too, every token would repeat itself.
+    tensors = {**make.ends(), "output.weight": make(N_VOCAB, N_EMBD, scale=0.3)}
     for layer in range(n_layer):
-        tensors |= make.attention(layer) | make.feed_forward(layer)
+        tensors |= make.attention(layer) | make.feed_forward(layer) | make.head_norms(layer)
         for part in ("post_attention_norm", "post_ffw_norm"):
             tensors[f"blk.{layer}.{part}.weight"] = np.ones(N_EMBD, np.float32)
-    writer = _writer(path, "gemma2", n_layer)
+    writer = _writer(path, "gemma3", n_layer)
     writer.add_key_length(HEAD)
     writer.add_value_length(HEAD)
     writer.add_sliding_window(window)
+    writer.add_sliding_window_pattern([True, False] * (n_layer // 2))
     _write(writer, tensors)
     return path
 
@@ -153,9 +160,7 @@ def random_hybrid(path: Path, *, seed: int = 0) -> Path:
         at = f"blk.{layer}."
         tensors |= make.feed_forward(layer)
         if n_kv:
-            tensors |= make.attention(layer)
-            tensors[f"{at}attn_q_norm.weight"] = np.ones(HEAD, np.float32)
-            tensors[f"{at}attn_k_norm.weight"] = np.ones(HEAD, np.float32)
+            tensors |= make.attention(layer) | make.head_norms(layer)
         else:
             tensors[f"{at}attn_norm.weight"] = np.ones(N_EMBD, np.float32)
             tensors[f"{at}shortconv.conv.weight"] = make(N_EMBD, n_taps, scale=0.7)
@@ -253,6 +258,10 @@ class _Random:
             f"{at}attn_v.weight": self(n_kv, N_EMBD, scale=0.3),
             f"{at}attn_output.weight": self(N_EMBD, N_EMBD, scale=0.3),
         }
+
+    def head_norms(self, layer: int) -> dict[str, Array]:
+        """Norms of queries and keys."""
+        return {f"blk.{layer}.attn_{part}_norm.weight": np.ones(HEAD, np.float32) for part in "qk"}
 
     def feed_forward(self, layer: int) -> dict[str, Array]:
         at = f"blk.{layer}."
