@@ -20,6 +20,17 @@ class Limits:
     n_draw_max: int = 0
 
 
+def n_ctx_of(request: Generate, n_ctx_max: int) -> int:
+    """Return how many tokens a request's sequence may have, of those the backend allows."""
+    return min(request.n_ctx or n_ctx_max, n_ctx_max)
+
+
+def room_of(request: Generate, n_ctx: int) -> int:
+    """Return how many tokens a cut conversation should leave for its answer: a quarter at most."""
+    most = n_ctx // 4
+    return most if request.max_tokens is None else min(request.max_tokens, most)
+
+
 def limits_of(request: Generate, n_prompt: int, n_ctx_max: int) -> Limits:
     """Return the limits of a sequence whose prompt has ``n_prompt`` tokens.
 
@@ -32,7 +43,7 @@ def limits_of(request: Generate, n_prompt: int, n_ctx_max: int) -> Limits:
         InvalidRequest: The prompt has no tokens.
         PromptTooLong: It leaves no room for an answer of one token.
     """
-    n_ctx = min(request.n_ctx or n_ctx_max, n_ctx_max)
+    n_ctx = n_ctx_of(request, n_ctx_max)
     if not n_prompt:
         raise InvalidRequest("the prompt is empty: it has no tokens")
     if n_prompt >= n_ctx:

@@ -225,7 +225,7 @@ class Loop:
         """Say once how much of a sequence's prompt need not be computed."""
         if seq.n_cached is None:
             seq.n_cached = seq.n_computed
-            self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached))
+            self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached, n_dropped=seq.n_dropped))
 
     def _restore(self, seq: Sequence, saved: Saved, n: int) -> None:
         # It comes whole before it is cut; where there is no room for that, it is computed anew.
@@ -281,19 +281,18 @@ class Loop:
     def _draw_one(self, backend: Backend, seq: Sequence, row: int) -> int | None:
         """Draw a sequence's next token; ``None`` when that failed, and with it the request."""
         try:
-            if backend.is_sound(row):
-                return seq.sampler.draw(row)
-            error = WorkerError(
-                "the model computed no numbers (NaN) for the next token",
-                hint="its file is damaged, or its values overflow: try another quantization",
-            )
-            self._fail(seq, error)
+            if not backend.is_sound(row):
+                raise ValueError("the model computed NaN, which is no number")
+            token = seq.sampler.draw(row)
+            if not 0 <= token < backend.n_vocab:
+                raise ValueError(f"{token} is not a token")
+            return token
         except AssertionError:
             raise
         except Exception as error:  # whatever it is, it is this request's alone
             logger.exception("drawing a token failed")
-            hint = "try again; leave out options one by one to see which it is"
-            self._fail(seq, WorkerError(f"no token could be drawn ({error})", hint=hint))
+            hint = "leave out options one by one; else try another quantization of the model"
+            self._fail(seq, WorkerError(f"no token could be drawn: {error}", hint=hint))
         return None
 
     def _shift(self, seq: Sequence) -> None:

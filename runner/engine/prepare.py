@@ -23,10 +23,11 @@ from queue import SimpleQueue
 from runner.domain.chat import Message
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
-from runner.engine.limits import limits_of
+from runner.engine.limits import limits_of, n_ctx_of, room_of
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.errors import CorralError, InvalidRequest, TemplateFailed
+from runner.prompt.fit import Fitted, fit
 from runner.prompt.literal import Shield
 from runner.prompt.template import ChatTemplate, plain_prompt
 from runner.protocol.messages import Failed, Generate, Tokenize, Tokenized
@@ -118,11 +119,8 @@ class Preparer:
         if isinstance(request, Tokenize):
             tokens = vocabulary.tokenize(request.text, parse_special=request.parse_special)
             return Tokenized(request.request_id, tuple(tokens))
-        if request.prompt is not None:
-            tokens = vocabulary.tokenize(request.prompt, parse_special=True)
-        else:
-            tokens = self._chat_tokens(request.messages or ())
-        tokens = vocabulary.with_bos([*request.context, *tokens])
+        fitted = self._fit(request)
+        tokens = fitted.tokens
         terms = request.terms
         backend = self._backend.deterministic() if terms.is_deterministic else self._backend
         sampling = request.sampling
@@ -139,6 +137,7 @@ class Preparer:
             n_limit=limits.n_limit,
             n_keep=limits.n_keep,
             n_draw_max=limits.n_draw_max,
+            n_dropped=fitted.n_dropped,
             owner_id=terms.owner_id,
             is_deterministic=terms.is_deterministic,
             sampler=backend.new_sampler(sampling, tokens),
@@ -147,6 +146,26 @@ class Preparer:
             wants_tokens=request.wants_tokens,
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
             may_share=request.sampling.seed is None or request.sampling.temperature <= 0,
+        )
+
+    def _fit(self, request: Generate) -> Fitted:
+        """All tokens of a prompt, without a conversation's oldest turns where that is allowed."""
+
+        def whole(tokens: list[int]) -> list[int]:
+            return self._vocabulary.with_bos([*request.context, *tokens])
+
+        if request.prompt is not None:
+            tokens = self._vocabulary.tokenize(request.prompt, parse_special=True)
+            return Fitted(whole(tokens), 0)
+        messages = request.messages or ()
+        if not request.truncates:
+            return Fitted(whole(self._chat_tokens(messages)), 0)
+        n_ctx = n_ctx_of(request, self._backend.n_ctx)
+        return fit(
+            messages,
+            lambda turns: whole(self._chat_tokens(turns)),
+            n_max=n_ctx - 1,  # a drawn token needs a place, too
+            n_room=room_of(request, n_ctx),
         )
 
     def _chat_tokens(self, messages: tuple[Message, ...]) -> list[int]:

@@ -42,6 +42,7 @@ class Sequence:
             the others goes; ``None``: a full context ends it.
         n_draw_max: Most tokens drawn, where ``n_keep`` is set.
         n_shifted: Tokens that went.
+        n_dropped: Turns that were left out of its prompt.
         halts: Numbers of computed tokens, ascending, that a step must stop at, to be marked.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
@@ -64,6 +65,7 @@ class Sequence:
     n_keep: int | None = None
     n_draw_max: int = 0
     n_shifted: int = 0
+    n_dropped: int = 0
     halts: list[int] = field(default_factory=list)
     seq_id: int = -1
     n_computed: int = 0

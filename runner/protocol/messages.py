@@ -20,6 +20,9 @@ from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint, Terms, Think
 
+#: Tokens at the beginning that stay when a full context loses others; Ollama's own default.
+DEFAULT_KEEP = 4
+
 
 class Load(Struct, frozen=True, tag=True):
     """Load a model; the first message, sent once.
@@ -103,7 +106,7 @@ class Generate(Struct, frozen=True, tag=True):
     n_logprobs: int | None = None
     shifts: bool = False
     truncates: bool = False
-    n_keep: int = 4
+    n_keep: int = DEFAULT_KEEP
 
 
 class Abort(Struct, frozen=True, tag=True):

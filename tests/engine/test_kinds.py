@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import llama_cpp
 import numpy as np
 import pytest
 
@@ -11,6 +12,8 @@ from runner.engine.backend import DecodeFailed
 from runner.engine.detokenize import Detokenizer
 from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sequence
+from runner.errors import WorkerError
+from runner.hub.packaged import find_starter
 from runner.protocol.messages import Failed, Generate, Outcome
 from tests.engine.conftest import load
 from tests.engine.running import Running
@@ -217,3 +220,106 @@ def test_a_token_that_the_model_has_not_fails_its_step_and_the_next_is_well(llam
     backend.clear()
     tokens = tokens_of(20)
     np.testing.assert_allclose(compute(backend, tokens), weights.logits(tokens), atol=2e-4)
+
+
+def test_a_step_that_llama_cpp_gives_up_fails_its_requests_and_no_later_one(llama):
+    """The callback is llama.cpp's own way to stop a computation in its middle."""
+    backend, _ = llama
+    backend.clear()
+    request = Generate("before", GREEDY, prompt="Once upon", max_tokens=20)
+    calls = []
+
+    @llama_cpp.ggml_abort_callback
+    def give_up(_data):
+        calls.append(1)
+        return len(calls) == 400
+
+    with Running(backend.model, backend) as running:
+        expected = ask(running, request)
+        llama_cpp.llama_set_abort_callback(backend._context.handle, give_up, None)
+        for i in range(3):
+            running.send(Generate(f"r{i}", GREEDY, prompt=f"{i} times", max_tokens=100))
+        endings = [running.ending(f"r{i}") for i in range(3)]
+        assert any(isinstance(ending, Failed) for ending in endings)
+        llama_cpp.llama_set_abort_callback(
+            backend._context.handle, llama_cpp.ggml_abort_callback(0), None
+        )
+        again = Generate("after", GREEDY, prompt="Once upon", max_tokens=20)
+        assert ask(running, again) == expected
+
+
+class Breaking:
+    """A sampler that fails at its third token."""
+
+    def __init__(self, inner, fault):
+        self._inner, self._fault, self._n = inner, fault, 0
+
+    def draw(self, row):
+        self._n += 1
+        token = self._inner.draw(row)
+        if self._n < 3:
+            return token
+        if isinstance(self._fault, Exception):
+            raise self._fault
+        return self._fault
+
+    def close(self):
+        self._inner.close()
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("broken grammar"), N_VOCAB, -1])
+def test_a_fault_in_one_request_fails_that_request(llama, monkeypatch, fault):
+    backend, _ = llama
+    backend.clear()
+    with Running(backend.model, backend) as running:
+        expected = ask(running, Generate("alone", GREEDY, prompt="Once upon", max_tokens=20))
+    new_sampler = backend.new_sampler
+
+    def breaking(params, prompt):
+        inner = new_sampler(params, prompt)
+        return inner if params.seed is None else Breaking(inner, fault)
+
+    monkeypatch.setattr(backend, "new_sampler", breaking)
+    backend.clear()
+    with Running(backend.model, backend) as running:
+        running.send(Generate("well", GREEDY, prompt="Once upon", max_tokens=20))
+        bad = SamplingParams(temperature=0, ignore_eos=True, seed=1)
+        ending = running.ask(Generate("bad", bad, prompt="Twice", max_tokens=20))
+        assert isinstance(ending, Failed)
+        assert ending.message
+        assert isinstance(running.ending("well"), Outcome)
+        assert running.texts["well"] == expected
+    backend.clear()
+
+
+def test_a_cache_of_smaller_numbers_takes_less_memory_and_says_much_the_same():
+    sizes = {"n_ctx": 256, "n_cells": 256, "n_seq_max": 2, "n_batch": 64, "n_threads": 1}
+    count = "Count: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,"
+    saved = {}
+    for kinds in (("f16", "f16"), ("q8_0", "q8_0"), ("q8_0", "f16")):
+        types = {"kv_type_k": kinds[0], "kv_type_v": kinds[1]}
+        backend = load(find_starter(), **sizes, **types, flash_attention=True)
+        with Running(backend.model, backend) as running:
+            text = ask(running, Generate("r", GREEDY, prompt=count, max_tokens=8))
+            assert text == " 15, 16,"
+        compute(backend, [1] * 100, seq_id=1)
+        saved[kinds] = len(backend.save(1))
+        backend.close()
+    assert saved["q8_0", "q8_0"] < 0.6 * saved["f16", "f16"] < saved["q8_0", "f16"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"kv_type_k": "q9"}, "'q9'"),
+        ({"kv_type_v": "q8_0", "flash_attention": False}, "flash attention"),
+        ({"kv_type_k": "q8_0"}, "q8_0/f16"),  # its heads are narrower than a block of that type
+    ],
+)
+def test_a_cache_that_cannot_be_is_refused_in_words(tmp_path, settings, words):
+    path = tmp_path / "llama.gguf"
+    random_llama(path)
+    sizes = {"n_ctx": 256, "n_cells": 256, "n_seq_max": 2, "n_batch": 64, "n_threads": 1}
+    with pytest.raises(WorkerError, match=words) as caught:
+        load(path, **sizes, **settings)
+    assert caught.value.hint

@@ -19,7 +19,7 @@ from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta, Usage
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
-from runner.domain.request import InferenceRequest
+from runner.domain.request import InferenceRequest, Terms
 from runner.errors import CorralError, InvalidRequest, Unsupported
 
 CONTENT_TYPE = "application/json"
@@ -108,6 +108,7 @@ class ChatBody(msgspec.Struct):
     ignore_eos: bool | None = None
     num_ctx: int | float | None = None
     keep_alive: Any = None
+    deterministic: bool | None = None
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
@@ -155,6 +156,7 @@ def parse(body: bytes) -> Call:
         messages=tuple(_message(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)),
         options=_options(asked),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        terms=Terms(is_deterministic=asked.deterministic is True),
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     return Call(request, asked.model, stream=bool(asked.stream), include_usage=include_usage)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from runner.engine.backend import DecodeFailed, NoSlot
 from runner.engine.llama.model import Model
 from runner.engine.scheduler import Chunk
-from runner.errors import NotEnoughMemory, WorkerError
+from runner.errors import CorralError, NotEnoughMemory, WorkerError
 
 _INT32 = ctypes.sizeof(ctypes.c_int32)
 _PARTIAL = llama_cpp.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
@@ -41,6 +41,35 @@ class ContextParams:
     flash_attention: bool | None = None
 
 
+def _check_types(params: ContextParams) -> None:
+    """Refuse what llama.cpp would refuse without a word to our caller."""
+    for kind in (params.kv_type_k, params.kv_type_v):
+        if kind not in _KV_TYPES:
+            raise WorkerError(
+                f"a cache cannot have the type '{kind}'", hint=f"use {', '.join(_KV_TYPES)}"
+            )
+    if params.kv_type_v.startswith("q") and params.flash_attention is False:
+        raise WorkerError(
+            f"a cache of type {params.kv_type_v} needs flash attention, which is switched off",
+            hint="set CORRAL_KV_CACHE_TYPE=f16, or leave CORRAL_FLASH_ATTENTION unset",
+        )
+
+
+def _no_context(params: ContextParams) -> CorralError:
+    """What to say when llama.cpp made no context: it does not tell us why."""
+    if params.kv_type_k.startswith("q") or params.kv_type_v.startswith("q"):
+        return WorkerError(
+            f"llama.cpp cannot make a context of {params.n_cells} tokens with a cache of type"
+            f" {params.kv_type_k}/{params.kv_type_v} for this model",
+            hint="set CORRAL_KV_CACHE_TYPE=f16: not every model's heads can be packed; its own"
+            " reason is in the log: corral daemon logs",
+        )
+    return NotEnoughMemory(
+        f"no memory for a context of {params.n_cells} tokens",
+        hint="ask for a smaller num_ctx, or close other programs",
+    )
+
+
 class Context:
     """Owns a ``llama_context`` with one unified cache; loop thread only.
 
@@ -56,16 +85,7 @@ class Context:
             NotEnoughMemory: llama.cpp could not allocate them.
             WorkerError: The cache cannot be as it was asked for.
         """
-        for kind in (params.kv_type_k, params.kv_type_v):
-            if kind not in _KV_TYPES:
-                raise WorkerError(
-                    f"a cache cannot have the type '{kind}'", hint=f"use {', '.join(_KV_TYPES)}"
-                )
-        if params.kv_type_v.startswith("q") and params.flash_attention is False:
-            raise WorkerError(
-                f"a cache of type {params.kv_type_v} needs flash attention, which is switched off",
-                hint="set CORRAL_KV_CACHE_TYPE=f16, or leave CORRAL_FLASH_ATTENTION unset",
-            )
+        _check_types(params)
         c_params = llama_cpp.llama_context_default_params()
         c_params.n_ctx = params.n_cells
         c_params.n_batch = params.n_batch
@@ -83,12 +103,7 @@ class Context:
         c_params.flash_attn_type = _FLASH_AUTO if flash is None else int(flash)
         self.handle = llama_cpp.llama_init_from_model(model.handle, c_params)
         if not self.handle:
-            raise NotEnoughMemory(
-                f"no memory for a context of {params.n_cells} tokens with a cache of type"
-                f" {params.kv_type_k}/{params.kv_type_v}",
-                hint="ask for a smaller num_ctx or close other programs; llama.cpp's own reason is"
-                " in the log",
-            )
+            raise _no_context(params)
         self.n_cells = int(llama_cpp.llama_n_ctx(self.handle))
         self._memory = llama_cpp.llama_get_memory(self.handle)
         self.native_s = 0.0
