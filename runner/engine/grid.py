@@ -58,8 +58,6 @@ class Grid:
     def rewind(self, seq: Sequence) -> None:
         """Let the running sequence begin: its tokens are new, or were changed."""
         n = n_common(self._chunks, seq.tokens[:-1]) // GRID * GRID
-        if not self._backend.n_cold_max:  # the state cannot be cut
-            n = 0
         del self._chunks[n:]
         self._backend.cut(0, n)
         seq.seq_id, seq.n_computed = 0, n
@@ -82,7 +80,8 @@ class Grid:
         (row,) = self._backend.decode([chunk])
         seq, n_end = chunk.seq, chunk.start + chunk.n
         seq.n_computed = n_end
-        if chunk.n == GRID and chunk.start == len(self._chunks):
+        can_be_cut = self._backend.n_cold_max > 0
+        if can_be_cut and chunk.n == GRID and chunk.start == len(self._chunks):
             self._chunks += seq.tokens[chunk.start : n_end]
         return row
 
@@ -90,6 +89,7 @@ class Grid:
         """Forget an ended sequence; its whole chunks stay for the next."""
         if seq is self._running:
             self._running = None
+            self._backend.cut(0, len(self._chunks))
             seq.seq_id, seq.n_computed = -1, 0
         else:
             self._waiting.remove(seq)

@@ -252,7 +252,9 @@ class FakeBackend:
         self._check(seq_id)
         assert n == 0 or self.n_cold_max, "this state cannot be cut"
         assert n <= len(self._cells.get(seq_id, ())), "cells that are not there"
-        self._cells[seq_id] = self._cells.get(seq_id, [])[:n]
+        held = self._cells.pop(seq_id, [])
+        if n:
+            self._cells[seq_id] = held[:n]
 
     def save(self, seq_id: int, *, partial: bool = False) -> bytes:
         return repr([cell.token for cell in self._cells[seq_id]]).encode()
