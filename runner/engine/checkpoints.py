@@ -85,7 +85,7 @@ class Marks:
 
     def find(self, owner_id: str, tokens: Seq[int]) -> tuple[Kept, int] | None:
         """Return what stands for most of ``tokens``, and for how many; it counts as used."""
-        best, n_best = None, 0
+        best, n_best, tokens = None, 0, tuple(tokens)  # tuples compare at once, not one by one
         for kept in self._kept:
             if kept.owner_id == owner_id and (n := kept.n_usable(tokens)) > n_best:
                 best, n_best = kept, n
@@ -100,7 +100,7 @@ class Marks:
         self.end(seq)
         others = [kept.tokens for kept in self._kept if kept.owner_id == seq.owner_id]
         others += [tuple(other.tokens) for other in self._running if other.owner_id == seq.owner_id]
-        seq.halts = halts(seq.tokens, seq.n_computed, others)
+        seq.halts = halts(tuple(seq.tokens), seq.n_computed, others)
         self._running[seq] = []
         for mark in marks:
             self.add_mark(seq, mark)
