@@ -20,9 +20,11 @@ from tests.engine.running import Running
 from tests.engine.sequences import NoSampler
 from tests.fakes.random_models import (
     N_VOCAB,
+    random_adapter,
     random_hybrid,
     random_llama,
     random_mamba,
+    random_ranker,
     random_sliding,
 )
 
@@ -325,3 +327,17 @@ def test_a_cache_that_cannot_be_is_refused_in_words(tmp_path, settings, words):
     with pytest.raises(WorkerError, match=words) as caught:
         load(path, **sizes, **settings)
     assert caught.value.hint
+
+
+def test_llama_cpp_takes_the_adapter_and_the_ranker_that_other_tests_use(llama, tmp_path):
+    backend, _ = llama
+    random_adapter(tmp_path / "adapter.gguf")
+    adapter = llama_cpp.llama_adapter_lora_init(
+        backend.model.handle, str(tmp_path / "adapter.gguf").encode()
+    )
+    assert adapter
+    path = random_ranker(tmp_path / "ranker.gguf")
+    ranker = load(path, n_ctx=128, n_cells=128, n_seq_max=2, n_batch=64, n_threads=1)
+    tokens = ranker.model.tokenize("ab c", parse_special=False)
+    assert [ranker.model.piece(token) for token in tokens] == [b" a", b"b", b" c"]
+    ranker.close()
