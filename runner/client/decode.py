@@ -163,6 +163,8 @@ def _finished(line: Json) -> Finished:
             decode_s=seconds("eval_duration"),
         ),
         context=tuple(int(token) for token in line.get("context") or ()),
+        n_shifted=int(line.get("shifted_tokens") or 0),
+        n_dropped=int(line.get("dropped_messages") or 0),
     )
 
 

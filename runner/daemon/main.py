@@ -172,6 +172,8 @@ def _pool_settings(settings: Settings) -> PoolSettings:
         n_threads=settings.num_thread or n_cores(),
         load_timeout_s=settings.load_timeout_s,
         n_host_bytes=memory_bytes() // _HOST_TIER_SHARE,
+        kv_types=settings.kv_cache_type,
+        flash_attention=settings.flash_attention,
     )
 
 

@@ -23,7 +23,7 @@ from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta
 from runner.domain.name import DEFAULT_HOST, ModelName
 from runner.domain.options import parse_options
-from runner.domain.request import InferenceRequest
+from runner.domain.request import InferenceRequest, Terms
 from runner.errors import (
     CorralError,
     InvalidRequest,
@@ -68,6 +68,7 @@ class _AnswerBody(ModelBody):
     think: bool | str | None = None
     truncate: bool | None = None
     shift: bool | None = None
+    deterministic: bool | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     priority: str | None = None
@@ -158,7 +159,9 @@ def parse_generate(body: bytes) -> Call:
         keep_alive=parse_keep_alive(asked.keep_alive),
         context=_context(asked.context or []),
         wants_context=not asked.raw,
-        terms=parse_terms(asked.priority, asked.deadline_s),
+        terms=_terms(asked),
+        shifts=asked.shift is True,
+        truncates=asked.truncate is True,
     )
     return Call(request, text, is_chat=False, stream=asked.stream is not False, is_empty=not prompt)
 
@@ -186,7 +189,9 @@ def parse_chat(body: bytes) -> Call:
         ),
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
-        terms=parse_terms(asked.priority, asked.deadline_s),
+        terms=_terms(asked),
+        shifts=asked.shift is True,
+        truncates=asked.truncate is True,
     )
     return Call(request, text, is_chat=True, stream=asked.stream is not False, is_empty=not turns)
 
@@ -217,6 +222,12 @@ def parse_role(role: str, index: int) -> str:
             param=f"messages[{index}].role",
         )
     return lower
+
+
+def _terms(asked: _AnswerBody) -> Terms:
+    return parse_terms(
+        asked.priority, asked.deadline_s, is_deterministic=asked.deterministic is True
+    )
 
 
 def _context(tokens: list[int]) -> tuple[int, ...]:
@@ -260,13 +271,6 @@ def _refuse_common(asked: _AnswerBody, name: ModelName) -> None:
     _refuse_if(asked.logprobs, name, "logprobs", "logprobs")
     _refuse_if(asked.top_logprobs, name, "logprobs", "top_logprobs")
     _refuse_if(asked.debug_render_only, name, "rendering alone", "_debug_render_only")
-    for param in ("truncate", "shift"):
-        if getattr(asked, param):
-            raise Unsupported(
-                f"{param}: true is not offered: nothing of a conversation is dropped",
-                hint=f"leave '{param}' out; a prompt that is too long is refused with its size",
-                param=param,
-            )
 
 
 # Answers
@@ -282,7 +286,9 @@ class ReplyMessage(msgspec.Struct):
 class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A whole answer, or the last chunk of one: ``response`` of a generate, ``message`` of a chat.
 
-    Durations are in nanoseconds; what is zero is left out.
+    Durations are in nanoseconds; what is zero is left out.  ``shifted_tokens`` and
+    ``dropped_messages`` are ours: what the answer and the prompt lost, where ``shift`` and
+    ``truncate`` allowed it.
     """
 
     model: str
@@ -298,6 +304,8 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     prompt_eval_duration: int = 0
     eval_count: int = 0
     eval_duration: int = 0
+    shifted_tokens: int = 0
+    dropped_messages: int = 0
 
 
 class ErrorBody(msgspec.Struct, omit_defaults=True):
@@ -351,6 +359,8 @@ def _metrics(finished: Finished) -> dict[str, Any]:
         "prompt_eval_duration": nanoseconds(timings.prompt_s),
         "eval_count": usage.n_generated,
         "eval_duration": nanoseconds(timings.decode_s),
+        "shifted_tokens": finished.n_shifted,
+        "dropped_messages": finished.n_dropped,
     }
 
 

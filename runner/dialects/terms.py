@@ -6,7 +6,9 @@ from runner.domain.request import Priority, Terms
 from runner.errors import InvalidRequest
 
 
-def parse_terms(priority: str | None, deadline_s: float | None) -> Terms:
+def parse_terms(
+    priority: str | None, deadline_s: float | None, *, is_deterministic: bool = False
+) -> Terms:
     """Return the terms that a body sets; what it leaves out keeps its default.
 
     Raises:
@@ -19,7 +21,7 @@ def parse_terms(priority: str | None, deadline_s: float | None) -> Terms:
             param="deadline_s",
         )
     found = Priority.API if priority is None else parse_priority(priority, "priority")
-    return Terms(priority=found, deadline_s=deadline_s)
+    return Terms(priority=found, deadline_s=deadline_s, is_deterministic=is_deterministic)
 
 
 def parse_priority(text: str, field: str) -> Priority:

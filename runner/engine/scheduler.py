@@ -253,6 +253,12 @@ class Scheduler:
             self._tree.extend(seq.seq_id, seq.tokens[:n])
         seq.n_computed = n
 
+    def rewind(self, seq: Sequence) -> list[Effect]:
+        """A running sequence's tokens were changed: its cells go, and it is computed again."""
+        self._tree.drop(seq.seq_id)
+        seq.n_computed = 0
+        return [Free(seq.seq_id)]
+
     def preempt(self, effects: list[Effect]) -> bool:
         """Take the cells of the youngest of the lowest class; return whether there was one to take.
 
@@ -415,5 +421,6 @@ class Scheduler:
 
 
 def _chunk(seq: Sequence, n: int) -> Chunk:
-    """The next ``n`` tokens of a sequence."""
+    """The next ``n`` tokens of a sequence, no further than where it must stop to be marked."""
+    n = min(n, seq.n_until_halt)
     return Chunk(seq, seq.n_computed, n, draw=n == seq.n_pending)

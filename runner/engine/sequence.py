@@ -51,6 +51,14 @@ class Sequence:
         wants_tokens: Whether the end shall carry all tokens.
         may_share: Whether it may begin with cells that were not computed for it.
         terms: Its class, its client and the like.
+        owner_id: Whose prompts it may share.
+        is_deterministic: Whether ``grid.py`` runs it.
+        n_keep: Tokens at the beginning that stay when the context is full and the oldest half of
+            the others goes; ``None``: a full context ends it.
+        n_draw_max: Most tokens drawn, where ``n_keep`` is set.
+        n_shifted: Tokens that went.
+        n_dropped: Turns that were left out of its prompt.
+        halts: Numbers of computed tokens, ascending, that a step must stop at, to be marked.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
@@ -75,6 +83,13 @@ class Sequence:
     wants_tokens: bool = False
     may_share: bool = True
     terms: Terms = field(default_factory=Terms)
+    owner_id: str = ""
+    is_deterministic: bool = False
+    n_keep: int | None = None
+    n_draw_max: int = 0
+    n_shifted: int = 0
+    n_dropped: int = 0
+    halts: list[int] = field(default_factory=list)
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None
@@ -96,7 +111,25 @@ class Sequence:
     @property
     def n_generated(self) -> int:
         """Tokens drawn so far."""
-        return len(self.tokens) - self.n_prompt
+        return len(self.tokens) + self.n_shifted - self.n_prompt
+
+    @property
+    def n_until_halt(self) -> int:
+        """Most tokens that the next step may compute."""
+        return self.halts[0] - self.n_computed if self.halts else self.n_pending
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it can only go on after a ``shift``."""
+        return self.n_keep is not None and len(self.tokens) >= self.n_limit
+
+    def shift(self) -> None:
+        """Drop the oldest half of what need not stay; the rest is to be computed as if new."""
+        assert self.n_keep is not None
+        n = max(1, (len(self.tokens) - self.n_keep) // 2)
+        del self.tokens[self.n_keep : self.n_keep + n]
+        self.n_shifted += n
+        self.n_computed = 0
 
     def take(self, token: int, piece: bytes, *, is_eog: bool) -> tuple[str, FinishReason | None]:
         """Add a drawn token; return the text now certain, and why the sequence ends, if it does.
@@ -109,6 +142,12 @@ class Sequence:
         text = self.stop.feed(self.detokenizer.feed(piece))
         if self.stop.hit is not None:
             return text, FinishReason.STOP
-        if len(self.tokens) >= self.n_limit:
+        if self._is_long_enough:
             return text + self.stop.flush(), FinishReason.LENGTH
         return text, None
+
+    @property
+    def _is_long_enough(self) -> bool:
+        if self.n_keep is not None:
+            return self.n_generated >= self.n_draw_max
+        return len(self.tokens) >= self.n_limit

@@ -21,6 +21,9 @@ from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint, Terms, Think
 from runner.domain.running import RequestState
 
+#: Tokens at the beginning that stay when a full context loses others; Ollama's own default.
+DEFAULT_KEEP = 4
+
 
 class Load(Struct, frozen=True, tag=True):
     """Load a model; the first message, sent once.
@@ -37,6 +40,9 @@ class Load(Struct, frozen=True, tag=True):
         use_mmap: Map the file instead of reading it.
         n_host_bytes: Memory for the states of prompts that left the cache, and as much again for
             those of sequences that gave way to others.
+        kv_type_k: Type of the cache's keys, as ggml names it.
+        kv_type_v: Type of its values; a quantized one needs flash attention.
+        flash_attention: ``None``: where it works.
     """
 
     request_id: str
@@ -49,6 +55,9 @@ class Load(Struct, frozen=True, tag=True):
     n_gpu_layers: int = -1
     use_mmap: bool = True
     n_host_bytes: int = 0
+    kv_type_k: str = "f16"
+    kv_type_v: str = "f16"
+    flash_attention: bool | None = None
 
 
 class Loaded(Struct, frozen=True, tag=True):
@@ -79,6 +88,7 @@ class Generate(Struct, frozen=True, tag=True):
         n_logprobs: Most likely tokens to tell at each place; ``None``: none.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
         truncates: A conversation that does not fit loses its oldest turns.
+        n_keep: Tokens at the beginning that stay when others go; negative: the whole prompt.
     """
 
     request_id: str
@@ -98,6 +108,7 @@ class Generate(Struct, frozen=True, tag=True):
     n_logprobs: int | None = None
     shifts: bool = False
     truncates: bool = False
+    n_keep: int = DEFAULT_KEEP
 
 
 class Abort(Struct, frozen=True, tag=True):
@@ -180,11 +191,13 @@ class Step(Struct, frozen=True, tag=True):
         deltas: Sequences with something to say; those that hold text back are left out.
         n_steps: Decode steps since the model was loaded.
         n_tokens: Tokens computed since then.
+        n_host_us: Microseconds that those steps took outside llama.cpp's decode call.
     """
 
     deltas: tuple[Delta, ...]
     n_steps: int
     n_tokens: int
+    n_host_us: int = 0
 
 
 class Tokenized(Struct, frozen=True, tag=True):

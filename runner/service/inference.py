@@ -14,7 +14,7 @@ from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.request import InferenceRequest, Terms
 from runner.errors import Unsupported, WorkerError
-from runner.protocol.messages import Delta, Generate, Started
+from runner.protocol.messages import DEFAULT_KEEP, Delta, Generate, Started
 from runner.service.requests import Ongoing, RequestService
 from runner.service.sizing import choose_sizes
 from runner.store.library import Library
@@ -183,6 +183,9 @@ def _generate(
         max_tokens=n_predict if n_predict is not None and n_predict >= 0 else None,
         wants_tokens=request.wants_context,
         terms=terms or request.terms,
+        shifts=request.shifts,
+        truncates=request.truncates,
+        n_keep=DEFAULT_KEEP if options.num_keep is None else options.num_keep,
     )
 
 
@@ -209,4 +212,6 @@ def _events(
             timings=Timings(total_s, load_s, outcome.prompt_s, outcome.decode_s),
             stop=outcome.stop,
             context=outcome.tokens,
+            n_shifted=outcome.n_shifted,
+            n_dropped=started.n_dropped if started else 0,
         )

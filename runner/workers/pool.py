@@ -74,6 +74,8 @@ class PoolSettings:
         load_timeout_s: Seconds a load may take.
         n_host_bytes: Memory of one worker for prompts that left its cache, and as much again for
             answers that gave way to others.
+        kv_types: Types of the cache's keys and values, as ggml names them.
+        flash_attention: ``None``: where it works.
     """
 
     command: list[str]
@@ -84,6 +86,8 @@ class PoolSettings:
     n_threads: int
     load_timeout_s: float
     n_host_bytes: int = 0
+    kv_types: tuple[str, str] = ("f16", "f16")
+    flash_attention: bool | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -280,6 +284,9 @@ class Pool:
             n_seq_max=settings.n_seq_max,
             n_threads=settings.n_threads,
             n_host_bytes=settings.n_host_bytes,
+            kv_type_k=settings.kv_types[0],
+            kv_type_v=settings.kv_types[1],
+            flash_attention=settings.flash_attention,
         )
         load = replace(load, **dict(wanted.fixed))
         loading = asyncio.get_running_loop().create_task(self._start(wanted, load))

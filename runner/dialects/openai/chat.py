@@ -111,6 +111,7 @@ class ChatBody(msgspec.Struct):
     keep_alive: Any = None
     priority: str | None = None
     deadline_s: float | None = None
+    deterministic: bool | None = None
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
@@ -158,7 +159,9 @@ def parse(body: bytes) -> Call:
         messages=tuple(_message(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)),
         options=_options(asked),
         keep_alive=parse_keep_alive(asked.keep_alive),
-        terms=parse_terms(asked.priority, asked.deadline_s),
+        terms=parse_terms(
+            asked.priority, asked.deadline_s, is_deterministic=asked.deterministic is True
+        ),
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     return Call(request, asked.model, stream=bool(asked.stream), include_usage=include_usage)
