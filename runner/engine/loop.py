@@ -14,13 +14,19 @@ from queue import Empty, SimpleQueue
 
 from runner.domain.event import FinishReason
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
+from runner.engine.cache import Cache
+from runner.engine.disk import DiskTier, Fetched
 from runner.engine.pace import Pace
 from runner.engine.prepare import Preparer
-from runner.engine.scheduler import WORTH_SAVING, Effect, Free, Plan, Scheduler, Share
+from runner.engine.scheduler import Effect, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
-from runner.engine.tiers import HostTier, Saved
+from runner.engine.tiers import Saved
+from runner.kv.packed import n_tokens
 from runner.protocol.messages import (
+    FLUSH_S,
     Abort,
+    AskCache,
+    ClearCache,
     Delta,
     Failed,
     Generate,
@@ -36,7 +42,7 @@ from runner.protocol.messages import (
 logger = logging.getLogger(__name__)
 
 #: What reaches the loop thread.
-Item = Sequence | Tokenized | Failed | Abort | Shutdown
+Item = Sequence | Tokenized | Failed | Abort | AskCache | ClearCache | Fetched | Shutdown
 
 
 class Loop:
@@ -49,6 +55,7 @@ class Loop:
         send: Callable[[Message], None],
         *,
         n_host_bytes: int = 0,
+        disk: DiskTier | None = None,
     ) -> None:
         self._vocabulary = vocabulary
         self._backend = backend
@@ -57,8 +64,11 @@ class Loop:
             backend.n_batch, backend.n_cells, backend.n_seq_max, backend.n_cold_max
         )
         self._pace = Pace()
-        self._tier = HostTier(n_host_bytes) if backend.n_cold_max and n_host_bytes else None
         self._items: SimpleQueue[Item] = SimpleQueue()
+        self._cache = Cache(
+            backend, self._scheduler, self._items.put, n_host_bytes=n_host_bytes, disk=disk
+        )
+        self._fetching: dict[str, Sequence] = {}  # until the disk has been asked
         self._preparing: set[str] = set()
         self._aborted: set[str] = set()  # while still being prepared
         self._preparer = Preparer(vocabulary, backend, self._items.put)
@@ -71,7 +81,7 @@ class Loop:
             case Generate() | Tokenize():
                 self._preparing.add(message.request_id)
                 self._preparer.submit(message)
-            case Abort() | Shutdown():
+            case Abort() | AskCache() | ClearCache() | Shutdown():
                 self._items.put(message)
             case _:
                 logger.error("unexpected message kind=%s", type(message).__name__)
@@ -82,6 +92,7 @@ class Loop:
             self._serve()
         finally:
             self._preparer.close()
+            self._cache.close(FLUSH_S)
 
     def _serve(self) -> None:
         while True:
@@ -90,7 +101,7 @@ class Loop:
                 if self._preparer.is_stuck and not self._preparing:
                     logger.error("a chat template cannot be stopped; this worker ends")
                     return
-                if not self._take(self._items.get()):
+                if not self._take(self._next()):
                     return
             while True:
                 try:
@@ -100,6 +111,14 @@ class Loop:
                 if not self._take(item):
                     return
             self._step()
+
+    def _next(self) -> Item:
+        """Wait for the next item; a pause is used to copy what ended."""
+        try:
+            return self._items.get(timeout=self._cache.settle_s)
+        except Empty:
+            self._cache.settle()
+            return self._items.get()
 
     def _take(self, item: Item) -> bool:
         """Act on one item; return whether to go on."""
@@ -111,6 +130,16 @@ class Loop:
             case Sequence():
                 self._preparing.discard(item.request_id)
                 self._start(item)
+            case Fetched():
+                if seq := self._fetching.pop(item.request_id, None):
+                    self._cache.take(item, seq)
+                    self._scheduler.add(seq)
+            case AskCache():
+                self._send(self._cache.state(item.request_id))
+            case ClearCache():
+                self._apply(self._scheduler.forget(item.owner_id))
+                self._cache.clear(item.owner_id, keeps=item.keeps)
+                self._send(self._cache.state(item.request_id))
             case Tokenized() | Failed():
                 self._preparing.discard(item.request_id)
                 self._aborted.discard(item.request_id)
@@ -128,12 +157,16 @@ class Loop:
             self._send(Started(seq.request_id, seq.n_prompt, 0))
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
+        elif self._cache.look_up(seq):
+            self._fetching[seq.request_id] = seq
         else:
             self._scheduler.add(seq)
 
     def _abort(self, request_id: str) -> None:
-        seq = self._scheduler.find(request_id)
-        if seq is not None:
+        if seq := self._fetching.pop(request_id, None):
+            seq.sampler.close()
+            self._end_now(seq, FinishReason.ABORTED)
+        elif seq := self._scheduler.find(request_id):
             self._remove(seq)
             self._end_now(seq, FinishReason.ABORTED)
         elif request_id in self._preparing:
@@ -171,23 +204,23 @@ class Loop:
         self._send_step(deltas)
 
     def _begin(self, seq: Sequence) -> None:
-        """Look whether host memory has more of an admitted sequence than the cache, and say so."""
-        if self._tier is not None and seq.may_share:
-            found = self._tier.match(seq.tokens[:-1])
-            if found and found[1] >= seq.n_computed + WORTH_SAVING:
-                self._tier.touch(found[0])
-                self._restore(seq, *found)
+        """Look whether memory has more of an admitted sequence than the cells, and say so."""
+        if found := self._cache.find(seq):
+            self._restore(seq, *found)
         if seq.n_cached is None:
             seq.n_cached = seq.n_computed
-            self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached))
+            n_diverged = max(seq.n_alike, seq.n_cached) or None
+            self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached, n_diverged))
 
     def _restore(self, seq: Sequence, saved: Saved, n: int) -> None:
         # It comes whole before it is cut; where there is no room for that, it is computed anew.
-        self._apply(self._scheduler.make_free(len(saved.tokens)))
-        if len(saved.tokens) > self._scheduler.n_free:
+        n_whole = n_tokens(saved.tokens)
+        self._apply(self._scheduler.make_free(n_whole))
+        if n_whole > self._scheduler.n_free:
             return
         self._backend.free(seq.seq_id)
         if not self._backend.restore(seq.seq_id, saved.blob, n):
+            self._cache.drop(saved)
             n = 0
         self._scheduler.replace_beginning(seq, n)
 
@@ -197,15 +230,8 @@ class Loop:
             if isinstance(effect, Share):
                 self._backend.share(effect.source, effect.target, effect.n)
                 continue
-            self._keep(effect)
+            self._cache.keep(effect)
             self._backend.free(effect.seq_id)
-
-    def _keep(self, effect: Free) -> None:
-        """Copy to host memory what is about to be freed, where it is worth that."""
-        if self._tier is None or not effect.tokens or self._tier.has(effect.tokens):
-            return
-        if blob := self._backend.save(effect.seq_id):
-            self._tier.add(Saved(effect.tokens, blob))
 
     def _draw(self, plan: Plan, rows: list[int]) -> list[Delta]:
         """Draw a token for each sequence that is due; return what there is to say."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from runner.domain.event import FinishReason
+from runner.domain.request import CacheUse
 from runner.engine.detokenize import Detokenizer
 from runner.engine.stop import StopMatcher
 
@@ -36,9 +37,12 @@ class Sequence:
         stop: Watches the text for stop strings.
         wants_tokens: Whether the end shall carry all tokens.
         may_share: Whether it may begin with cells that were not computed for it.
+        owner_id: Whose prompts it may share.
+        cache: Where its state may come from and be kept.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
+        n_alike: Of its prompt, how many the stored text most like it begins with; 0: none is.
         started_s: When its first step began, on the loop's clock; 0 before.
         first_token_s: When its first token was drawn; 0 before.
     """
@@ -52,11 +56,19 @@ class Sequence:
     stop: StopMatcher = field(default_factory=StopMatcher)
     wants_tokens: bool = False
     may_share: bool = True
+    owner_id: str = ""
+    cache: CacheUse = CacheUse.DISK
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None
+    n_alike: int = 0
     started_s: float = 0.0
     first_token_s: float = 0.0
+
+    @property
+    def cells_owner(self) -> str:
+        """Among whose sequences its cells are found: with ``cache: none`` its own alone."""
+        return f"\0{self.request_id}" if self.cache is CacheUse.NONE else self.owner_id
 
     @property
     def n_pending(self) -> int:

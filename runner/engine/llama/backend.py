@@ -7,7 +7,7 @@ from collections.abc import Sequence as Seq
 
 from runner.domain.options import SamplingParams
 from runner.engine.detokenize import Detokenizer
-from runner.engine.llama import library
+from runner.engine.llama import identity, library
 from runner.engine.llama.context import Context, ContextParams
 from runner.engine.llama.model import Model, ModelParams
 from runner.engine.llama.sampler import new_sampler
@@ -50,6 +50,8 @@ class LlamaBackend:
         self.n_batch = params.n_batch
         self.n_seq_max = load.n_seq_max
         self.n_vocab = self.model.n_vocab
+        self.build = identity.build()
+        self.cache_settings = identity.cache_settings(self.model, self._context)
         self._warm_up()
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:

@@ -48,6 +48,7 @@ class Context:
         c_params.kv_unified = True
         c_params.swa_full = False
         c_params.no_perf = True
+        self.params = c_params
         self.handle = llama_cpp.llama_init_from_model(model.handle, c_params)
         if not self.handle:
             raise NotEnoughMemory(
