@@ -31,6 +31,7 @@ COMMANDS = {
     "stop": "stop",
     "rm": "rm",
     "cp": "cp",
+    "cache": "cache",
     "daemon": "daemon",
 }
 ALIASES = {"ls": "list"}

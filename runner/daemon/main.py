@@ -24,8 +24,10 @@ from runner.config import DEFAULT_PORT, Address, Settings, load_settings
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.errors import AddressInUse, CorralError
 from runner.hub.packaged import PackagedSource
+from runner.kv.shelf import Shelf
 from runner.paths import Paths, find_paths, own_command
 from runner.server.app import make_app, runner_for
+from runner.service.cache import CacheService
 from runner.service.inference import InferenceService
 from runner.service.models import ModelService
 from runner.service.pull import PullService
@@ -73,21 +75,25 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     ending = asyncio.Event()
     _on_signals(ending)
     library = Library(paths.models)
-    await asyncio.to_thread(_tidy, library)
+    shelf = Shelf(paths.kv)
+    await asyncio.to_thread(_tidy, library, shelf)
     token = secrets.token_urlsafe(32)
     async with contextlib.AsyncExitStack() as stack:
-        pool = Pool(_pool_settings(settings))
+        pool = Pool(_pool_settings(settings, paths))
         stack.push_async_callback(pool.close)
         pulls = PullService(library, [PackagedSource()])
         stack.push_async_callback(pulls.close)
+        cache = CacheService(library, pool, shelf, n_disk_max=settings.kv_disk_bytes)
         app = make_app(
             inference=InferenceService(
                 library,
                 pool,
                 context_length=settings.context_length,
                 memory_bytes=memory_bytes(),
+                shares_cache=settings.share_cache,
             ),
-            models=ModelService(library, pool),
+            models=ModelService(library, pool, cache),
+            cache=cache,
             pulls=pulls,
             version=__version__,
             owner_token=token,
@@ -147,7 +153,7 @@ async def _cannot_listen(address: Address, error: OSError | UnicodeError) -> Add
     return AddressInUse(f"{address} is taken: {who} answers there", hint=hint)
 
 
-def _pool_settings(settings: Settings) -> PoolSettings:
+def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
     return PoolSettings(
         command=own_command("_worker", settings.log_level),
         keep_alive_s=settings.keep_alive_s,
@@ -157,11 +163,14 @@ def _pool_settings(settings: Settings) -> PoolSettings:
         n_threads=settings.num_thread or n_cores(),
         load_timeout_s=settings.load_timeout_s,
         n_host_bytes=memory_bytes() // _HOST_TIER_SHARE,
+        disk_folder=str(paths.kv),
+        n_disk_bytes=settings.kv_disk_bytes,
     )
 
 
-def _tidy(library: Library) -> None:
-    """Remove what interrupted imports left; never a reason not to serve."""
+def _tidy(library: Library, shelf: Shelf) -> None:
+    """Remove what interrupted imports and writers left; never a reason not to serve."""
+    shelf.tidy()
     try:
         n_bytes = library.prune()
     except CorralError as error:

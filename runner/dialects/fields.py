@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from runner.domain.duration import keep_alive_seconds
 from runner.domain.event import Finished, FinishReason
-from runner.domain.request import KeepAlive
+from runner.domain.request import CacheUse, KeepAlive
 from runner.errors import InvalidRequest, WorkerError
 
 
@@ -43,3 +45,33 @@ def finish_word(finished: Finished) -> str:
     if finished.reason is FinishReason.ABORTED:
         raise WorkerError("the answer was cut off before its end", hint="ask again")
     return finished.reason.value
+
+
+def parse_cache(value: Any) -> CacheUse:
+    """Return what a request's field ``cache`` says; absent, all tiers may be used.
+
+    Raises:
+        InvalidRequest: It is not one of the words.
+    """
+    if value is None:
+        return CacheUse.DISK
+    words = [use.value for use in CacheUse]
+    if not isinstance(value, str) or value not in words:
+        raise InvalidRequest(f"cache must be one of {', '.join(words)}", param="cache")
+    return CacheUse(value)
+
+
+class CacheFacts(msgspec.Struct):
+    """What the cache had of a prompt.
+
+    ``first_divergence`` is the number of tokens after which the prompt differs from the stored
+    text most like it, ``null`` when none begins like it.
+    """
+
+    cached_tokens: int
+    first_divergence: int | None
+
+
+def cache_facts(finished: Finished) -> CacheFacts:
+    """Return what an answer tells when it was asked to."""
+    return CacheFacts(finished.usage.n_cached, finished.n_diverged)

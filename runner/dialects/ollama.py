@@ -17,12 +17,18 @@ from typing import Any
 import msgspec
 
 from runner.dialects import wire
-from runner.dialects.fields import finish_word, parse_keep_alive
+from runner.dialects.fields import (
+    CacheFacts,
+    cache_facts,
+    finish_word,
+    parse_cache,
+    parse_keep_alive,
+)
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta
 from runner.domain.name import DEFAULT_HOST, ModelName
 from runner.domain.options import parse_options
-from runner.domain.request import InferenceRequest
+from runner.domain.request import InferenceRequest, Terms
 from runner.errors import (
     CorralError,
     InvalidRequest,
@@ -70,6 +76,8 @@ class _AnswerBody(ModelBody):
     logprobs: bool | None = None
     top_logprobs: int | None = None
     debug_render_only: bool | None = msgspec.field(name="_debug_render_only", default=None)
+    cache: Any = None
+    cache_report: bool | None = None
 
 
 class GenerateBody(_AnswerBody):
@@ -114,6 +122,7 @@ class Call:
         is_chat: Whether the answer has the form of a chat.
         stream: Whether the answer comes in pieces.
         is_empty: Nothing to answer: the model shall be loaded, or unloaded.
+        reports_cache: Whether the answer shall tell what the cache had.
     """
 
     request: InferenceRequest
@@ -121,6 +130,7 @@ class Call:
     is_chat: bool
     stream: bool
     is_empty: bool
+    reports_cache: bool = False
 
     @property
     def unloads(self) -> bool:
@@ -155,8 +165,16 @@ def parse_generate(body: bytes) -> Call:
         keep_alive=parse_keep_alive(asked.keep_alive),
         context=_context(asked.context or []),
         wants_context=not asked.raw,
+        terms=Terms(cache=parse_cache(asked.cache)),
     )
-    return Call(request, text, is_chat=False, stream=asked.stream is not False, is_empty=not prompt)
+    return Call(
+        request,
+        text,
+        is_chat=False,
+        stream=asked.stream is not False,
+        is_empty=not prompt,
+        reports_cache=bool(asked.cache_report),
+    )
 
 
 def parse_chat(body: bytes) -> Call:
@@ -182,8 +200,16 @@ def parse_chat(body: bytes) -> Call:
         ),
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        terms=Terms(cache=parse_cache(asked.cache)),
     )
-    return Call(request, text, is_chat=True, stream=asked.stream is not False, is_empty=not turns)
+    return Call(
+        request,
+        text,
+        is_chat=True,
+        stream=asked.stream is not False,
+        is_empty=not turns,
+        reports_cache=bool(asked.cache_report),
+    )
 
 
 def parse_name(body: ModelBody) -> ModelName:
@@ -277,7 +303,8 @@ class ReplyMessage(msgspec.Struct):
 class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A whole answer, or the last chunk of one: ``response`` of a generate, ``message`` of a chat.
 
-    Durations are in nanoseconds; what is zero is left out.
+    Durations are in nanoseconds; what is zero is left out.  ``prompt_eval_cached_count`` is our
+    own: how many tokens of ``prompt_eval_count`` were not computed, since the cache had them.
     """
 
     model: str
@@ -290,9 +317,11 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     total_duration: int = 0
     load_duration: int = 0
     prompt_eval_count: int = 0
+    prompt_eval_cached_count: int = 0
     prompt_eval_duration: int = 0
     eval_count: int = 0
     eval_duration: int = 0
+    cache: CacheFacts | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErrorBody(msgspec.Struct, omit_defaults=True):
@@ -316,7 +345,7 @@ def whole(call: Call, text: str, finished: Finished, *, at_ns: int) -> bytes:
     Raises:
         WorkerError: The answer was cut off.
     """
-    return wire.encode(_answer(call, rfc3339(at_ns), text, _metrics(finished)))
+    return wire.encode(_answer(call, rfc3339(at_ns), text, _metrics(call, finished)))
 
 
 def resident(call: Call, reason: str, *, at_ns: int) -> bytes:
@@ -335,7 +364,7 @@ def _answer(call: Call, created_at: str, text: str, metrics: dict[str, Any]) -> 
     )
 
 
-def _metrics(finished: Finished) -> dict[str, Any]:
+def _metrics(call: Call, finished: Finished) -> dict[str, Any]:
     usage, timings = finished.usage, finished.timings
     return {
         "done_reason": finish_word(finished),
@@ -343,9 +372,11 @@ def _metrics(finished: Finished) -> dict[str, Any]:
         "total_duration": nanoseconds(timings.total_s),
         "load_duration": nanoseconds(timings.load_s),
         "prompt_eval_count": usage.n_prompt,
+        "prompt_eval_cached_count": usage.n_cached,
         "prompt_eval_duration": nanoseconds(timings.prompt_s),
         "eval_count": usage.n_generated,
         "eval_duration": nanoseconds(timings.decode_s),
+        "cache": cache_facts(finished) if call.reports_cache else msgspec.UNSET,
     }
 
 
@@ -382,7 +413,8 @@ class AnswerEncoder:
             return b"".join((self._head, self._now(), self._before, text, self._after))
         if not isinstance(event, Finished):
             return b""
-        return wire.encode(_answer(self._call, self._now().decode(), "", _metrics(event))) + b"\n"
+        metrics = _metrics(self._call, event)
+        return wire.encode(_answer(self._call, self._now().decode(), "", metrics)) + b"\n"
 
     def error(self, error: CorralError) -> bytes:
         """Return the line that ends a stream which failed on its way."""

@@ -43,22 +43,29 @@ class Cache:
         self._disk = disk if can_share else None
         self._guest: Saved | None = None  # from disk, larger than all of the host tier
         self._is_settled = True
+        self._idle_s: float | None = None  # since when nothing runs
         self._keeps = True
 
-    @property
-    def settle_s(self) -> float | None:
-        """Seconds to wait for a request before ``settle``; ``None``: there is nothing to do."""
-        return None if self._is_settled or self._disk is None else SETTLE_S
+    def settle_in(self, now: float) -> float | None:
+        """Return the seconds until ``settle`` is due, now that nothing runs; ``None``: never.
+
+        They count from the first moment it is asked after a request.
+        """
+        if self._is_settled or self._disk is None:
+            return None
+        if self._idle_s is None:
+            self._idle_s = now
+        return max(0.0, self._idle_s + SETTLE_S - now)
 
     def look_up(self, seq: Sequence) -> bool:
         """Whether the disk is being asked for more of a new sequence than memory has.
 
         If so, ``deliver`` follows, and the sequence should wait for that.
         """
-        self._is_settled = False
+        self._is_settled, self._idle_s = False, None
         if not seq.may_share or not self._backend.n_cold_max:
             return False
-        packed = pack(seq.tokens[:-1])
+        packed = pack(seq.tokens)
         found = self._host.match(packed, seq.owner_id)
         n_there = seq.n_alike = max(self._scheduler.n_alike(seq), found[1] if found else 0)
         n_least = max(WORTH_WRITING, n_there + WORTH_SAVING)
@@ -73,6 +80,7 @@ class Cache:
 
     def take(self, fetched: Fetched, seq: Sequence) -> None:
         """Keep in memory what the disk had for a sequence, until it begins."""
+        self._is_settled, self._idle_s = False, None
         seq.n_alike = max(seq.n_alike, fetched.n_alike)
         if (saved := fetched.saved) is None:
             return

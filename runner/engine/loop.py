@@ -115,7 +115,7 @@ class Loop:
     def _next(self) -> Item:
         """Wait for the next item; a pause is used to copy what ended."""
         try:
-            return self._items.get(timeout=self._cache.settle_s)
+            return self._items.get(timeout=self._cache.settle_in(time.monotonic()))
         except Empty:
             self._cache.settle()
             return self._items.get()

@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import math
 import os
 import struct
 from collections.abc import Callable
@@ -36,6 +35,7 @@ _HEAD = struct.Struct("<8sIIQQ")
 _DIGEST_SIZE = 32
 _MOST_HEADER = 1 << 16
 _INT32 = 4
+_LATEST_S = 1e11  # a calendar still knows it
 #: Bytes written at once; between two pieces the writer may be told to stop.
 _PIECE = 4 << 20
 
@@ -220,7 +220,7 @@ def _parse_header(raw: bytes) -> Header:
         key, model, owner_id = (told[name] for name in ("key", "model", "owner_id"))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BadEntry("its header cannot be read") from None
-    is_time = isinstance(created_s, float) and math.isfinite(created_s)
+    is_time = isinstance(created_s, float) and 0 <= created_s < _LATEST_S
     if not is_time or not all(isinstance(word, str) for word in (key, model, owner_id)):
         raise BadEntry("its header has other types")
     return Header(key, model, owner_id, created_s)

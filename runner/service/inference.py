@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta, Timings, Usage
@@ -34,7 +35,13 @@ class InferenceService:
     """Asks the engine, through the pool."""
 
     def __init__(
-        self, library: Library, pool: Pool, *, context_length: int, memory_bytes: int
+        self,
+        library: Library,
+        pool: Pool,
+        *,
+        context_length: int,
+        memory_bytes: int,
+        shares_cache: bool = False,
     ) -> None:
         """Take what is needed.
 
@@ -43,11 +50,13 @@ class InferenceService:
             pool: The workers.
             context_length: Default context in tokens; 0: chosen for each model.
             memory_bytes: The machine's main memory.
+            shares_cache: Whether owners may start from each other's prompts.
         """
         self._library = library
         self._pool = pool
         self._context_length = context_length
         self._memory_bytes = memory_bytes
+        self._shares_cache = shares_cache
 
     async def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
         """Yield the answer's text as it comes, then ``Finished``.
@@ -58,6 +67,8 @@ class InferenceService:
             CorralError: The model is missing, cannot be loaded, or failed; also between events.
         """
         arrived = time.monotonic()
+        if self._shares_cache:
+            request = replace(request, terms=replace(request.terms, owner_id=""))
         manifest, wanted, options = await self._prepare(request.model, request.options)
         for is_last_try in (False, True):
             async with self._pool.lease(wanted, request.keep_alive) as worker:
@@ -152,6 +163,7 @@ def _generate(
         # Ollama: -1 and -2 both mean that only the context is the limit.
         max_tokens=n_predict if n_predict is not None and n_predict >= 0 else None,
         wants_tokens=request.wants_context,
+        terms=request.terms,
     )
 
 
@@ -178,4 +190,5 @@ def _events(
             timings=Timings(total_s, load_s, outcome.prompt_s, outcome.decode_s),
             stop=outcome.stop,
             context=outcome.tokens,
+            n_diverged=started.n_diverged if started else None,
         )

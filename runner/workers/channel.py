@@ -17,6 +17,9 @@ from runner.errors import CorralError, WorkerError, from_code
 from runner.protocol.codec import BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
     Abort,
+    AskCache,
+    CacheState,
+    ClearCache,
     Delta,
     Failed,
     Generate,
@@ -40,6 +43,9 @@ _LINGER_S = 0.3
 #: How a C or Python program says why it dies; log lines begin with their time instead.
 _LAST_WORDS = re.compile(r"\D.*GGML_ASSERT|terminate called|\s*what\(\):|\w*(Error|Exception)\b")
 
+#: Questions with one answer, and these answers.
+Question = Load | Tokenize | AskCache | ClearCache
+Answer = Loaded | Tokenized | CacheState
 #: What a request hears: its start, its text, its end.
 Reply = Started | Delta
 
@@ -65,7 +71,7 @@ class Channel(asyncio.SubprocessProtocol):
         self._reader = FrameReader()
         self._log_rest = b""
         self._streams: dict[str, asyncio.Queue[Reply | CorralError]] = {}
-        self._answers: dict[str, asyncio.Future[Loaded | Tokenized]] = {}
+        self._answers: dict[str, asyncio.Future[Answer]] = {}
         self._transport: asyncio.SubprocessTransport | None = None
         self._is_broken = False  # it sent what is no message: nothing more is taken from it
 
@@ -79,13 +85,13 @@ class Channel(asyncio.SubprocessProtocol):
         """Requests that have not ended."""
         return len(self._streams)
 
-    async def ask(self, request: Load | Tokenize) -> Loaded | Tokenized:
+    async def ask(self, request: Question) -> Answer:
         """Send a request that has one answer, and return it.
 
         Raises:
             CorralError: The worker refused, failed or died.
         """
-        future: asyncio.Future[Loaded | Tokenized] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[request.request_id] = future
         try:
             self._send(request)
@@ -197,7 +203,7 @@ class Channel(asyncio.SubprocessProtocol):
             case Started():
                 if queue := self._streams.get(message.request_id):
                     queue.put_nowait(message)
-            case Loaded() | Tokenized():
+            case Loaded() | Tokenized() | CacheState():
                 future = self._answers.get(message.request_id)
                 if future and not future.done():
                     future.set_result(message)

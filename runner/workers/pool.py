@@ -52,12 +52,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """A loaded model, for listing; ``expires_at`` in seconds since the epoch or ``math.inf``."""
+    """A loaded model, for listing; ``expires_at`` in seconds since the epoch or ``math.inf``.
+
+    ``key`` is ``Wanted.key``.
+    """
 
     info: ModelInfo
     worker: Worker
     n_active: int
     expires_at: float
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class PoolSettings:
         n_threads: Threads of one worker.
         load_timeout_s: Seconds a load may take.
         n_host_bytes: Memory of one worker for prompts that left its cache.
+        disk_folder: Where workers keep prompts on disk; empty: nowhere.
+        n_disk_bytes: What that folder may hold.
     """
 
     command: list[str]
@@ -83,6 +89,8 @@ class PoolSettings:
     n_threads: int
     load_timeout_s: float
     n_host_bytes: int = 0
+    disk_folder: str = ""
+    n_disk_bytes: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -171,6 +179,7 @@ class Pool:
                 entry.n_leases,
                 # Its time begins when the last answer ends; until then this is the earliest.
                 now + entry.keep_alive_s if entry.n_leases else entry.expires_at,
+                entry.wanted.key,
             )
             for entry in self._entries.values()
             if (worker := _worker_of(entry)) is not None
@@ -279,6 +288,9 @@ class Pool:
             n_seq_max=settings.n_seq_max,
             n_threads=settings.n_threads,
             n_host_bytes=settings.n_host_bytes,
+            digest=wanted.key,
+            disk_folder=settings.disk_folder,
+            n_disk_bytes=settings.n_disk_bytes,
         )
         load = replace(load, **dict(wanted.fixed))
         loading = asyncio.get_running_loop().create_task(self._start(wanted, load))

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from runner.server.app import make_app, runner_for
-from tests.fakes.service import FakeInference, FakeModels, FakePulls
+from tests.fakes.service import FakeCache, FakeInference, FakeModels, FakePulls
 
 TOKEN = "owner-token-of-this-test"
 OWNER = {"Authorization": f"Bearer {TOKEN}"}
@@ -23,6 +23,7 @@ class House:
 
     inference: FakeInference = field(default_factory=FakeInference)
     models: FakeModels = field(default_factory=FakeModels)
+    cache: FakeCache = field(default_factory=FakeCache)
     pulls: FakePulls = field(default_factory=FakePulls)
     loopback_only: bool = True
     origins: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class House:
         app = make_app(
             inference=self.inference,
             models=self.models,
+            cache=self.cache,
             pulls=self.pulls,
             version="9.8.7",
             owner_token=TOKEN,
