@@ -263,11 +263,9 @@ class DiskTier:
         path = self._path(owner_id, name)
         try:
             header, tokens = read_header(path)
+            self._check(header, tokens, owner_id, name)
         except (BadEntry, OSError) as error:
             self._on_bad(owner_id, name, error)
-            return None
-        if header.key != self._key_text or header.owner_id != owner_id:
-            self._forget(owner_id, name)
             return None
         with self._lock:
             self._learn(owner_id, name, tokens)
@@ -277,12 +275,9 @@ class DiskTier:
         path = self._path(search.owner_id, name)
         try:
             entry = read_entry(path)
+            self._check(entry.header, entry.tokens, search.owner_id, name)
         except (BadEntry, OSError, MemoryError) as error:
             self._on_bad(search.owner_id, name, error)
-            return None
-        header = entry.header
-        if header.key != self._key_text or header.owner_id != search.owner_id:
-            self._forget(search.owner_id, name)
             return None
         if n_common(entry.tokens, search.tokens) < search.n_least:
             return None
@@ -292,8 +287,15 @@ class DiskTier:
             entry.state,
             search.owner_id,
             may_go_to_disk=True,
-            created_s=header.created_s,
+            created_s=entry.header.created_s,
         )
+
+    def _check(self, header: Header, tokens: bytes, owner_id: str, name: str) -> None:
+        """Refuse an entry that is not what its place says, however it came there."""
+        if header.key != self._key_text or header.owner_id != owner_id:
+            raise BadEntry("it belongs elsewhere")
+        if file_name(tokens) != name:
+            raise BadEntry("its name is not that of its tokens")
 
     def _on_bad(self, owner_id: str, name: str, error: Exception) -> None:
         """An entry cannot be used: gone, damaged (then it goes), or not ours to judge."""

@@ -105,10 +105,8 @@ def write_entry(
         OSError: The disk refused; nothing is left behind.
         Stopped: ``must_stop`` said so; nothing is left behind.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     target = folder / file_name(entry.tokens)
-    part = folder / f"{PART_PREFIX}{os.getpid()}-{next(_parts)}"
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    part, descriptor = _new_part(folder)
     try:
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor
             _write_all(file, entry, must_stop)
@@ -120,6 +118,28 @@ def write_entry(
         raise
     _sync_folder(folder)
     return target
+
+
+def _new_part(folder: Path) -> tuple[Path, int]:
+    """Create a file of our own in ``folder``, which others may remove while it is empty."""
+    part = folder / f"{PART_PREFIX}{os.getpid()}-{next(_parts)}"
+    for is_last_try in (False, False, True):
+        try:
+            _make_private(folder)
+            # Windows would translate line ends without O_BINARY.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            return part, os.open(part, flags, 0o600)
+        except FileNotFoundError:
+            if is_last_try:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder, and those above it, for their owner alone; those that are there stay."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _write_all(file: BinaryIO, entry: Entry, must_stop: Callable[[], bool]) -> None:
@@ -194,8 +214,6 @@ def read_entry(path: Path) -> Entry:
     checksum.update(state)
     if checksum.digest() != told:
         raise BadEntry("the checksum does not fit")
-    if path.name != file_name(tokens):
-        raise BadEntry("its name is not that of its tokens")
     return Entry(header, tokens, state)
 
 
