@@ -126,7 +126,9 @@ class _Inbox:
         except Exception:
             logger.exception("reading the pipe failed")
             os._exit(1)
-        if self._is_ending:  # the loop ends by itself, once it has written what is worth it
+        if (
+            self._is_ending and self._receive
+        ):  # the loop ends by itself, once it has written what is worth it
             time.sleep(_LAST_S)
         os._exit(0)
 

@@ -19,7 +19,7 @@ from runner.kv.entry import PART_PREFIX, SUFFIX, BadEntry, read_facts
 from runner.kv.key import model_prefix, owner_name
 
 #: What must stay free on the disk, in bytes, or as a share of it where that is less.
-_LEAST_FREE = 4 << 30
+_LEAST_FREE = 2 << 30
 _LEAST_FREE_SHARE = 20
 
 

@@ -36,6 +36,9 @@ from runner.errors import PromptTooLong
 from runner.protocol.codec import FrameReader, encode
 from runner.protocol.messages import (
     Abort,
+    AskCache,
+    CacheState,
+    ClearCache,
     Delta,
     Failed,
     Generate,
@@ -45,6 +48,7 @@ from runner.protocol.messages import (
     Shutdown,
     Started,
     Step,
+    StoredPrompt,
     Tokenize,
     Tokenized,
 )
@@ -80,6 +84,8 @@ class FakeWorker:
         self.running: dict[str, _Running] = {}
         self.n_steps = self.n_tokens = 0
         self.load: Load | None = None
+        #: What it says that it keeps in memory, until it is cleared.
+        self.prompts = (StoredPrompt("a", 300, 30, 1.0, 4.0), StoredPrompt("b", 200, 20, 2.0, 3.0))
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self) -> None:
@@ -140,11 +146,21 @@ class FakeWorker:
                     Path(f"{self.load.path}.retire").unlink()
                     os._exit(0)
                 self.note("generate")
+                self.note(f"owner {message.terms.owner_id or '-'}")
                 self.generate(message)
             case Abort():
                 self.note("abort")
                 if self.running.pop(message.request_id, None):
                     self.tell(Delta(message.request_id, "", outcome(FinishReason.ABORTED, 0)))
+            case AskCache():
+                self.send(CacheState(message.request_id, 7, 50, self.prompts))
+            case ClearCache():
+                self.note(f"clear {message.owner_id} {message.keeps}")
+                self.prompts = tuple(
+                    p for p in self.prompts if message.owner_id not in (None, p.owner_id)
+                )
+                n_bytes = sum(p.n_bytes for p in self.prompts)
+                self.send(CacheState(message.request_id, 0, n_bytes, self.prompts))
             case Tokenize():
                 self.send(Tokenized(message.request_id, tuple(message.text.encode())))
 

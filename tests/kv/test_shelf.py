@@ -119,8 +119,8 @@ def test_only_parts_are_tidied_away(tmp_path):
 @pytest.mark.parametrize(
     ("total", "free", "n_bytes", "is_low"),
     [
-        (1 << 40, 5 << 30, 0, False),
-        (1 << 40, 5 << 30, 2 << 30, True),
+        (1 << 40, 3 << 30, 0, False),
+        (1 << 40, 3 << 30, 1 << 30 | 1, True),
         (20 << 30, 2 << 30, 0, False),  # a small disk: a twentieth of it
         (20 << 30, 2 << 30, 1 << 30 | 1, True),
     ],
