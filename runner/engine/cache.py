@@ -108,7 +108,7 @@ class Cache:
         """Forget a state that llama.cpp would not take."""
         if saved is self._guest:
             self._guest = None
-        else:
+        elif saved in self._host:  # making room for it may have driven it out
             self._host.remove(saved)
         if self._disk is not None:
             self._disk.discard(saved)
