@@ -7,6 +7,7 @@ setting, then in ``config.toml``, and then has its default.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -69,6 +70,8 @@ class Settings:
     kv_cache_type: tuple[str, str] = ("f16", "f16")
     flash_attention: bool | None = None
     load_timeout_s: float = 300.0
+    kv_disk_bytes: int = 4 << 30
+    share_cache: bool = False
     origins: tuple[str, ...] = ()
     hub: str = "auto"
     log_level: str = "info"
@@ -159,6 +162,22 @@ def _switch(text: str) -> bool | None:
     return value
 
 
+def _size(text: str) -> int:
+    """Bytes: a whole number of them, or one followed by KB, MB, GB or TB (powers of 1024)."""
+    found = re.fullmatch(r"(\d{1,15})\s*(?:([kmgt])(?:i?b)?|b)?", text.strip().lower())
+    if not found:
+        raise ValueError(f"want a size such as 500MB or 4GB, not '{text}'")
+    return int(found[1]) << 10 * (" kmgt".index(found[2] or " "))
+
+
+def _flag(text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True}
+    words |= {"0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in words:
+        raise ValueError(f"want true or false, not '{text}'")
+    return words[text.lower()]
+
+
 def _level(text: str) -> str:
     if text.lower() not in ("debug", "info", "warn", "warning", "error"):
         raise ValueError(f"want debug, info, warn or error, not '{text}'")
@@ -242,6 +261,19 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         "How long a model may take to load; 0: any time.",
         "5m",
         "OLLAMA_LOAD_TIMEOUT",
+    ),
+    "kv_disk_bytes": SettingSpec(
+        "CORRAL_KV_DISK",
+        _size,
+        "Most disk that kept prompts may take, such as 500MB or 4GB; 0: none is kept there.",
+        "4GB",
+    ),
+    "share_cache": SettingSpec(
+        "CORRAL_SHARE_CACHE",
+        _flag,
+        "Whether answers may start from what was computed for another owner's prompt; how fast"
+        " they start then tells what others have asked.",
+        "false",
     ),
     "origins": SettingSpec(
         "CORRAL_ORIGINS",

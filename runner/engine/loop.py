@@ -15,18 +15,24 @@ from queue import Empty, SimpleQueue
 
 from runner.domain.event import FinishReason
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
+from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
 from runner.engine.deadlines import Deadlines
+from runner.engine.disk import DiskTier, Fetched
 from runner.engine.grid import Grid
 from runner.engine.pace import Pace
 from runner.engine.prepare import Preparer
 from runner.engine.report import inspected
-from runner.engine.scheduler import WORTH_SAVING, Chunk, Effect, Free, Park, Plan, Scheduler, Share
+from runner.engine.scheduler import Chunk, Effect, Park, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
-from runner.engine.tiers import HostTier, Saved
+from runner.engine.tiers import Saved
 from runner.errors import CorralError, DeadlineExceeded, WorkerError
+from runner.kv.packed import n_tokens, pack
 from runner.protocol.messages import (
+    FLUSH_S,
     Abort,
+    AskCache,
+    ClearCache,
     Delta,
     Failed,
     Generate,
@@ -55,7 +61,18 @@ class _Deadline:
 
 
 #: What reaches the loop thread.
-Item = Sequence | Tokenized | Failed | Abort | Inspect | Shutdown | _Deadline
+Item = (
+    Sequence
+    | Tokenized
+    | Failed
+    | Abort
+    | Inspect
+    | AskCache
+    | ClearCache
+    | Fetched
+    | Shutdown
+    | _Deadline
+)
 
 
 class Loop:
@@ -68,6 +85,7 @@ class Loop:
         send: Callable[[Message], None],
         *,
         n_host_bytes: int = 0,
+        disk: DiskTier | None = None,
     ) -> None:
         self._vocabulary = vocabulary
         self._backend = backend
@@ -76,12 +94,14 @@ class Loop:
             backend.n_batch, backend.n_cells, backend.n_seq_max, backend.n_cold_max
         )
         self._pace = Pace()
-        self._n_host_bytes = n_host_bytes
-        self._tier = HostTier(n_host_bytes) if backend.n_cold_max and n_host_bytes else None
         can_mark = n_host_bytes and not backend.n_cold_max
         self._checkpoints = Checkpoints(backend, n_host_bytes) if can_mark else None
         self._grid: Grid | None = None  # made with the first deterministic request
         self._items: SimpleQueue[Item] = SimpleQueue()
+        self._cache = Cache(
+            backend, self._scheduler, self._items.put, n_host_bytes=n_host_bytes, disk=disk
+        )
+        self._fetching: dict[str, Sequence] = {}  # until the disk has been asked
         self._preparing: set[str] = set()
         self._aborted: set[str] = set()  # while still being prepared
         self._expired: set[str] = set()  # likewise, and told so already
@@ -100,7 +120,7 @@ class Loop:
                     self._items.put(_Deadline(message.request_id, at_s))
                 self._preparing.add(message.request_id)
                 self._preparer.submit(message)
-            case Abort() | Inspect() | Shutdown():
+            case Abort() | Inspect() | AskCache() | ClearCache() | Shutdown():
                 self._items.put(message)
             case _:
                 logger.error("unexpected message kind=%s", type(message).__name__)
@@ -111,6 +131,7 @@ class Loop:
             self._serve()
         finally:
             self._preparer.close()
+            self._cache.close(FLUSH_S)
 
     def _serve(self) -> None:
         while True:
@@ -133,16 +154,24 @@ class Loop:
                 self._step_grid(self._grid)
 
     def _next(self, *, waits: bool = False) -> Item | None:
-        """Return the next item; ``None`` when there is none, or a deadline passed meanwhile."""
+        """Return the next item; ``None`` when there is none, or something else was due meanwhile.
+
+        A pause is used to copy what ended.
+        """
         try:
-            if not waits:
-                return self._items.get_nowait()
-            if not self._deadlines:
-                return self._items.get()
-            left_s = self._deadlines.next_s - time.monotonic()
-            return self._items.get(timeout=min(max(0.0, left_s), _MAX_WAIT_S))
+            return self._items.get(timeout=self._wait_s()) if waits else self._items.get_nowait()
         except Empty:
+            if waits and self._cache.settle_in(time.monotonic()) == 0:
+                self._cache.settle()
             return None
+
+    def _wait_s(self) -> float | None:
+        """Seconds until something is due by itself; ``None``: never."""
+        now = time.monotonic()
+        waits_s = [] if (settle_s := self._cache.settle_in(now)) is None else [settle_s]
+        if self._deadlines:
+            waits_s.append(self._deadlines.next_s - now)
+        return min(max(0.0, min(waits_s)), _MAX_WAIT_S) if waits_s else None
 
     def _take(self, item: Item) -> bool:
         """Act on one item; return whether to go on."""
@@ -162,6 +191,15 @@ class Loop:
                     self._expired.discard(item.request_id)
                 else:
                     self._send(item)
+            case Fetched():
+                if seq := self._fetching.pop(item.request_id, None):
+                    self._cache.take(item, seq)
+                    self._scheduler.add(seq)
+            case AskCache() | ClearCache():
+                if isinstance(item, ClearCache):
+                    self._apply(self._scheduler.forget(item.owner_id))
+                    self._cache.clear(item.owner_id, keeps=item.keeps)
+                self._send(self._cache.state(item.request_id))
             case Inspect():
                 self._send(inspected(item.request_id, self._scheduler))
             case _Deadline():
@@ -187,6 +225,8 @@ class Loop:
         elif seq.is_deterministic:
             self._grid = self._grid or Grid(self._backend.deterministic())
             self._grid.add(seq)
+        elif self._cache.look_up(seq):
+            self._fetching[seq.request_id] = seq
         else:
             self._scheduler.add(seq)
 
@@ -199,7 +239,7 @@ class Loop:
             self._aborted.add(request_id)
 
     def _find(self, request_id: str) -> Sequence | None:
-        seq = self._scheduler.find(request_id)
+        seq = self._fetching.get(request_id) or self._scheduler.find(request_id)
         if seq is None and self._grid is not None:
             seq = self._grid.find(request_id)
         return seq
@@ -280,7 +320,7 @@ class Loop:
         self._send_step(self._draw(self._backend.deterministic(), [chunk], [row]))
 
     def _begin(self, seq: Sequence) -> None:
-        """Bring what host memory has of an admitted sequence beyond the cache, and say so."""
+        """Bring what memory has of an admitted sequence beyond the cache, and say so."""
         if self._checkpoints is not None:
             n = self._checkpoints.restore(seq, self._scheduler.n_free)
             if n is not None:
@@ -288,33 +328,35 @@ class Loop:
             self._checkpoints.begin(seq)
         if seq.saved:
             self._take_back(seq)
-        elif self._tier is not None and seq.may_share:
-            found = self._tier.match(seq.tokens[:-1])
-            if found and found[1] >= seq.n_computed + WORTH_SAVING:
-                self._tier.touch(found[0])
-                self._restore(seq, *found)
+        elif found := self._cache.find(seq):
+            self._restore(seq, *found)
         self._say_started(seq)
 
     def _say_started(self, seq: Sequence) -> None:
         """Say once how much of a sequence's prompt need not be computed."""
         if seq.n_cached is None:
             seq.n_cached = seq.n_computed
-            self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached, n_dropped=seq.n_dropped))
+            n_diverged = max(seq.n_alike, seq.n_cached) or None
+            self._send(
+                Started(seq.request_id, seq.n_prompt, seq.n_cached, n_diverged, seq.n_dropped)
+            )
 
     def _take_back(self, seq: Sequence) -> None:
         """One that gave way comes back: with its own state, or with what others have of it."""
-        saved = Saved(tuple(seq.tokens[: seq.n_saved]), seq.saved)
-        seq.saved, seq.n_saved = b"", 0
+        saved = Saved(pack(seq.tokens[: seq.n_saved]), seq.saved, seq.owner_id)
+        n, seq.saved, seq.n_saved = seq.n_saved, b"", 0
         if not seq.n_computed:
-            self._restore(seq, saved, len(saved.tokens))
+            self._restore(seq, saved, n)
 
     def _restore(self, seq: Sequence, saved: Saved, n: int) -> None:
         # It comes whole before it is cut; where there is no room for that, it is computed anew.
-        self._apply(self._scheduler.make_free(len(saved.tokens)))
-        if len(saved.tokens) > self._scheduler.n_free:
+        n_whole = n_tokens(saved.tokens)
+        self._apply(self._scheduler.make_free(n_whole))
+        if n_whole > self._scheduler.n_free:
             return
         self._backend.free(seq.seq_id)
         if not self._backend.restore(seq.seq_id, saved.blob, n):
+            self._cache.drop(saved)
             n = 0
         self._scheduler.replace_beginning(seq, n)
 
@@ -325,28 +367,10 @@ class Loop:
                 self._backend.share(effect.source, effect.target, effect.n)
                 continue
             if isinstance(effect, Park):
-                self._park(effect)
+                self._cache.park(effect)
             else:
-                self._keep(effect)
+                self._cache.keep(effect)
             self._backend.free(effect.seq_id)
-
-    def _park(self, effect: Park) -> None:
-        """Save the state of one that gives way; without memory for it, it is computed again.
-
-        Such states may take as much memory as those of ended sequences, apart from them: whoever
-        ends now must not push out what a waiting client needs.
-        """
-        n_left = self._n_host_bytes - self._scheduler.n_saved_bytes
-        blob = self._backend.save(effect.seq_id) if n_left > 0 else b""
-        if blob and len(blob) <= n_left:
-            effect.seq.saved, effect.seq.n_saved = blob, effect.n
-
-    def _keep(self, effect: Free) -> None:
-        """Copy to host memory what is about to be freed, where it is worth that."""
-        if self._tier is None or not effect.tokens or self._tier.has(effect.tokens):
-            return
-        if blob := self._backend.save(effect.seq_id):
-            self._tier.add(Saved(effect.tokens, blob))
 
     def _draw(self, backend: Backend, chunks: Seq[Chunk], rows: list[int]) -> list[Delta]:
         """Draw a token for each sequence that is due; return what there is to say."""
@@ -406,6 +430,8 @@ class Loop:
         self._deadlines.discard(seq.request_id)
         seq.saved, seq.n_saved = b"", 0
         seq.sampler.close()
+        if self._fetching.pop(seq.request_id, None):
+            return
         if seq.is_deterministic:
             assert self._grid is not None
             self._grid.remove(seq)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 
 from runner.domain.chat import Message
+from runner.domain.request import CacheUse
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
 from runner.engine.limits import limits_of, n_ctx_of, room_of
@@ -145,8 +146,10 @@ class Preparer:
             stop=StopMatcher(request.stop),
             wants_tokens=request.wants_tokens,
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
-            may_share=request.sampling.seed is None or request.sampling.temperature <= 0,
+            may_share=request.terms.cache is not CacheUse.NONE
+            and (request.sampling.seed is None or request.sampling.temperature <= 0),
             terms=request.terms,
+            cache=request.terms.cache,
         )
 
     def _fit(self, request: Generate) -> Fitted:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from runner.domain.event import FinishReason
-from runner.domain.request import Terms
+from runner.domain.request import CacheUse, Terms
 from runner.engine.detokenize import Detokenizer
 from runner.engine.stop import StopMatcher
 
@@ -52,6 +52,7 @@ class Sequence:
         may_share: Whether it may begin with cells that were not computed for it.
         terms: Its class, its client and the like.
         owner_id: Whose prompts it may share.
+        cache: Where its state may come from and be kept.
         is_deterministic: Whether ``grid.py`` runs it.
         n_keep: Tokens at the beginning that stay when the context is full and the oldest half of
             the others goes; ``None``: a full context ends it.
@@ -64,6 +65,7 @@ class Sequence:
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
         started_s: When its first step began, on the loop's clock; 0 before.
         first_token_s: When its first token was drawn; 0 before.
+        n_alike: Of its prompt, how many the stored text most like it begins with; 0: none is.
         arrival: Its number in the order of arrival.
         rank: Its class as a number, 0 goes first.
         account: Its client's; ``None`` before it was queued.
@@ -84,6 +86,7 @@ class Sequence:
     may_share: bool = True
     terms: Terms = field(default_factory=Terms)
     owner_id: str = ""
+    cache: CacheUse = CacheUse.DISK
     is_deterministic: bool = False
     n_keep: int | None = None
     n_draw_max: int = 0
@@ -95,6 +98,7 @@ class Sequence:
     n_cached: int | None = None
     started_s: float = 0.0
     first_token_s: float = 0.0
+    n_alike: int = 0
     arrival: int = 0
     rank: int = 0
     account: Account | None = None
@@ -102,6 +106,11 @@ class Sequence:
     n_preempted: int = 0
     saved: bytes = b""
     n_saved: int = 0
+
+    @property
+    def cells_owner(self) -> str:
+        """Among whose sequences its cells are found: with ``cache: none`` its own alone."""
+        return f"\0{self.request_id}" if self.cache is CacheUse.NONE else self.owner_id
 
     @property
     def n_pending(self) -> int:

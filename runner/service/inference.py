@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
@@ -42,6 +43,7 @@ class InferenceService:
         context_length: int,
         memory_bytes: int,
         requests: RequestService | None = None,
+        shares_cache: bool = False,
     ) -> None:
         """Take what is needed.
 
@@ -51,12 +53,14 @@ class InferenceService:
             context_length: Default context in tokens; 0: chosen for each model.
             memory_bytes: The machine's main memory.
             requests: Where answers are listed for as long as they take.
+            shares_cache: Whether owners may start from each other's prompts.
         """
         self._requests = requests or RequestService()
         self._library = library
         self._pool = pool
         self._context_length = context_length
         self._memory_bytes = memory_bytes
+        self._shares_cache = shares_cache
 
     async def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
         """Yield the answer's text as it comes, then ``Finished``.
@@ -66,6 +70,8 @@ class InferenceService:
         Raises:
             CorralError: The model is missing, cannot be loaded, or failed; also between events.
         """
+        if self._shares_cache:
+            request = replace(request, terms=replace(request.terms, owner_id=""))
         with self._requests.entry(request) as ongoing:
             async with aclosing(self._answer(request, ongoing)) as events:
                 async for event in events:
@@ -214,4 +220,5 @@ def _events(
             context=outcome.tokens,
             n_shifted=outcome.n_shifted,
             n_dropped=started.n_dropped if started else 0,
+            n_diverged=started.n_diverged if started else None,
         )

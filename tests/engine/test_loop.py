@@ -151,7 +151,7 @@ def test_requests_that_begin_alike_have_the_answers_that_each_has_alone(
     monkeypatch, requests, sizes, n_host_bytes, faults
 ):
     """Whatever they take over from the cache or from host memory, and whatever fails."""
-    monkeypatch.setattr("runner.engine.loop.WORTH_SAVING", 2)
+    monkeypatch.setattr("runner.engine.cache.WORTH_SAVING", 2)
     monkeypatch.setattr("runner.engine.scheduler.WORTH_SHARING", 2)
     monkeypatch.setattr("runner.engine.scheduler.WORTH_SAVING", 2)
     backend = FakeBackend(**sizes, faults=faults)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from runner.domain.options import SamplingParams
 from runner.engine.detokenize import Detokenizer
 from runner.engine.grid import GRID
-from runner.engine.llama import library
+from runner.engine.llama import identity, library
 from runner.engine.llama.context import Context, ContextParams
 from runner.engine.llama.model import Model, ModelParams
 from runner.engine.llama.sampler import new_sampler
@@ -57,6 +57,8 @@ class LlamaBackend:
             raise
         self.n_seq_max = load.n_seq_max
         self._take_sizes()
+        self.build = identity.build()
+        self.cache_settings = identity.cache_settings(self.model, self._context)
         self._warm_up()
 
     def deterministic(self) -> LlamaBackend:

@@ -101,6 +101,7 @@ class Context:
         c_params.type_v = _KV_TYPES[params.kv_type_v]
         flash = params.flash_attention
         c_params.flash_attn_type = _FLASH_AUTO if flash is None else int(flash)
+        self.params = c_params
         self.handle = llama_cpp.llama_init_from_model(model.handle, c_params)
         if not self.handle:
             raise _no_context(params)
