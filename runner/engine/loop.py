@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from runner.domain.event import FinishReason
+from runner.domain.event import FinishReason, TokenLogprob
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.pace import Pace
-from runner.engine.prepare import Preparer
+from runner.engine.prepare import Preparer, failed
 from runner.engine.scheduler import WORTH_SAVING, Effect, Free, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from runner.engine.tiers import HostTier, Saved
+from runner.errors import CorralError
 from runner.protocol.messages import (
     Abort,
     Delta,
@@ -210,22 +211,50 @@ class Loop:
     def _draw(self, plan: Plan, rows: list[int]) -> list[Delta]:
         """Draw a token for each sequence that is due; return what there is to say."""
         deltas: list[Delta] = []
-        vocabulary = self._vocabulary
         now = time.monotonic()
         for chunk, row in zip(plan.chunks, rows, strict=True):
             if not chunk.draw:
                 continue
             seq = chunk.seq
-            token = seq.sampler.draw(row)
+            try:
+                token = seq.sampler.draw(row)
+            except CorralError as error:
+                self._remove(seq)
+                self._send(failed(seq.request_id, error))
+                continue
             if not seq.first_token_s:
                 seq.first_token_s = now
-            text, reason = seq.take(token, vocabulary.piece(token), is_eog=vocabulary.is_eog(token))
+            text, reason = self._take_tokens(seq, token)
+            logprobs: tuple[TokenLogprob, ...] = ()
+            if seq.logprobs is not None:
+                is_all = reason is not None and seq.stop.hit is None
+                logprobs = seq.logprobs.release(len(text), is_all=is_all)
             if reason is not None:
                 self._remove(seq)
-                deltas.append(Delta(seq.request_id, text, _outcome(seq, reason, now)))
+                outcome = _outcome(seq, reason, now)
+                deltas.append(Delta(seq.request_id, text, outcome, logprobs))
             elif text:
-                deltas.append(Delta(seq.request_id, text))
+                deltas.append(Delta(seq.request_id, text, None, logprobs))
         return deltas
+
+    def _take_tokens(self, seq: Sequence, drawn: int) -> tuple[str, FinishReason | None]:
+        """Add a drawn token and those it forces; return their text, and why it ends if it does."""
+        vocabulary, sampler = self._vocabulary, seq.sampler
+        tokens = (drawn, *sampler.forced)
+        seq.n_last = len(tokens)
+        text, reason = "", None
+        for n_left, token in zip(range(len(tokens) - 1, -1, -1), tokens, strict=True):
+            new, reason = seq.take(
+                token,
+                vocabulary.piece(token),
+                is_eog=vocabulary.is_eog(token),
+                is_last=not n_left and sampler.is_complete,
+                logprob=sampler.logprob,
+            )
+            text += new
+            if reason is not None:
+                break
+        return text, reason
 
     def _remove(self, seq: Sequence) -> None:
         """Take a sequence out of the engine: its cells, its place."""

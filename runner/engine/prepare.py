@@ -23,6 +23,7 @@ from queue import SimpleQueue
 from runner.domain.chat import Message
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
+from runner.engine.logprobs import HeldLogprobs
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.errors import CorralError, InvalidRequest, PromptTooLong, TemplateFailed
@@ -105,7 +106,7 @@ class Preparer:
             try:
                 outcome: Outcome = self._prepare(request)
             except CorralError as error:
-                outcome = Failed(request.request_id, error.code, error.message, error.hint)
+                outcome = failed(request.request_id, error)
             except Exception:
                 logger.exception("preparing a request failed")
                 outcome = Failed(request.request_id, "internal", "the prompt cannot be prepared")
@@ -130,9 +131,15 @@ class Preparer:
             tokens=tokens,
             n_prompt=len(tokens),
             n_limit=_limit(request, len(tokens), self._backend.n_ctx),
-            sampler=self._backend.new_sampler(request.sampling, tokens),
+            sampler=self._backend.new_sampler(
+                request.sampling,
+                tokens,
+                constraint=request.constraint,
+                n_logprobs=request.n_logprobs,
+            ),
             detokenizer=Detokenizer(),
             stop=StopMatcher(request.stop),
+            logprobs=None if request.n_logprobs is None else HeldLogprobs(),
             wants_tokens=request.wants_tokens,
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
             may_share=request.sampling.seed is None or request.sampling.temperature <= 0,
@@ -202,6 +209,12 @@ class Preparer:
                 vocabulary.template, bos_text=vocabulary.bos_text, eos_text=vocabulary.eos_text
             )
         return self._template.render(messages)
+
+
+def failed(request_id: str, error: CorralError) -> Failed:
+    """Return what tells the daemon that a request ended with ``error``."""
+    param = getattr(error, "param", None) or ""
+    return Failed(request_id, error.code, error.message, error.hint, param)
 
 
 def _limit(request: Generate, n_prompt: int, n_ctx_max: int) -> int:

@@ -193,13 +193,13 @@ class Scheduler:
         """
         effects: list[Effect] = []
         self._make_room(effects)
-        decoding = [seq for seq in self._running if seq.n_pending == 1]
-        prefilling = [seq for seq in self._running if seq.n_pending > 1]
+        decoding = [seq for seq in self._running if seq.is_streaming]
+        prefilling = [seq for seq in self._running if not seq.is_streaming]
         n_wanted = min(self.n_batch, sum(seq.n_pending for seq in self._running))
         effects += self.make_free(n_wanted)
         n_left = min(self.n_batch, self.n_free)
-        chunks = _cut(decoding, n_left)
-        n_left -= len(chunks)
+        chunks = _cut(decoding, n_left, each_gets_one=True)
+        n_left -= sum(chunk.n for chunk in chunks)
         if n_prompt_max is not None and any(c.seq.n_generated >= ESTABLISHED for c in chunks):
             n_left = min(n_left, n_prompt_max)
         return Plan(effects, chunks + _cut(prefilling, n_left))
@@ -274,7 +274,7 @@ class Scheduler:
     def _make_room(self, effects: list[Effect]) -> None:
         """Free cells until every decoding sequence can have its next one."""
         while True:
-            n_decoding = sum(seq.n_pending == 1 for seq in self._running)
+            n_decoding = sum(seq.n_pending for seq in self._running if seq.is_streaming)
             if self._tree.n_cells + n_decoding <= self.n_cells:
                 return
             if self._cold:
@@ -334,11 +334,12 @@ class Scheduler:
         seq.seq_id, seq.n_computed = -1, 0
 
 
-def _cut(seqs: list[Sequence], n_left: int) -> list[Chunk]:
+def _cut(seqs: list[Sequence], n_left: int, *, each_gets_one: bool = False) -> list[Chunk]:
     """Return the next tokens of ``seqs``, in order, as far as ``n_left`` tokens go."""
     chunks: list[Chunk] = []
-    for seq in seqs:
-        n = min(seq.n_pending, n_left)
+    for n_before, seq in enumerate(seqs):
+        n_kept = len(seqs) - n_before - 1 if each_gets_one else 0
+        n = min(seq.n_pending, max(n_left - n_kept, 1 if each_gets_one else 0), n_left)
         if n > 0:
             chunks.append(Chunk(seq, seq.n_computed, n, draw=n == seq.n_pending))
             n_left -= n

@@ -6,9 +6,11 @@ import os
 from collections.abc import Sequence as Seq
 
 from runner.domain.options import SamplingParams
+from runner.domain.request import Constraint
 from runner.engine.detokenize import Detokenizer
 from runner.engine.llama import library
 from runner.engine.llama.context import Context, ContextParams
+from runner.engine.llama.grammar import new_compiler
 from runner.engine.llama.model import Model, ModelParams
 from runner.engine.llama.sampler import new_sampler
 from runner.engine.scheduler import Chunk
@@ -50,15 +52,31 @@ class LlamaBackend:
         self.n_batch = params.n_batch
         self.n_seq_max = load.n_seq_max
         self.n_vocab = self.model.n_vocab
+        self._compiler = new_compiler(self.model)
         self._warm_up()
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute a step; see ``Backend``."""
         return self._context.decode(chunks)
 
-    def new_sampler(self, params: SamplingParams, prompt: list[int]) -> Sampler:
-        """Return a sampler for one sequence."""
-        return new_sampler(self.model, self._context, params, prompt)
+    def new_sampler(
+        self,
+        params: SamplingParams,
+        prompt: list[int],
+        *,
+        constraint: Constraint | None = None,
+        n_logprobs: int | None = None,
+    ) -> Sampler:
+        """Return a sampler for one sequence; see ``Backend``."""
+        return new_sampler(
+            self.model,
+            self._context,
+            params,
+            prompt,
+            matcher=self._compiler.matcher(constraint) if constraint else None,
+            n_logprobs=n_logprobs,
+            index=self.model.piece_index,
+        )
 
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.engine.backend import DecodeFailed, NoSlot
+from runner.engine.llama.candidates import Candidates
 from runner.engine.llama.model import Model
 from runner.engine.scheduler import Chunk
 from runner.errors import NotEnoughMemory
@@ -29,7 +30,12 @@ class ContextParams:
 
 
 class Context:
-    """Owns a ``llama_context`` with one unified cache; loop thread only."""
+    """Owns a ``llama_context`` with one unified cache; loop thread only.
+
+    Attributes:
+        candidates: Room for the tokens that a sampler chooses from.
+        all_tokens: Every token's id, ``(n_vocab,)``.
+    """
 
     def __init__(self, model: Model, params: ContextParams) -> None:
         """Allocate cache and buffers.
@@ -56,6 +62,8 @@ class Context:
             )
         self.n_cells = int(llama_cpp.llama_n_ctx(self.handle))
         self._memory = llama_cpp.llama_get_memory(self.handle)
+        self.candidates = Candidates(model.n_vocab)
+        self.all_tokens = np.arange(model.n_vocab, dtype=np.int32)
         self._logits_type = ctypes.c_float * model.n_vocab
         self._allocate(params.n_batch)
 
