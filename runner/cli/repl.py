@@ -25,6 +25,7 @@ from runner.cli.list_ import matching, print_table
 from runner.cli.option_words import options_of
 from runner.cli.output import Output
 from runner.cli.show import part_text, print_all
+from runner.domain.options import OPTION_SPECS
 from runner.errors import CorralError, InvalidRequest
 
 _PROMPT = ">>> "

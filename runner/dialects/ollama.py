@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from runner.dialects import wire
+from runner.dialects import constraints, wire
 from runner.dialects.fields import finish_word, parse_keep_alive
+from runner.dialects.reply import replies
 from runner.domain.chat import Message
-from runner.domain.event import Event, Finished, TextDelta
+from runner.domain.event import Event, Finished, TextDelta, TokenLogprob
 from runner.domain.name import DEFAULT_HOST, ModelName
 from runner.domain.options import parse_options
-from runner.domain.request import InferenceRequest
+from runner.domain.request import Constraint, InferenceRequest
 from runner.errors import (
     CorralError,
     InvalidRequest,
@@ -69,6 +70,9 @@ class _AnswerBody(ModelBody):
     shift: bool | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    grammar: Any = None
+    regex: Any = None
+    lark: Any = None
     debug_render_only: bool | None = msgspec.field(name="_debug_render_only", default=None)
 
 
@@ -153,6 +157,8 @@ def parse_generate(body: bytes) -> Call:
         prompt=prompt if asked.raw else None,
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        constraint=_constraint(asked),
+        n_logprobs=constraints.n_logprobs(asked.logprobs, asked.top_logprobs),
         context=_context(asked.context or []),
         wants_context=not asked.raw,
     )
@@ -182,6 +188,8 @@ def parse_chat(body: bytes) -> Call:
         ),
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        constraint=_constraint(asked),
+        n_logprobs=constraints.n_logprobs(asked.logprobs, asked.top_logprobs),
     )
     return Call(request, text, is_chat=True, stream=asked.stream is not False, is_empty=not turns)
 
@@ -212,6 +220,11 @@ def parse_role(role: str, index: int) -> str:
             param=f"messages[{index}].role",
         )
     return lower
+
+
+def _constraint(asked: _AnswerBody) -> Constraint | None:
+    form = constraints.of_ollama(asked.format)
+    return constraints.one_of(form, grammar=asked.grammar, regex=asked.regex, lark=asked.lark)
 
 
 def _context(tokens: list[int]) -> tuple[int, ...]:
@@ -249,11 +262,6 @@ def _refuse_common(asked: _AnswerBody, name: ModelName) -> None:
             hint="leave 'think' out, or set it to false",
             param="think",
         )
-    if asked.top_logprobs is not None and not 0 <= asked.top_logprobs <= 20:
-        raise InvalidRequest("top_logprobs must be between 0 and 20", param="top_logprobs")
-    _refuse_if(asked.format not in (None, ""), name, "structured outputs", "format")
-    _refuse_if(asked.logprobs, name, "logprobs", "logprobs")
-    _refuse_if(asked.top_logprobs, name, "logprobs", "top_logprobs")
     _refuse_if(asked.debug_render_only, name, "rendering alone", "_debug_render_only")
     for param in ("truncate", "shift"):
         if getattr(asked, param):
@@ -293,6 +301,7 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     prompt_eval_duration: int = 0
     eval_count: int = 0
     eval_duration: int = 0
+    logprobs: list[dict[str, Any]] = []
 
 
 class ErrorBody(msgspec.Struct, omit_defaults=True):
@@ -308,7 +317,7 @@ def error_body(error: CorralError) -> ErrorBody:
     return ErrorBody(error.message or "internal error", error.code, error.hint)
 
 
-def whole(call: Call, text: str, finished: Finished, *, at_ns: int) -> bytes:
+def whole(call: Call, events: Sequence[Event], *, at_ns: int) -> bytes:
     """Return the answer to a call without ``stream``, as JSON.
 
     ``at_ns`` is its time, in nanoseconds since the epoch.
@@ -316,7 +325,10 @@ def whole(call: Call, text: str, finished: Finished, *, at_ns: int) -> bytes:
     Raises:
         WorkerError: The answer was cut off.
     """
-    return wire.encode(_answer(call, rfc3339(at_ns), text, _metrics(finished)))
+    (reply,) = replies(events, 1)
+    answer = _answer(call, rfc3339(at_ns), reply.text, _metrics(reply.end))
+    answer.logprobs = [constraints.ollama_logprob(each) for each in reply.logprobs]
+    return wire.encode(answer)
 
 
 def resident(call: Call, reason: str, *, at_ns: int) -> bytes:
@@ -379,10 +391,15 @@ class AnswerEncoder:
         """
         if isinstance(event, TextDelta):
             text = wire.encode(event.text)
-            return b"".join((self._head, self._now(), self._before, text, self._after))
+            after = self._after_logprobs(event.logprobs) if event.logprobs else self._after
+            return b"".join((self._head, self._now(), self._before, text, after))
         if not isinstance(event, Finished):
             return b""
         return wire.encode(_answer(self._call, self._now().decode(), "", _metrics(event))) + b"\n"
+
+    def _after_logprobs(self, logprobs: Sequence[TokenLogprob]) -> bytes:
+        told = wire.encode([constraints.ollama_logprob(each) for each in logprobs])
+        return self._after.replace(b"\n", b"")[:-1] + b',"logprobs":' + told + b"}\n"
 
     def error(self, error: CorralError) -> bytes:
         """Return the line that ends a stream which failed on its way."""

@@ -51,6 +51,8 @@ async def stream(
     facts = facts_of(request)
     async with aclosing(events):
         event = await _first(events)
+        if isinstance(event, Finished):
+            facts.count(event)
         frames = encoder.encode(event)
         response = web.StreamResponse(
             headers={"Content-Type": encoder.content_type, "Cache-Control": "no-cache"}
@@ -59,6 +61,8 @@ async def stream(
         await response.write(frames)
         try:
             async for event in events:
+                if isinstance(event, Finished):
+                    facts.count(event)
                 await response.write(encoder.encode(event))
             if isinstance(event, TextDelta):  # must not look like an answer that ended
                 raise _cut_off()
@@ -71,28 +75,23 @@ async def stream(
             logger.exception("unexpected error in a stream")
             facts.error = CorralError.code
             await response.write(encoder.error(CorralError("internal error")))
-        if isinstance(event, Finished):
-            facts.finished = event
     await response.write_eof()
     return response
 
 
-async def collect(
-    request: web.Request, events: AsyncGenerator[Event, None]
-) -> tuple[str, Finished]:
-    """Return the whole text of an answer and how it ended."""
-    texts = []
+async def collect(request: web.Request, events: AsyncGenerator[Event, None]) -> list[Event]:
+    """Return all that came of an answer, its end last."""
+    facts = facts_of(request)
     async with aclosing(events):
-        event = await _first(events)
-        if isinstance(event, TextDelta):
-            texts.append(event.text)
+        all_events = [await _first(events)]
         async for event in events:
-            if isinstance(event, TextDelta):
-                texts.append(event.text)
-    if not isinstance(event, Finished):
+            all_events.append(event)
+    for event in all_events:
+        if isinstance(event, Finished):
+            facts.count(event)
+    if not isinstance(all_events[-1], Finished):
         raise _cut_off()
-    facts_of(request).finished = event
-    return "".join(texts), event
+    return all_events
 
 
 async def last_moment(moments: AsyncGenerator[Progress, None]) -> Progress:

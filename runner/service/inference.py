@@ -6,15 +6,17 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta, Timings, Usage
 from runner.domain.model import Capability
 from runner.domain.name import ModelName
-from runner.domain.options import Options
+from runner.domain.options import MAX_SEED, Options
 from runner.domain.request import InferenceRequest
 from runner.errors import Unsupported, WorkerError
 from runner.protocol.messages import Delta, Generate, Started
+from runner.service.choices import merged
 from runner.service.sizing import choose_sizes
 from runner.store.library import Library
 from runner.store.manifests import Manifest
@@ -50,7 +52,7 @@ class InferenceService:
         self._memory_bytes = memory_bytes
 
     async def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
-        """Yield the answer's text as it comes, then ``Finished``.
+        """Yield the text of each answer as it comes, then its ``Finished``.
 
         Closing the generator aborts the sequence in the engine.
 
@@ -62,16 +64,21 @@ class InferenceService:
         for is_last_try in (False, True):
             async with self._pool.lease(wanted, request.keep_alive) as worker:
                 load_s = time.monotonic() - arrived
-                generate = _generate(request, manifest, options, n_ctx=wanted.n_ctx)
-                started: Started | None = None
+                asked = [
+                    _generate(request, manifest, options, n_ctx=wanted.n_ctx, choice=choice)
+                    for choice in range(request.n)
+                ]
+                started: dict[int, Started] = {}
                 try:
-                    async with aclosing(worker.generate(generate)) as replies:
-                        async for reply in replies:
+                    streams = [worker.generate(generate) for generate in asked]
+                    async with aclosing(merged(streams)) as replies:
+                        async for choice, reply in replies:
                             if isinstance(reply, Started):
-                                started = reply
-                            else:
-                                for event in _events(reply, started, load_s, arrived):
-                                    yield event
+                                started[choice] = reply
+                                continue
+                            begun = started.get(choice)
+                            for event in _events(reply, begun, load_s, arrived, choice=choice):
+                                yield event
                     return
                 except WorkerError:
                     # One that ended itself in good order, because a template would not, had not
@@ -135,15 +142,23 @@ class InferenceService:
 
 
 def _generate(
-    request: InferenceRequest, manifest: Manifest, options: Options, *, n_ctx: int
+    request: InferenceRequest,
+    manifest: Manifest,
+    options: Options,
+    *,
+    n_ctx: int,
+    choice: int = 0,
 ) -> Generate:
     n_predict = options.num_predict
     messages = None
     if request.messages is not None:
         messages = _with_own_turns(request.messages, manifest)
+    sampling = options.sampling()
+    if choice and sampling.seed is not None:  # the same seed would give the same answer
+        sampling = replace(sampling, seed=(sampling.seed + choice) % (MAX_SEED + 1))
     return Generate(
         request_id=new_request_id(),
-        sampling=options.sampling(),
+        sampling=sampling,
         messages=messages,
         prompt=request.prompt,
         context=request.context,
@@ -152,6 +167,8 @@ def _generate(
         # Ollama: -1 and -2 both mean that only the context is the limit.
         max_tokens=n_predict if n_predict is not None and n_predict >= 0 else None,
         wants_tokens=request.wants_context,
+        constraint=request.constraint,
+        n_logprobs=request.n_logprobs,
     )
 
 
@@ -164,13 +181,15 @@ def _with_own_turns(messages: tuple[Message, ...], manifest: Manifest) -> tuple[
 
 
 def _events(
-    delta: Delta, started: Started | None, load_s: float, arrived: float
+    delta: Delta, started: Started | None, load_s: float, arrived: float, *, choice: int
 ) -> Iterator[TextDelta | Finished]:
     """What one piece of an answer comes to."""
-    if delta.text:
-        yield TextDelta(delta.text)
+    if delta.text or delta.logprobs:
+        yield TextDelta(delta.text, choice, delta.logprobs)
     if outcome := delta.finish:
-        n_prompt, n_cached = (started.n_prompt, started.n_cached) if started else (0, 0)
+        # All answers have one prompt, which the first one counts.
+        counts = started if choice == 0 else None
+        n_prompt, n_cached = (counts.n_prompt, counts.n_cached) if counts else (0, 0)
         total_s = time.monotonic() - arrived
         yield Finished(
             reason=outcome.reason,
@@ -178,4 +197,5 @@ def _events(
             timings=Timings(total_s, load_s, outcome.prompt_s, outcome.decode_s),
             stop=outcome.stop,
             context=outcome.tokens,
+            choice=choice,
         )

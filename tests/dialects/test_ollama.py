@@ -94,12 +94,8 @@ def test_any_other_keep_alive_is_refused(value, message):
 
 
 COMMON = [
-    ("format", "json"),
-    ("format", {"type": "object"}),
     ("think", True),
     ("think", "high"),
-    ("logprobs", True),
-    ("top_logprobs", 3),
     ("truncate", True),
     ("shift", True),
     ("_debug_render_only", True),
@@ -205,7 +201,7 @@ def test_a_token_comes_back_as_it_went(is_chat, text, at_ns):
 @given(st.booleans(), texts, finished)
 def test_whole_and_last_chunk_tell_the_same_metrics(is_chat, text, event):
     call = call_of(is_chat=is_chat)
-    line = ollama.whole(call, text, event, at_ns=0)
+    line = ollama.whole(call, [TextDelta(text), event], at_ns=0)
     decoded = msgspec.json.decode(line, type=ollama.Answer)
     assert (decoded.message.content if is_chat else decoded.response) == text
     assert decoded.eval_count == event.usage.n_generated

@@ -29,6 +29,8 @@ Logits = npt.NDArray[np.float32]
 #: Below this share of the likeliest token's probability a token is none: its probability would
 #: become 0, of which typical and mirostat take the logarithm.
 _LEAST_P = 1e-30
+#: Most tokens among which the infill sampler looks for those that begin alike.
+_N_INFILL = 64
 
 
 class LlamaSampler:
@@ -287,6 +289,8 @@ def _sampler(
                 params.temperature, params.dynatemp_range, params.dynatemp_exponent
             )
         case "infill":
+            # It compares each with each.
+            yield llama_cpp.llama_sampler_init_top_k(_N_INFILL)
             yield llama_cpp.llama_sampler_init_infill(model.vocab)
         case _:  # it is off, or stands at the end of the chain anyway
             return

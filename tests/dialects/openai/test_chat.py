@@ -63,16 +63,11 @@ def test_what_is_left_out_is_left_to_the_model():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"n": 2},
         {"tools": [{"type": "function", "function": {"name": "f"}}]},
         {"functions": [{"name": "f"}]},
-        {"response_format": {"type": "json_object"}},
-        {"logprobs": True},
-        {"top_logprobs": 2},
-        {"logit_bias": {"1": 5}},
+        {"response_format": {"type": "yaml"}},
         {"modalities": ["text", "audio"]},
         {"reasoning_effort": "low"},
-        {"grammar": "root ::= x"},
     ],
 )
 def test_what_would_change_the_answer_is_refused_by_name(fields):
@@ -110,6 +105,20 @@ def test_the_same_inside_a_message(turn):
         ({"stop": 5.0}, "stop"),
         ({"seed": 1.5}, "seed"),
         ({"n": 0}, "n"),
+        ({"n": 17}, "n"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logit_bias": {"1": 101}}, "logit_bias"),
+        ({"logit_bias": {"": 1}}, "logit_bias"),
+        ({"samplers": ["top_k", "magic"]}, "samplers"),
+        ({"grammar": 5}, "grammar"),
+        ({"grammar": "root ::= x", "regex": "x"}, "regex"),
+        ({"response_format": {"type": "json_object"}, "lark": "start: x"}, "lark"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": "x"}}},
+            "response_format.json_schema.schema",
+        ),
         ({"keep_alive": "300"}, "keep_alive"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"stream_options": 1}, "stream_options"),
