@@ -348,6 +348,6 @@ def _first_line(reason: str) -> str:
     if "coerce_one_of" in reason:
         return "the parts of oneOf overlap; write anyOf"
     lines = [line.strip() for line in reason.strip().splitlines() if line.strip()]
-    if len(lines) > 1 and lines[0].endswith("parse error:"):
-        return f"{lines[0]} {lines[-1].removeprefix('error: ')}"
+    if cause := next((line for line in lines[1:] if line.startswith("error: ")), ""):
+        return f"{lines[0].removesuffix(' regex parse error:')[:300]}: {cause[7:]}"
     return lines[0][:300] if lines else "unknown reason"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import llama_cpp
@@ -32,4 +33,6 @@ def _tokenizer(model: Model) -> LLTokenizer:
     # The first one ends the answer; all of them may.
     first = llama_cpp.llama_vocab_eos(model.vocab)
     ends = [first, *sorted(model.eog_tokens - {first})] if first >= 0 else sorted(model.eog_tokens)
-    return lltokenizer_from_vocab(model.vocab, n_vocab=model.n_vocab, eos_token=ends)
+    with warnings.catch_warnings():  # it calls a function that the bindings call deprecated
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return lltokenizer_from_vocab(model.vocab, n_vocab=model.n_vocab, eos_token=ends)
