@@ -9,6 +9,8 @@ import itertools
 import json
 import os
 import re
+import subprocess
+import sys
 
 import jsonschema
 import pytest
@@ -267,3 +269,9 @@ def test_free_and_constrained_answers_share_steps(running):
         assert isinstance(running.ending(name), Outcome)
     assert running.texts[names[0]] == running.texts[names[2]] == running.texts["free-alone"]
     assert running.texts[names[1]] == running.texts[names[3]] == alone
+
+
+def test_llguidance_is_not_loaded_before_the_first_constraint():
+    """A worker that is never asked for a form has no use for its memory."""
+    code = "import sys, runner.engine.llama.backend; assert 'llguidance' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
