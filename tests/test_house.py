@@ -52,6 +52,7 @@ OPEN = {"errors", "logs", "runner"}
 #: Libraries that only the named folders may import.
 FENCED = {
     "llama_cpp": ("runner/engine/llama/",),
+    "llguidance": ("runner/engine/",),
     "huggingface_hub": ("runner/hub/",),
     "modelscope": ("runner/hub/",),
     "modelscope_hub": ("runner/hub/",),

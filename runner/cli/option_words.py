@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from runner.cli.suggest import meant
 from runner.domain.options import OPTION_SPECS, Options, parse_option, parse_options
@@ -10,22 +11,21 @@ from runner.errors import InvalidRequest
 
 
 def options_of(pairs: Iterable[tuple[str, str]]) -> Options:
-    """Return the options that ``(name, value)`` pairs set; ``stop`` may come several times.
+    """Return the options that ``(name, value)`` pairs set; lists of texts take one each time.
 
     Raises:
         InvalidRequest: An unknown name, or a value of the wrong type or out of range.
     """
-    raw: dict[str, object] = {}
-    stops: list[str] = []
+    raw: dict[str, Any] = {}
     for name, text in pairs:
-        if name == "stop":
-            stops.append(text)
+        if name in OPTION_SPECS and OPTION_SPECS[name].kind is str:
+            raw.setdefault(name, []).append(text)
         else:
             raw[name] = option_value(name, text)
-    return parse_options({**raw, "stop": stops or None})
+    return parse_options(raw)
 
 
-def option_value(name: str, text: str) -> int | float | bool | str:
+def option_value(name: str, text: str) -> Any:
     """Return the value that ``text`` means for option ``name``.
 
     Raises:
@@ -40,6 +40,8 @@ def option_value(name: str, text: str) -> int | float | bool | str:
         )
     if spec.kind is str:
         return text
+    if spec.kind is dict:
+        return parse_option(name, text)
     try:
         return parse_option(name, _literal(text))
     except InvalidRequest:
@@ -51,6 +53,8 @@ def wanted(name: str) -> str:
     spec = OPTION_SPECS[name]
     if spec.kind is str:
         return "a text; may be given several times"
+    if spec.kind is dict:
+        return 'JSON such as {"15043": 2.5, " Hello": false}'
     if spec.kind is bool:
         return "true or false"
     kind = "a whole number" if spec.kind is int else "a number"

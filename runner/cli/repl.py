@@ -25,6 +25,7 @@ from runner.cli.list_ import matching, print_table
 from runner.cli.option_words import options_of
 from runner.cli.output import Output
 from runner.cli.show import part_text, print_all
+from runner.domain.options import OPTION_SPECS
 from runner.errors import CorralError, InvalidRequest
 
 _PROMPT = ">>> "
@@ -165,7 +166,8 @@ class Repl:
         name, *values = rest.split()
         if not values:
             raise InvalidRequest("a name and a value are wanted", hint="/set parameter NAME VALUE")
-        if name != "stop" and len(values) > 1:
+        takes_many = name in OPTION_SPECS and OPTION_SPECS[name].kind is str
+        if len(values) > 1 and not takes_many:
             raise InvalidRequest(f"{name} takes one value", hint=f"/set parameter {name} VALUE")
         options = options_of([(name, _unquoted(value)) for value in values])
         self._chat.options = options.over(self._chat.options)

@@ -39,7 +39,7 @@ def add(commands: Subparsers) -> None:
         description="Ask a model one thing, or chat with it when no prompt is given. "
         "What is piped in stands before the prompt. A model that is missing is pulled first.",
         epilog="model options (-o):\n"
-        + "\n".join(f"  {name:19}{wanted(name)}" for name in OPTION_SPECS),
+        + "\n".join(f"  {name:22} {wanted(name)}" for name in OPTION_SPECS),
         formatter_class=_HelpFormatter,
     )
     parser.add_argument("model", help="smollm2 or ./file.gguf")

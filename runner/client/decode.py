@@ -12,6 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from runner.client.connection import Json
 from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
@@ -98,20 +99,19 @@ def shown(value: Json, *, name: str) -> ShownModel:
 
 
 def options(parameters: str) -> Options:
-    """Return the options of ``name value`` lines; ``stop`` may come several times."""
-    raw: dict[str, object] = {}
-    stops: list[str] = []
+    """Return the options of ``name value`` lines; lists of texts take one each line."""
+    raw: dict[str, Any] = {}
     for line in parameters.splitlines():
         name, _, text = line.strip().partition(" ")
         try:
             value = json.loads(text.strip())
         except ValueError:
             value = text.strip()
-        if name == "stop":
-            stops.append(str(value))
+        if name in OPTION_SPECS and OPTION_SPECS[name].kind is str:
+            raw.setdefault(name, []).append(str(value))
         elif name in OPTION_SPECS:
             raw[name] = value
-    return parse_options({**raw, "stop": stops or None})
+    return parse_options(raw)
 
 
 def requests(value: Json) -> list[RunningRequest]:

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from runner.dialects import wire
+from runner.dialects import constraints, wire
 from runner.dialects.fields import CacheFacts, cache_facts, finish_word, parse_keep_alive
+from runner.dialects.reply import replies
 from runner.dialects.terms import parse_terms
 from runner.domain.chat import Message
-from runner.domain.event import Event, Finished, TextDelta
+from runner.domain.event import Event, Finished, TextDelta, TokenLogprob
 from runner.domain.name import DEFAULT_HOST, ModelName
 from runner.domain.options import parse_options
-from runner.domain.request import InferenceRequest, Terms
+from runner.domain.request import Constraint, InferenceRequest, Terms
 from runner.errors import (
     CorralError,
     InvalidRequest,
@@ -73,6 +74,9 @@ class _AnswerBody(ModelBody):
     top_logprobs: int | None = None
     priority: str | None = None
     deadline_s: float | None = None
+    grammar: Any = None
+    regex: Any = None
+    lark: Any = None
     debug_render_only: bool | None = msgspec.field(name="_debug_render_only", default=None)
     cache: Any = None
     cache_report: bool | None = None
@@ -161,6 +165,8 @@ def parse_generate(body: bytes) -> Call:
         prompt=prompt if asked.raw else None,
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        constraint=_constraint(asked),
+        n_logprobs=constraints.n_logprobs(asked.logprobs, asked.top_logprobs),
         context=_context(asked.context or []),
         wants_context=not asked.raw,
         terms=_terms(asked),
@@ -203,6 +209,8 @@ def parse_chat(body: bytes) -> Call:
         terms=_terms(asked),
         shifts=asked.shift is True,
         truncates=asked.truncate is True,
+        constraint=_constraint(asked),
+        n_logprobs=constraints.n_logprobs(asked.logprobs, asked.top_logprobs),
     )
     return Call(
         request,
@@ -251,6 +259,11 @@ def _terms(asked: _AnswerBody) -> Terms:
     )
 
 
+def _constraint(asked: _AnswerBody) -> Constraint | None:
+    form = constraints.of_ollama(asked.format)
+    return constraints.one_of(form, grammar=asked.grammar, regex=asked.regex, lark=asked.lark)
+
+
 def _context(tokens: list[int]) -> tuple[int, ...]:
     if not all(0 <= token <= _MAX_TOKEN_ID for token in tokens):
         raise InvalidRequest(
@@ -286,11 +299,6 @@ def _refuse_common(asked: _AnswerBody, name: ModelName) -> None:
             hint="leave 'think' out, or set it to false",
             param="think",
         )
-    if asked.top_logprobs is not None and not 0 <= asked.top_logprobs <= 20:
-        raise InvalidRequest("top_logprobs must be between 0 and 20", param="top_logprobs")
-    _refuse_if(asked.format not in (None, ""), name, "structured outputs", "format")
-    _refuse_if(asked.logprobs, name, "logprobs", "logprobs")
-    _refuse_if(asked.top_logprobs, name, "logprobs", "top_logprobs")
     _refuse_if(asked.debug_render_only, name, "rendering alone", "_debug_render_only")
 
 
@@ -331,6 +339,7 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     shifted_tokens: int = 0
     dropped_messages: int = 0
     cache: CacheFacts | msgspec.UnsetType = msgspec.UNSET
+    logprobs: list[dict[str, Any]] = []
 
 
 class ErrorBody(msgspec.Struct, omit_defaults=True):
@@ -346,7 +355,7 @@ def error_body(error: CorralError) -> ErrorBody:
     return ErrorBody(error.message or "internal error", error.code, error.hint)
 
 
-def whole(call: Call, text: str, finished: Finished, *, at_ns: int) -> bytes:
+def whole(call: Call, events: Sequence[Event], *, at_ns: int) -> bytes:
     """Return the answer to a call without ``stream``, as JSON.
 
     ``at_ns`` is its time, in nanoseconds since the epoch.
@@ -354,7 +363,10 @@ def whole(call: Call, text: str, finished: Finished, *, at_ns: int) -> bytes:
     Raises:
         WorkerError: The answer was cut off.
     """
-    return wire.encode(_answer(call, rfc3339(at_ns), text, _metrics(call, finished)))
+    (reply,) = replies(events, 1)
+    answer = _answer(call, rfc3339(at_ns), reply.text, _metrics(call, reply.end))
+    answer.logprobs = [constraints.ollama_logprob(each) for each in reply.logprobs]
+    return wire.encode(answer)
 
 
 def resident(call: Call, reason: str, *, at_ns: int) -> bytes:
@@ -421,11 +433,16 @@ class AnswerEncoder:
         """
         if isinstance(event, TextDelta):
             text = wire.encode(event.text)
-            return b"".join((self._head, self._now(), self._before, text, self._after))
+            after = self._after_logprobs(event.logprobs) if event.logprobs else self._after
+            return b"".join((self._head, self._now(), self._before, text, after))
         if not isinstance(event, Finished):
             return b""
         metrics = _metrics(self._call, event)
         return wire.encode(_answer(self._call, self._now().decode(), "", metrics)) + b"\n"
+
+    def _after_logprobs(self, logprobs: Sequence[TokenLogprob]) -> bytes:
+        told = wire.encode([constraints.ollama_logprob(each) for each in logprobs])
+        return self._after.replace(b"\n", b"")[:-1] + b',"logprobs":' + told + b"}\n"
 
     def error(self, error: CorralError) -> bytes:
         """Return the line that ends a stream which failed on its way."""

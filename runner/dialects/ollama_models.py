@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from runner.dialects.ollama import (
 )
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
+from runner.domain.options import OPTION_SPECS
 from runner.domain.progress import Progress
 from runner.errors import CorralError, InvalidRequest
 
@@ -325,10 +326,10 @@ def _is_long(value: object) -> bool:
 
 
 def _option_lines(details: ModelDetails) -> list[tuple[str, str]]:
-    """Each parameter with its value as a Modelfile writes it; ``stop`` once for each string."""
+    """Each parameter with its value as a Modelfile writes it; lists of texts a line for each."""
     lines: list[tuple[str, str]] = []
     for name, value in details.options.set_values().items():
-        values: Mapping[str, Any] | Sequence[Any] = value if name == "stop" else [value]
+        values = value if OPTION_SPECS[name].kind is str else [value]
         lines += [(name, wire.encode(each).decode()) for each in values]
     return lines
 

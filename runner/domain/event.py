@@ -29,6 +29,14 @@ class Usage:
     n_cached: int = 0
     n_generated: int = 0
 
+    def plus(self, other: Usage) -> Usage:
+        """Return the tokens of both."""
+        return Usage(
+            self.n_prompt + other.n_prompt,
+            self.n_cached + other.n_cached,
+            self.n_generated + other.n_generated,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Timings:
@@ -54,10 +62,12 @@ class Begun:
     Attributes:
         n_prompt: Tokens of the prompt.
         n_cached: Of them, taken from the cache.
+        choice: Which of several answers.
     """
 
     n_prompt: int
     n_cached: int
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)

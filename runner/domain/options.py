@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from runner.domain.option_lists import (
+    DEFAULT_SAMPLERS,
+    LogitBias,
+    parse_logit_bias,
+    parse_samplers,
+    parse_texts,
+)
 from runner.errors import InvalidRequest
+
+#: Where the DRY penalty begins anew, as llama.cpp has it.
+_DRY_BREAKERS = ("\n", ":", '"', "*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,22 @@ class SamplingParams:
     mirostat_eta: float = 0.1
     seed: int | None = None  # None: a new one each time
     ignore_eos: bool = False  # go on until a limit
+    samplers: tuple[str, ...] = DEFAULT_SAMPLERS  # in this order
+    dynatemp_range: float = 0.0  # the temperature follows the entropy this far up and down; 0: off
+    dynatemp_exponent: float = 1.0  # how entropy becomes temperature
+    top_n_sigma: float = -1.0  # standard deviations below the likeliest; 0 or less: off
+    xtc_probability: float = 0.0  # how often the likeliest tokens are left out; 0: off
+    xtc_threshold: float = 0.1  # what counts as likely; above 0.5: off
+    dry_multiplier: float = 0.0  # 0: off
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2  # tokens that may repeat without a penalty
+    dry_penalty_last_n: int = 64  # tokens looked back on; 0: off, -1: whole context
+    dry_sequence_breakers: tuple[str, ...] = _DRY_BREAKERS
+    adaptive_target: float = -1.0  # probability that drawn tokens shall have; negative: off
+    adaptive_decay: float = 0.9  # weight of the tokens before, when the target adapts
+    logit_bias: LogitBias = ()  # added to logits, -100 bans; a text is each of its tokens
+    banned_strings: tuple[str, ...] = ()  # no answer contains one
+    min_tokens: int = 0  # the model cannot end the answer before
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +80,22 @@ class Options:
     mirostat_eta: float | None = None
     seed: int | None = None
     ignore_eos: bool | None = None
+    samplers: tuple[str, ...] | None = None
+    dynatemp_range: float | None = None
+    dynatemp_exponent: float | None = None
+    top_n_sigma: float | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_penalty_last_n: int | None = None
+    dry_sequence_breakers: tuple[str, ...] | None = None
+    adaptive_target: float | None = None
+    adaptive_decay: float | None = None
+    logit_bias: LogitBias | None = None
+    banned_strings: tuple[str, ...] | None = None
+    min_tokens: int | None = None
     stop: tuple[str, ...] | None = None
     num_predict: int | None = None  # most tokens of an answer; -1: until the context is full
     num_keep: int | None = None  # tokens that stay when a full context shifts; -1: the prompt
@@ -89,9 +131,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class OptionSpec:
-    """What one option may be; ``low`` and ``high`` are inclusive."""
+    """What one option may be; ``low`` and ``high`` are inclusive.
 
-    kind: type[int] | type[float] | type[bool] | type[str]
+    The kind ``str`` is a list of texts, ``dict`` maps tokens to numbers.
+    """
+
+    kind: type[int] | type[float] | type[bool] | type[str] | type[dict[str, float]]
     low: float = float("-inf")
     high: float = float("inf")
 
@@ -119,6 +164,22 @@ OPTION_SPECS: Mapping[str, OptionSpec] = {
     "mirostat_eta": OptionSpec(float, 0, 100),
     "seed": OptionSpec(int, -(2**63), 2**63 - 1),
     "ignore_eos": OptionSpec(bool),
+    "samplers": OptionSpec(str),
+    "dynatemp_range": OptionSpec(float, 0, 100),
+    "dynatemp_exponent": OptionSpec(float, 0, 100),
+    "top_n_sigma": OptionSpec(float, -1, 1000),
+    "xtc_probability": OptionSpec(float, 0, 1),
+    "xtc_threshold": OptionSpec(float, 0, 1),
+    "dry_multiplier": OptionSpec(float, 0, 100),
+    "dry_base": OptionSpec(float, 1, 100),
+    "dry_allowed_length": OptionSpec(int, 0, 2**31 - 1),
+    "dry_penalty_last_n": OptionSpec(int, -1, 2**31 - 1),
+    "dry_sequence_breakers": OptionSpec(str),
+    "adaptive_target": OptionSpec(float, -1, 1),
+    "adaptive_decay": OptionSpec(float, 0, 0.99),
+    "logit_bias": OptionSpec(dict, -100, 100),
+    "banned_strings": OptionSpec(str),
+    "min_tokens": OptionSpec(int, 0, 2**31 - 1),
     "stop": OptionSpec(str),
     "num_predict": OptionSpec(int, -2, 2**31 - 1),
     "num_keep": OptionSpec(int, -1, 2**31 - 1),
@@ -130,32 +191,43 @@ OPTION_SPECS: Mapping[str, OptionSpec] = {
 }
 
 #: Types in the words of Ollama's own messages.
-_WORDS = {int: "integer", float: "float32", bool: "boolean", str: "string"}
+_WORDS: Mapping[type, str] = {int: "integer", float: "float32", bool: "boolean"}
 
 
 def parse_options(raw: Mapping[str, Any]) -> Options:
     """Return the options that ``raw`` sets; unknown names and nulls are left out.
 
-    ``stop`` is a string or a list of strings; an integer is taken where a float is meant, and a
-    float without a fraction where an integer is meant.
+    An integer is taken where a float is meant, and a float without a fraction where an integer is.
 
     Raises:
         InvalidRequest: A value has the wrong type or is out of range.
     """
-    values: dict[str, Any] = {}
-    for name, value in raw.items():
-        if name in OPTION_SPECS and value is not None:
-            values[name] = _stop(value) if name == "stop" else parse_option(name, value)
-    return Options(**values)
+    return Options(
+        **{
+            name: parse_option(name, value)
+            for name, value in raw.items()
+            if name in OPTION_SPECS and value is not None
+        }
+    )
 
 
-def parse_option(name: str, value: Any) -> int | float | bool | str:
-    """Return ``value`` as option ``name`` wants it.
+def parse_option(name: str, value: Any) -> Any:
+    """Return ``value`` as option ``name`` wants it: a number, a bool, or a tuple.
 
     Raises:
         InvalidRequest: It has the wrong type or is out of range.
     """
     spec = OPTION_SPECS[name]
+    if name == "samplers":
+        return parse_samplers(value)
+    if spec.kind is str:
+        return parse_texts(name, value)
+    if spec.kind is dict:
+        return parse_logit_bias(value, low=spec.low, high=spec.high)
+    return _parse_plain(name, spec, value)
+
+
+def _parse_plain(name: str, spec: OptionSpec, value: Any) -> int | float | bool:
     mistyped = InvalidRequest(f'option "{name}" must be of type {_WORDS[spec.kind]}', param=name)
     if spec.kind is bool:
         if not isinstance(value, bool):
@@ -171,10 +243,3 @@ def parse_option(name: str, value: Any) -> int | float | bool | str:
     if not spec.low <= number <= spec.high:
         raise InvalidRequest(f"{name} must be {spec.range_text()}, not {value}", param=name)
     return number % (MAX_SEED + 1) if name == "seed" and number > MAX_SEED else number
-
-
-def _stop(value: Any) -> tuple[str, ...]:
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise InvalidRequest('option "stop" must be a string or an array of strings', param="stop")
-    return tuple(text for text in texts if text)

@@ -40,10 +40,14 @@ class Constraint:
     Attributes:
         kind: The language of ``text``; ``json``: any JSON object, ``text`` is empty.
         text: A JSON schema, a regular expression, a Lark grammar or a GBNF grammar.
+        after: It begins when the model has written this; before, anything but the end may come.
+        field: Where the caller wrote it, for messages.
     """
 
     kind: Literal["json", "json_schema", "regex", "lark", "gbnf"]
     text: str = ""
+    after: str = ""
+    field: str = "format"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence as Seq
 from typing import Protocol
 
 from runner.domain.options import SamplingParams
+from runner.domain.request import Constraint
 from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sampler
 
@@ -89,8 +90,25 @@ class Backend(Protocol):
         """
         ...
 
-    def new_sampler(self, params: SamplingParams, prompt: list[int]) -> Sampler:
-        """Return a sampler that has seen the end of ``prompt``; safe from any thread."""
+    def new_sampler(
+        self,
+        params: SamplingParams,
+        prompt: list[int],
+        *,
+        constraint: Constraint | None = None,
+        n_logprobs: int | None = None,
+    ) -> Sampler:
+        """Return a sampler that has seen the end of ``prompt``; called from one thread.
+
+        Args:
+            params: How to draw.
+            prompt: What precedes the answer.
+            constraint: What the answer must look like.
+            n_logprobs: Likeliest tokens to tell at each place; ``None``: no log probabilities.
+
+        Raises:
+            CorralError: The model or llama.cpp cannot do what is asked.
+        """
         ...
 
     def free(self, seq_id: int) -> None:

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +105,10 @@ class DiskTier:
         #: Of each owner, by how they begin: file names, and packed tokens once they were read.
         self._known: dict[str, dict[str, dict[str, bytes | None]]] = {}
         self._n_pending = 0
+        self._n_clears: Counter[str | None] = Counter()  # of one owner; of all under ``None``
         self._deadline_s: float | None = None
         self._searches: SimpleQueue[_Search | None] = SimpleQueue()
-        self._writes: SimpleQueue[Saved | None] = SimpleQueue()
+        self._writes: SimpleQueue[tuple[Saved, int] | None] = SimpleQueue()
         self._threads: dict[str, threading.Thread] = {}
 
     def may_have(self, tokens: bytes, owner_id: str) -> bool:
@@ -150,8 +152,9 @@ class DiskTier:
             self._n_pending += n
             # From here on it counts as kept, so that it is not offered twice.
             self._learn(saved.owner_id, file_name(saved.tokens), saved.tokens)
+            n_clears = self._n_clears_of(saved.owner_id)
         self._start("cache-writer", self._write_all)
-        self._writes.put(saved)
+        self._writes.put((saved, n_clears))
         return True
 
     def discard(self, saved: Saved) -> None:
@@ -159,8 +162,12 @@ class DiskTier:
         self._forget(saved.owner_id, file_name(saved.tokens), removes=True)
 
     def clear(self, owner_id: str | None = None) -> None:
-        """Forget what is known of one owner's entries, or all; the files are not touched."""
+        """Forget what is known of one owner's entries, or all; the files are not touched.
+
+        What waits to be written is not written any more.
+        """
         with self._lock:
+            self._n_clears[owner_id] += 1
             owners = list(self._known) if owner_id is None else [owner_id]
             for owner in owners:
                 self._known.pop(owner, None)
@@ -307,10 +314,11 @@ class DiskTier:
     # The writing thread
 
     def _write_all(self) -> None:
-        while saved := self._writes.get():
+        while item := self._writes.get():
+            saved, n_clears = item
             is_written = False
             try:
-                is_written = self._write(saved)
+                is_written = self._write(saved, n_clears)
             except Stopped:
                 logger.info("no time to keep a prompt n_tokens=%d", n_tokens(saved.tokens))
             except OSError as error:
@@ -322,10 +330,20 @@ class DiskTier:
             with self._lock:
                 self._n_pending -= len(saved.blob)
 
-    def _write(self, saved: Saved) -> bool:
+    def _is_cleared(self, saved: Saved, n_clears: int) -> bool:
+        """Whether its owner's entries were cleared since it was offered."""
+        with self._lock:
+            return self._n_clears_of(saved.owner_id) != n_clears
+
+    def _n_clears_of(self, owner_id: str) -> int:
+        return self._n_clears[None] + self._n_clears[owner_id]
+
+    def _write(self, saved: Saved, n_clears: int) -> bool:
         """Write one entry, and remove those that it makes useless; whether it is there now."""
         if self._must_stop():
             raise Stopped
+        if self._is_cleared(saved, n_clears):
+            return False
         name = file_name(saved.tokens)
         path = self._path(saved.owner_id, name)
         if path.exists():
@@ -344,6 +362,9 @@ class DiskTier:
                 self._forget(saved.owner_id, gone.name)
         header = Header(self._key_text, self._key.model, saved.owner_id, saved.created_s)
         write_entry(folder, Entry(header, saved.tokens, saved.blob), must_stop=self._must_stop)
+        if self._is_cleared(saved, n_clears):  # while it was being written
+            remove(path)
+            return False
         for other, known in self._candidates(saved.tokens, saved.owner_id).items():
             if other != name and known is not None and saved.tokens.startswith(known):
                 self._forget(saved.owner_id, other, removes=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from runner.domain.event import FinishReason
+from runner.engine.answer import advance, outcome
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
@@ -21,7 +22,7 @@ from runner.engine.deadlines import Deadlines
 from runner.engine.disk import DiskTier, Fetched
 from runner.engine.grid import Grid
 from runner.engine.pace import Pace
-from runner.engine.prepare import Preparer
+from runner.engine.prepare import Preparer, failed
 from runner.engine.report import inspected
 from runner.engine.scheduler import Chunk, Effect, Park, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
@@ -38,7 +39,6 @@ from runner.protocol.messages import (
     Generate,
     Inspect,
     Message,
-    Outcome,
     Shutdown,
     Started,
     Step,
@@ -178,8 +178,6 @@ class Loop:
         match item:
             case Shutdown():
                 return False
-            case Abort():
-                self._abort(item.request_id)
             case Sequence():
                 self._preparing.discard(item.request_id)
                 self._start(item)
@@ -195,6 +193,15 @@ class Loop:
                 if seq := self._fetching.pop(item.request_id, None):
                     self._cache.take(item, seq)
                     self._scheduler.add(seq)
+            case _:
+                self._act(item)
+        return True
+
+    def _act(self, item: Abort | AskCache | ClearCache | Inspect | _Deadline) -> None:
+        """Do, or answer, what is asked about requests that are there."""
+        match item:
+            case Abort():
+                self._abort(item.request_id)
             case AskCache() | ClearCache():
                 if isinstance(item, ClearCache):
                     self._apply(self._scheduler.forget(item.owner_id))
@@ -204,7 +211,6 @@ class Loop:
                 self._send(inspected(item.request_id, self._scheduler))
             case _Deadline():
                 self._deadlines.add(item.request_id, item.at_s)
-        return True
 
     def _start(self, seq: Sequence) -> None:
         """Queue a sequence, unless it has ended meanwhile, was aborted or asks for no token."""
@@ -375,7 +381,6 @@ class Loop:
     def _draw(self, backend: Backend, chunks: Seq[Chunk], rows: list[int]) -> list[Delta]:
         """Draw a token for each sequence that is due; return what there is to say."""
         deltas: list[Delta] = []
-        vocabulary = self._vocabulary
         now = time.monotonic()
         for chunk, row in zip(chunks, rows, strict=True):
             if not chunk.draw:
@@ -386,13 +391,14 @@ class Loop:
                 continue
             if not seq.first_token_s:
                 seq.first_token_s = now
-            text, reason = seq.take(token, vocabulary.piece(token), is_eog=vocabulary.is_eog(token))
-            if reason is not None:
+            news = advance(seq, token, self._vocabulary)
+            if news.reason is not None:
                 self._remove(seq)
-                deltas.append(Delta(seq.request_id, text, _outcome(seq, reason, now)))
+                ended = outcome(seq, news.reason, now)
+                deltas.append(Delta(seq.request_id, news.text, ended, news.logprobs))
                 continue
-            if text:
-                deltas.append(Delta(seq.request_id, text))
+            if news.text:
+                deltas.append(Delta(seq.request_id, news.text, None, news.logprobs))
             if seq.is_full:
                 self._shift(seq)
         return deltas
@@ -408,6 +414,8 @@ class Loop:
             return token
         except AssertionError:
             raise
+        except CorralError as error:  # what was asked of the answer leaves no token
+            self._fail(seq, error)
         except Exception as error:  # whatever it is, it is this request's alone
             logger.exception("drawing a token failed")
             hint = "leave out options one by one; else try another quantization of the model"
@@ -443,13 +451,13 @@ class Loop:
     def _fail(self, seq: Sequence, error: CorralError) -> None:
         """End one request with an error; the others go on."""
         self._remove(seq)
-        self._send(Failed(seq.request_id, error.code, error.message, error.hint))
+        self._send(failed(seq.request_id, error))
 
     def _end_now(self, seq: Sequence, reason: FinishReason) -> None:
         """Send the end of a sequence outside a step."""
         self._deadlines.discard(seq.request_id)
-        outcome = _outcome(seq, reason, time.monotonic())
-        self._send_step([Delta(seq.request_id, "", outcome)])
+        ended = outcome(seq, reason, time.monotonic())
+        self._send_step([Delta(seq.request_id, "", ended)])
 
     def _send_step(self, deltas: list[Delta]) -> None:
         if deltas:
@@ -484,18 +492,4 @@ def _not_computed(error: Exception) -> WorkerError:
     return WorkerError(
         f"the engine could not compute this step ({error})",
         hint="try again; if it happens again, restart the daemon",
-    )
-
-
-def _outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:
-    started = seq.started_s or now
-    first = seq.first_token_s or now
-    return Outcome(
-        reason,
-        seq.n_generated,
-        prompt_s=first - started,
-        decode_s=now - first,
-        stop=seq.stop.hit,
-        n_shifted=seq.n_shifted,
-        tokens=tuple(seq.tokens) if seq.wants_tokens else (),
     )

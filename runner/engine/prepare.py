@@ -25,6 +25,7 @@ from runner.domain.request import CacheUse
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
 from runner.engine.limits import limits_of, n_ctx_of, room_of
+from runner.engine.logprobs import HeldLogprobs
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.errors import CorralError, InvalidRequest, TemplateFailed
@@ -108,7 +109,7 @@ class Preparer:
             try:
                 outcome: Outcome = self._prepare(request)
             except CorralError as error:
-                outcome = Failed(request.request_id, error.code, error.message, error.hint)
+                outcome = failed(request.request_id, error)
             except Exception:
                 logger.exception("preparing a request failed")
                 outcome = Failed(request.request_id, "internal", "the prompt cannot be prepared")
@@ -141,9 +142,15 @@ class Preparer:
             n_dropped=fitted.n_dropped,
             owner_id=terms.owner_id,
             is_deterministic=terms.is_deterministic,
-            sampler=backend.new_sampler(sampling, tokens),
+            sampler=backend.new_sampler(
+                sampling,
+                tokens,
+                constraint=request.constraint,
+                n_logprobs=request.n_logprobs,
+            ),
             detokenizer=Detokenizer(),
             stop=StopMatcher(request.stop),
+            logprobs=None if request.n_logprobs is None else HeldLogprobs(),
             wants_tokens=request.wants_tokens,
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
             may_share=request.terms.cache is not CacheUse.NONE
@@ -236,6 +243,12 @@ class Preparer:
                 vocabulary.template, bos_text=vocabulary.bos_text, eos_text=vocabulary.eos_text
             )
         return self._template.render(messages)
+
+
+def failed(request_id: str, error: CorralError) -> Failed:
+    """Return what tells the daemon that a request ended with ``error``."""
+    param = getattr(error, "param", None) or ""
+    return Failed(request_id, error.code, error.message, error.hint, param)
 
 
 @contextlib.contextmanager

@@ -221,13 +221,13 @@ class Scheduler:
         """
         effects: list[Effect] = []
         self._make_room(effects)
-        decoding = [seq for seq in self._running if seq.n_pending == 1]
-        prefilling = [seq for seq in self._running if seq.n_pending > 1]
+        decoding = [seq for seq in self._running if seq.is_streaming]
+        prefilling = [seq for seq in self._running if not seq.is_streaming]
         n_wanted = min(self.n_batch, sum(seq.n_pending for seq in self._running))
         effects += self.make_free(n_wanted)
         n_left = min(self.n_batch, self.n_free)
-        chunks = [_chunk(seq, 1) for seq in decoding[:n_left]]
-        n_left -= len(chunks)
+        chunks = _one_for_each(decoding, n_left)
+        n_left -= sum(chunk.n for chunk in chunks)
         if n_prompt_max is not None and any(c.seq.n_generated >= ESTABLISHED for c in chunks):
             n_left = min(n_left, n_prompt_max)
         shares = deal(prefilling, n_left)
@@ -375,7 +375,7 @@ class Scheduler:
     def _make_room(self, effects: list[Effect]) -> None:
         """Free cells until every decoding sequence can have its next one."""
         while True:
-            n_decoding = sum(seq.n_pending == 1 for seq in self._running)
+            n_decoding = sum(seq.n_pending for seq in self._running if seq.is_streaming)
             if self._tree.n_cells + n_decoding <= self.n_cells:
                 return
             if self._cold:
@@ -458,6 +458,18 @@ class Scheduler:
         self._tree.drop(seq.seq_id)
         self._free_ids.append(seq.seq_id)
         seq.seq_id, seq.n_computed = -1, 0
+
+
+def _one_for_each(seqs: list[Sequence], n_left: int) -> list[Chunk]:
+    """What came last of each stream: its token, and those this one forced as far as they fit."""
+    chunks: list[Chunk] = []
+    for n_after, seq in zip(range(len(seqs) - 1, -1, -1), seqs, strict=True):
+        n = min(seq.n_pending, max(n_left - n_after, 1), n_left)
+        if n <= 0:
+            break
+        chunks.append(_chunk(seq, n))
+        n_left -= n
+    return chunks
 
 
 def _chunk(seq: Sequence, n: int) -> Chunk:

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from runner.domain.event import FinishReason
+from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.request import CacheUse, Terms
 from runner.engine.detokenize import Detokenizer
+from runner.engine.logprobs import HeldLogprobs
 from runner.engine.stop import StopMatcher
+
+#: Most tokens that are taken without being drawn at a time: a step computes them beside those of
+#: all others.
+MAX_FORCED = 16
 
 
 class Sampler(Protocol):
     """Draws tokens for one sequence."""
 
+    @property
+    def forced(self) -> Seq[int]:
+        """Tokens that can only follow the one drawn last; they are taken without being drawn."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing can follow what was drawn and forced."""
+        ...
+
+    @property
+    def logprob(self) -> TokenLogprob | None:
+        """What the model thought of the token drawn last; ``None`` when nobody asked."""
+        ...
+
     def draw(self, row: int) -> int:
-        """Return the next token from the logits of batch row ``row``, and remember it."""
+        """Return the next token from the logits of batch row ``row``, and remember it.
+
+        Raises:
+            CorralError: What the request asks of its answer leaves no token.
+        """
         ...
 
     def close(self) -> None:
@@ -42,12 +67,13 @@ class Sequence:
 
     Attributes:
         request_id: The daemon's name for it.
-        tokens: Prompt, then what was drawn.
+        tokens: Prompt, then what was drawn or forced.
         n_prompt: How many of ``tokens`` are the prompt.
         n_limit: Most tokens in all; reaching it ends the sequence with ``length``.
         sampler: Draws its tokens.
         detokenizer: Turns them into text.
         stop: Watches the text for stop strings.
+        logprobs: Keeps log probabilities back with their text; ``None``: nobody asked for them.
         wants_tokens: Whether the end shall carry all tokens.
         may_share: Whether it may begin with cells that were not computed for it.
         terms: Its class, its client and the like.
@@ -60,6 +86,7 @@ class Sequence:
         n_shifted: Tokens that went.
         n_dropped: Turns that were left out of its prompt.
         halts: Numbers of computed tokens, ascending, that a step must stop at, to be marked.
+        n_last: Tokens that came together last: one drawn and those it forced.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
@@ -82,6 +109,7 @@ class Sequence:
     sampler: Sampler
     detokenizer: Detokenizer
     stop: StopMatcher = field(default_factory=StopMatcher)
+    logprobs: HeldLogprobs | None = None
     wants_tokens: bool = False
     may_share: bool = True
     terms: Terms = field(default_factory=Terms)
@@ -93,6 +121,7 @@ class Sequence:
     n_shifted: int = 0
     n_dropped: int = 0
     halts: list[int] = field(default_factory=list)
+    n_last: int = 1
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None
@@ -140,17 +169,42 @@ class Sequence:
         self.n_shifted += n
         self.n_computed = 0
 
-    def take(self, token: int, piece: bytes, *, is_eog: bool) -> tuple[str, FinishReason | None]:
-        """Add a drawn token; return the text now certain, and why the sequence ends, if it does.
+    @property
+    def is_streaming(self) -> bool:
+        """Whether nothing is to be computed but what came last, so that a step brings a token."""
+        return self.n_pending <= self.n_last
+
+    def take(
+        self,
+        token: int,
+        piece: bytes,
+        *,
+        is_eog: bool,
+        is_last: bool = False,
+        logprob: TokenLogprob | None = None,
+    ) -> tuple[str, FinishReason | None]:
+        """Add a token; return the text now certain, and why the sequence ends, if it does.
 
         Text that may still become a stop string is held back until it cannot, or the end.
+
+        Args:
+            token: Drawn or forced.
+            piece: Its bytes.
+            is_eog: Whether it ends the answer and says nothing itself.
+            is_last: Whether nothing can follow it.
+            logprob: What the model thought of it.
         """
         self.tokens.append(token)
         if is_eog:
             return self.stop.flush(), FinishReason.STOP
-        text = self.stop.feed(self.detokenizer.feed(piece))
+        new = self.detokenizer.feed(piece)
+        if self.logprobs is not None:
+            self.logprobs.add(logprob, len(new))
+        text = self.stop.feed(new)
         if self.stop.hit is not None:
             return text, FinishReason.STOP
+        if is_last:
+            return text + self.stop.flush(), FinishReason.STOP
         if self._is_long_enough:
             return text + self.stop.flush(), FinishReason.LENGTH
         return text, None

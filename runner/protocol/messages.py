@@ -292,12 +292,13 @@ class CacheState(Struct, frozen=True, tag=True):
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """A request ended with an error: ``errors.CorralError``'s own words."""
+    """A request ended with an error: ``errors.CorralError``'s own words, and the field at fault."""
 
     request_id: str
     code: str
     message: str
     hint: str = ""
+    param: str = ""
 
 
 Message = (

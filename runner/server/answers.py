@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from aiohttp import web
@@ -57,6 +57,13 @@ class Facts:
     model: str = ""
     finished: Finished | None = None
     error: str = ""
+
+    def count(self, finished: Finished) -> None:
+        """Take the end of an answer; the tokens of several are added up."""
+        if self.finished is not None:
+            usage = self.finished.usage.plus(finished.usage)
+            finished = replace(finished, usage=usage)
+        self.finished = finished
 
 
 FACTS = web.RequestKey("facts", Facts)

@@ -56,8 +56,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
     if call.stream:
         encoder = openai_chat.ChunkEncoder(call, answer_id=answer_id, created=created)
         return await stream(request, events, encoder)
-    text, finished = await collect(request, events)
-    body = openai_chat.whole(call, text, finished, answer_id=answer_id, created=created)
+    all_events = await collect(request, events)
+    body = openai_chat.whole(call, all_events, answer_id=answer_id, created=created)
     return json_answer(request, body)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from aiohttp import web
 
-from runner.domain.event import Event, Finished, TextDelta, ThinkingDelta, ToolCallDelta
+from runner.domain.event import Event, Finished
 from runner.domain.progress import Progress
 from runner.errors import CorralError, WorkerError
 from runner.server.answers import facts_of, is_gone
@@ -53,6 +53,8 @@ async def stream(
         event = await _first(events)
         while not (frames := encoder.encode(event)):
             event = await _first(events)
+        if isinstance(event, Finished):
+            facts.count(event)
         response = web.StreamResponse(
             headers={"Content-Type": encoder.content_type, "Cache-Control": "no-cache"}
         )
@@ -60,12 +62,12 @@ async def stream(
         await response.write(frames)
         try:
             async for event in events:
+                if isinstance(event, Finished):
+                    facts.count(event)
                 if frames := encoder.encode(event):
                     await response.write(frames)
-            if isinstance(
-                event, TextDelta | ThinkingDelta | ToolCallDelta
-            ):  # must not look like an answer that ended
-                raise cut_off()
+            if not isinstance(event, Finished | Progress):
+                raise cut_off()  # it must not look like an answer that ended
         except CorralError as error:
             facts.error = error.code
             await response.write(encoder.error(error))
@@ -75,28 +77,19 @@ async def stream(
             logger.exception("unexpected error in a stream")
             facts.error = CorralError.code
             await response.write(encoder.error(CorralError("internal error")))
-        if isinstance(event, Finished):
-            facts.finished = event
     await response.write_eof()
     return response
 
 
-async def collect(
-    request: web.Request, events: AsyncGenerator[Event, None]
-) -> tuple[str, Finished]:
-    """Return the whole text of an answer and how it ended."""
-    texts = []
-    async with aclosing(events):
-        event = await _first(events)
-        if isinstance(event, TextDelta):
-            texts.append(event.text)
-        async for event in events:
-            if isinstance(event, TextDelta):
-                texts.append(event.text)
-    if not isinstance(event, Finished):
-        raise cut_off()
-    facts_of(request).finished = event
-    return "".join(texts), event
+async def collect(request: web.Request, events: AsyncGenerator[Event, None]) -> list[Event]:
+    """Return all that came of an answer, its end last.
+
+    Raises:
+        WorkerError: It has no end.
+    """
+    found: list[Event] = []
+    await follow(request, events, found.append)
+    return found
 
 
 async def follow(
@@ -107,15 +100,17 @@ async def follow(
     Raises:
         WorkerError: It has no end.
     """
-    finished = None
+    event: Event | None = None
     async with aclosing(events):
         async for event in events:
             take(event)
             if isinstance(event, Finished):
-                finished = facts_of(request).finished = event
-    if finished is None:
+                facts_of(request).count(event)
+    if event is None:
+        raise _no_answer()
+    if not isinstance(event, Finished):
         raise cut_off()
-    return finished
+    return event
 
 
 async def last_moment(moments: AsyncGenerator[Progress, None]) -> Progress:
@@ -130,8 +125,12 @@ async def last_moment(moments: AsyncGenerator[Progress, None]) -> Progress:
 async def _first(events: AsyncGenerator[E, None]) -> E:
     event = await anext(events, None)
     if event is None:
-        raise WorkerError("there was no answer", hint="ask again")
+        raise _no_answer()
     return event
+
+
+def _no_answer() -> WorkerError:
+    return WorkerError("there was no answer", hint="ask again")
 
 
 def cut_off() -> WorkerError:

@@ -12,10 +12,11 @@ from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.model import Capability
 from runner.domain.name import ModelName
-from runner.domain.options import Options
+from runner.domain.options import MAX_SEED, Options
 from runner.domain.request import InferenceRequest, Terms
 from runner.errors import Unsupported, WorkerError
 from runner.protocol.messages import DEFAULT_KEEP, Delta, Generate, Started
+from runner.service.choices import merged
 from runner.service.requests import Ongoing, RequestService
 from runner.service.sizing import choose_sizes
 from runner.store.library import Library
@@ -63,7 +64,7 @@ class InferenceService:
         self._shares_cache = shares_cache
 
     async def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
-        """Yield the answer's text as it comes, then ``Finished``.
+        """Yield the text of each answer as it comes, then its ``Finished``.
 
         Closing the generator aborts the sequence in the engine.
 
@@ -90,19 +91,27 @@ class InferenceService:
                     worker = await stack.enter_async_context(lease)
                 load_s = time.monotonic() - arrived
                 terms = ongoing.terms_left()
-                generate = _generate(request, manifest, options, n_ctx=wanted.n_ctx, terms=terms)
-                ongoing.sent(worker, generate.request_id)
-                started: Started | None = None
+                asked = [
+                    _generate(
+                        request, manifest, options, n_ctx=wanted.n_ctx, terms=terms, choice=choice
+                    )
+                    for choice in range(request.n)
+                ]
+                for generate in asked:
+                    ongoing.sent(worker, generate.request_id)
+                started: dict[int, Started] = {}
                 try:
-                    async with aclosing(worker.generate(generate)) as replies:
-                        async for reply in replies:
+                    streams = [worker.generate(generate) for generate in asked]
+                    async with aclosing(merged(streams)) as replies:
+                        async for choice, reply in replies:
                             if isinstance(reply, Started):
-                                started = reply
-                            else:
-                                if reply.finish and reply.finish.reason is FinishReason.ABORTED:
-                                    ongoing.check_cancelled()
-                                for event in _events(reply, started, load_s, arrived):
-                                    yield event
+                                started[choice] = reply
+                                continue
+                            if reply.finish and reply.finish.reason is FinishReason.ABORTED:
+                                ongoing.check_cancelled()
+                            begun = started.get(choice)
+                            for event in _events(reply, begun, load_s, arrived, choice=choice):
+                                yield event
                     return
                 except WorkerError:
                     # One that ended itself in good order, because a template would not, had not
@@ -172,14 +181,18 @@ def _generate(
     *,
     n_ctx: int,
     terms: Terms | None = None,
+    choice: int = 0,
 ) -> Generate:
     n_predict = options.num_predict
     messages = None
     if request.messages is not None:
         messages = _with_own_turns(request.messages, manifest)
+    sampling = options.sampling()
+    if choice and sampling.seed is not None:  # the same seed would give the same answer
+        sampling = replace(sampling, seed=(sampling.seed + choice) % (MAX_SEED + 1))
     return Generate(
         request_id=new_request_id(),
-        sampling=options.sampling(),
+        sampling=sampling,
         messages=messages,
         prompt=request.prompt,
         context=request.context,
@@ -192,6 +205,8 @@ def _generate(
         shifts=request.shifts,
         truncates=request.truncates,
         n_keep=DEFAULT_KEEP if options.num_keep is None else options.num_keep,
+        constraint=request.constraint,
+        n_logprobs=request.n_logprobs,
     )
 
 
@@ -204,13 +219,15 @@ def _with_own_turns(messages: tuple[Message, ...], manifest: Manifest) -> tuple[
 
 
 def _events(
-    delta: Delta, started: Started | None, load_s: float, arrived: float
+    delta: Delta, started: Started | None, load_s: float, arrived: float, *, choice: int
 ) -> Iterator[TextDelta | Finished]:
     """What one piece of an answer comes to."""
-    if delta.text:
-        yield TextDelta(delta.text)
+    if delta.text or delta.logprobs:
+        yield TextDelta(delta.text, choice, delta.logprobs)
     if outcome := delta.finish:
-        n_prompt, n_cached = (started.n_prompt, started.n_cached) if started else (0, 0)
+        # All answers have one prompt, which the first one counts.
+        counts = started if choice == 0 else None
+        n_prompt, n_cached = (counts.n_prompt, counts.n_cached) if counts else (0, 0)
         total_s = time.monotonic() - arrived
         yield Finished(
             reason=outcome.reason,
@@ -221,4 +238,5 @@ def _events(
             n_shifted=outcome.n_shifted,
             n_dropped=started.n_dropped if started else 0,
             n_diverged=started.n_diverged if started else None,
+            choice=choice,
         )

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import cast
 
-from runner.errors import CorralError, WorkerError, from_code
+from runner.errors import CorralError, RequestError, WorkerError, from_code
 from runner.protocol.codec import BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
     Abort,
@@ -220,6 +220,8 @@ class Channel(asyncio.SubprocessProtocol):
 
     def _fail(self, failed: Failed) -> None:
         error = from_code(failed.code, failed.message, failed.hint)
+        if failed.param and isinstance(error, RequestError):
+            error.param = failed.param
         if queue := self._streams.get(failed.request_id):
             queue.put_nowait(error)
         future = self._answers.get(failed.request_id)

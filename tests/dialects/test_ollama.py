@@ -14,11 +14,20 @@ from hypothesis import given, strategies as st
 from runner.client import decode
 from runner.dialects import ollama
 from runner.domain.chat import Message
-from runner.domain.event import Finished, FinishReason, TextDelta, Timings, Usage
+from runner.domain.event import (
+    Candidate,
+    Finished,
+    FinishReason,
+    TextDelta,
+    Timings,
+    TokenLogprob,
+    Usage,
+)
 from runner.errors import CorralError, InvalidRequest, ModelNotFound, Unsupported
 
 CHAT = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
 GENERATE = {"model": "x", "prompt": "Hi"}
+END = Finished(FinishReason.STOP, Usage(), Timings())
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 seconds = st.floats(0, 1e6)
@@ -96,12 +105,8 @@ def test_any_other_keep_alive_is_refused(value, message):
 
 
 COMMON = [
-    ("format", "json"),
-    ("format", {"type": "object"}),
     ("think", True),
     ("think", "high"),
-    ("logprobs", True),
-    ("top_logprobs", 3),
     ("_debug_render_only", True),
 ]
 
@@ -162,10 +167,10 @@ def test_the_end_tells_what_was_lost_and_keeps_silent_where_nothing_was():
     plain = Finished(FinishReason.STOP, Usage(1, 0, 1), Timings())
     assert (
         not {"shifted_tokens", "dropped_messages"}
-        & json.loads(ollama.whole(call, "", plain, at_ns=0)).keys()
+        & json.loads(ollama.whole(call, [plain], at_ns=0)).keys()
     )
     lost = replace(plain, n_shifted=7, n_dropped=2)
-    told = json.loads(ollama.whole(call, "", lost, at_ns=0))
+    told = json.loads(ollama.whole(call, [lost], at_ns=0))
     assert (told["shifted_tokens"], told["dropped_messages"]) == (7, 2)
     _, event = decode.chat_events(told | {"message": {"content": "x"}})
     assert (event.n_shifted, event.n_dropped) == (7, 2)
@@ -232,7 +237,7 @@ def test_a_token_comes_back_as_it_went(is_chat, text, at_ns):
 @given(st.booleans(), texts, finished)
 def test_whole_and_last_chunk_tell_the_same_metrics(is_chat, text, event):
     call = call_of(is_chat=is_chat)
-    line = ollama.whole(call, text, event, at_ns=0)
+    line = ollama.whole(call, [TextDelta(text), event], at_ns=0)
     decoded = msgspec.json.decode(line, type=ollama.Answer)
     assert (decoded.message.content if is_chat else decoded.response) == text
     assert decoded.eval_count == event.usage.n_generated
@@ -253,3 +258,47 @@ def test_whole_and_last_chunk_tell_the_same_metrics(is_chat, text, event):
 def test_an_answer_repeats_the_model_as_it_was_asked_for():
     call = ollama.parse_chat(body(CHAT, model="REGISTRY.ollama.ai/library/X"))
     assert b'"model":"REGISTRY.ollama.ai/library/X"' in ollama.resident(call, "load", at_ns=0)
+
+
+@pytest.mark.parametrize("parse", [ollama.parse_chat, ollama.parse_generate])
+def test_a_format_is_a_constraint(parse):
+    fields = CHAT if parse is ollama.parse_chat else GENERATE
+    schema = {"type": "object", "properties": {"b": {}, "a": {}}}
+    assert parse(body(fields, format="json")).request.constraint.kind == "json"
+    constraint = parse(body(fields, format=schema)).request.constraint
+    assert (constraint.kind, json.loads(constraint.text)) == ("json_schema", schema)
+    assert constraint.text.index('"b"') < constraint.text.index('"a"')
+    assert parse(body(fields, grammar="root ::= x")).request.constraint.kind == "gbnf"
+    for nothing in ("", None):
+        assert parse(body(fields, format=nothing)).request.constraint is None
+    for wrong in ("xml", 5, ["json"], True):
+        with pytest.raises(InvalidRequest, match=r"^invalid format: .*; expected \"json\" or a"):
+            parse(body(fields, format=wrong))
+    with pytest.raises(InvalidRequest, match=r"^format and regex exclude each other$"):
+        parse(body(fields, format="json", regex="a"))
+
+
+LOGPROB = TokenLogprob(Candidate(5, b"a", -0.5), (Candidate(5, b"a", -0.5),))
+
+
+@pytest.mark.parametrize("is_chat", [True, False])
+def test_log_probabilities_are_told_in_a_stream_as_in_a_whole_answer(is_chat):
+    call = call_of(is_chat=is_chat)
+    told = {"token": "a", "logprob": -0.5, "bytes": [97]}
+    told |= {"top_logprobs": [dict(told)]}
+    line = ollama.AnswerEncoder(call).encode(TextDelta("x", 0, (LOGPROB,)))
+    chunk = json.loads(line)
+    assert line.endswith(b"}\n")
+    assert (chunk["logprobs"], chunk["done"]) == ([told], False)
+    plain = TokenLogprob(LOGPROB.drawn)
+    events = [TextDelta("x", 0, (LOGPROB, plain)), END]
+    whole = json.loads(ollama.whole(call, events, at_ns=0))
+    told_plain = {key: value for key, value in told.items() if key != "top_logprobs"}
+    assert whole["logprobs"] == [told, told_plain]
+    assert "logprobs" not in json.loads(ollama.whole(call, [TextDelta("x"), END], at_ns=0))
+
+
+def test_likeliest_tokens_are_told_when_log_probabilities_are_wanted():
+    assert ollama.parse_chat(body(CHAT, logprobs=True)).request.n_logprobs == 0
+    assert ollama.parse_chat(body(CHAT, logprobs=True, top_logprobs=3)).request.n_logprobs == 3
+    assert ollama.parse_chat(body(CHAT, top_logprobs=3)).request.n_logprobs is None

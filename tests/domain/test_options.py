@@ -54,8 +54,11 @@ def test_whatever_is_sent_gives_options_in_range_or_names_the_fault(raw):
         return
     for name, value in options.set_values().items():
         spec = OPTION_SPECS[name]
-        if name == "stop":
+        if spec.kind is str:
             assert all(isinstance(text, str) and text for text in value)
+            continue
+        if spec.kind is dict:
+            assert all(spec.low <= bias <= spec.high for _, bias in value)
             continue
         assert isinstance(value, spec.kind)
         assert spec.low <= value <= spec.high

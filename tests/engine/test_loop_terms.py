@@ -107,7 +107,7 @@ def test_whoever_gives_way_every_answer_is_the_one_it_has_alone(
     monkeypatch, requests, sizes, n_host_bytes, faults
 ):
     """With states saved, too large to save, or lost with a failed step."""
-    monkeypatch.setattr("runner.engine.loop.WORTH_SAVING", 2)
+    monkeypatch.setattr("runner.engine.cache.WORTH_SAVING", 2)
     monkeypatch.setattr("runner.engine.scheduler.WORTH_SHARING", 2)
     monkeypatch.setattr("runner.engine.scheduler.WORTH_SAVING", 2)
     backend = FakeBackend(**sizes, faults=faults)

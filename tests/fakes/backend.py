@@ -104,6 +104,10 @@ class FakeSampler:
         self._params = params
         self._is_closed = False
 
+    forced = ()
+    is_complete = False
+    logprob = None
+
     def draw(self, row: int) -> int:
         assert not self._is_closed, "a closed sampler drew"
         return next_token(self._backend.take_row(row), self._params)
@@ -228,8 +232,12 @@ class FakeBackend:
                 )
             return self._deterministic
 
-    def new_sampler(self, params: SamplingParams, prompt: list[int]) -> FakeSampler:
+    def new_sampler(
+        self, params: SamplingParams, prompt: list[int], *, constraint=None, n_logprobs=None
+    ) -> FakeSampler:
         assert prompt
+        assert constraint is None, "the fake knows no constraint"
+        assert n_logprobs is None, "the fake knows no probabilities"
         self.count_sampler(1)
         return FakeSampler(self, params)
 

@@ -272,3 +272,40 @@ def test_a_model_that_only_embeds_does_not_chat(library, name, tmp_path):
                 await place.events(chat(embedder, "say 1"))
 
     asyncio.run(story())
+
+
+def test_several_answers_share_a_lease_and_only_the_first_counts_the_prompt(library, name):
+    async def story():
+        async with open_place(library, name) as place:
+            events = await place.events(chat(name, "say 3", n=3, seed=5))
+            ends = sorted((e for e in events if isinstance(e, Finished)), key=lambda e: e.choice)
+            assert [end.choice for end in ends] == [0, 1, 2]
+            assert [end.usage.n_prompt for end in ends] == [len("say 3"), 0, 0]
+            for choice in range(3):
+                mine = [e for e in events if e.choice == choice]
+                assert "".join(e.text for e in mine[:-1]) == "1 2 3 "
+            (row,) = place.pool.resident()
+            assert row.n_active == 0
+
+    asyncio.run(story())
+
+
+def test_each_of_several_answers_has_a_seed_of_its_own(library, name):
+    manifest = library.find(name)
+    request = chat(name, "x", n=3, seed=2**32 - 2)
+    asked = [_generate(request, manifest, request.options, n_ctx=9, choice=i) for i in range(3)]
+    assert [each.sampling.seed for each in asked] == [2**32 - 2, 2**32 - 1, 0]
+    assert len({each.request_id for each in asked}) == 3
+    free = _generate(chat(name, "x", n=3), manifest, Options(), n_ctx=9, choice=2)
+    assert free.sampling.seed is None
+
+
+def test_leaving_several_answers_aborts_them_all(library, name):
+    async def story():
+        async with open_place(library, name) as place:
+            events = place.service.infer(chat(name, "on", n=3))
+            assert isinstance(await anext(events), TextDelta)
+            await events.aclose()
+            await until(lambda: len(place.heard("abort")) == 3)
+
+    asyncio.run(story())

@@ -7,20 +7,22 @@ name, never dropped.  What a request leaves out falls to the model's own paramet
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from runner.dialects import wire
+from runner.dialects import constraints, wire
 from runner.dialects.fields import cache_facts, finish_word, parse_keep_alive
 from runner.dialects.openai.errors import error_body
+from runner.dialects.reply import replies
 from runner.dialects.terms import parse_terms
 from runner.domain.chat import Message
-from runner.domain.event import Event, Finished, TextDelta, Usage
+from runner.domain.event import Event, Finished, TextDelta, TokenLogprob, Usage
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
-from runner.domain.request import InferenceRequest
+from runner.domain.request import Constraint, InferenceRequest
 from runner.errors import CorralError, InvalidRequest, Unsupported
 
 CONTENT_TYPE = "application/json"
@@ -53,18 +55,34 @@ _OPTIONS = (
     "repeat_last_n",
     "ignore_eos",
     "num_ctx",
+    "samplers",
+    "dynatemp_range",
+    "dynatemp_exponent",
+    "top_n_sigma",
+    "xtc_probability",
+    "xtc_threshold",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "dry_sequence_breakers",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
+    "adaptive_target",
+    "adaptive_decay",
+    "logit_bias",
+    "banned_strings",
+    "min_tokens",
 )
+#: Most answers to one request.
+MAX_CHOICES = 16
 #: Fields that are refused unless they are absent, null, false, 0 or empty.
 _NOT_OFFERED = (
     "tools",
     "functions",
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
     "audio",
     "web_search_options",
-    "grammar",
-    "json_schema",
 )
 
 
@@ -108,6 +126,24 @@ class ChatBody(msgspec.Struct):
     repeat_last_n: int | float | None = None
     ignore_eos: bool | None = None
     num_ctx: int | float | None = None
+    samplers: str | list[str] | None = None
+    dynatemp_range: float | None = None
+    dynatemp_exponent: float | None = None
+    top_n_sigma: float | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | float | None = None
+    dry_penalty_last_n: int | float | None = None
+    dry_sequence_breakers: str | list[str] | None = None
+    mirostat: int | float | None = None
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    adaptive_target: float | None = None
+    adaptive_decay: float | None = None
+    banned_strings: str | list[str] | None = None
+    min_tokens: int | float | None = None
     keep_alive: Any = None
     priority: str | None = None
     deadline_s: float | None = None
@@ -119,12 +155,14 @@ class ChatBody(msgspec.Struct):
     response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    logit_bias: dict[str, Any] | None = None
+    logit_bias: dict[str, Any] | list[Any] | None = None
     modalities: list[str] | None = None
     audio: Any = None
     web_search_options: Any = None
     reasoning_effort: str | None = None
     grammar: Any = None
+    regex: Any = None
+    lark: Any = None
     json_schema: Any = None
     cache: Any = None
     cache_report: bool | None = None
@@ -171,6 +209,9 @@ def parse(body: bytes) -> Call:
             is_deterministic=asked.deterministic is True,
             cache=asked.cache,
         ),
+        n=_n_choices(asked.n),
+        constraint=_constraint(asked),
+        n_logprobs=_n_logprobs(asked),
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     return Call(
@@ -180,6 +221,28 @@ def parse(body: bytes) -> Call:
         include_usage=include_usage,
         reports_cache=bool(asked.cache_report),
     )
+
+
+def _n_choices(n: int | None) -> int:
+    if n is not None and not 1 <= n <= MAX_CHOICES:
+        raise InvalidRequest(f"n must be in [1, {MAX_CHOICES}], not {n}", param="n")
+    return n or 1
+
+
+def _constraint(asked: ChatBody) -> Constraint | None:
+    form = constraints.of_response_format(asked.response_format)
+    if asked.json_schema is not None and form is None:  # llama-server's field
+        form = constraints.of_schema(asked.json_schema, "json_schema")
+    return constraints.one_of(form, grammar=asked.grammar, regex=asked.regex, lark=asked.lark)
+
+
+def _n_logprobs(asked: ChatBody) -> int | None:
+    n_logprobs = constraints.n_logprobs(asked.logprobs, asked.top_logprobs)
+    if asked.top_logprobs and n_logprobs is None:
+        raise InvalidRequest(
+            "top_logprobs needs logprobs", hint='send "logprobs": true', param="top_logprobs"
+        )
+    return n_logprobs
 
 
 def _options(asked: ChatBody) -> Options:
@@ -226,18 +289,11 @@ def _part(part: dict[str, Any], where: str) -> str:
 
 
 def _refuse_what_is_not_offered(asked: ChatBody) -> None:
-    if asked.n is not None and asked.n < 1:
-        raise InvalidRequest(f"n must be at least 1, not {asked.n}", param="n")
-    if asked.n is not None and asked.n > 1:
-        raise _unsupported("n", f"n = {asked.n}: only one choice is offered")
     for field in _NOT_OFFERED:
         if getattr(asked, field):
             raise _unsupported(field, f"{field} is not offered")
     if asked.tool_choice not in (None, "none", "auto"):
         raise InvalidRequest("tool_choice needs tools", param="tool_choice")
-    kind = (asked.response_format or {"type": "text"}).get("type")
-    if kind != "text":
-        raise _unsupported("response_format", "only response_format of type 'text' is offered")
     if asked.modalities is not None and asked.modalities != ["text"]:
         raise _unsupported("modalities", "only text is offered")
     if asked.reasoning_effort not in (None, "none"):
@@ -270,23 +326,35 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     }
 
 
-def whole(call: Call, text: str, finished: Finished, *, answer_id: str, created: int) -> bytes:
+def whole(call: Call, events: Sequence[Event], *, answer_id: str, created: int) -> bytes:
     """Return the answer to a call without ``stream``; ``created`` in seconds since the epoch.
 
     Raises:
         WorkerError: The answer was cut off.
     """
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": text, "refusal": None},
-        "logprobs": None,
-        "finish_reason": finish_word(finished),
-    }
+    usage = Usage()
+    choices = []
+    told = replies(events, call.request.n)
+    for index, reply in enumerate(told):
+        usage = usage.plus(reply.end.usage)
+        logprobs = None if call.request.n_logprobs is None else _logprobs(reply.logprobs)
+        choices.append(
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": reply.text, "refusal": None},
+                "logprobs": logprobs,
+                "finish_reason": finish_word(reply.end),
+            }
+        )
     answer = _head(call, "chat.completion", answer_id, created)
-    answer |= {"choices": [choice], "usage": usage_object(finished.usage)}
+    answer |= {"choices": choices, "usage": usage_object(usage)}
     if call.reports_cache:
-        answer["cache"] = cache_facts(finished)
+        answer["cache"] = cache_facts(told[0].end)
     return wire.encode(answer)
+
+
+def _logprobs(logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
+    return {"content": [constraints.openai_logprob(each) for each in logprobs], "refusal": None}
 
 
 def _head(call: Call, kind: str, answer_id: str, created: int) -> dict[str, Any]:
@@ -313,12 +381,15 @@ class ChunkEncoder:
         self._reports_cache = call.reports_cache
         head = wire.encode(_head(call, "chat.completion.chunk", answer_id, created))
         self._head = b"data: " + head[:-1]
-        choice = self._head + b',"choices":[{"index":0,"delta":'
-        self._first = choice + b'{"role":"assistant","content":'
-        self._next = choice + b'{"content":'
-        self._before = self._first
+        self._choices = [
+            self._head + b',"choices":[{"index":%d,"delta":' % index
+            for index in range(call.request.n)
+        ]
+        self._next = [choice + b'{"content":' for choice in self._choices]
+        self._before = [choice + b'{"role":"assistant","content":' for choice in self._choices]
         self._after = b'},"logprobs":null,"finish_reason":null}]}\n\n'
-        self._last = choice + b'{},"logprobs":null,"finish_reason":"'
+        self._usage = Usage()
+        self._n_left = call.request.n
 
     def encode(self, event: Event) -> bytes:
         """Return the frames that tell ``event``; the last one's end with ``[DONE]``.
@@ -326,23 +397,33 @@ class ChunkEncoder:
         Raises:
             WorkerError: The event says that the answer was cut off.
         """
+        choice = event.choice
         if isinstance(event, TextDelta):
-            before = self._before
-            self._before = self._next
-            return b"".join((before, wire.encode(event.text), self._after))
+            before = self._before[choice]
+            self._before[choice] = self._next[choice]
+            after = self._after_logprobs(event.logprobs) if event.logprobs else self._after
+            return b"".join((before, wire.encode(event.text), after))
         if not isinstance(event, Finished):
             return b""
         reason = finish_word(event).encode()
         frames = []
-        if self._before is self._first:  # an empty answer opens with its role, too
-            frames.append(self._first + b'""' + self._after)
+        if self._before[choice] is not self._next[choice]:  # an empty answer has its role, too
+            frames.append(self._before[choice] + b'""' + self._after)
+        last = self._choices[choice] + b'{},"logprobs":null,"finish_reason":"'
         told = b',"cache":' + wire.encode(cache_facts(event)) if self._reports_cache else b""
-        frames.append(self._last + reason + b'"}]' + told + b"}\n\n")
+        frames.append(last + reason + b'"}]' + told + b"}\n\n")
+        self._usage = self._usage.plus(event.usage)
+        self._n_left -= 1
+        if self._n_left:
+            return b"".join(frames)
         if self._include_usage:
-            usage = wire.encode(usage_object(event.usage))
+            usage = wire.encode(usage_object(self._usage))
             frames.append(self._head + b',"choices":[],"usage":' + usage + b"}\n\n")
         frames.append(b"data: [DONE]\n\n")
         return b"".join(frames)
+
+    def _after_logprobs(self, logprobs: Sequence[TokenLogprob]) -> bytes:
+        return b'},"logprobs":' + wire.encode(_logprobs(logprobs)) + b',"finish_reason":null}]}\n\n'
 
     def error(self, error: CorralError) -> bytes:
         """Return the frames that end a stream which failed on its way."""

@@ -9,10 +9,12 @@ from collections.abc import Sequence as Seq
 from dataclasses import replace
 
 from runner.domain.options import SamplingParams
+from runner.domain.request import Constraint
 from runner.engine.detokenize import Detokenizer
 from runner.engine.grid import GRID
 from runner.engine.llama import identity, library
 from runner.engine.llama.context import Context, ContextParams
+from runner.engine.llama.grammar import new_compiler
 from runner.engine.llama.model import Model, ModelParams
 from runner.engine.llama.sampler import new_sampler
 from runner.engine.scheduler import Chunk
@@ -59,6 +61,7 @@ class LlamaBackend:
         self._take_sizes()
         self.build = identity.build()
         self.cache_settings = identity.cache_settings(self.model, self._context)
+        self._compiler = new_compiler(self.model)
         self._warm_up()
 
     def deterministic(self) -> LlamaBackend:
@@ -72,9 +75,24 @@ class LlamaBackend:
         """Compute a step; see ``Backend``."""
         return self._context.decode(chunks)
 
-    def new_sampler(self, params: SamplingParams, prompt: list[int]) -> Sampler:
-        """Return a sampler for one sequence."""
-        return new_sampler(self.model, self._context, params, prompt)
+    def new_sampler(
+        self,
+        params: SamplingParams,
+        prompt: list[int],
+        *,
+        constraint: Constraint | None = None,
+        n_logprobs: int | None = None,
+    ) -> Sampler:
+        """Return a sampler for one sequence; see ``Backend``."""
+        return new_sampler(
+            self.model,
+            self._context,
+            params,
+            prompt,
+            matcher=self._compiler.matcher(constraint) if constraint else None,
+            n_logprobs=n_logprobs,
+            index=self.model.piece_index,
+        )
 
     @property
     def native_s(self) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.engine.backend import DecodeFailed, NoSlot
+from runner.engine.llama.candidates import Candidates
 from runner.engine.llama.model import Model
 from runner.engine.scheduler import Chunk
 from runner.errors import CorralError, NotEnoughMemory, WorkerError
@@ -76,6 +77,8 @@ class Context:
     Attributes:
         n_cells: Cells over all sequences.
         native_s: Seconds spent inside ``llama_decode`` so far.
+        candidates: Room for the tokens that a sampler chooses from.
+        all_tokens: Every token's id, ``(n_vocab,)``.
     """
 
     def __init__(self, model: Model, params: ContextParams) -> None:
@@ -108,6 +111,8 @@ class Context:
         self.n_cells = int(llama_cpp.llama_n_ctx(self.handle))
         self._memory = llama_cpp.llama_get_memory(self.handle)
         self.native_s = 0.0
+        self.candidates = Candidates(model.n_vocab)
+        self.all_tokens = np.arange(model.n_vocab, dtype=np.int32)
         self._logits_type = ctypes.c_float * model.n_vocab
         self._allocate(params.n_batch)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import llama_cpp
 import numpy as np
 
+from runner.engine.pieces import PieceIndex
 from runner.errors import WorkerError
 
 _MMAP = llama_cpp.LLAMA_LOAD_MODE_MMAP
@@ -71,6 +72,7 @@ class Model:
         )
         self.eog_indices = np.fromiter(self.eog_tokens, dtype=np.intp)
         self._pieces: dict[int, bytes] = {}
+        self._index: PieceIndex | None = None
 
     def close(self) -> None:
         """Free the model; its contexts must be closed before."""
@@ -104,6 +106,16 @@ class Model:
         if found is None:
             found = self._pieces[token] = self._piece(token, special=False)
         return found
+
+    def piece_index(self) -> PieceIndex:
+        """Return the bytes of all tokens, to be searched; made when first asked for."""
+        if self._index is None:
+            self._index = PieceIndex([self._piece(t, special=False) for t in range(self.n_vocab)])
+        return self._index
+
+    def spelling(self, token: int) -> bytes:
+        """Return the bytes of ``token``, of a control token those of its name."""
+        return self._piece(token, special=True)
 
     def is_eog(self, token: int) -> bool:
         """Whether a token ends the answer."""

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
 
 from runner.dialects.openai import chat
 from runner.domain.chat import Message
-from runner.domain.event import Finished, FinishReason, TextDelta, Timings, Usage
+from runner.domain.event import (
+    Candidate,
+    Finished,
+    FinishReason,
+    TextDelta,
+    Timings,
+    TokenLogprob,
+    Usage,
+)
 from runner.errors import CorralError, InvalidRequest, Unsupported, WorkerError
 
 CHAT = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
@@ -66,16 +75,11 @@ def test_what_is_left_out_is_left_to_the_model():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"n": 2},
         {"tools": [{"type": "function", "function": {"name": "f"}}]},
         {"functions": [{"name": "f"}]},
-        {"response_format": {"type": "json_object"}},
-        {"logprobs": True},
-        {"top_logprobs": 2},
-        {"logit_bias": {"1": 5}},
+        {"response_format": {"type": "yaml"}},
         {"modalities": ["text", "audio"]},
         {"reasoning_effort": "low"},
-        {"grammar": "root ::= x"},
     ],
 )
 def test_what_would_change_the_answer_is_refused_by_name(fields):
@@ -113,6 +117,20 @@ def test_the_same_inside_a_message(turn):
         ({"stop": 5.0}, "stop"),
         ({"seed": 1.5}, "seed"),
         ({"n": 0}, "n"),
+        ({"n": 17}, "n"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logit_bias": {"1": 101}}, "logit_bias"),
+        ({"logit_bias": {"": 1}}, "logit_bias"),
+        ({"samplers": ["top_k", "magic"]}, "samplers"),
+        ({"grammar": 5}, "grammar"),
+        ({"grammar": "root ::= x", "regex": "x"}, "regex"),
+        ({"response_format": {"type": "json_object"}, "lark": "start: x"}, "lark"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": "x"}}},
+            "response_format.json_schema.schema",
+        ),
         ({"keep_alive": "300"}, "keep_alive"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"stream_options": 1}, "stream_options"),
@@ -193,3 +211,101 @@ def test_ids_are_unique():
     ids = {chat.new_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(each.startswith("chatcmpl-") for each in ids)
+
+
+def test_the_samplers_of_llama_cpp_are_taken():
+    fields = {
+        "samplers": "kpt", "dynatemp_range": 0.5, "dynatemp_exponent": 2, "top_n_sigma": 1,
+        "xtc_probability": 0.5, "xtc_threshold": 0.2, "dry_multiplier": 0.8, "dry_base": 2,
+        "dry_allowed_length": 3, "dry_penalty_last_n": -1, "dry_sequence_breakers": ["."],
+        "mirostat": 2, "mirostat_tau": 4, "mirostat_eta": 0.2, "adaptive_target": 0.3,
+        "adaptive_decay": 0.8, "logit_bias": {"15": -100, " no": False, "7": 2},
+        "banned_strings": ["x"], "min_tokens": 3,
+    }  # fmt: skip
+    values = chat.parse(body(**fields)).request.options.set_values()
+    assert values == fields | {
+        "samplers": ("top_k", "top_p", "temperature"),
+        "dry_sequence_breakers": (".",),
+        "logit_bias": ((15, -100.0), (" no", -100.0), (7, 2.0)),
+        "banned_strings": ("x",),
+    }
+
+
+SCHEMA = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "null"}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "field"),
+    [
+        ({"response_format": {"type": "json_object"}}, "json", "response_format"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}},
+            "json_schema",
+            "response_format.json_schema.schema",
+        ),
+        (
+            {"response_format": {"type": "json_object", "schema": SCHEMA}},
+            "json_schema",
+            "response_format.schema",
+        ),
+        ({"json_schema": SCHEMA}, "json_schema", "json_schema"),
+        ({"grammar": "root ::= x"}, "gbnf", "grammar"),
+        ({"regex": "a+"}, "regex", "regex"),
+        ({"lark": "start: x"}, "lark", "lark"),
+    ],
+)
+def test_a_form_of_the_answer_is_a_constraint(fields, kind, field):
+    constraint = chat.parse(body(**fields)).request.constraint
+    assert (constraint.kind, constraint.field) == (kind, field)
+    if kind == "json_schema":
+        assert constraint.text == json.dumps(SCHEMA), "members keep their order"
+
+
+LOGPROB = TokenLogprob(
+    Candidate(5, "é".encode()[:1], -0.5), (Candidate(6, b"a", -0.1), Candidate(5, b"b", -0.5))
+)
+
+
+def test_log_probabilities_are_told_in_a_stream_as_in_a_whole_answer():
+    call = chat.parse(body(logprobs=True, top_logprobs=2))
+    assert call.request.n_logprobs == 2
+    events = [TextDelta("x", 0, (LOGPROB,)), TextDelta("y", 0, (LOGPROB, LOGPROB)), FINISHED]
+    told = json.loads(chat.whole(call, events, answer_id="a", created=1))["choices"][0]
+    top = [
+        {"token": "a", "logprob": -0.1, "bytes": [97]},
+        {"token": "b", "logprob": -0.5, "bytes": [98]},
+    ]
+    token = {"token": "�", "logprob": -0.5, "bytes": [195], "top_logprobs": top}
+    assert told["logprobs"] == {"content": [token] * 3, "refusal": None}
+    encoder = chat.ChunkEncoder(call, answer_id="a", created=1)
+    frames = b"".join(map(encoder.encode, events)).decode().split("\n\n")[:-2]
+    choices = [json.loads(frame.removeprefix("data: "))["choices"][0] for frame in frames]
+    streamed = [c["logprobs"]["content"] for c in choices if c["logprobs"]]
+    assert [len(content) for content in streamed] == [1, 2]
+    assert [each for content in streamed for each in content] == [token] * 3
+
+
+@given(st.integers(1, 16), st.data())
+def test_several_answers_keep_apart_and_their_tokens_are_added_up(n, data):
+    call = chat.parse(body(n=n, stream_options={"include_usage": True}))
+    texts = [data.draw(st.lists(st.sampled_from("ab"), max_size=3)) for _ in range(n)]
+    waiting = [
+        [*(TextDelta(text, i) for text in texts[i]), replace(FINISHED, choice=i)] for i in range(n)
+    ]
+    events = []
+    while left := [each for each in waiting if each]:
+        events.append(data.draw(st.sampled_from(left)).pop(0))
+    whole = json.loads(chat.whole(call, events, answer_id="a", created=1))
+    assert [c["index"] for c in whole["choices"]] == list(range(n))
+    assert [c["message"]["content"] for c in whole["choices"]] == ["".join(t) for t in texts]
+    assert whole["usage"]["completion_tokens"] == 3 * n
+    encoder = chat.ChunkEncoder(call, answer_id="a", created=1)
+    frames = b"".join(map(encoder.encode, events)).decode().split("\n\n")
+    assert frames.count("data: [DONE]") == 1
+    *chunks, usage = [json.loads(frame.removeprefix("data: ")) for frame in frames[:-2]]
+    assert usage["usage"]["completion_tokens"] == 3 * n
+    for i in range(n):
+        deltas = [c["choices"][0] for c in chunks if c["choices"][0]["index"] == i]
+        assert ["role" in d["delta"] for d in deltas] == [True] + [False] * (len(deltas) - 1)
+        assert "".join(d["delta"].get("content", "") for d in deltas) == "".join(texts[i])
+        assert [d["finish_reason"] for d in deltas if d["finish_reason"]] == ["length"]

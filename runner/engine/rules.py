@@ -1,0 +1,166 @@
+"""Which tokens may come next in one answer, whatever their probabilities.
+
+Joins what can forbid a token: bans, banned strings, an answer that must not end yet, and a
+constraint.  Tokens are chosen among those that are left, so the answer's distribution is the
+model's own under that condition.  No llama.cpp, no text: ids and masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.engine.pieces import Completions, Tokens
+from runner.errors import InvalidRequest
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Matcher(Protocol):
+    """A constraint on its way through one answer.
+
+    Attributes:
+        is_complete: Nothing can follow any more.
+        is_costly: Asking for one token is much cheaper than asking for all.
+    """
+
+    @property
+    def is_complete(self) -> bool: ...
+
+    @property
+    def is_costly(self) -> bool: ...
+
+    def allows(self, token: int) -> bool:
+        """Return whether ``token`` may come next."""
+        ...
+
+    def mask(self) -> Mask:
+        """Return for each token whether it may come next; valid until the next call."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """Go on after an allowed token."""
+        ...
+
+    def forced(self) -> Seq[int]:
+        """Return the tokens that can only come next, and go on after them."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds; called once."""
+        ...
+
+
+class Rules:
+    """What may come next in one answer.
+
+    Args:
+        n_vocab: Tokens of the model.
+        ends: Those that end an answer.
+        n_least: Tokens before the model may end the answer.
+        never: Tokens that never come.
+        banned: Follows the strings that must not appear.
+        matcher: The constraint.
+        may_force: Whether tokens without an alternative may be taken as they are.
+    """
+
+    def __init__(
+        self,
+        n_vocab: int,
+        ends: Tokens,
+        *,
+        n_least: int = 0,
+        never: Tokens | None = None,
+        banned: Completions | None = None,
+        matcher: Matcher | None = None,
+        may_force: bool = True,
+    ) -> None:
+        self._n_vocab = n_vocab
+        self._ends = ends
+        self._n_least = n_least
+        self._never = never if never is not None and never.size else None
+        self._banned = banned
+        self._matcher = matcher
+        self._may_force = may_force and self._never is None and banned is None
+        self._n_taken = 0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether every token may come next."""
+        return (
+            self._matcher is None
+            and self._never is None
+            and self._n_taken >= self._n_least
+            and (self._banned is None or not self._banned.now().size)
+        )
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether to ask for the drawn token first."""
+        return self._matcher is not None and self._matcher.is_costly
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the constraint lets nothing follow."""
+        return self._matcher is not None and self._matcher.is_complete
+
+    def allows(self, token: int) -> bool:
+        """Return whether ``token`` may come next."""
+        if any(token in tokens for tokens in self._forbidden()):
+            return False
+        return self._matcher is None or self._matcher.allows(token)
+
+    def mask(self) -> Mask:
+        """Return for each token whether it may come next; never all false.
+
+        The end of an answer that a constraint leaves no other way is allowed, whatever else
+        says that it must not end yet.
+
+        Raises:
+            InvalidRequest: No token is left.
+        """
+        mask = self._matcher.mask() if self._matcher else np.ones(self._n_vocab, np.bool_)
+        ends = self._ends[mask[self._ends]] if self._matcher else self._ends[:0]
+        for tokens in self._forbidden():
+            mask[tokens] = False
+        if mask.any():
+            return mask
+        if not ends.size:
+            raise InvalidRequest(
+                "no token is left to go on with: what must come and what must not exclude each "
+                "other here",
+                hint="loosen the format, the grammar or the bans",
+            )
+        mask[ends] = True
+        return mask
+
+    def accept(self, token: int) -> Seq[int]:
+        """Go on after ``token``; return the tokens that can only follow."""
+        forced: Seq[int] = ()
+        if self._matcher is not None and not self._matcher.is_complete:
+            self._matcher.accept(token)
+            if self._may_force:
+                forced = self._matcher.forced()
+        self._n_taken += 1 + len(forced)
+        if self._banned is not None:
+            for each in (token, *forced):
+                self._banned.take(each)
+        return forced
+
+    def close(self) -> None:
+        """Free the constraint."""
+        if self._matcher is not None:
+            self._matcher.close()
+
+    def _forbidden(self) -> list[Tokens]:
+        found = []
+        if self._never is not None:
+            found.append(self._never)
+        if self._n_taken < self._n_least:
+            found.append(self._ends)
+        if self._banned is not None:
+            found.append(self._banned.now())
+        return found
