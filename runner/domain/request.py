@@ -40,10 +40,12 @@ class Constraint:
     Attributes:
         kind: The language of ``text``; ``json``: any JSON object, ``text`` is empty.
         text: A JSON schema, a regular expression, a Lark grammar or a GBNF grammar.
+        after: It begins once this text was generated; empty: with the first token.
     """
 
     kind: Literal["json", "json_schema", "regex", "lark", "gbnf"]
     text: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ class Loop:
             self._end_now(seq, FinishReason.ABORTED)
             return
         if seq.n_limit <= seq.n_prompt:
-            self._send(Started(seq.request_id, seq.n_prompt, 0))
+            self._send(Started(seq.request_id, seq.n_prompt, 0, tail=seq.tail))
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
         else:
@@ -179,7 +179,7 @@ class Loop:
                 self._restore(seq, *found)
         if seq.n_cached is None:
             seq.n_cached = seq.n_computed
-            self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached))
+            self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached, tail=seq.tail))
 
     def _restore(self, seq: Sequence, saved: Saved, n: int) -> None:
         # It comes whole before it is cut; where there is no room for that, it is computed anew.

@@ -17,10 +17,12 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 
-from runner.domain.chat import Message
+from msgspec import structs
+
+from runner.domain.chat import Message, Tool
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
 from runner.engine.sequence import Sequence
@@ -28,6 +30,7 @@ from runner.engine.stop import StopMatcher
 from runner.errors import CorralError, InvalidRequest, PromptTooLong, TemplateFailed
 from runner.prompt.literal import Shield
 from runner.prompt.template import ChatTemplate, plain_prompt
+from runner.prompt.thinking import TAIL_CHARS, begins_at_once
 from runner.protocol.messages import Failed, Generate, Tokenize, Tokenized
 
 try:
@@ -55,6 +58,8 @@ class _Render:
     """One job of the render thread; ``done`` is set when ``text`` or ``error`` is."""
 
     messages: tuple[Message, ...]
+    tools: tuple[Tool, ...]
+    request: Generate
     done: threading.Event = field(default_factory=threading.Event)
     text: str = ""
     error: CorralError | None = None
@@ -117,10 +122,12 @@ class Preparer:
         if isinstance(request, Tokenize):
             tokens = vocabulary.tokenize(request.text, parse_special=request.parse_special)
             return Tokenized(request.request_id, tuple(tokens))
+        tail = ""
         if request.prompt is not None:
             tokens = vocabulary.tokenize(request.prompt, parse_special=True)
         else:
-            tokens = self._chat_tokens(request.messages or ())
+            tokens, tail = self._chat_tokens(request)
+        request = settled(request, tail)
         tokens = vocabulary.with_bos([*request.context, *tokens])
         n_vocab = self._backend.n_vocab
         if any(not 0 <= token < n_vocab for token in request.context):
@@ -134,21 +141,37 @@ class Preparer:
             detokenizer=Detokenizer(),
             stop=StopMatcher(request.stop),
             wants_tokens=request.wants_tokens,
+            tail=tail,
+            kept=self._kept(request.keeps_control),
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
             may_share=request.sampling.seed is None or request.sampling.temperature <= 0,
         )
 
-    def _chat_tokens(self, messages: tuple[Message, ...]) -> list[int]:
-        """Tokens of a rendered conversation; what people wrote holds no control tokens."""
-        cover = self._shield.cover
-        covered = tuple(Message(cover(m.role), cover(m.content)) for m in messages)
-        tokens: list[int] = []
-        for part in self._shield.uncover(self._render(covered)):
-            tokens += self._vocabulary.tokenize(part.text, parse_special=not part.is_literal)
-        return tokens
+    def _kept(self, spellings: tuple[str, ...]) -> dict[int, bytes]:
+        """The text of those control tokens that shall not vanish from the answer."""
+        kept = {}
+        for spelling in spellings:
+            tokens = self._vocabulary.tokenize(spelling, parse_special=True)
+            if len(tokens) == 1:  # else this model writes it in ordinary tokens
+                kept[tokens[0]] = spelling.encode()
+        return kept
 
-    def _render(self, messages: tuple[Message, ...]) -> str:
-        job = _Render(messages)
+    def _chat_tokens(self, request: Generate) -> tuple[list[int], str]:
+        """Tokens of a rendered conversation, and its last characters unless people wrote them.
+
+        What people wrote holds no control tokens.
+        """
+        shield = self._shield
+        messages = tuple(map(shield.cover_message, request.messages or ()))
+        tools = tuple(map(shield.cover_tool, request.tools))
+        parts = shield.uncover(self._render(_Render(messages, tools, request)))
+        tokens: list[int] = []
+        for part in parts:
+            tokens += self._vocabulary.tokenize(part.text, parse_special=not part.is_literal)
+        is_own = bool(parts) and not parts[-1].is_literal
+        return tokens, parts[-1].text[-TAIL_CHARS:] if is_own else ""
+
+    def _render(self, job: _Render) -> str:
         with _memory_limit(), _watchdog():
             self._renders.put(job)
             is_done = job.done.wait(RENDER_TIMEOUT_S)
@@ -183,7 +206,7 @@ class Preparer:
         with contextlib.suppress(_Stopped):  # its request fails, another thread takes its place
             while job := renders.get():
                 try:
-                    job.text = self._render_one(job.messages)
+                    job.text = self._render_one(job)
                 except CorralError as error:
                     job.error = error
                 except MemoryError:
@@ -193,15 +216,26 @@ class Preparer:
                     )
                 job.done.set()
 
-    def _render_one(self, messages: tuple[Message, ...]) -> str:
-        vocabulary = self._vocabulary
-        if not vocabulary.template:
-            return plain_prompt(messages)
-        if self._template is None:  # compiled here: compiling can take long, too
+    def _render_one(self, job: _Render) -> str:
+        source = job.request.template
+        if source is None:
+            source = self._vocabulary.template
+        if not source:
+            return plain_prompt(job.messages)
+        if self._template is None or self._template.source != source:
+            # compiled here: compiling can take long, too
             self._template = ChatTemplate(
-                vocabulary.template, bos_text=vocabulary.bos_text, eos_text=vocabulary.eos_text
+                source, bos_text=self._vocabulary.bos_text, eos_text=self._vocabulary.eos_text
             )
-        return self._template.render(messages)
+        return self._template.render(job.messages, tools=job.tools, think=job.request.think)
+
+
+def settled(request: Generate, tail: str) -> Generate:
+    """Return ``request`` with its constraint from the first token on, where nothing precedes it."""
+    constraint = request.constraint
+    if constraint and begins_at_once(constraint.after, tail, request.think):
+        return structs.replace(request, constraint=replace(constraint, after=""))
+    return request
 
 
 def _limit(request: Generate, n_prompt: int, n_ctx_max: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,6 +37,8 @@ class Sequence:
         stop: Watches the text for stop strings.
         wants_tokens: Whether the end shall carry all tokens.
         may_share: Whether it may begin with cells that were not computed for it.
+        tail: The last characters of its rendered prompt; empty for a raw one.
+        kept: Text of control tokens that shall not vanish from the answer.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
@@ -52,6 +55,8 @@ class Sequence:
     stop: StopMatcher = field(default_factory=StopMatcher)
     wants_tokens: bool = False
     may_share: bool = True
+    tail: str = ""
+    kept: Mapping[int, bytes] = field(default_factory=dict)
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None
@@ -76,7 +81,7 @@ class Sequence:
         self.tokens.append(token)
         if is_eog:
             return self.stop.flush(), FinishReason.STOP
-        text = self.stop.feed(self.detokenizer.feed(piece))
+        text = self.stop.feed(self.detokenizer.feed(piece or self.kept.get(token, b"")))
         if self.stop.hit is not None:
             return text, FinishReason.STOP
         if len(self.tokens) >= self.n_limit:
