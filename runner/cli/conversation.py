@@ -9,9 +9,10 @@ from runner.cli import human
 from runner.cli.output import Output
 from runner.client.client import Client
 from runner.domain.chat import Message
-from runner.domain.event import Finished, FinishReason, TextDelta
+from runner.domain.event import Finished, FinishReason, TextDelta, ThinkingDelta
 from runner.domain.name import ModelName
 from runner.domain.options import Options
+from runner.domain.request import Think
 from runner.errors import CorralError
 
 
@@ -27,6 +28,8 @@ class Conversation:
         keep_alive: Seconds the model stays loaded; ``None``: the daemon's setting.
         is_verbose: Whether a summary follows each answer.
         is_wrapped: Whether answers are fitted to the terminal, word by word.
+        think: Whether the model thinks first, and how hard; ``None``: as it does by itself.
+        shows_thinking: Whether thoughts are shown before the answer.
         turns: What was said, system message apart.
     """
 
@@ -37,6 +40,8 @@ class Conversation:
     keep_alive: float | None = None
     is_verbose: bool = False
     is_wrapped: bool = True
+    think: Think = None
+    shows_thinking: bool = True
     turns: list[Message] = field(default_factory=list)
 
     def load(self, out: Output) -> None:
@@ -73,8 +78,10 @@ class Conversation:
             [*system, *self.turns, question],
             options=self.options,
             keep_alive=self.keep_alive,
+            think=self.think,
         )
         parts: list[str] = []
+        thoughts = out.thoughts() if self.shows_thinking else None
         shown = out.answer(is_wrapped=self.is_wrapped)
         finished = None
         try:
@@ -82,7 +89,12 @@ class Conversation:
                 for event in answer:
                     notice.end()
                     match event:
+                        case ThinkingDelta():
+                            if thoughts:
+                                thoughts.write(event.text)
                         case TextDelta():
+                            if thoughts:
+                                thoughts.end()
                             parts.append(event.text)
                             shown.write(event.text)
                         case Finished():
@@ -94,6 +106,8 @@ class Conversation:
                 self._remember(question, parts)
             raise
         finally:
+            if thoughts:
+                thoughts.end()
             shown.end()
         self._remember(question, parts)
         if finished is not None:

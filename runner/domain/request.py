@@ -50,10 +50,14 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """Whether to call tools: as the model likes, not at all, at least one, or the one named."""
+    """Whether to call tools: as the model likes, not at all, at least one, or the one named.
+
+    ``is_parallel`` says whether one answer may hold several calls.
+    """
 
     mode: Literal["auto", "none", "required", "named"] = "auto"
     name: str = ""
+    is_parallel: bool = True
 
 
 @dataclass(frozen=True, slots=True)

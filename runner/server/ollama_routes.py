@@ -79,8 +79,8 @@ async def _answer(request: web.Request, call: ollama.Call) -> web.StreamResponse
     events = request.app[NEEDS].inference.infer(call.request)
     if call.stream:
         return await stream(request, events, ollama.AnswerEncoder(call))
-    text, finished = await collect(request, events)
-    return json_answer(request, ollama.whole(call, text, finished, at_ns=time.time_ns()))
+    told, finished = await collect(request, events)
+    return json_answer(request, ollama.whole(call, told, finished, at_ns=time.time_ns()))
 
 
 async def _load_or_unload(request: web.Request, call: ollama.Call) -> web.Response:

@@ -44,8 +44,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
     if call.stream:
         encoder = openai_chat.ChunkEncoder(call, answer_id=answer_id, created=created)
         return await stream(request, events, encoder)
-    text, finished = await collect(request, events)
-    body = openai_chat.whole(call, text, finished, answer_id=answer_id, created=created)
+    told, finished = await collect(request, events)
+    body = openai_chat.whole(call, told, finished, answer_id=answer_id, created=created)
     return json_answer(request, body)
 
 

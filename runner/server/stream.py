@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from aiohttp import web
 
-from runner.domain.event import Event, Finished, TextDelta
+from runner.domain.event import Event, Finished, TextDelta, ThinkingDelta, ToolCallDelta
 from runner.domain.progress import Progress
 from runner.errors import CorralError, WorkerError
 from runner.server.answers import facts_of, is_gone
@@ -60,7 +60,9 @@ async def stream(
         try:
             async for event in events:
                 await response.write(encoder.encode(event))
-            if isinstance(event, TextDelta):  # must not look like an answer that ended
+            if isinstance(
+                event, TextDelta | ThinkingDelta | ToolCallDelta
+            ):  # must not look like an answer that ended
                 raise _cut_off()
         except CorralError as error:
             facts.error = error.code
@@ -79,20 +81,18 @@ async def stream(
 
 async def collect(
     request: web.Request, events: AsyncGenerator[Event, None]
-) -> tuple[str, Finished]:
-    """Return the whole text of an answer and how it ended."""
-    texts = []
+) -> tuple[list[Event], Finished]:
+    """Return all events of an answer, and how it ended."""
+    found: list[Event] = []
     async with aclosing(events):
-        event = await _first(events)
-        if isinstance(event, TextDelta):
-            texts.append(event.text)
+        found.append(await _first(events))
         async for event in events:
-            if isinstance(event, TextDelta):
-                texts.append(event.text)
-    if not isinstance(event, Finished):
+            found.append(event)
+    last = found[-1]
+    if not isinstance(last, Finished):
         raise _cut_off()
-    facts_of(request).finished = event
-    return "".join(texts), event
+    facts_of(request).finished = last
+    return found, last
 
 
 async def last_moment(moments: AsyncGenerator[Progress, None]) -> Progress:

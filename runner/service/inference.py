@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from runner.domain.chat import Message
-from runner.domain.event import Event, Finished, TextDelta, Timings, Usage
+from runner.domain.event import Event
 from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.request import InferenceRequest
 from runner.errors import Unsupported, WorkerError
-from runner.protocol.messages import Delta, Generate, Started
+from runner.prompt.toolcalls.registry import AnswerFormat, answer_format
+from runner.protocol.messages import Generate, Started
+from runner.service.answer import AnswerReader
 from runner.service.sizing import choose_sizes
+from runner.service.toolchoice import constraint_of, offered_tools, refuse_beyond
 from runner.store.library import Library
 from runner.store.manifests import Manifest
 from runner.workers.pool import Pool, Wanted
@@ -59,18 +62,27 @@ class InferenceService:
         """
         arrived = time.monotonic()
         manifest, wanted, options = await self._prepare(request.model, request.options)
+        # In a thread: it reads the template's source, which may be long and comes from a stranger.
+        await asyncio.to_thread(refuse_beyond, request, _template(request, manifest))
         for is_last_try in (False, True):
             async with self._pool.lease(wanted, request.keep_alive) as worker:
-                load_s = time.monotonic() - arrived
                 generate = _generate(request, manifest, options, n_ctx=wanted.n_ctx)
+                reader = AnswerReader(
+                    _form(request, manifest),
+                    offered_tools(request),
+                    max_calls=None if request.tool_choice.is_parallel else 1,
+                    load_s=time.monotonic() - arrived,
+                    arrived=arrived,
+                )
                 started: Started | None = None
                 try:
                     async with aclosing(worker.generate(generate)) as replies:
                         async for reply in replies:
                             if isinstance(reply, Started):
                                 started = reply
+                                reader.started(reply)
                             else:
-                                for event in _events(reply, started, load_s, arrived):
+                                for event in reader.events(reply):
                                     yield event
                     return
                 except WorkerError:
@@ -138,9 +150,10 @@ def _generate(
     request: InferenceRequest, manifest: Manifest, options: Options, *, n_ctx: int
 ) -> Generate:
     n_predict = options.num_predict
-    messages = None
+    messages, tools = None, offered_tools(request)
     if request.messages is not None:
         messages = _with_own_turns(request.messages, manifest)
+    form = _form(request, manifest)
     return Generate(
         request_id=new_request_id(),
         sampling=options.sampling(),
@@ -152,7 +165,23 @@ def _generate(
         # Ollama: -1 and -2 both mean that only the context is the limit.
         max_tokens=n_predict if n_predict is not None and n_predict >= 0 else None,
         wants_tokens=request.wants_context,
+        tools=tools,
+        think=request.think,
+        template=manifest.template if request.template is None else request.template,
+        keeps_control=form.keeps(has_tools=bool(tools)) if form else (),
+        constraint=constraint_of(request, form),
     )
+
+
+def _template(request: InferenceRequest, manifest: Manifest) -> str:
+    """The source of the chat template that will be rendered."""
+    own = manifest.facts.template if manifest.template is None else manifest.template
+    return own if request.template is None else request.template
+
+
+def _form(request: InferenceRequest, manifest: Manifest) -> AnswerFormat | None:
+    """How the answer is written; ``None`` for a raw prompt, whose answer is nothing but text."""
+    return None if request.messages is None else answer_format(_template(request, manifest))
 
 
 def _with_own_turns(messages: tuple[Message, ...], manifest: Manifest) -> tuple[Message, ...]:
@@ -161,21 +190,3 @@ def _with_own_turns(messages: tuple[Message, ...], manifest: Manifest) -> tuple[
     if manifest.system and not any(turn.role == "system" for turn in turns[:1]):
         return (Message("system", manifest.system), *turns)
     return turns
-
-
-def _events(
-    delta: Delta, started: Started | None, load_s: float, arrived: float
-) -> Iterator[TextDelta | Finished]:
-    """What one piece of an answer comes to."""
-    if delta.text:
-        yield TextDelta(delta.text)
-    if outcome := delta.finish:
-        n_prompt, n_cached = (started.n_prompt, started.n_cached) if started else (0, 0)
-        total_s = time.monotonic() - arrived
-        yield Finished(
-            reason=outcome.reason,
-            usage=Usage(n_prompt, n_cached, outcome.n_generated),
-            timings=Timings(total_s, load_s, outcome.prompt_s, outcome.decode_s),
-            stop=outcome.stop,
-            context=outcome.tokens,
-        )

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runner.domain.model import ModelDetails, ModelInfo
+from runner.domain.model import Capability, ModelDetails, ModelInfo
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
@@ -27,6 +27,7 @@ from runner.errors import CorralError, DigestMismatch, ModelNotFound, StoreError
 from runner.gguf.metadata import ModelFacts, describe, refuse_unrunnable
 from runner.gguf.reader import GgufArray, Header, read_header
 from runner.logs import pairs
+from runner.prompt.capabilities import abilities
 from runner.store import manifests
 from runner.store.blobs import DIGEST, Blobs, Partial
 from runner.store.disk import explained, in_words, replace_file
@@ -477,8 +478,20 @@ def _info(entry: _Entry) -> ModelInfo:
         quantization=facts.quantization,
         n_ctx_train=facts.n_ctx_train,
         n_embd=facts.n_embd,
-        capabilities=facts.capabilities,
+        capabilities=_capabilities(manifest),
     )
+
+
+def _capabilities(manifest: Manifest) -> tuple[Capability, ...]:
+    """What the weights can do, and what the chat template can do with them."""
+    own = manifest.facts.capabilities
+    if Capability.COMPLETION not in own:
+        return own
+    template = manifest.facts.template if manifest.template is None else manifest.template
+    # Manifests of the first days have what their template speaks of among the file's facts.
+    found = {*own} - {Capability.TOOLS, Capability.THINKING}
+    found |= {*abilities(template).capabilities()}
+    return tuple(capability for capability in Capability if capability in found)
 
 
 def _now() -> str:

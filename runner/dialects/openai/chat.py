@@ -7,6 +7,7 @@ name, never dropped.  What a request leaves out falls to the model's own paramet
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,27 +16,28 @@ import msgspec
 from runner.dialects import wire
 from runner.dialects.fields import finish_word, parse_keep_alive
 from runner.dialects.openai.errors import error_body
-from runner.domain.chat import Message
-from runner.domain.event import Event, Finished, TextDelta, Usage
+from runner.dialects.openai.turns import (
+    TurnBody,
+    call_delta,
+    message_object,
+    parse_effort,
+    parse_tool_choice,
+    parse_turn,
+    unsupported,
+)
+from runner.dialects.tools import parse_tools
+from runner.dialects.whole import gathered
+from runner.domain.event import Event, Finished, TextDelta, ThinkingDelta, ToolCallDelta, Usage
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
-from runner.domain.request import InferenceRequest
-from runner.errors import CorralError, InvalidRequest, Unsupported
+from runner.domain.request import InferenceRequest, Think, ToolChoice
+from runner.errors import CorralError, InvalidRequest
 
 CONTENT_TYPE = "application/json"
 STREAM_CONTENT_TYPE = "text/event-stream"
 
 #: Status that an error would have had, had it come before the first byte.
 _MID_STREAM_STATUS = 500
-
-_ROLES = {
-    "system": "system",
-    "developer": "system",  # the newer name of the same thing
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-}
-_TEXT_PARTS = {"text": "text", "input_text": "text", "refusal": "refusal"}
 
 #: Fields that are taken as they are, under the same name.
 _OPTIONS = (
@@ -55,7 +57,6 @@ _OPTIONS = (
 )
 #: Fields that are refused unless they are absent, null, false, 0 or empty.
 _NOT_OFFERED = (
-    "tools",
     "functions",
     "logprobs",
     "top_logprobs",
@@ -74,15 +75,6 @@ class StreamOptions(msgspec.Struct):
     """``stream_options``."""
 
     include_usage: bool | None = None
-
-
-class TurnBody(msgspec.Struct):
-    """One message."""
-
-    role: str
-    content: str | list[dict[str, Any]] | None = None
-    tool_calls: list[Any] | None = None
-    function_call: Any = None
 
 
 class ChatBody(msgspec.Struct):
@@ -111,6 +103,7 @@ class ChatBody(msgspec.Struct):
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
     functions: list[Any] | None = None
     response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
@@ -119,7 +112,8 @@ class ChatBody(msgspec.Struct):
     modalities: list[str] | None = None
     audio: Any = None
     web_search_options: Any = None
-    reasoning_effort: str | None = None
+    reasoning_effort: Any = None
+    reasoning: dict[str, Any] | None = None
     grammar: Any = None
     json_schema: Any = None
 
@@ -152,9 +146,12 @@ def parse(body: bytes) -> Call:
     _refuse_what_is_not_offered(asked)
     request = InferenceRequest(
         model=name,
-        messages=tuple(_message(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)),
+        messages=tuple(parse_turn(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)),
         options=_options(asked),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        tools=parse_tools(asked.tools),
+        tool_choice=_tool_choice(asked),
+        think=_think(asked),
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     return Call(request, asked.model, stream=bool(asked.stream), include_usage=include_usage)
@@ -173,61 +170,33 @@ def _options(asked: ChatBody) -> Options:
         raise InvalidRequest(message, hint=error.hint, param=limit) from None
 
 
-def _message(turn: TurnBody, where: str) -> Message:
-    role = _ROLES.get(turn.role)
-    if role is None:
-        raise InvalidRequest(
-            f"{where}.role must be one of {', '.join(_ROLES)}", param=f"{where}.role"
-        )
-    for field in ("tool_calls", "function_call"):
-        if getattr(turn, field):
-            raise _unsupported(f"{where}.{field}", "tool calls are not offered")
-    if turn.content is None and role != "assistant":
-        raise InvalidRequest(f"'{where}.content' is required", param=f"{where}.content")
-    if isinstance(turn.content, list):
-        parts = (_part(part, f"{where}.content[{i}]") for i, part in enumerate(turn.content))
-        return Message(role, "\n".join(parts))
-    return Message(role, turn.content or "")
+def _tool_choice(asked: ChatBody) -> ToolChoice:
+    is_parallel = asked.parallel_tool_calls is not False
+    choice = parse_tool_choice(asked.tool_choice, is_parallel=is_parallel)
+    if choice.mode in ("required", "named") and not asked.tools:
+        raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+    return choice
 
 
-def _part(part: dict[str, Any], where: str) -> str:
-    kind = part.get("type")
-    if not isinstance(kind, str):
-        raise InvalidRequest(f"'{where}.type' is required", param=f"{where}.type")
-    if kind not in _TEXT_PARTS:
-        raise _unsupported(f"{where}.type", f"content of type '{kind[:40]}' is not offered")
-    text = part.get(_TEXT_PARTS[kind])
-    if not isinstance(text, str):
-        field = f"{where}.{_TEXT_PARTS[kind]}"
-        raise InvalidRequest(f"'{field}' must be a string", param=field)
-    return text
+def _think(asked: ChatBody) -> Think:
+    if asked.reasoning_effort is None and asked.reasoning:
+        return parse_effort(asked.reasoning.get("effort"), "reasoning.effort")
+    return parse_effort(asked.reasoning_effort, "reasoning_effort")
 
 
 def _refuse_what_is_not_offered(asked: ChatBody) -> None:
     if asked.n is not None and asked.n < 1:
         raise InvalidRequest(f"n must be at least 1, not {asked.n}", param="n")
     if asked.n is not None and asked.n > 1:
-        raise _unsupported("n", f"n = {asked.n}: only one choice is offered")
+        raise unsupported("n", f"n = {asked.n}: only one choice is offered")
     for field in _NOT_OFFERED:
         if getattr(asked, field):
-            raise _unsupported(field, f"{field} is not offered")
-    if asked.tool_choice not in (None, "none", "auto"):
-        raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+            raise unsupported(field, f"{field} is not offered")
     kind = (asked.response_format or {"type": "text"}).get("type")
     if kind != "text":
-        raise _unsupported("response_format", "only response_format of type 'text' is offered")
+        raise unsupported("response_format", "only response_format of type 'text' is offered")
     if asked.modalities is not None and asked.modalities != ["text"]:
-        raise _unsupported("modalities", "only text is offered")
-    if asked.reasoning_effort not in (None, "none"):
-        raise _unsupported("reasoning_effort", "reasoning is not offered")
-
-
-def _unsupported(param: str, message: str) -> Unsupported:
-    return Unsupported(
-        message,
-        hint=f"this version of Corral cannot honour '{param}'; leave it out",
-        param=param,
-    )
+        raise unsupported("modalities", "only text is offered")
 
 
 # Answers
@@ -248,15 +217,19 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     }
 
 
-def whole(call: Call, text: str, finished: Finished, *, answer_id: str, created: int) -> bytes:
-    """Return the answer to a call without ``stream``; ``created`` in seconds since the epoch.
+def whole(
+    call: Call, events: Sequence[Event], finished: Finished, *, answer_id: str, created: int
+) -> bytes:
+    """Return the answer to a call without ``stream``.
+
+    ``events`` are all of it, ``created`` is its time, in seconds since the epoch.
 
     Raises:
         WorkerError: The answer was cut off.
     """
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": text, "refusal": None},
+        "message": message_object(gathered(events)),
         "logprobs": None,
         "finish_reason": finish_word(finished),
     }
@@ -287,12 +260,10 @@ class ChunkEncoder:
         self._include_usage = call.include_usage
         head = wire.encode(_head(call, "chat.completion.chunk", answer_id, created))
         self._head = b"data: " + head[:-1]
-        choice = self._head + b',"choices":[{"index":0,"delta":'
-        self._first = choice + b'{"role":"assistant","content":'
-        self._next = choice + b'{"content":'
-        self._before = self._first
+        self._choice = self._head + b',"choices":[{"index":0,"delta":{'
+        self._role = b'"role":"assistant",'  # comes once
         self._after = b'},"logprobs":null,"finish_reason":null}]}\n\n'
-        self._last = choice + b'{},"logprobs":null,"finish_reason":"'
+        self._last = self._choice + b'},"logprobs":null,"finish_reason":"'
 
     def encode(self, event: Event) -> bytes:
         """Return the frames that tell ``event``; the last one's end with ``[DONE]``.
@@ -300,16 +271,28 @@ class ChunkEncoder:
         Raises:
             WorkerError: The event says that the answer was cut off.
         """
-        if isinstance(event, TextDelta):
-            before = self._before
-            self._before = self._next
-            return b"".join((before, wire.encode(event.text), self._after))
-        if not isinstance(event, Finished):
-            return b""
+        match event:
+            case TextDelta():
+                return self._chunk(b'"content":' + wire.encode(event.text))
+            case ThinkingDelta():
+                text = wire.encode(event.text)
+                return self._chunk(b'"reasoning_content":' + text + b',"reasoning":' + text)
+            case ToolCallDelta():
+                content = b'"content":null,' if self._role else b""
+                calls = wire.encode([call_delta(event)])
+                return self._chunk(content + b'"tool_calls":' + calls)
+            case Finished():
+                return self._end(event)
+
+    def _chunk(self, delta: bytes) -> bytes:
+        role, self._role = self._role, b""
+        return b"".join((self._choice, role, delta, self._after))
+
+    def _end(self, event: Finished) -> bytes:
         reason = finish_word(event).encode()
         frames = []
-        if self._before is self._first:  # an empty answer opens with its role, too
-            frames.append(self._first + b'""' + self._after)
+        if self._role:  # an empty answer opens with its role, too
+            frames.append(self._chunk(b'"content":""'))
         frames.append(self._last + reason + b'"}]}\n\n')
         if self._include_usage:
             usage = wire.encode(usage_object(event.usage))

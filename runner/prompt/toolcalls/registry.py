@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from runner.domain.chat import Tool
 from runner.domain.event import TextDelta
@@ -149,6 +150,7 @@ class AnswerFormat:
         return self.markers.close if self.markers else ""
 
 
+@lru_cache(maxsize=64)
 def answer_format(template: str) -> AnswerFormat:
     """Return how the model with this chat template writes its answers."""
     found = next(family for family in FAMILIES if all(mark in template for mark in family.marks))

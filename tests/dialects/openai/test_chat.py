@@ -64,14 +64,12 @@ def test_what_is_left_out_is_left_to_the_model():
     "fields",
     [
         {"n": 2},
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
         {"functions": [{"name": "f"}]},
         {"response_format": {"type": "json_object"}},
         {"logprobs": True},
         {"top_logprobs": 2},
         {"logit_bias": {"1": 5}},
         {"modalities": ["text", "audio"]},
-        {"reasoning_effort": "low"},
         {"grammar": "root ::= x"},
     ],
 )
@@ -86,7 +84,7 @@ def test_what_would_change_the_answer_is_refused_by_name(fields):
     [
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
         {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},
-        {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]},
+        {"role": "assistant", "content": "", "function_call": {"name": "f"}},
     ],
 )
 def test_the_same_inside_a_message(turn):
