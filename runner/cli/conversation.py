@@ -81,7 +81,7 @@ class Conversation:
             think=self.think,
         )
         parts: list[str] = []
-        thoughts = out.thoughts() if self.shows_thinking else None
+        thoughts = out.thoughts(is_shown=self.shows_thinking)
         shown = out.answer(is_wrapped=self.is_wrapped)
         finished = None
         try:
@@ -90,11 +90,9 @@ class Conversation:
                     notice.end()
                     match event:
                         case ThinkingDelta():
-                            if thoughts:
-                                thoughts.write(event.text)
+                            thoughts.write(event.text)
                         case TextDelta():
-                            if thoughts:
-                                thoughts.end()
+                            thoughts.end()
                             parts.append(event.text)
                             shown.write(event.text)
                         case Finished():
@@ -106,8 +104,7 @@ class Conversation:
                 self._remember(question, parts)
             raise
         finally:
-            if thoughts:
-                thoughts.end()
+            thoughts.end()
             shown.end()
         self._remember(question, parts)
         if finished is not None:

@@ -91,9 +91,9 @@ def _run(words: Sequence[str], out: Output) -> int:
     parser = commands.choices[name]
     if below := commands_of(parser):
         _expect_command(name, below, words[1:])
-        args = parser.parse_args(_spelled_out(words[1:]))
+        args = parser.parse_args(words[1:])
     else:  # so that options may stand between the words of a prompt
-        args = parser.parse_intermixed_args(words[1:])
+        args = parser.parse_intermixed_args(_spelled_out(words[1:]))
     client = connect(getattr(args, "need", Need.STARTED), out)
     try:
         return int(args.run(args, client, out))

@@ -84,4 +84,6 @@ def think_word(text: str) -> Think:
             return text.lower() == "true"
         case "low" | "medium" | "high" | "max" as level:
             return level
+        case _:
+            pass
     raise ValueError(f"want true, false, low, medium, high or max, not '{text}'")

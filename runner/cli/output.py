@@ -64,9 +64,9 @@ class Output:
 
         return Answer(self, Wrapper(lambda: shutil.get_terminal_size().columns - 1))
 
-    def thoughts(self) -> Thoughts:
-        """Return what shows thoughts before an answer: grey on a terminal."""
-        return Thoughts(self, is_dim=self.answer_is_tty and self._has_colour)
+    def thoughts(self, *, is_shown: bool) -> Thoughts:
+        """Return what shows thoughts before an answer, or hides them: grey on a terminal."""
+        return Thoughts(self, is_shown=is_shown, is_dim=self.answer_is_tty and self._has_colour)
 
     def json(self, value: Any) -> None:
         """Write ``value`` to stdout as indented JSON."""
@@ -201,26 +201,26 @@ class Thoughts:
     Nothing is written of an answer without thoughts.
     """
 
-    def __init__(self, out: Output, *, is_dim: bool) -> None:
+    def __init__(self, out: Output, *, is_shown: bool, is_dim: bool) -> None:
         self._out = out
+        self._is_shown = is_shown
         self._dim, self._reset = (_DIM, _RESET) if is_dim else ("", "")
         self._is_open = False
 
     def write(self, text: str) -> None:
         """Write one more piece, to be seen at once."""
+        if not self._is_shown:
+            return
         if not self._is_open:
             self._is_open = True
-            self._raw(self._dim + "Thinking...\n")
+            self._out.styled(self._dim + "Thinking...\n")
         self._out.stream(text)
 
     def end(self) -> None:
         """Close what is open; more thoughts may follow."""
         if self._is_open:
             self._is_open = False
-            self._raw("\n...done thinking.\n\n" + self._reset)
-
-    def _raw(self, text: str) -> None:
-        self._out.styled(text)
+            self._out.styled("\n...done thinking.\n\n" + self._reset)
 
 
 class Waiting:

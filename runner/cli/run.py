@@ -71,7 +71,8 @@ def add(commands: Subparsers) -> None:
         "--think",
         type=_think,
         metavar="HOW",
-        help="let the model think first; =true (also without =HOW), =false, =low, =medium, =high, =max",
+        help="let the model think first: true, which may be left out, false, or low, medium, high, "
+        "max",
     )
     parser.add_argument(
         "--hidethinking", action="store_true", help="do not show what the model thinks"

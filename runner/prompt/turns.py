@@ -93,8 +93,8 @@ def turn_object(message: Message) -> dict[str, Any]:
     """Return one message as a template's dictionary; what it does not have is left out."""
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.thinking:
-        # Templates know it under either name; transformers gives both.
-        turn["reasoning_content"] = turn["thinking"] = message.thinking
+        # Templates know it under either name; transformers gives both, in this order.
+        turn = {"thinking": message.thinking, **turn, "reasoning_content": message.thinking}
     if message.tool_calls:
         turn["tool_calls"] = [_call_object(call) for call in message.tool_calls]
     if message.tool_name:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.domain.chat import Tool
-from runner.prompt.toolcalls.grammar import call_schema, wrapped
+from runner.prompt.toolcalls.grammar import wrapped
 from runner.prompt.toolcalls.hermes import Hermes
 from runner.prompt.toolcalls.llama3 import back, call_begins
 from runner.prompt.toolcalls.parser import (
@@ -52,8 +52,8 @@ class Generic:
         return calls
 
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
-        """Return the grammar of an object, or of objects on lines of their own."""
-        return wrapped("", call_schema(tools), "", several=False, gap="")
+        """Return the grammar of one object: several would be a form that few models know."""
+        return wrapped("", tools, "", gap=None)
 
 
 def _calls(source: Source) -> Read[list[Call]]:

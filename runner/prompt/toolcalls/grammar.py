@@ -24,31 +24,32 @@ def arguments_schema(tool: Tool) -> dict[str, Any]:
     return {**schema, "type": "object"}
 
 
-def call_schema(
-    tools: Sequence[Tool], *, name_key: str = "name", arguments_key: str = "arguments"
-) -> dict[str, Any]:
-    """Return the JSON schema of one call of one of ``tools``, as an object."""
-    options = [_one_call(tool, name_key, arguments_key) for tool in tools]
-    # Definitions stand at the root of a tool's schema; in a larger one they would not be found.
-    return options[0] if len(options) == 1 else {"anyOf": options}
+def call_rules(
+    name: str,
+    tools: Sequence[Tool],
+    *,
+    name_key: str = "name",
+    arguments_key: str = "arguments",
+) -> list[str]:
+    """Return the Lark rules of ``name``: one call of one of ``tools``, as a JSON object.
 
-
-def _one_call(tool: Tool, name_key: str, arguments_key: str) -> dict[str, Any]:
-    schema = arguments_schema(tool)
-    definitions = popped_definitions(schema)
-    return {
-        "type": "object",
-        "properties": {name_key: {"const": tool.name}, arguments_key: schema},
-        "required": [name_key, arguments_key],
-        "additionalProperties": False,
-        **definitions,
-    }
-
-
-def popped_definitions(schema: dict[str, Any]) -> dict[str, Any]:
-    """Take its definitions out of ``schema`` and return them: they belong to the root."""
-    keys = [key for key in ("$defs", "definitions") if key in schema]
-    return {key: schema.pop(key) for key in keys}
+    Each tool has a schema of its own, so that what it refers to is found at the schema's root.
+    """
+    names = [f"{name}_{n}" for n in range(len(tools))]
+    rules = [f"{name}: {' | '.join(names)}"]
+    for rule, tool in zip(names, tools, strict=True):
+        schema = arguments_schema(tool)
+        keys = [key for key in ("$defs", "definitions") if key in schema]
+        definitions: dict[str, Any] = {key: schema.pop(key) for key in keys}
+        call = {
+            "type": "object",
+            "properties": {name_key: {"const": tool.name}, arguments_key: schema},
+            "required": [name_key, arguments_key],
+            "additionalProperties": False,
+            **definitions,
+        }
+        rules.append(json_rule(rule, call))
+    return rules
 
 
 def json_rule(name: str, schema: dict[str, Any]) -> str:
@@ -56,14 +57,20 @@ def json_rule(name: str, schema: dict[str, Any]) -> str:
     return f"{name}: %json {json.dumps(schema, ensure_ascii=False)}"
 
 
-def wrapped(before: str, schema: dict[str, Any], after: str, *, several: bool, gap: str) -> str:
-    """Return the grammar of calls that are JSON between two texts, ``gap`` between two calls."""
-    one = (
-        f"call: {literal(before)} body {literal(after)}"
-        if after
-        else (f"call: {literal(before)} body")
-    )
-    start = f"start: call ({literal(gap)} call)*" if several else "start: call"
-    if several and not gap:
-        start = "start: call+"
-    return "\n".join((start, one, json_rule("body", schema)))
+def wrapped(
+    before: str,
+    tools: Sequence[Tool],
+    after: str,
+    *,
+    gap: str | None,
+    arguments_key: str = "arguments",
+) -> str:
+    """Return the grammar of calls as JSON objects between two texts.
+
+    ``gap`` stands between two calls; ``None``: there is one call only.
+    """
+    parts = [literal(before)] if before else []
+    parts += ["body", *([literal(after)] if after else [])]
+    start = "start: call" if gap is None else f"start: call ({literal(gap)} call)*"
+    rules = call_rules("body", tools, arguments_key=arguments_key)
+    return "\n".join((start, f"call: {' '.join(parts)}", *rules))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.domain.chat import Tool
-from runner.prompt.toolcalls.grammar import call_schema, wrapped
+from runner.prompt.toolcalls.grammar import wrapped
 from runner.prompt.toolcalls.parser import (
     Call,
     NotACall,
@@ -38,5 +38,5 @@ class Hermes:
 
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Return the grammar of calls on lines of their own."""
-        schema = call_schema(tools)
-        return wrapped("<tool_call>\n", schema, "\n</tool_call>", several=several, gap="\n")
+        gap = "\n" if several else None
+        return wrapped("<tool_call>\n", tools, "\n</tool_call>", gap=gap)

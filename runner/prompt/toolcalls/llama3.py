@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.domain.chat import Tool
-from runner.prompt.toolcalls.grammar import call_schema, wrapped
+from runner.prompt.toolcalls.grammar import wrapped
 from runner.prompt.toolcalls.parser import (
     Call,
     NotACall,
@@ -54,8 +54,7 @@ class Llama3:
 
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Return the grammar of bare objects."""
-        schema = call_schema(tools, arguments_key="parameters")
-        return wrapped("", schema, "", several=several, gap="; ")
+        return wrapped("", tools, "", gap="; " if several else None, arguments_key="parameters")
 
 
 def back(source: Source, opener: str) -> None:

@@ -9,15 +9,13 @@ Source: those models' chat templates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from runner.domain.chat import Tool
 from runner.prompt.toolcalls.grammar import (
     arguments_schema,
-    call_schema,
+    call_rules,
     json_rule,
     literal,
-    popped_definitions,
 )
 from runner.prompt.toolcalls.parser import (
     Call,
@@ -64,13 +62,9 @@ class Mistral:
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Return the grammar of the model's own form."""
         if not self._has_names:
-            items = call_schema(tools)
-            calls: dict[str, Any] = {"type": "array", "items": items, "minItems": 1}
-            if not several:
-                calls["maxItems"] = 1
-            if len(tools) == 1:
-                calls |= popped_definitions(items)
-            return "\n".join((f"start: {literal(OPENER)} body", json_rule("body", calls)))
+            more_calls = ' (", " body)*' if several else ""
+            start = f"start: {literal(OPENER + '[')} body{more_calls} {literal(']')}"
+            return "\n".join((start, *call_rules("body", tools)))
         rules = [f"start: call{'+' if several else ''}"]
         names = [f"call_{n}" for n in range(len(tools))]
         rules.append(f"call: {' | '.join(names)}")
