@@ -77,13 +77,13 @@ OWN = {
     "results": "{% for m in messages if m.role == 'tool' %}{{ m.name }}{{ m.tool_call_id }}"
     "{{ m.content }}{% endfor %}",
     "thoughts": "{% for m in messages %}{{ m.reasoning_content or '-' }}"
-    "{{ m.thinking is defined }}{% endfor %}{{ enable_thinking }}{{ thinking is defined }}{{ reasoning_effort }}",
+    "{{ m.thinking is defined }}{% endfor %}{{ enable_thinking }}{{ thinking is defined }}{{ reasoning_effort }}",  # noqa: E501
     "controls": "{% for m in messages %}{% if loop.last %}{% break %}{% endif %}"
     "{% if m.role == 'system' %}{% continue %}{% endif %}{{ loop.index }}{% endfor %}",
     "training": "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}\n"
     "{% endfor %}",
     "missing": "{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}{{ nothing }}",
-    "space": "  {% for m in messages %}\n    {{ m.content }}  \n  {%- endfor %}\n  {# note #}\nend\n",
+    "space": "  {% for m in messages %}\n    {{ m.content }}  \n  {%- endfor %}\n  {# note #}\nend\n",  # noqa: E501
     "specials": "{{ bos_token }}{% set ns = namespace(a=1) %}{% set ns.a = 2 %}{{ ns.a }}"
     "{{ eos_token }}",
     "clock": "{{ strftime_now('%Y') }}",
