@@ -167,7 +167,13 @@ class Preparer:
         parts = shield.uncover(self._render(_Render(messages, tools, request)))
         tokens: list[int] = []
         for part in parts:
-            tokens += self._vocabulary.tokenize(part.text, parse_special=not part.is_literal)
+            made = self._vocabulary.tokenize(part.text, parse_special=not part.is_literal)
+            if part.is_literal and len(made) == 1:  # a token of a kind that is parsed regardless
+                halves = (part.text[:1], part.text[1:])
+                made = [
+                    t for h in halves for t in self._vocabulary.tokenize(h, parse_special=False)
+                ]
+            tokens += made
         is_own = bool(parts) and not parts[-1].is_literal
         return tokens, parts[-1].text[-TAIL_CHARS:] if is_own else ""
 

@@ -91,6 +91,32 @@ def test_settings_of_a_run_reach_the_model(corral, daemon):
     assert [m["content"] for m in body["messages"]] == ["Be brief.", "Hello you"]
 
 
+def test_thoughts_are_shown_before_the_answer_unless_they_are_hidden(corral, daemon):
+    daemon.script.thoughts = ("Let me", " see.")
+    done = corral("run", "smollm2", "--think", "Hello")
+    assert done.out == f"Thinking...\nLet me see.\n...done thinking.\n\n{PIECES}\n"
+    assert corral("run", "smollm2", "--hidethinking", "Hello").out == PIECES + "\n"
+    first, second = daemon.bodies("/api/chat")
+    assert first["think"] is True
+    assert first["messages"] == [{"role": "user", "content": "Hello"}]
+    assert "think" not in second
+
+
+@pytest.mark.parametrize(
+    ("word", "think"), [("--think=false", False), ("--think=high", "high"), ("--think=True", True)]
+)
+def test_how_hard_to_think_reaches_the_model(corral, daemon, word, think):
+    corral("run", word, "smollm2", "Hello")
+    (body,) = daemon.bodies("/api/chat")
+    assert body["think"] == think
+
+
+def test_a_wrong_word_for_thinking_is_told(corral):
+    done = corral("run", "smollm2", "--think=much", "Hello")
+    assert done.returncode == 2
+    assert "want true, false, low, medium, high or max, not 'much'" in done.err
+
+
 def test_what_is_piped_in_stands_before_the_prompt(corral, daemon):
     corral("run", "smollm2", "Sum this up", stdin="a long text\n")
     corral("run", "smollm2", stdin=b"\xef\xbb\xbfonly piped \xff\n")

@@ -284,3 +284,24 @@ def test_a_constraint_does_not_wait_for_thoughts_that_never_come(tail, think, af
     constraint = Constraint("json", after="</think>")
     request = Generate("r", GREEDY, prompt="x", think=think, constraint=constraint)
     assert prepare.settled(request, tail).constraint == Constraint("json", after=after)
+
+
+class StubbornVocabulary(FakeVocabulary):
+    """Has a token that is parsed from any text, as llama.cpp's user-defined ones are."""
+
+    control_texts = (*FakeVocabulary.control_texts, "<|ch|>")
+
+    def tokenize(self, text, *, parse_special):
+        before, found, after = text.partition("<|ch|>")
+        if not found:
+            return super().tokenize(text, parse_special=parse_special)
+        rest = self.tokenize(after, parse_special=parse_special)
+        return [*super().tokenize(before, parse_special=parse_special), 300, *rest]
+
+
+def test_a_token_that_is_always_parsed_is_still_text_when_people_write_it():
+    made = Prepared(StubbornVocabulary("{{ messages[0].content }}<|ch|>"))
+    seq = made.ask(chat("r", "a<|ch|>b"))
+    made.preparer.close()
+    assert isinstance(seq, Sequence)
+    assert seq.tokens == [*b"a<|ch|>b", 300]

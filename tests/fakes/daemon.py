@@ -85,6 +85,7 @@ class Script:
         version: What it says it is; None: it is not Corral.
         greeting: ``GET /``.
         answer: The pieces of every answer.
+        thoughts: The pieces of what comes before every answer.
         pull: The lines of every pull; ``missing`` names become present at its end.
         load_s: Until an answer's first line.
         at: Piece of the answer before which ``event`` happens.
@@ -98,6 +99,7 @@ class Script:
     version: str | None = "0.1.0"
     greeting: str = "Corral is running"
     answer: tuple[str, ...] = ("Blue", " light", " scatters.")
+    thoughts: tuple[str, ...] = ()
     pull: list = field(default_factory=lambda: list(PULL))
     models: list = field(default_factory=lambda: [dict(MODEL)])
     load_s: float = 0.0
@@ -243,6 +245,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._line(wrap("") | {"done": True, "done_reason": "load"})
             return self._end()
         self._lines()
+        for piece in script.thoughts:
+            self._line({"message": {"content": "", "thinking": piece}, "done": False})
         for number, piece in enumerate(script.answer):
             if number == script.at and script.event and not self._misbehave(script.event):
                 return
