@@ -29,6 +29,7 @@ from runner.gguf.reader import GgufArray, Header, read_header
 from runner.logs import pairs
 from runner.store import manifests
 from runner.store.blobs import DIGEST, Blobs, Partial
+from runner.store.capabilities import capabilities_of
 from runner.store.disk import explained, in_words, replace_file
 from runner.store.lock import WAIT_S, StoreLock
 from runner.store.manifests import MODEL, Layer, Manifest
@@ -480,7 +481,7 @@ def _info(entry: _Entry) -> ModelInfo:
         quantization=facts.quantization,
         n_ctx_train=facts.n_ctx_train,
         n_embd=facts.n_embd,
-        capabilities=facts.capabilities,
+        capabilities=capabilities_of(manifest),
     )
 
 
