@@ -1,7 +1,7 @@
 """From a request to a sequence: render the template, tokenize, check that it fits.
 
 Runs beside the loop, so a long prompt never delays a running stream.  One thread takes requests
-in order; a second one executes the model's template, because a stranger's program may not end:
+by class; a second one executes the model's template, because a stranger's program may not end:
 after ``RENDER_TIMEOUT_S`` an exception is raised inside it, its request fails, and a new thread
 takes its place.  Only when even that does not stop it is the process beyond repair: ``is_stuck``
 says so, and when it is inside one C call that keeps every thread of the process waiting,
@@ -13,17 +13,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import itertools
 import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from queue import SimpleQueue
+from queue import PriorityQueue, SimpleQueue
 
 from msgspec import structs
 
 from runner.domain.chat import Message, Tool
-from runner.domain.request import CacheUse
+from runner.domain.request import CacheUse, Priority
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
 from runner.engine.limits import limits_of, n_ctx_of, room_of
@@ -52,6 +53,7 @@ WATCHDOG_S = 6.0
 _STOP_TRIES, _STOP_TRY_S = 4, 0.25
 #: Memory that rendering one prompt may take on top of what the process has, in bytes.
 RENDER_MEMORY = 1 << 30
+_RANKS = {priority: rank for rank, priority in enumerate(Priority)}
 
 #: What comes out: a sequence ready to run, or the end of its request.
 Outcome = Sequence | Tokenized | Failed
@@ -83,7 +85,10 @@ class Preparer:
         self._backend = backend
         self._deliver = deliver
         self._shield = Shield(vocabulary.control_texts)
-        self._requests: SimpleQueue[Generate | Tokenize | None] = SimpleQueue()
+        # By class, then by arrival: a flood of batch prompts holds up nobody who looks on.
+        self._requests: PriorityQueue[tuple[int, int, Generate | Tokenize | None]]
+        self._requests = PriorityQueue()
+        self._arrivals = itertools.count()
         self._renders: SimpleQueue[_Render | None] = SimpleQueue()
         self._template: ChatTemplate | None = None
         self._stopped: list[threading.Thread] = []
@@ -98,11 +103,12 @@ class Preparer:
 
     def submit(self, request: Generate | Tokenize) -> None:
         """Queue a request; exactly one outcome with its ``request_id`` follows."""
-        self._requests.put(request)
+        priority = request.terms.priority if isinstance(request, Generate) else Priority.API
+        self._requests.put((_RANKS[priority], next(self._arrivals), request))
 
     def close(self) -> None:
         """End both threads once they have done what was submitted before."""
-        self._requests.put(None)
+        self._requests.put((len(_RANKS), next(self._arrivals), None))
 
     def _start(self, work: Callable[..., None], *args: object) -> threading.Thread:
         thread = threading.Thread(target=work, args=args, name=work.__name__, daemon=True)
@@ -110,7 +116,7 @@ class Preparer:
         return thread
 
     def _prepare_all(self) -> None:
-        while request := self._requests.get():
+        while request := self._requests.get()[2]:
             try:
                 outcome: Outcome = self._prepare(request)
             except CorralError as error:

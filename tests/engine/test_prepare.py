@@ -11,10 +11,11 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from msgspec.structs import replace
 
 from runner.domain.chat import Message, Tool, ToolCall
 from runner.domain.options import SamplingParams
-from runner.domain.request import Constraint
+from runner.domain.request import Constraint, Priority, Terms
 from runner.engine import prepare
 from runner.engine.prepare import Outcome, Preparer
 from runner.engine.sequence import Sequence
@@ -102,6 +103,26 @@ def test_a_conversation_becomes_the_tokens_of_its_template(prepared):
     text = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert bytes(seq.tokens).decode() == text
     assert (seq.n_prompt, seq.n_limit) == (len(text), len(text) + 2)
+
+
+def test_who_looks_on_is_prepared_before_those_who_do_not(prepared, monkeypatch):
+    vocabulary, gate = prepared.preparer._vocabulary, threading.Event()
+    plain = vocabulary.tokenize
+
+    def tokenize(text, *, parse_special):
+        if text == "wait":
+            assert gate.wait(20)
+        return plain(text, parse_special=parse_special)
+
+    monkeypatch.setattr(vocabulary, "tokenize", tokenize)
+    prepared.preparer.submit(Tokenize("first", "wait"))
+    for number, priority in enumerate([Priority.BATCH, Priority.API, Priority.INTERACTIVE] * 2):
+        request = replace(chat(f"{priority} {number // 3}"), terms=Terms(priority=priority))
+        prepared.preparer.submit(request)
+    gate.set()
+    names = [prepared.outcomes.get(timeout=20).request_id for _ in range(7)]
+    classes = [f"{priority} {number}" for priority in Priority for number in (0, 1)]
+    assert names in (["first", *classes], [classes[0], "first", *classes[1:]])
 
 
 @with_template("")
