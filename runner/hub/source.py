@@ -24,6 +24,8 @@ class RemoteFile:
         sha256: 64 hex digits, when the source promises them.
         license: SPDX identifier; empty when the source does not say.
         provenance: What to record about where the file came from; no secrets.
+        headers: Sent to the host of ``location`` alone, such as a token; never logged.
+        candidates: The same bytes elsewhere: files with the same ``sha256`` and other locations.
     """
 
     name: str
@@ -33,6 +35,8 @@ class RemoteFile:
     sha256: str | None = None
     license: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    candidates: tuple[RemoteFile, ...] = ()
 
 
 class Source(Protocol):
