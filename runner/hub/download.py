@@ -17,7 +17,7 @@ from dataclasses import replace
 from runner.domain.progress import Progress
 from runner.errors import SourceError
 from runner.hub.ranges import Plan
-from runner.hub.source import RemoteFile
+from runner.hub.source import Candidate, RemoteFile
 from runner.hub.wire import Origin, Wire
 from runner.hub.worker import Changed, Enough, Manner, Shared, Target, Worker
 from runner.logs import pairs
@@ -48,6 +48,7 @@ class Fetch:
     def __init__(
         self, file: RemoteFile, target: Target, manner: Manner, *, is_hashed: bool = True
     ) -> None:
+        places: tuple[RemoteFile | Candidate, ...] = (file, *file.candidates)
         self.states: list[hashlib._Hash] = []
         self._is_hashed = is_hashed
         self._shared = Shared(
@@ -55,7 +56,7 @@ class Fetch:
             target,
             manner,
             Plan(target.n_bytes, target.part_bytes, dict(target.arrived)),
-            [Origin(file), *(Origin(one) for one in file.candidates)],
+            [Origin(place, file) for place in places],
         )
         self._threads: list[threading.Thread] = []
         self._wires: list[Wire] = []
@@ -261,5 +262,12 @@ def without_first(file: RemoteFile) -> RemoteFile:
     """Return ``file`` with its first place last: for a second try, the others come first."""
     if not file.candidates:
         return file
-    first, *rest = file.candidates
-    return replace(first, candidates=(*rest, replace(file, candidates=())))
+    other, *rest = file.candidates
+    first = Candidate(file.location, file.headers, file.provenance)
+    return replace(
+        file,
+        location=other.location,
+        headers=other.headers,
+        provenance=other.provenance,
+        candidates=(*rest, first),
+    )

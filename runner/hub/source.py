@@ -5,11 +5,62 @@ Fetching the files is not its business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from enum import StrEnum
+from typing import Any, Protocol
 
 from runner.domain.name import ModelName
+
+
+class Role(StrEnum):
+    """What a file is to its model."""
+
+    MODEL = "model"  # the weights, or the first part of them
+    SHARD = "shard"  # a further part of the weights, in order
+    PROJECTOR = "projector"  # turns images or sounds into embeddings
+    ADAPTER = "adapter"
+
+
+#: Makes the headers for one request; called each time, so that no secret is kept with a job.
+Headers = Callable[[], Mapping[str, str]]
+
+
+def no_headers() -> Mapping[str, str]:
+    """Return the headers for a place that needs none."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Another place that holds the very same bytes, as its sha256 says.
+
+    Attributes:
+        location: URL.
+        headers: What the location's own host, and no other, wants to see; never logged.
+        provenance: As in ``RemoteFile``.
+    """
+
+    location: str
+    headers: Headers = field(default=no_headers, repr=False, compare=False)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What belongs to the model beside its files.
+
+    Attributes:
+        parameters: Options by name, not yet checked: a stranger may have written them.
+        system: The model's own system message.
+        template: A chat template in place of the file's own, in Jinja; empty: the file's.
+        note: What was chosen and why, in words fit to show.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    system: str = ""
+    template: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +73,12 @@ class RemoteFile:
         is_local: Whether it already lies on this machine.
         n_bytes: Its size.
         sha256: 64 hex digits, when the source promises them.
-        license: SPDX identifier; empty when the source does not say.
+        license: SPDX identifier or name; empty when the source does not say.
         provenance: What to record about where the file came from; no secrets.
-        headers: Sent to the host of ``location`` alone, such as a token; never logged.
-        candidates: The same bytes elsewhere: files with the same ``sha256`` and other locations.
+        role: What it is to the model.
+        headers: What the location's own host, and no other, wants to see; never logged.
+        candidates: Other places with the same sha256.
+        recipe: What belongs to the model beside its files; told by its first file.
     """
 
     name: str
@@ -35,8 +88,10 @@ class RemoteFile:
     sha256: str | None = None
     license: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    candidates: tuple[RemoteFile, ...] = ()
+    role: Role = Role.MODEL
+    headers: Headers = field(default=no_headers, repr=False, compare=False)
+    candidates: tuple[Candidate, ...] = ()
+    recipe: Recipe = Recipe()
 
 
 class Source(Protocol):
@@ -51,6 +106,6 @@ class Source(Protocol):
 
         Raises:
             ModelNotFound: It has no such model, or does not claim the name.
-            SourceError: It could not be asked.
+            SourceError: It could not be asked, or refused.
         """
         ...

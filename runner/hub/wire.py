@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 from runner.hub.connection import Connection
 from runner.hub.patience import retry_after_s
-from runner.hub.source import RemoteFile
+from runner.hub.source import Candidate, RemoteFile
 
 _MOST_HOPS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -56,13 +56,15 @@ class Origin:
     """A place that has the file.  Shared by all workers of a download, under its lock.
 
     Attributes:
-        file: The file as its source described it.
+        place: Where, and what its own host wants to see.
+        file: What the file should be.
         direct: Where the last redirect led; links of this kind expire, so it is never stored.
         not_before: Clock time before which it wants to be left alone.
         is_dead: Whether it is of no use any more.
         etag: What it calls this version of the file, when it says so strongly.
     """
 
+    place: RemoteFile | Candidate
     file: RemoteFile
     direct: str = ""
     not_before: float = 0.0
@@ -72,8 +74,8 @@ class Origin:
     @property
     def label(self) -> str:
         """The host, for people."""
-        parts = urlsplit(self.file.location)
-        return str(self.file.provenance.get("source") or parts.hostname or "the network")
+        host = urlsplit(self.place.location).hostname
+        return str(self.place.provenance.get("source") or host or "the network")
 
 
 @dataclass(slots=True, eq=False)
@@ -146,18 +148,18 @@ class Wire:
             raise _network(error) from None
 
     def _ask(self, origin: Origin, first: int, last: int) -> Body:
-        file = origin.file
+        file, place = origin.file, origin.place
         asked = {"Range": f"bytes={first}-{last - 1}"}
         if not file.sha256 and origin.etag:
             asked["If-Range"] = origin.etag  # nothing else says whether it is the same file
-        url = origin.direct or file.location
+        url = origin.direct or place.location
         for _ in range(_MOST_HOPS + 1):
-            own = file.headers if _origin_of(url) == _origin_of(file.location) else {}
+            own = place.headers() if _origin_of(url) == _origin_of(place.location) else {}
             response = self._response = self._connection.get(url, {**own, **asked})
             if response.status not in _REDIRECTS:
-                if url != file.location and response.status in (200, 206):
+                if url != place.location and response.status in (200, 206):
                     origin.direct = url
-                return _judge(origin, response, first, last, is_direct=url != file.location)
+                return _judge(origin, response, first, last, is_direct=url != place.location)
             _compare_promise(file, response.headers)
             url = _next_hop(url, response.getheader("Location"))
             self.finish()

@@ -40,8 +40,16 @@ class Target(Protocol):
 
     n_bytes: int
     part_bytes: int
-    arrived: dict[int, int]  # bytes from the start of each part that are there already
-    digests: dict[int, str]  # sha256 of the parts that were whole
+
+    @property
+    def arrived(self) -> dict[int, int]:
+        """Bytes from the start of each part that are there."""
+        ...
+
+    @property
+    def digests(self) -> dict[int, str]:
+        """SHA-256 of the parts that are whole."""
+        ...
 
     def write_at(self, offset: int, chunk: bytes) -> None:
         """Write ``chunk`` at ``offset``."""

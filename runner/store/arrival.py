@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -32,6 +33,8 @@ from runner.store.lock import try_lock
 PART_BYTES = 16 << 20
 PREFIX = "pull-"
 _DATA, _JOURNAL = ".data", ".journal"
+_SCRATCH = "journal-"
+_OLD_S = 3600.0
 _ACTION = "cannot keep what was downloaded"
 
 
@@ -64,7 +67,7 @@ class Arrival:
             self._journal_path,
             journal.begin(self._head, self._arrived),
             scratch=folder,
-            prefix=f"{PREFIX}scratch-",
+            prefix=_SCRATCH,
         )
         self._journal = os.open(self._journal_path, os.O_WRONLY | os.O_APPEND)
 
@@ -82,6 +85,10 @@ class Arrival:
     def n_arrived(self) -> int:
         """Bytes that are there."""
         return sum(self._arrived.parts.values())
+
+    def part_digests(self) -> list[str]:
+        """Return the SHA-256 of every part in order, once all are whole."""
+        return [self._arrived.digests[part] for part in sorted(self._arrived.digests)]
 
     def write_at(self, offset: int, chunk: bytes) -> None:
         """Write ``chunk`` at ``offset``."""
@@ -248,6 +255,17 @@ def discard_arrival(folder: Path, key: str) -> None:
     arrival = open_arrival(folder, key, 0)
     if arrival is not None:
         arrival.discard()
+
+
+def tidy_arrivals(folder: Path) -> None:
+    """Remove what a crash left beside the files that arrive, never those themselves."""
+    for path in folder.glob(f"{PREFIX}*{_JOURNAL}"):
+        if not path.with_suffix(_DATA).exists():
+            _remove(path)
+    for path in folder.glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _OLD_S:  # else somebody may be writing it
+                _remove(path)
 
 
 def boot_id() -> str:

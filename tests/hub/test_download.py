@@ -9,6 +9,7 @@ import pytest
 from runner.errors import SourceError
 from runner.hub.download import fetch
 from runner.hub.patience import Patience
+from runner.hub.source import Candidate
 from runner.hub.throttle import Throttle
 from runner.hub.worker import Manner
 from runner.store.arrival import PART_BYTES, open_arrival
@@ -182,7 +183,7 @@ def test_links_that_expire_are_asked_for_again(hub, server, tmp_path):
 def test_a_token_stays_with_its_own_host(hub, server, tmp_path):
     hub.token = "Bearer secret"
     headers = {"Authorization": "Bearer secret", "Cookie": "m_session_id=secret"}
-    file = remote(hub.url(PATH), CONTENT, headers=headers)
+    file = remote(hub.url(PATH), CONTENT, headers=lambda: headers)
     assert download(tmp_path, file) == CONTENT
     assert "secret" not in repr(file)
     assert all("authorization" not in seen for seen in server.asked(PATH))
@@ -206,9 +207,9 @@ def mirror():
 
 
 def both(server, mirror, **more):
-    other = remote(mirror.url(PATH), CONTENT, headers={"Authorization": "mirror's own"})
+    other = Candidate(mirror.url(PATH), lambda: {"Authorization": "mirror's own"})
     own = {"Authorization": "first's own"}
-    return remote(server.url(PATH), CONTENT, headers=own, candidates=(other,))
+    return remote(server.url(PATH), CONTENT, headers=lambda: own, candidates=(other,))
 
 
 @pytest.mark.parametrize(
