@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runner.domain.duration import keep_alive_seconds, parse_duration
+from runner.domain.speed import parse_speed
 from runner.errors import InvalidRequest
 
 DEFAULT_PORT = 11434
@@ -60,6 +61,8 @@ class Settings:
     num_thread: int = 0
     load_timeout_s: float = 300.0
     origins: tuple[str, ...] = ()
+    download_ranges: int = 4
+    download_limit_bps: int = 0
     log_level: str = "info"
 
 
@@ -200,6 +203,18 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         "Web origins that may call the API, comma-separated, beside this machine's own.",
         "",
         "OLLAMA_ORIGINS",
+    ),
+    "download_ranges": SettingSpec(
+        "CORRAL_DOWNLOAD_RANGES",
+        _count(1, 16),
+        "How many ranges of one file are downloaded at once.",
+        "4",
+    ),
+    "download_limit_bps": SettingSpec(
+        "CORRAL_DOWNLOAD_LIMIT",
+        parse_speed,
+        "Most bytes a second for all downloads together, such as 5M; 0: no limit.",
+        "0",
     ),
     "log_level": SettingSpec(
         "CORRAL_LOG_LEVEL", _level, "Least level logged: debug, info, warn or error.", "info"

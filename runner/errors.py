@@ -5,6 +5,7 @@
     │   ├── InvalidRequest          a field is missing, mistyped or out of range
     │   ├── InvalidName             a model name that cannot be parsed
     │   ├── ModelNotFound           nothing in the library has that name
+    │   ├── JobNotFound             there is no job with that id
     │   ├── PromptTooLong           the prompt alone overflows the context
     │   ├── Unsupported             the model, or this version, has no such ability
     │   ├── TemplateFailed          the model's chat template raised, or never ended
@@ -77,6 +78,12 @@ class ModelNotFound(RequestError):
     def __init__(self, name: str) -> None:
         super().__init__(f"model '{name}' not found", hint=f"download it with: corral pull {name}")
         self.name = name
+
+
+class JobNotFound(RequestError):
+    """There is no job with that id."""
+
+    code = "job_not_found"
 
 
 class PromptTooLong(RequestError):

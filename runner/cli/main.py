@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "serve",
     "run": "run",
     "pull": "pull",
+    "jobs": "jobs",
     "list": "list_",
     "ps": "ps",
     "show": "show",

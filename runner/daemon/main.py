@@ -24,12 +24,17 @@ from runner.config import DEFAULT_PORT, Address, Settings, load_settings
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.errors import AddressInUse, CorralError
 from runner.hub.packaged import PackagedSource
+from runner.hub.throttle import Throttle
 from runner.paths import Paths, find_paths, own_command
 from runner.server.app import make_app, runner_for
+from runner.service.downloads import Downloads
 from runner.service.inference import InferenceService
+from runner.service.jobs import JobService
 from runner.service.models import ModelService
 from runner.service.pull import PullService
+from runner.store.arrival import discard_arrival
 from runner.store.library import Library
+from runner.store.state import JobTable
 from runner.workers.devices import memory_bytes, n_cores
 from runner.workers.pool import Pool, PoolSettings
 
@@ -78,8 +83,16 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as stack:
         pool = Pool(_pool_settings(settings))
         stack.push_async_callback(pool.close)
-        pulls = PullService(library, [PackagedSource()])
-        stack.push_async_callback(pulls.close)
+        throttle = Throttle(settings.download_limit_bps)
+        jobs = JobService(
+            await asyncio.to_thread(JobTable, paths.jobs_file),
+            lambda key: discard_arrival(library.blobs.partial, key),
+            throttle,
+        )
+        stack.push_async_callback(jobs.close)
+        downloads = Downloads(library, throttle, n_ranges=settings.download_ranges)
+        pulls = PullService(library, [PackagedSource()], jobs, downloads)
+        await pulls.restore()
         app = make_app(
             inference=InferenceService(
                 library,
@@ -89,6 +102,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             ),
             models=ModelService(library, pool),
             pulls=pulls,
+            jobs=jobs,
             version=__version__,
             owner_token=token,
             loopback_only=settings.host.is_loopback,
@@ -107,7 +121,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         await ending.wait()
         logger.info("shutting down")
         # Still listening: who comes now is told so, instead of finding nobody.
-        await asyncio.gather(pool.close(_GRACE_S), pulls.close())
+        await asyncio.gather(pool.close(_GRACE_S), jobs.close())
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from runner.errors import (
     CapacityError,
     CorralError,
     Forbidden,
+    JobNotFound,
     ModelNotFound,
     NotEnoughMemory,
     RequestError,
@@ -27,6 +28,7 @@ MAX_BODY = 64 * 1024 * 1024
 #: The first class that fits gives the status.
 _STATUSES: tuple[tuple[type[CorralError], int], ...] = (
     (ModelNotFound, 404),
+    (JobNotFound, 404),
     (Forbidden, 403),
     (RequestError, 400),
     (CapacityError, 503),

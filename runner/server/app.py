@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from runner.server import ollama_routes, openai_routes
+from runner.server import job_routes, ollama_routes, openai_routes
 from runner.server.access import Access
 from runner.server.answers import MAX_BODY
 from runner.server.middleware import ACCESS, add_headers, answer_errors, guard, log_request
-from runner.server.needs import NEEDS, Inference, Models, Needs, Pulls
+from runner.server.needs import NEEDS, Inference, Jobs, Models, Needs, Pulls
 
 
 def make_app(
@@ -19,6 +19,7 @@ def make_app(
     inference: Inference,
     models: Models,
     pulls: Pulls,
+    jobs: Jobs,
     version: str,
     owner_token: str,
     loopback_only: bool,
@@ -31,6 +32,7 @@ def make_app(
         inference: Answers.
         models: The library.
         pulls: Downloads and imports.
+        jobs: All that takes long.
         version: Our own version, in every answer's ``X-Corral-Version``.
         owner_token: What the owner's programs send as bearer.
         loopback_only: Whether only this machine can reach the address served.
@@ -38,11 +40,12 @@ def make_app(
         request_shutdown: Called once for ``/api/shutdown``; must return at once.
     """
     app = web.Application(middlewares=[log_request, answer_errors, guard], client_max_size=MAX_BODY)
-    app[NEEDS] = Needs(inference, models, pulls, version, request_shutdown)
+    app[NEEDS] = Needs(inference, models, pulls, jobs, version, request_shutdown)
     app[ACCESS] = Access(owner_token, loopback_only, origins, socket.gethostname())
     app.on_response_prepare.append(add_headers)
     app.add_routes(ollama_routes.routes)
     app.add_routes(openai_routes.routes)
+    app.add_routes(job_routes.routes)
     return app
 
 

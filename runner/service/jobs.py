@@ -12,46 +12,28 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from runner.domain.job import Job, JobError, JobState
 from runner.domain.progress import Progress
-from runner.errors import CapacityError, CorralError, DiskFull, InvalidRequest, SourceError
+from runner.errors import (
+    CapacityError,
+    CorralError,
+    DiskFull,
+    InvalidRequest,
+    JobNotFound,
+    SourceError,
+)
 from runner.hub.throttle import Throttle
 from runner.service.news import News
-from runner.service.run import Pace, Run, Work, work_off
+from runner.service.run import End, Followed, LiveJob, Run, Work, work_off
 from runner.store.state import JobTable, StoredJob
 
 logger = logging.getLogger(__name__)
 
 #: Lasting jobs at work at the same time; further ones wait for their turn.
 N_AT_ONCE = 3
-
-_End = Exception | None
-_Queue = asyncio.Queue[Progress | _End]
-
-
-@dataclass(slots=True, eq=False)
-class _Live:
-    """A job of this daemon's life.
-
-    Attributes:
-        job: As it is now.
-        work: What to do when its turn comes; ``None`` for one that is over.
-        is_lasting: Whether it is stored, and waits for its turn.
-        keys: Files that arrive for it.
-    """
-
-    job: Job
-    work: Work | None
-    is_lasting: bool
-    keys: tuple[str, ...] = ()
-    run: Run | None = None
-    last: Progress | None = None
-    followers: list[_Queue] = field(default_factory=list)
-    pace: Pace = field(default_factory=Pace)
-    throttle: Throttle = field(default_factory=Throttle)
 
 
 class JobService:
@@ -60,14 +42,19 @@ class JobService:
     Args:
         table: Where lasting jobs are kept; ``None``: nowhere, as in a test of one call.
         discard: Removes what arrived under a key; blocks.  Called for cancelled jobs.
+        throttle: The limit on speed that all jobs share.
     """
 
     def __init__(
-        self, table: JobTable | None = None, discard: Callable[[str], None] = lambda key: None
+        self,
+        table: JobTable | None = None,
+        discard: Callable[[str], None] = lambda key: None,
+        throttle: Throttle | None = None,
     ) -> None:
+        self._throttle = throttle or Throttle()
         self._table = table
         self._discard = discard
-        self._lives: dict[int, _Live] = {}
+        self._lives: dict[int, LiveJob] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.news = News()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="jobs")
@@ -89,7 +76,7 @@ class JobService:
             job = stored.job
             if job.state in (JobState.RUNNING, JobState.QUEUED):
                 job = replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
-            live = _Live(job, make_work(job), is_lasting=True, keys=stored.keys)
+            live = LiveJob(job, make_work(job), is_lasting=True, keys=stored.keys)
             live.throttle.set_rate(job.limit_bps)
             self._lives[job.job_id] = live
         self._start_waiting()
@@ -158,7 +145,7 @@ class JobService:
         """Return one job.
 
         Raises:
-            InvalidRequest: There is none with this id.
+            JobNotFound: There is none with this id.
         """
         return self._find(job_id).job
 
@@ -169,7 +156,7 @@ class JobService:
             CorralError: What it ended with, when that was not success.
         """
         live = self._find(job_id)
-        queue: _Queue = asyncio.Queue()
+        queue: Followed = asyncio.Queue()
         if live.last is not None:
             queue.put_nowait(live.last)
         elif live.job.state is JobState.QUEUED:
@@ -193,7 +180,7 @@ class JobService:
         """Pause a job that is on its way; what has arrived is kept.
 
         Raises:
-            InvalidRequest: There is no such job, or it is over.
+            InvalidRequest: It is over.
         """
         live = self._find(job_id)
         if live.job.state.is_over:
@@ -210,7 +197,7 @@ class JobService:
         """Let a job that paused, failed or was cancelled go on, alone.
 
         Raises:
-            InvalidRequest: There is no such job, or it is done.
+            InvalidRequest: It is done.
         """
         live = self._find(job_id)
         if live.job.state is JobState.DONE or live.work is None:
@@ -229,7 +216,7 @@ class JobService:
         """End a job and remove what has arrived for it alone; one that is over is forgotten.
 
         Raises:
-            InvalidRequest: There is no such job.
+            JobNotFound: There is no such job.
         """
         live = self._find(job_id)
         if live.job.state in (JobState.DONE, JobState.CANCELLED):
@@ -244,7 +231,7 @@ class JobService:
         """Move a job to a place among those on their way; 0 is the first.
 
         Raises:
-            InvalidRequest: There is no such job, or it is over.
+            InvalidRequest: It is over.
         """
         live = self._find(job_id)
         if live.job.state.is_over:
@@ -264,24 +251,26 @@ class JobService:
         """Limit a job's speed, at once; 0: no limit of its own.
 
         Raises:
-            InvalidRequest: There is no such job.
+            JobNotFound: There is no such job.
         """
         live = self._find(job_id)
         self._limit(live, limit_bps)
         self._save(live)
         return live.job
 
+    def limit_all(self, limit_bps: int) -> None:
+        """Limit the speed of all jobs together, until the daemon ends; 0: no limit."""
+        self._throttle.set_rate(limit_bps)
+
     # Inside
 
-    def _find(self, job_id: int) -> _Live:
+    def _find(self, job_id: int) -> LiveJob:
         live = self._lives.get(job_id)
         if live is None:
-            raise InvalidRequest(
-                f"there is no job {job_id}", hint="see them all with: corral jobs", param="id"
-            )
+            raise JobNotFound(f"there is no job {job_id}", hint="see them all with: corral jobs")
         return live
 
-    def _unfinished(self, kind: str, name: str) -> _Live | None:
+    def _unfinished(self, kind: str, name: str) -> LiveJob | None:
         """The job of this name that is not over; else the latest if that failed."""
         same = [
             live
@@ -293,7 +282,9 @@ class JobService:
                 return live
         return same[-1] if same and same[-1].job.state is JobState.FAILED else None
 
-    async def _create(self, kind: str, name: str, *, is_attended: bool, is_lasting: bool) -> _Live:
+    async def _create(
+        self, kind: str, name: str, *, is_attended: bool, is_lasting: bool
+    ) -> LiveJob:
         places = [one.job.place for one in self._lives.values() if not one.job.state.is_over]
         job = Job(
             job_id=0,
@@ -304,7 +295,7 @@ class JobService:
             place=max(places, default=-1) + 1,
             is_attended=is_attended,
         )
-        live = _Live(job, None, is_lasting)
+        live = LiveJob(job, None, is_lasting)
         if self._table is not None:
             job = await self._write(self._table.add, job)
             # Another call may have made the same job while this one was written down.
@@ -318,7 +309,7 @@ class JobService:
         self._lives[live.job.job_id] = live
         return live
 
-    def _queue(self, live: _Live, *, is_attended: bool) -> None:
+    def _queue(self, live: LiveJob, *, is_attended: bool) -> None:
         live.last = None
         self._change(
             live,
@@ -351,7 +342,7 @@ class JobService:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _do(self, live: _Live, run: Run, work: Work) -> None:
+    async def _do(self, live: LiveJob, run: Run, work: Work) -> None:
         """Do a job's work in a thread and tell what comes of it."""
         loop = asyncio.get_running_loop()
 
@@ -385,7 +376,7 @@ class JobService:
         self._finish(live, error)
         self._start_waiting()
 
-    def _take(self, live: _Live, progress: Progress) -> None:
+    def _take(self, live: LiveJob, progress: Progress) -> None:
         """Take a moment of a job that runs."""
         live.last = progress
         of = f"{progress.phase} {progress.digest}"
@@ -403,7 +394,7 @@ class JobService:
         for queue in live.followers:
             queue.put_nowait(progress)
 
-    def _finish(self, live: _Live, error: CorralError | None) -> None:
+    def _finish(self, live: LiveJob, error: CorralError | None) -> None:
         """End a job by itself: well, or with an error that pauses it or fails it."""
         live.run = None
         end: Exception | None = error
@@ -431,7 +422,7 @@ class JobService:
         )
         self._tell_end(live, end)
 
-    def _halt(self, live: _Live, state: JobState) -> None:
+    def _halt(self, live: LiveJob, state: JobState) -> None:
         """Stop a job's work, if it has begun, and give it another state at once."""
         if live.run is not None:
             live.run.stop.set()
@@ -441,16 +432,16 @@ class JobService:
         self._save(live)
         self._start_waiting()
 
-    def _leave_alone(self, live: _Live) -> None:
+    def _leave_alone(self, live: LiveJob) -> None:
         """Stop an attended job that nobody follows any more."""
         if live.job.state in (JobState.RUNNING, JobState.QUEUED):
             self._halt(live, JobState.PAUSED if live.is_lasting else JobState.CANCELLED)
 
-    def _limit(self, live: _Live, limit_bps: int) -> None:
+    def _limit(self, live: LiveJob, limit_bps: int) -> None:
         live.throttle.set_rate(limit_bps)
         self._change(live, limit_bps=limit_bps)
 
-    async def _discard_keys(self, live: _Live) -> None:
+    async def _discard_keys(self, live: LiveJob) -> None:
         """Remove what has arrived for a job, but for what others still want."""
         wanted = {
             key
@@ -462,16 +453,16 @@ class JobService:
             if key not in wanted:
                 await asyncio.to_thread(self._discard, key)
 
-    def _tell_end(self, live: _Live, end: _End) -> None:
+    def _tell_end(self, live: LiveJob, end: End) -> None:
         for queue in live.followers:
             queue.put_nowait(end)
 
-    def _change(self, live: _Live, **fields: Any) -> None:
+    def _change(self, live: LiveJob, **fields: Any) -> None:
         """Change a job, and tell whoever watches."""
         live.job = replace(live.job, **fields)
         self.news.tell(live.job)
 
-    def _save(self, live: _Live) -> None:
+    def _save(self, live: LiveJob) -> None:
         """Store a job as it is now; in order, and not on the loop."""
         if self._table is not None and live.is_lasting and not self._is_closing:
             stored = StoredJob(replace(live.job, rate_bps=0, eta_s=None), live.keys)
@@ -489,7 +480,7 @@ def _logged(put: Callable[[StoredJob], None], stored: StoredJob) -> None:
         logger.exception("job not stored id=%d", stored.job.job_id)
 
 
-def _task_name(live: _Live) -> str:
+def _task_name(live: LiveJob) -> str:
     return f"job {live.job.job_id}"
 
 

@@ -1,13 +1,15 @@
-"""One run of a job's work, in a thread of its own, and how fast it gets on."""
+"""What a job is while the daemon lives: its work, its run on a thread, its followers, its pace."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
+from runner.domain.job import Job
 from runner.domain.progress import Progress
 from runner.hub.throttle import Throttle
 
@@ -63,6 +65,34 @@ class Pace:
             self._seen.popleft()
         (start, before), (end, after) = self._seen[0], self._seen[-1]
         return int((after - before) / (end - start)) if end > start else 0
+
+
+#: How a job ended for its followers: an error, or ``None``.
+End = Exception | None
+#: What one follower is told.
+Followed = asyncio.Queue[Progress | End]
+
+
+@dataclass(slots=True, eq=False)
+class LiveJob:
+    """A job of this daemon's life.
+
+    Attributes:
+        job: As it is now.
+        work: What to do when its turn comes; ``None`` for one that is over.
+        is_lasting: Whether it is stored, and waits for its turn.
+        keys: Files that arrive for it.
+    """
+
+    job: Job
+    work: Work | None
+    is_lasting: bool
+    keys: tuple[str, ...] = ()
+    run: Run | None = None
+    last: Progress | None = None
+    followers: list[Followed] = field(default_factory=list)
+    pace: Pace = field(default_factory=Pace)
+    throttle: Throttle = field(default_factory=Throttle)
 
 
 def work_off(name: str, run: Run, work: Work, tell: Callable[[Progress], object]) -> None:

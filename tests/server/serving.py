@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from runner.server.app import make_app, runner_for
+from runner.service.jobs import JobService
 from tests.fakes.service import FakeInference, FakeModels, FakePulls
 
 TOKEN = "owner-token-of-this-test"
@@ -24,6 +25,7 @@ class House:
     inference: FakeInference = field(default_factory=FakeInference)
     models: FakeModels = field(default_factory=FakeModels)
     pulls: FakePulls = field(default_factory=FakePulls)
+    jobs: JobService = field(default_factory=JobService)
     loopback_only: bool = True
     origins: tuple[str, ...] = ()
     shutdowns: list[str] = field(default_factory=list)
@@ -39,6 +41,7 @@ class House:
             inference=self.inference,
             models=self.models,
             pulls=self.pulls,
+            jobs=self.jobs,
             version="9.8.7",
             owner_token=TOKEN,
             loopback_only=self.loopback_only,
