@@ -54,6 +54,7 @@ class FileServer:
         served: Path → ranges ``(first, last)`` of the bytes that were given away.
         requests: Every ``(path, headers)`` seen, headers by lower-case name.
         rate_bps: Bytes a second of each connection; 0: as fast as they go.
+        piece_bytes: Sent at a time; others than the default make it fast, and its counts less exact.
         token: What ``Authorization`` must be where it is set; else the answer is 401.
         etags: Path → what to say in place of the content's own ETag; empty: nothing.
         cdn: Where requests for files are redirected, with links that expire.
@@ -66,6 +67,7 @@ class FileServer:
         self.served: dict[str, list[tuple[int, int]]] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.rate_bps = 0
+        self.piece_bytes = _PIECE
         self.token = ""
         self.etags: dict[str, str] = {}
         self.cdn: FileServer | None = None
@@ -131,8 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def setup(self):
-        # Small, so that bytes count as served when the other side's system has them.
-        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
+        if self.server.fake.piece_bytes == _PIECE:
+            # Small, so that bytes count as served when the other side's system has them.
+            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
         super().setup()
 
     def log_message(self, *_):
@@ -246,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
         began, view = time.monotonic(), memoryview(content)
         at = first
         while at < min(last, stop):
-            piece = bytes(view[at : min(at + _PIECE, last, stop)])
+            piece = bytes(view[at : min(at + fake.piece_bytes, last, stop)])
             if kind == "flip" and at <= fault.at < at + len(piece):
                 wrong = bytearray(piece)
                 wrong[fault.at - at] ^= 0x40

@@ -19,7 +19,12 @@ MIB = 1 << 20
 
 def noise(n_bytes: int, seed: int = 0) -> bytes:
     """Bytes that differ everywhere, the same each time."""
-    return random.Random(seed).randbytes(n_bytes)
+    dice, left = random.Random(seed), n_bytes
+    pieces = []
+    while left > 0:
+        pieces.append(dice.randbytes(min(left, 16 * MIB)))
+        left -= len(pieces[-1])
+    return b"".join(pieces)
 
 
 def remote(url: str, content: bytes, **more) -> RemoteFile:
