@@ -28,7 +28,7 @@ from runner.errors import (
 from runner.hub.throttle import Throttle
 from runner.service.news import News
 from runner.service.run import End, Followed, LiveJob, Run, Work, work_off
-from runner.store.state import JobTable, StoredJob
+from runner.store.state import N_REMEMBERED, JobTable, StoredJob
 
 logger = logging.getLogger(__name__)
 
@@ -307,6 +307,9 @@ class JobService:
             self._last_id += 1
             live.job = replace(job, job_id=self._last_id)
         self._lives[live.job.job_id] = live
+        over = [job_id for job_id, one in self._lives.items() if one.job.state.is_over]
+        for job_id in over[:-N_REMEMBERED]:
+            del self._lives[job_id]
         return live
 
     def _queue(self, live: LiveJob, *, is_attended: bool) -> None:
@@ -433,7 +436,9 @@ class JobService:
         self._start_waiting()
 
     def _leave_alone(self, live: LiveJob) -> None:
-        """Stop an attended job that nobody follows any more."""
+        """Stop an attended job that nobody follows any more, unless all is done already."""
+        if live.last is not None and live.last.phase == "success":
+            return  # clients leave at this word, a moment before the job is over
         if live.job.state in (JobState.RUNNING, JobState.QUEUED):
             self._halt(live, JobState.PAUSED if live.is_lasting else JobState.CANCELLED)
 

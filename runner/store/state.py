@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 _SCHEMA = "CREATE TABLE jobs (job_id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL)"
 #: Jobs that are over and still remembered.
-_N_REMEMBERED = 100
+N_REMEMBERED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class JobTable:
         over = [one.job.job_id for one in self.load() if one.job.state.is_over]
         with self._lock, self._file as file:
             file.executemany(
-                "DELETE FROM jobs WHERE job_id = ?", [(one,) for one in over[:-_N_REMEMBERED]]
+                "DELETE FROM jobs WHERE job_id = ?", [(one,) for one in over[:-N_REMEMBERED]]
             )
 
     def close(self) -> None:

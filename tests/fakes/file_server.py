@@ -54,7 +54,7 @@ class FileServer:
         served: Path → ranges ``(first, last)`` of the bytes that were given away.
         requests: Every ``(path, headers)`` seen, headers by lower-case name.
         rate_bps: Bytes a second of each connection; 0: as fast as they go.
-        piece_bytes: Sent at a time; others than the default make it fast, and its counts less exact.
+        piece_bytes: Sent at a time; more make it fast, and its counts less exact.
         token: What ``Authorization`` must be where it is set; else the answer is 401.
         etags: Path → what to say in place of the content's own ETag; empty: nothing.
         cdn: Where requests for files are redirected, with links that expire.

@@ -180,6 +180,18 @@ def test_when_the_last_one_leaves_a_pull_pauses_and_the_next_goes_on(house, serv
     run(story)
 
 
+def test_who_leaves_at_the_word_success_leaves_a_job_that_is_done(house):
+    async def story():
+        async with house:
+            async with aclosing(house.pulls.pull(NAME)) as steps:
+                async for step in steps:
+                    if step.phase == "success":
+                        break
+            await until(lambda: house.job.state is JobState.DONE)
+
+    run(story)
+
+
 def test_a_pull_begun_apart_goes_on_when_nobody_follows(house):
     async def story():
         async with house:
