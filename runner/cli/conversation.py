@@ -9,10 +9,10 @@ from runner.cli import human
 from runner.cli.output import Output
 from runner.client.client import Client
 from runner.domain.chat import Message
-from runner.domain.event import Finished, FinishReason, TextDelta
+from runner.domain.event import Finished, FinishReason, TextDelta, ThinkingDelta
 from runner.domain.name import ModelName
 from runner.domain.options import Options
-from runner.domain.request import Priority
+from runner.domain.request import Priority, Think
 from runner.errors import CorralError
 
 
@@ -28,6 +28,8 @@ class Conversation:
         keep_alive: Seconds the model stays loaded; ``None``: the daemon's setting.
         is_verbose: Whether a summary follows each answer.
         is_wrapped: Whether answers are fitted to the terminal, word by word.
+        think: Whether the model thinks first, and how hard; ``None``: as it does by itself.
+        shows_thinking: Whether thoughts are shown before the answer.
         turns: What was said, system message apart.
     """
 
@@ -38,6 +40,8 @@ class Conversation:
     keep_alive: float | None = None
     is_verbose: bool = False
     is_wrapped: bool = True
+    think: Think = None
+    shows_thinking: bool = True
     turns: list[Message] = field(default_factory=list)
 
     def load(self, out: Output) -> None:
@@ -75,8 +79,10 @@ class Conversation:
             options=self.options,
             keep_alive=self.keep_alive,
             priority=Priority.INTERACTIVE,  # somebody looks at the answer as it comes
+            think=self.think,
         )
         parts: list[str] = []
+        thoughts = out.thoughts(is_shown=self.shows_thinking)
         shown = out.answer(is_wrapped=self.is_wrapped)
         finished = None
         try:
@@ -84,7 +90,10 @@ class Conversation:
                 for event in answer:
                     notice.end()
                     match event:
+                        case ThinkingDelta():
+                            thoughts.write(event.text)
                         case TextDelta():
+                            thoughts.end()
                             parts.append(event.text)
                             shown.write(event.text)
                         case Finished():
@@ -96,6 +105,7 @@ class Conversation:
                 self._remember(question, parts)
             raise
         finally:
+            thoughts.end()
             shown.end()
         self._remember(question, parts)
         if finished is not None:

@@ -78,6 +78,11 @@ def build_parser(names: Sequence[str] = tuple(COMMANDS)) -> tuple[Parser, Subpar
     return parser, commands
 
 
+def _spelled_out(words: Sequence[str]) -> list[str]:
+    """``--think`` may stand without a value, and must not take the next word for it."""
+    return ["--think=true" if word == "--think" else word for word in words]
+
+
 def _run(words: Sequence[str], out: Output) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         return _help(words, out)
@@ -92,7 +97,7 @@ def _run(words: Sequence[str], out: Output) -> int:
         _expect_command(name, below, words[1:])
         args = parser.parse_args(words[1:])
     else:  # so that options may stand between the words of a prompt
-        args = parser.parse_intermixed_args(words[1:])
+        args = parser.parse_intermixed_args(_spelled_out(words[1:]))
     client = connect(getattr(args, "need", Need.STARTED), out)
     try:
         return int(args.run(args, client, out))

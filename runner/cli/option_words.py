@@ -7,6 +7,7 @@ from typing import Any
 
 from runner.cli.suggest import meant
 from runner.domain.options import OPTION_SPECS, Options, parse_option, parse_options
+from runner.domain.request import Think
 from runner.errors import InvalidRequest
 
 
@@ -74,3 +75,19 @@ def _literal(text: str) -> object:
         except ValueError:
             continue
     return text
+
+
+def think_word(text: str) -> Think:
+    """Return what a word for thinking means.
+
+    Raises:
+        ValueError: It is no such word.
+    """
+    match text.lower():
+        case "true" | "false":
+            return text.lower() == "true"
+        case "low" | "medium" | "high" | "max" as level:
+            return level
+        case _:
+            pass
+    raise ValueError(f"want true, false, low, medium, high or max, not '{text}'")

@@ -51,6 +51,11 @@ class Output:
         self.text(text, end="")
         self._stdout.flush()
 
+    def styled(self, text: str) -> None:
+        """Write words of our own to stdout, with what makes a terminal grey in them."""
+        self._stdout.write(text)
+        self._stdout.flush()
+
     def answer(self, *, is_wrapped: bool) -> Answer:
         """Return what writes one answer; lines are fitted to a terminal if ``is_wrapped``."""
         if not (is_wrapped and self.answer_is_tty):
@@ -58,6 +63,10 @@ class Output:
         from runner.cli.wrap import Wrapper
 
         return Answer(self, Wrapper(lambda: shutil.get_terminal_size().columns - 1))
+
+    def thoughts(self, *, is_shown: bool) -> Thoughts:
+        """Return what shows thoughts before an answer, or hides them: grey on a terminal."""
+        return Thoughts(self, is_shown=is_shown, is_dim=self.answer_is_tty and self._has_colour)
 
     def json(self, value: Any) -> None:
         """Write ``value`` to stdout as indented JSON."""
@@ -184,6 +193,34 @@ class Answer:
             self._out.stream(self._wrapper.end())
         if self._last not in ("", "\n"):
             self._out.stream("\n")
+
+
+class Thoughts:
+    """What a model thinks, on its way to stdout between two lines that say so, as Ollama's does.
+
+    Nothing is written of an answer without thoughts.
+    """
+
+    def __init__(self, out: Output, *, is_shown: bool, is_dim: bool) -> None:
+        self._out = out
+        self._is_shown = is_shown
+        self._dim, self._reset = (_DIM, _RESET) if is_dim else ("", "")
+        self._is_open = False
+
+    def write(self, text: str) -> None:
+        """Write one more piece, to be seen at once."""
+        if not self._is_shown:
+            return
+        if not self._is_open:
+            self._is_open = True
+            self._out.styled(self._dim + "Thinking...\n")
+        self._out.stream(text)
+
+    def end(self) -> None:
+        """Close what is open; more thoughts may follow."""
+        if self._is_open:
+            self._is_open = False
+            self._out.styled("\n...done thinking.\n\n" + self._reset)
 
 
 class Waiting:

@@ -22,7 +22,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 from runner.cli.connect import place
 from runner.cli.conversation import Conversation
 from runner.cli.list_ import matching, print_table
-from runner.cli.option_words import options_of
+from runner.cli.option_words import options_of, think_word
 from runner.cli.output import Output
 from runner.cli.show import part_text, print_all
 from runner.domain.options import OPTION_SPECS
@@ -36,6 +36,7 @@ Commands:
   /set system TEXT            set the system message; without TEXT the model's own
   /set parameter NAME VALUE   set a model option, for example temperature 0.2
   /set verbose | quiet        show timings after each answer, or not
+  /set think [HOW] | nothink  let the model think first: low, medium, high, max; or not
   /set wordwrap | nowordwrap  break an answer's lines between words, or not
   /show info | parameters | system | template
   /load MODEL                 go on with another model, from the beginning
@@ -53,7 +54,8 @@ Keys:
 
 _SET_USAGE = (
     "Usage: /set system TEXT | parameter NAME VALUE\n"
-    "       /set verbose | quiet | wordwrap | nowordwrap"
+    "       /set verbose | quiet | wordwrap | nowordwrap\n"
+    "       /set think [low | medium | high | max] | nothink"
 )
 
 
@@ -154,6 +156,8 @@ class Repl:
             case "wordwrap" | "nowordwrap":
                 self._chat.is_wrapped = what == "wordwrap"
                 self._out.say(f"Set '{what}' mode.")
+            case "think" | "nothink":
+                self._set_thinking(what, value.strip())
             case "system":
                 self._chat.system = unfenced(value.strip())
                 self._out.say("Set the system message." if value else "Back to the model's own.")
@@ -161,6 +165,13 @@ class Repl:
                 self._set_parameter(value)
             case _:
                 self._out.say(_SET_USAGE)
+
+    def _set_thinking(self, what: str, level: str) -> None:
+        try:
+            self._chat.think = what == "think" and think_word(level or "true")
+        except ValueError as error:
+            raise InvalidRequest(str(error), hint="/set think high") from None
+        self._out.say(f"Set '{what}' mode.")
 
     def _set_parameter(self, rest: str) -> None:
         name, *values = rest.split()

@@ -10,13 +10,14 @@ import sys
 import threading
 
 from runner.cli.conversation import Conversation
-from runner.cli.option_words import option_value, options_of, wanted
+from runner.cli.option_words import option_value, options_of, think_word, wanted
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers, UsageError
 from runner.cli.pull import fetch, local_path
 from runner.client.client import Client
 from runner.domain.duration import keep_alive_seconds
 from runner.domain.options import OPTION_SPECS
+from runner.domain.request import Think
 from runner.errors import CorralError, ModelNotFound
 
 _PATIENCE_S = 2.0  # of somebody who does not know that standard input is being read
@@ -66,6 +67,16 @@ def add(commands: Subparsers) -> None:
         metavar="TIME",
         help="how long the model stays loaded afterwards: 5m, 1h, 0, or -1 for ever",
     )
+    parser.add_argument(
+        "--think",
+        type=_think,
+        metavar="HOW",
+        help="let the model think first: true, which may be left out, false, or low, medium, high, "
+        "max",
+    )
+    parser.add_argument(
+        "--hidethinking", action="store_true", help="do not show what the model thinks"
+    )
     parser.add_argument("--verbose", action="store_true", help="show timings after each answer")
     parser.add_argument(
         "--nowordwrap",
@@ -93,6 +104,8 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         keep_alive=args.keepalive,
         is_verbose=args.verbose,
         is_wrapped=not args.nowordwrap,
+        think=args.think,
+        shows_thinking=not args.hidethinking,
     )
     if is_chat:
         from runner.cli.repl import Repl  # the line editor takes longer to import than all else
@@ -159,6 +172,13 @@ def _option(text: str) -> tuple[str, str]:
     except CorralError as error:
         raise UsageError(error.message, hint=error.hint) from None
     return name, value
+
+
+def _think(text: str) -> Think:
+    try:
+        return think_word(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _keep_alive(text: str) -> float:

@@ -29,7 +29,7 @@ from runner.domain.job import Job
 from runner.domain.model import ModelInfo, RunningModel
 from runner.domain.options import Options
 from runner.domain.progress import Progress
-from runner.domain.request import Priority
+from runner.domain.request import Priority, Think
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
 from runner.errors import DaemonError, ModelNotFound
@@ -82,6 +82,7 @@ class Client:
         options: Options | None = None,
         keep_alive: float | None = None,
         priority: Priority | None = None,
+        think: Think = None,
     ) -> Stream[Event]:
         """Answer a conversation.
 
@@ -92,11 +93,14 @@ class Client:
             keep_alive: Seconds the model stays loaded afterwards; ``math.inf`` for ever, ``None``
                 for the daemon's own setting.
             priority: Its class; ``None`` for the daemon's default.
+            think: Whether to think first, and how hard; ``None``: as the model does by itself.
         """
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        body = {"model": model, "messages": turns, **_settings(options, keep_alive)}
+        turns = [_turn(message) for message in messages]
+        body: Json = {"model": model, "messages": turns, **_settings(options, keep_alive)}
         if priority is not None:
             body["priority"] = priority.value
+        if think is not None:
+            body["think"] = think
         return Stream(self._exchange("POST", "/api/chat", body), decode.chat_events, _is_done)
 
     def generate(
@@ -227,6 +231,11 @@ class Client:
         if not isinstance(value, dict):
             raise refusal(200, raw)
         return value
+
+
+def _turn(message: Message) -> Json:
+    turn: Json = {"role": message.role, "content": message.content}
+    return {**turn, "thinking": message.thinking} if message.thinking else turn
 
 
 def _settings(options: Options | None, keep_alive: float | None) -> Json:

@@ -17,7 +17,16 @@ from typing import Any
 from runner.client.connection import Json
 from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
 from runner.domain.chat import Message
-from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
+from runner.domain.event import (
+    Event,
+    Finished,
+    FinishReason,
+    TextDelta,
+    ThinkingDelta,
+    Timings,
+    ToolCallDelta,
+    Usage,
+)
 from runner.domain.job import Job, JobError, JobState
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
@@ -122,12 +131,22 @@ def requests(value: Json) -> list[RunningRequest]:
 
 def chat_events(line: Json) -> tuple[Event, ...]:
     """One line of ``POST /api/chat``."""
-    return _events(line, str((line.get("message") or {}).get("content") or ""))
+    message = line.get("message") or {}
+    calls = tuple(
+        ToolCallDelta(
+            index=int(call["function"].get("index") or index),
+            name=str(call["function"]["name"]),
+            arguments=json.dumps(call["function"].get("arguments") or {}, ensure_ascii=False),
+            id=str(call.get("id") or ""),
+        )
+        for index, call in enumerate(message.get("tool_calls") or ())
+    )
+    return _events(line, message, str(message.get("content") or ""), calls)
 
 
 def generate_events(line: Json) -> tuple[Event, ...]:
     """One line of ``POST /api/generate``."""
-    return _events(line, str(line.get("response") or ""))
+    return _events(line, line, str(line.get("response") or ""))
 
 
 def progress(line: Json) -> tuple[Progress, ...]:
@@ -209,9 +228,13 @@ def moment(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _events(line: Json, text: str) -> tuple[Event, ...]:
-    delta: tuple[Event, ...] = (TextDelta(text),) if text else ()
-    return (*delta, _finished(line)) if line.get("done") else delta
+def _events(line: Json, place: Json, text: str, calls: tuple[Event, ...] = ()) -> tuple[Event, ...]:
+    """What one line says; ``place`` is the part of it that has the thoughts."""
+    thinking = str(place.get("thinking") or "")
+    thoughts: tuple[Event, ...] = (ThinkingDelta(thinking),) if thinking else ()
+    words: tuple[Event, ...] = (TextDelta(text),) if text else ()
+    end: tuple[Event, ...] = (_finished(line),) if line.get("done") else ()
+    return (*thoughts, *words, *calls, *end)
 
 
 def _finished(line: Json) -> Finished:

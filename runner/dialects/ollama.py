@@ -18,10 +18,28 @@ import msgspec
 
 from runner.dialects import constraints, wire
 from runner.dialects.fields import CacheFacts, cache_facts, finish_word, parse_keep_alive
-from runner.dialects.reply import replies
+from runner.dialects.ollama_turns import (
+    ReplyMessage,
+    TurnBody,
+    call_body,
+    parse_think,
+    parse_turn,
+    reply,
+)
 from runner.dialects.terms import parse_terms
+from runner.dialects.tools import parse_tools
+from runner.dialects.whole import CalledTool, WholeAnswer, gathered
 from runner.domain.chat import Message
-from runner.domain.event import Event, Finished, TextDelta, TokenLogprob
+from runner.domain.event import (
+    Begun,
+    Event,
+    Finished,
+    FinishReason,
+    TextDelta,
+    ThinkingDelta,
+    TokenLogprob,
+    ToolCallDelta,
+)
 from runner.domain.name import DEFAULT_HOST, ModelName
 from runner.domain.options import parse_options
 from runner.domain.request import Constraint, InferenceRequest, Terms
@@ -40,9 +58,9 @@ CONTENT_TYPE = "application/json; charset=utf-8"
 STREAM_CONTENT_TYPE = "application/x-ndjson"
 
 _MAX_TOKEN_ID = 2**31 - 1  # llama.h: llama_token is an int32
-_THINK_LEVELS = ("high", "medium", "low", "max")
-#: A role goes into the template's frame around a turn, so it must not carry control tokens.
-_ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+#: Ollama's own template language; ours, and that of the model files, is Jinja.
+_GO = re.compile(r"\{\{-?\s*(\.|\$|(if|range|with|end|else|template|block|define)\b)")
 
 
 # Requests
@@ -92,15 +110,6 @@ class GenerateBody(_AnswerBody):
     context: list[int] | None = None
     raw: bool | None = None
     images: list[Any] | None = None
-
-
-class TurnBody(msgspec.Struct):
-    """One message of a chat."""
-
-    role: str
-    content: str | None = None
-    images: list[Any] | None = None
-    tool_calls: list[Any] | None = None
 
 
 class ChatBody(_AnswerBody):
@@ -156,7 +165,7 @@ def parse_generate(body: bytes) -> Call:
     _refuse_common(asked, name)
     _refuse_if(asked.suffix, name, "insert", "suffix")
     _refuse_if(asked.images, name, "vision", "images")
-    _refuse_if(asked.template, name, "template", "template")
+    _refuse_if(_GO.search(asked.template or ""), name, "Go templates", "template")
     prompt = asked.prompt or ""
     turns = [Message("system", asked.system)] if asked.system else []
     request = InferenceRequest(
@@ -172,6 +181,8 @@ def parse_generate(body: bytes) -> Call:
         terms=_terms(asked),
         shifts=asked.shift is True,
         truncates=asked.truncate is True,
+        think=parse_think(asked.think),
+        template=asked.template or None,
     )
     return Call(
         request,
@@ -193,17 +204,12 @@ def parse_chat(body: bytes) -> Call:
     text = asked.model_text()
     name = parse_name(asked)
     _refuse_common(asked, name)
-    _refuse_if(asked.tools, name, "tools", "tools")
     turns = asked.messages or []
     for index, turn in enumerate(turns):
         _refuse_if(turn.images, name, "vision", f"messages[{index}].images")
-        _refuse_if(turn.tool_calls, name, "tools", f"messages[{index}].tool_calls")
     request = InferenceRequest(
         model=name,
-        messages=tuple(
-            Message(parse_role(turn.role, index), turn.content or "")
-            for index, turn in enumerate(turns)
-        ),
+        messages=tuple(parse_turn(turn, index) for index, turn in enumerate(turns)),
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
         terms=_terms(asked),
@@ -211,6 +217,8 @@ def parse_chat(body: bytes) -> Call:
         truncates=asked.truncate is True,
         constraint=_constraint(asked),
         n_logprobs=constraints.n_logprobs(asked.logprobs, asked.top_logprobs),
+        tools=parse_tools(asked.tools),
+        think=parse_think(asked.think),
     )
     return Call(
         request,
@@ -232,22 +240,6 @@ def parse_name(body: ModelBody) -> ModelName:
     if not text:
         raise InvalidRequest("model is required", param="model")
     return ModelName.parse(text)
-
-
-def parse_role(role: str, index: int) -> str:
-    """Return the role of message ``index`` in lower case.
-
-    Raises:
-        InvalidRequest: It is not a plain word.
-    """
-    lower = role.lower()
-    if not _ROLE.fullmatch(lower):
-        raise InvalidRequest(
-            f"messages[{index}].role is not a role",
-            hint="use system, user, assistant or tool",
-            param=f"messages[{index}].role",
-        )
-    return lower
 
 
 def _terms(asked: _AnswerBody) -> Terms:
@@ -287,29 +279,10 @@ def _refuse_if(wanted: object, name: ModelName, ability: str, param: str) -> Non
 
 def _refuse_common(asked: _AnswerBody, name: ModelName) -> None:
     """Refuse what would change the answer and is not offered."""
-    if isinstance(asked.think, str) and asked.think not in ("", *_THINK_LEVELS):
-        raise InvalidRequest(
-            f'invalid think value: "{asked.think}" '
-            '(must be "high", "medium", "low", "max", true, or false)',
-            param="think",
-        )
-    if asked.think:
-        raise Unsupported(
-            f'"{asked.model_text()}" does not support thinking',
-            hint="leave 'think' out, or set it to false",
-            param="think",
-        )
     _refuse_if(asked.debug_render_only, name, "rendering alone", "_debug_render_only")
 
 
 # Answers
-
-
-class ReplyMessage(msgspec.Struct):
-    """The message of a chat's answer."""
-
-    role: str
-    content: str
 
 
 class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -325,6 +298,7 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     model: str
     created_at: str
     response: str | msgspec.UnsetType = msgspec.UNSET
+    thinking: str = ""
     message: ReplyMessage | msgspec.UnsetType = msgspec.UNSET
     done: bool
     done_reason: str
@@ -358,28 +332,29 @@ def error_body(error: CorralError) -> ErrorBody:
 def whole(call: Call, events: Sequence[Event], *, at_ns: int) -> bytes:
     """Return the answer to a call without ``stream``, as JSON.
 
-    ``at_ns`` is its time, in nanoseconds since the epoch.
+    ``events`` are all of it, ``at_ns`` is its time, in nanoseconds since the epoch.
 
     Raises:
         WorkerError: The answer was cut off.
     """
-    (reply,) = replies(events, 1)
-    answer = _answer(call, rfc3339(at_ns), reply.text, _metrics(call, reply.end))
-    answer.logprobs = [constraints.ollama_logprob(each) for each in reply.logprobs]
+    (told,) = gathered(events)
+    answer = _answer(call, rfc3339(at_ns), told, _metrics(call, told.end))
+    answer.logprobs = [constraints.ollama_logprob(each) for each in told.logprobs]
     return wire.encode(answer)
 
 
 def resident(call: Call, reason: str, *, at_ns: int) -> bytes:
     """Return the answer to a call with nothing to answer; ``reason`` is ``load`` or ``unload``."""
-    return wire.encode(_answer(call, rfc3339(at_ns), "", {"done_reason": reason}))
+    return wire.encode(_answer(call, rfc3339(at_ns), WholeAnswer(), {"done_reason": reason}))
 
 
-def _answer(call: Call, created_at: str, text: str, metrics: dict[str, Any]) -> Answer:
+def _answer(call: Call, created_at: str, said: WholeAnswer, metrics: dict[str, Any]) -> Answer:
     return Answer(
         model=call.model,
         created_at=created_at,
-        response=msgspec.UNSET if call.is_chat else text,
-        message=ReplyMessage("assistant", text) if call.is_chat else msgspec.UNSET,
+        response=msgspec.UNSET if call.is_chat else said.text,
+        thinking="" if call.is_chat else said.thinking,
+        message=reply(said) if call.is_chat else msgspec.UNSET,
         done=True,
         **metrics,
     )
@@ -387,8 +362,10 @@ def _answer(call: Call, created_at: str, text: str, metrics: dict[str, Any]) -> 
 
 def _metrics(call: Call, finished: Finished) -> dict[str, Any]:
     usage, timings = finished.usage, finished.timings
+    reason = finish_word(finished)
     return {
-        "done_reason": finish_word(finished),
+        # An answer that calls tools ends like any other here.
+        "done_reason": "stop" if reason == FinishReason.TOOL_CALLS else reason,
         "context": finished.context,
         "total_duration": nanoseconds(timings.total_s),
         "load_duration": nanoseconds(timings.load_s),
@@ -417,28 +394,57 @@ class AnswerEncoder:
         self._clock = clock  # nanoseconds since the epoch
         self._second = -1
         self._stamp = b""
+        self._calls: dict[int, CalledTool] = {}
         self._head = b'{"model":' + wire.encode(call.model) + b',"created_at":"'
         if call.is_chat:
             self._before = b'","message":{"role":"assistant","content":'
             self._after = b'},"done":false}\n'
+            self._thinks = self._before + b'"","thinking":'
         else:
             self._before = b'","response":'
             self._after = b',"done":false}\n'
+            self._thinks = self._before + b'"","thinking":'
 
     def encode(self, event: Event) -> bytes:
-        """Return the line that tells ``event``.
+        """Return the lines that tell ``event``; a call is told whole, once all of it has come.
 
         Raises:
             WorkerError: The event says that the answer was cut off.
         """
-        if isinstance(event, TextDelta):
-            text = wire.encode(event.text)
-            after = self._after_logprobs(event.logprobs) if event.logprobs else self._after
-            return b"".join((self._head, self._now(), self._before, text, after))
-        if not isinstance(event, Finished):
+        match event:
+            case Begun():
+                return b""
+            case TextDelta():
+                text = wire.encode(event.text)
+                after = self._after_logprobs(event.logprobs) if event.logprobs else self._after
+                return b"".join((self._head, self._now(), self._before, text, after))
+            case ThinkingDelta():
+                text = wire.encode(event.text)
+                return b"".join((self._head, self._now(), self._thinks, text, self._after))
+            case ToolCallDelta():
+                return self._take_call(event)
+            case Finished():
+                metrics = _metrics(self._call, event)
+                last = _answer(self._call, self._now().decode(), WholeAnswer(), metrics)
+                return self._tell_calls() + wire.encode(last) + b"\n"
+
+    def _take_call(self, piece: ToolCallDelta) -> bytes:
+        """Put a call together; return the line of the one before it, when this one is new."""
+        old = self._calls.get(piece.index)
+        told = b"" if old else self._tell_calls()
+        before = old or CalledTool(piece.id, piece.name, "")
+        arguments = before.arguments + piece.arguments
+        self._calls[piece.index] = CalledTool(before.id, before.name, arguments)
+        return told
+
+    def _tell_calls(self) -> bytes:
+        """The line of the calls that are whole now; of a generate, which has no place, none."""
+        bodies = [call_body(index, call) for index, call in self._calls.items()]
+        self._calls.clear()
+        if not bodies or not self._call.is_chat:
             return b""
-        metrics = _metrics(self._call, event)
-        return wire.encode(_answer(self._call, self._now().decode(), "", metrics)) + b"\n"
+        told = b'"","tool_calls":' + wire.encode(bodies)
+        return b"".join((self._head, self._now(), self._before, told, self._after))
 
     def _after_logprobs(self, logprobs: Sequence[TokenLogprob]) -> bytes:
         told = wire.encode([constraints.ollama_logprob(each) for each in logprobs])

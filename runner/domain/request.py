@@ -40,7 +40,7 @@ class Constraint:
     Attributes:
         kind: The language of ``text``; ``json``: any JSON object, ``text`` is empty.
         text: A JSON schema, a regular expression, a Lark grammar or a GBNF grammar.
-        after: It begins when the model has written this; before, anything but the end may come.
+        after: It begins once this text was generated; empty: with the first token.
         field: Where the caller wrote it, for messages.
     """
 
@@ -52,10 +52,14 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """Whether to call tools: as the model likes, not at all, at least one, or the one named."""
+    """Whether to call tools: as the model likes, not at all, at least one, or the one named.
+
+    ``is_parallel`` says whether one answer may hold several calls.
+    """
 
     mode: Literal["auto", "none", "required", "named"] = "auto"
     name: str = ""
+    is_parallel: bool = True
 
 
 @dataclass(frozen=True, slots=True)

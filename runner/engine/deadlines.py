@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A request must have ended at ``at_s``, on the loop's clock."""
+
+    request_id: str
+    at_s: float
 
 
 class Deadlines:

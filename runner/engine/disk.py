@@ -349,17 +349,9 @@ class DiskTier:
         if path.exists():
             touch(path)
             return True
-        n_bytes = len(saved.blob) + len(saved.tokens)
-        if self._shelf.disk_is_low(n_bytes):
-            logger.info("the disk is low, a prompt is not kept n_bytes=%d", n_bytes)
+        folder = path.parent
+        if not self._make_room(len(saved.blob) + len(saved.tokens), saved.owner_id, folder):
             return False
-        removed = self._shelf.make_room(n_bytes, self._n_bytes_max)
-        if removed is None:
-            return False
-        folder = self._shelf.folder(self._key.folder_name, saved.owner_id)
-        for gone in removed:
-            if gone.parent == folder:
-                self._forget(saved.owner_id, gone.name)
         header = Header(self._key_text, self._key.model, saved.owner_id, saved.created_s)
         write_entry(folder, Entry(header, saved.tokens, saved.blob), must_stop=self._must_stop)
         if self._is_cleared(saved, n_clears):  # while it was being written
@@ -369,6 +361,17 @@ class DiskTier:
             if other != name and known is not None and saved.tokens.startswith(known):
                 self._forget(saved.owner_id, other, removes=True)
         return True
+
+    def _make_room(self, n_bytes: int, owner_id: str, folder: Path) -> bool:
+        """Remove what was not used for longest; whether there is room for an entry then."""
+        if self._shelf.disk_is_low(n_bytes):
+            logger.info("the disk is low, a prompt is not kept n_bytes=%d", n_bytes)
+            return False
+        removed = self._shelf.make_room(n_bytes, self._n_bytes_max)
+        for gone in removed or ():
+            if gone.parent == folder:
+                self._forget(owner_id, gone.name)
+        return removed is not None
 
     def _must_stop(self) -> bool:
         return self._deadline_s is not None and time.monotonic() > self._deadline_s

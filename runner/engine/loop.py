@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence as Seq
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from runner.domain.event import FinishReason
@@ -18,7 +17,7 @@ from runner.engine.answer import advance, outcome
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
-from runner.engine.deadlines import Deadlines
+from runner.engine.deadlines import Deadline, Deadlines
 from runner.engine.disk import DiskTier, Fetched
 from runner.engine.grid import Grid
 from runner.engine.pace import Pace
@@ -52,14 +51,6 @@ logger = logging.getLogger(__name__)
 _MAX_WAIT_S = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Deadline:
-    """A request must have ended at ``at_s``, on the loop's clock."""
-
-    request_id: str
-    at_s: float
-
-
 #: What reaches the loop thread.
 Item = (
     Sequence
@@ -71,7 +62,7 @@ Item = (
     | ClearCache
     | Fetched
     | Shutdown
-    | _Deadline
+    | Deadline
 )
 
 
@@ -117,7 +108,7 @@ class Loop:
             case Generate() | Tokenize():
                 if isinstance(message, Generate) and message.terms.deadline_s is not None:
                     at_s = time.monotonic() + message.terms.deadline_s
-                    self._items.put(_Deadline(message.request_id, at_s))
+                    self._items.put(Deadline(message.request_id, at_s))
                 self._preparing.add(message.request_id)
                 self._preparer.submit(message)
             case Abort() | Inspect() | AskCache() | ClearCache() | Shutdown():
@@ -197,7 +188,7 @@ class Loop:
                 self._act(item)
         return True
 
-    def _act(self, item: Abort | AskCache | ClearCache | Inspect | _Deadline) -> None:
+    def _act(self, item: Abort | AskCache | ClearCache | Inspect | Deadline) -> None:
         """Do, or answer, what is asked about requests that are there."""
         match item:
             case Abort():
@@ -209,7 +200,7 @@ class Loop:
                 self._send(self._cache.state(item.request_id))
             case Inspect():
                 self._send(inspected(item.request_id, self._scheduler))
-            case _Deadline():
+            case Deadline():
                 self._deadlines.add(item.request_id, item.at_s)
 
     def _start(self, seq: Sequence) -> None:
@@ -225,7 +216,7 @@ class Loop:
             self._end_now(seq, FinishReason.ABORTED)
             return
         if seq.n_limit <= seq.n_prompt:
-            self._send(Started(seq.request_id, seq.n_prompt, 0))
+            self._send(Started(seq.request_id, seq.n_prompt, 0, tail=seq.tail))
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
         elif seq.is_deterministic:
@@ -344,7 +335,14 @@ class Loop:
             seq.n_cached = seq.n_computed
             n_diverged = max(seq.n_alike, seq.n_cached) or None
             self._send(
-                Started(seq.request_id, seq.n_prompt, seq.n_cached, n_diverged, seq.n_dropped)
+                Started(
+                    seq.request_id,
+                    seq.n_prompt,
+                    seq.n_cached,
+                    n_diverged,
+                    seq.n_dropped,
+                    seq.tail,
+                )
             )
 
     def _take_back(self, seq: Sequence) -> None:

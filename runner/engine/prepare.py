@@ -1,7 +1,7 @@
 """From a request to a sequence: render the template, tokenize, check that it fits.
 
 Runs beside the loop, so a long prompt never delays a running stream.  One thread takes requests
-in order; a second one executes the model's template, because a stranger's program may not end:
+by class; a second one executes the model's template, because a stranger's program may not end:
 after ``RENDER_TIMEOUT_S`` an exception is raised inside it, its request fails, and a new thread
 takes its place.  Only when even that does not stop it is the process beyond repair: ``is_stuck``
 says so, and when it is inside one C call that keeps every thread of the process waiting,
@@ -13,15 +13,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import itertools
 import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from queue import SimpleQueue
+from queue import PriorityQueue, SimpleQueue
 
-from runner.domain.chat import Message
-from runner.domain.request import CacheUse
+from msgspec import structs
+
+from runner.domain.chat import Message, Tool
+from runner.domain.request import CacheUse, Priority
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
 from runner.engine.limits import limits_of, n_ctx_of, room_of
@@ -32,6 +35,7 @@ from runner.errors import CorralError, InvalidRequest, TemplateFailed
 from runner.prompt.fit import Fitted, fit
 from runner.prompt.literal import Shield
 from runner.prompt.template import ChatTemplate, plain_prompt
+from runner.prompt.thinking import TAIL_CHARS, begins_at_once
 from runner.protocol.messages import Failed, Generate, Tokenize, Tokenized
 
 try:
@@ -49,6 +53,7 @@ WATCHDOG_S = 6.0
 _STOP_TRIES, _STOP_TRY_S = 4, 0.25
 #: Memory that rendering one prompt may take on top of what the process has, in bytes.
 RENDER_MEMORY = 1 << 30
+_RANKS = {priority: rank for rank, priority in enumerate(Priority)}
 
 #: What comes out: a sequence ready to run, or the end of its request.
 Outcome = Sequence | Tokenized | Failed
@@ -59,6 +64,8 @@ class _Render:
     """One job of the render thread; ``done`` is set when ``text`` or ``error`` is."""
 
     messages: tuple[Message, ...]
+    tools: tuple[Tool, ...]
+    request: Generate
     done: threading.Event = field(default_factory=threading.Event)
     text: str = ""
     error: CorralError | None = None
@@ -78,7 +85,10 @@ class Preparer:
         self._backend = backend
         self._deliver = deliver
         self._shield = Shield(vocabulary.control_texts)
-        self._requests: SimpleQueue[Generate | Tokenize | None] = SimpleQueue()
+        # By class, then by arrival: a flood of batch prompts holds up nobody who looks on.
+        self._requests: PriorityQueue[tuple[int, int, Generate | Tokenize | None]]
+        self._requests = PriorityQueue()
+        self._arrivals = itertools.count()
         self._renders: SimpleQueue[_Render | None] = SimpleQueue()
         self._template: ChatTemplate | None = None
         self._stopped: list[threading.Thread] = []
@@ -93,11 +103,12 @@ class Preparer:
 
     def submit(self, request: Generate | Tokenize) -> None:
         """Queue a request; exactly one outcome with its ``request_id`` follows."""
-        self._requests.put(request)
+        priority = request.terms.priority if isinstance(request, Generate) else Priority.API
+        self._requests.put((_RANKS[priority], next(self._arrivals), request))
 
     def close(self) -> None:
         """End both threads once they have done what was submitted before."""
-        self._requests.put(None)
+        self._requests.put((len(_RANKS), next(self._arrivals), None))
 
     def _start(self, work: Callable[..., None], *args: object) -> threading.Thread:
         thread = threading.Thread(target=work, args=args, name=work.__name__, daemon=True)
@@ -105,7 +116,7 @@ class Preparer:
         return thread
 
     def _prepare_all(self) -> None:
-        while request := self._requests.get():
+        while request := self._requests.get()[2]:
             try:
                 outcome: Outcome = self._prepare(request)
             except CorralError as error:
@@ -121,7 +132,8 @@ class Preparer:
         if isinstance(request, Tokenize):
             tokens = vocabulary.tokenize(request.text, parse_special=request.parse_special)
             return Tokenized(request.request_id, tuple(tokens))
-        fitted = self._fit(request)
+        fitted, tail = self._fit(request)
+        request = settled(request, tail)
         tokens = fitted.tokens
         terms = request.terms
         backend = self._backend.deterministic() if terms.is_deterministic else self._backend
@@ -152,6 +164,8 @@ class Preparer:
             stop=StopMatcher(request.stop),
             logprobs=None if request.n_logprobs is None else HeldLogprobs(),
             wants_tokens=request.wants_tokens,
+            tail=tail,
+            kept=self._kept(request.keeps_control),
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
             may_share=request.terms.cache is not CacheUse.NONE
             and (request.sampling.seed is None or request.sampling.temperature <= 0),
@@ -159,37 +173,64 @@ class Preparer:
             cache=request.terms.cache,
         )
 
-    def _fit(self, request: Generate) -> Fitted:
-        """All tokens of a prompt, without a conversation's oldest turns where that is allowed."""
+    def _fit(self, request: Generate) -> tuple[Fitted, str]:
+        """All tokens of a prompt, without oldest turns where that is allowed, and its tail."""
+        tail = ""
 
         def whole(tokens: list[int]) -> list[int]:
             return self._vocabulary.with_bos([*request.context, *tokens])
 
+        def rendered(turns: tuple[Message, ...]) -> list[int]:
+            nonlocal tail
+            tokens, tail = self._chat_tokens(request, turns)
+            return whole(tokens)
+
         if request.prompt is not None:
             tokens = self._vocabulary.tokenize(request.prompt, parse_special=True)
-            return Fitted(whole(tokens), 0)
+            return Fitted(whole(tokens), 0), tail
         messages = request.messages or ()
         if not request.truncates:
-            return Fitted(whole(self._chat_tokens(messages)), 0)
+            return Fitted(rendered(messages), 0), tail
         n_ctx = n_ctx_of(request, self._backend.n_ctx)
-        return fit(
+        fitted = fit(
             messages,
-            lambda turns: whole(self._chat_tokens(turns)),
+            rendered,
             n_max=n_ctx - 1,  # a drawn token needs a place, too
             n_room=room_of(request, n_ctx),
         )
+        return fitted, tail
 
-    def _chat_tokens(self, messages: tuple[Message, ...]) -> list[int]:
-        """Tokens of a rendered conversation; what people wrote holds no control tokens."""
-        cover = self._shield.cover
-        covered = tuple(Message(cover(m.role), cover(m.content)) for m in messages)
+    def _kept(self, spellings: tuple[str, ...]) -> dict[int, bytes]:
+        """The text of those control tokens that shall not vanish from the answer."""
+        kept = {}
+        for spelling in spellings:
+            tokens = self._vocabulary.tokenize(spelling, parse_special=True)
+            if len(tokens) == 1:  # else this model writes it in ordinary tokens
+                kept[tokens[0]] = spelling.encode()
+        return kept
+
+    def _chat_tokens(self, request: Generate, turns: tuple[Message, ...]) -> tuple[list[int], str]:
+        """Tokens of a rendered conversation, and its last characters unless people wrote them.
+
+        What people wrote holds no control tokens.
+        """
+        shield = self._shield
+        messages = tuple(map(shield.cover_message, turns))
+        tools = tuple(map(shield.cover_tool, request.tools))
+        parts = shield.uncover(self._render(_Render(messages, tools, request)))
         tokens: list[int] = []
-        for part in self._shield.uncover(self._render(covered)):
-            tokens += self._vocabulary.tokenize(part.text, parse_special=not part.is_literal)
-        return tokens
+        for part in parts:
+            made = self._vocabulary.tokenize(part.text, parse_special=not part.is_literal)
+            if part.is_literal and len(made) == 1:  # a token of a kind that is parsed regardless
+                halves = (part.text[:1], part.text[1:])
+                made = [
+                    t for h in halves for t in self._vocabulary.tokenize(h, parse_special=False)
+                ]
+            tokens += made
+        is_own = bool(parts) and not parts[-1].is_literal
+        return tokens, parts[-1].text[-TAIL_CHARS:] if is_own else ""
 
-    def _render(self, messages: tuple[Message, ...]) -> str:
-        job = _Render(messages)
+    def _render(self, job: _Render) -> str:
         with _memory_limit(), _watchdog():
             self._renders.put(job)
             is_done = job.done.wait(RENDER_TIMEOUT_S)
@@ -224,7 +265,7 @@ class Preparer:
         with contextlib.suppress(_Stopped):  # its request fails, another thread takes its place
             while job := renders.get():
                 try:
-                    job.text = self._render_one(job.messages)
+                    job.text = self._render_one(job)
                 except CorralError as error:
                     job.error = error
                 except MemoryError:
@@ -234,15 +275,26 @@ class Preparer:
                     )
                 job.done.set()
 
-    def _render_one(self, messages: tuple[Message, ...]) -> str:
-        vocabulary = self._vocabulary
-        if not vocabulary.template:
-            return plain_prompt(messages)
-        if self._template is None:  # compiled here: compiling can take long, too
+    def _render_one(self, job: _Render) -> str:
+        source = job.request.template
+        if source is None:
+            source = self._vocabulary.template
+        if not source:
+            return plain_prompt(job.messages)
+        if self._template is None or self._template.source != source:
+            # compiled here: compiling can take long, too
             self._template = ChatTemplate(
-                vocabulary.template, bos_text=vocabulary.bos_text, eos_text=vocabulary.eos_text
+                source, bos_text=self._vocabulary.bos_text, eos_text=self._vocabulary.eos_text
             )
-        return self._template.render(messages)
+        return self._template.render(job.messages, tools=job.tools, think=job.request.think)
+
+
+def settled(request: Generate, tail: str) -> Generate:
+    """Return ``request`` with its constraint from the first token on, where nothing precedes it."""
+    constraint = request.constraint
+    if constraint and begins_at_once(constraint.after, tail, request.think):
+        return structs.replace(request, constraint=replace(constraint, after=""))
+    return request
 
 
 def failed(request_id: str, error: CorralError) -> Failed:

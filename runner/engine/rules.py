@@ -107,6 +107,19 @@ class Rules:
         """Whether the constraint lets nothing follow."""
         return self._matcher is not None and self._matcher.is_complete
 
+    def ban(self, logits: npt.NDArray[np.float32]) -> bool:
+        """Make impossible what must not come next, in place; whether that is all of the rules.
+
+        It is not where a constraint says what may come, or where nothing could be left: then
+        ``mask`` has to be asked, and ``logits`` are as they were.
+        """
+        forbidden = self._forbidden()
+        if self._matcher is not None or sum(map(len, forbidden)) >= self._n_vocab:
+            return False
+        for tokens in forbidden:
+            logits[tokens] = -np.inf
+        return True
+
     def allows(self, token: int) -> bool:
         """Return whether ``token`` may come next."""
         if any(token in tokens for tokens in self._forbidden()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Seq
+from collections.abc import Mapping, Sequence as Seq
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -87,6 +87,8 @@ class Sequence:
         n_dropped: Turns that were left out of its prompt.
         halts: Numbers of computed tokens, ascending, that a step must stop at, to be marked.
         n_last: Tokens that came together last: one drawn and those it forced.
+        tail: The last characters of its rendered prompt; empty for a raw one.
+        kept: Text of control tokens that shall not vanish from the answer.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
@@ -122,6 +124,8 @@ class Sequence:
     n_dropped: int = 0
     halts: list[int] = field(default_factory=list)
     n_last: int = 1
+    tail: str = ""
+    kept: Mapping[int, bytes] = field(default_factory=dict)
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None
@@ -197,7 +201,7 @@ class Sequence:
         self.tokens.append(token)
         if is_eog:
             return self.stop.flush(), FinishReason.STOP
-        new = self.detokenizer.feed(piece)
+        new = self.detokenizer.feed(piece or self.kept.get(token, b""))
         if self.logprobs is not None:
             self.logprobs.add(logprob, len(new))
         text = self.stop.feed(new)

@@ -98,7 +98,7 @@ class ModelFacts:
         n_weights_bytes: Bytes of all tensors.
         template: The source of its chat template.
         license: Licence as the file names it: ``apache-2.0``.
-        capabilities: What it can do; of tools and thinking, what its template speaks of.
+        capabilities: What its weights can do; its template has its own (``prompt``).
     """
 
     architecture: str
@@ -130,7 +130,6 @@ def describe(header: Header) -> ModelFacts:
             hint="look for another build of this model",
         )
     n_layer = keys.integer(f"{architecture}.block_count", high=_MAX_LAYERS)
-    template = keys.text("tokenizer.chat_template")
     return ModelFacts(
         architecture=architecture,
         n_params=sum(tensor.n_elements for tensor in header.tensors),
@@ -141,9 +140,9 @@ def describe(header: Header) -> ModelFacts:
         kv_widths=_kv_widths(keys, architecture, n_layer),
         n_vocab=_n_vocab(keys, architecture),
         n_weights_bytes=sum(tensor.n_bytes for tensor in header.tensors),
-        template=template,
+        template=keys.text("tokenizer.chat_template"),
         license=keys.text("general.license"),
-        capabilities=_capabilities(header.metadata, architecture, template),
+        capabilities=_capabilities(header.metadata, architecture),
     )
 
 
@@ -293,16 +292,10 @@ def _without_cache(keys: _Keys, architecture: str, n_layer: int) -> list[bool]:
     return skipped[: n_layer - n_shared] + [True] * n_shared
 
 
-def _capabilities(
-    metadata: Mapping[str, Any], architecture: str, template: str
-) -> tuple[Capability, ...]:
+def _capabilities(metadata: Mapping[str, Any], architecture: str) -> tuple[Capability, ...]:
     if architecture in _ENCODERS or f"{architecture}.pooling_type" in metadata:
         return (Capability.EMBEDDING,)
     found = [Capability.COMPLETION]
-    if "tools" in template:
-        found.append(Capability.TOOLS)
     if any(key in metadata for key in _FIM_PREFIX) and any(key in metadata for key in _FIM_SUFFIX):
         found.append(Capability.INSERT)
-    if "<think>" in template:
-        found.append(Capability.THINKING)
     return tuple(found)

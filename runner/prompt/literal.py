@@ -12,12 +12,22 @@ Pure; everything else in a message reaches the template as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from runner.domain.chat import Message, Tool, ToolCall
 
 # Noncharacters: Unicode sets them aside for a program's inner use, so text does not hold them.
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 _MARK = re.compile(f"{_OPEN}([0-9]{{1,9}}){_CLOSE}")
+#: A mark as JSON writes it when it escapes what is not ASCII.
+_ESCAPED_MARK = re.compile(r"\\ufdd0([0-9]{1,9})\\ufdd1")
+
+
+def unescape_marks(text: str) -> str:
+    """Return JSON text with the marks in it as they were before its characters were escaped."""
+    return _ESCAPED_MARK.sub(lambda mark: f"{_OPEN}{mark[1]}{_CLOSE}", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,41 @@ class Shield:
     def cover(self, content: str) -> str:
         """Return ``content`` with a mark in place of each spelling."""
         return self._pattern.sub(lambda m: f"{_OPEN}{self._index[m[0]]}{_CLOSE}", content)
+
+    def cover_message(self, message: Message) -> Message:
+        """Return ``message`` with every text in it covered, those of tool calls too."""
+        cover = self.cover
+        return Message(
+            role=cover(message.role),
+            content=cover(message.content),
+            thinking=cover(message.thinking),
+            images=message.images,
+            tool_calls=tuple(
+                ToolCall(cover(call.name), self._cover_value(call.arguments), cover(call.id))
+                for call in message.tool_calls
+            ),
+            tool_name=cover(message.tool_name),
+            tool_call_id=cover(message.tool_call_id),
+        )
+
+    def cover_tool(self, tool: Tool) -> Tool:
+        """Return ``tool`` with every text in it covered, those of its schema too."""
+        return Tool(
+            name=self.cover(tool.name),
+            description=self.cover(tool.description),
+            parameters=self._cover_value(tool.parameters),
+            is_strict=tool.is_strict,
+        )
+
+    def _cover_value(self, value: Any) -> Any:
+        """``value``, a JSON value, with its strings covered, keys too."""
+        if isinstance(value, str):
+            return self.cover(value)
+        if isinstance(value, Mapping):
+            return {self.cover(str(key)): self._cover_value(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._cover_value(entry) for entry in value]
+        return value
 
     def uncover(self, rendered: str) -> list[Part]:
         """Return the rendered prompt in parts; joined, they are the prompt as it was meant."""

@@ -9,23 +9,39 @@ neither can be stopped from inside.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
 import jinja2
+from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.nodes import CallBlock, Node
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from runner.domain.chat import Message
+from runner.domain.chat import Message, Tool
+from runner.domain.request import Think
 from runner.errors import TemplateFailed
+from runner.prompt.literal import unescape_marks
+from runner.prompt.turns import (
+    linked,
+    system_in_user_turn,
+    think_variables,
+    tool_object,
+    turn_object,
+    with_short_ids,
+)
 
 #: Characters that a prompt, or one multiplication in a template, may have.
 MAX_CHARS = 32 * 1024 * 1024
 #: Bits of the integers that a template may compute with.
 _MAX_BITS = 4096
+#: How Mistral's templates ask for ids of nine characters.
+_SHORT_IDS = re.compile(r"\|\s*length\s*!=\s*9\b")
+
+_WALKS_TOOLS = re.compile(r"\bin\s+tools\b")
 
 
 class ChatTemplate:
@@ -37,7 +53,10 @@ class ChatTemplate:
         Raises:
             TemplateFailed: It is not valid Jinja; the message names the line.
         """
+        self.source = source
         self._specials = {"bos_token": bos_text, "eos_token": eos_text}
+        self._wants_short_ids = _SHORT_IDS.search(source) is not None
+        self._walks_tools = _WALKS_TOOLS.search(source) is not None
         try:
             self._template = _Environment().from_string(source)
         except jinja2.TemplateSyntaxError as error:
@@ -47,33 +66,79 @@ class ChatTemplate:
         except Exception as error:  # a hostile source can fail in ways of the parser's own
             raise _failed(_words(error)) from None
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Tool] = (),
+        documents: Sequence[Mapping[str, str]] | None = None,
+        think: Think = None,
+    ) -> str:
         """Return the prompt that asks for an answer to ``messages``.
+
+        A template that knows no system role gets the opening system text as part of the user's
+        first turn.
+
+        Args:
+            messages: The conversation; what its tool calls leave out is filled in.
+            tools: What the model may call; none: the template does not hear of tools.
+            documents: Texts to answer from, each with ``title`` and ``text``.
+            think: Told to the template by the variables that templates use for it.
 
         Raises:
             TemplateFailed: The template raised, or its output is over ``MAX_CHARS``.
             MemoryError: It met the limit that the caller set.
         """
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+        turns = linked(messages)
+        if self._wants_short_ids:
+            turns = with_short_ids(turns)
+        variables = {
+            # transformers passes these, and templates ask whether they are none
+            "tools": [tool_object(tool) for tool in tools] or None,
+            "documents": [dict(document) for document in documents] if documents else None,
+            **think_variables(think),
+        }
+        try:
+            return self._generate(turns, variables)
+        except _RaisedByTemplate as error:
+            folded = system_in_user_turn(turns) if "system" in str(error).lower() else None
+            if folded is None:
+                raise _failed(_words(error)) from None
+            turns = folded
+        except TemplateFailed:
+            if tools or not self._walks_tools:
+                raise
+            variables["tools"] = []  # it walks through them without asking whether there are any
+        try:
+            return self._generate(turns, variables)
+        except _RaisedByTemplate as error:
+            raise _failed(_words(error)) from None
+
+    def _generate(self, turns: Sequence[Message], variables: Mapping[str, Any]) -> str:
+        """Run the template; what it raises on purpose is ``_RaisedByTemplate``."""
         pieces: list[str] = []
         n_chars = 0
         try:
             for piece in self._template.generate(
-                messages=turns,
-                tools=None,  # transformers passes both, and templates ask whether they are none
-                documents=None,
+                messages=[turn_object(turn) for turn in turns],
                 add_generation_prompt=True,
+                **variables,
                 **self._specials,
             ):
                 n_chars += len(piece)
                 if n_chars > MAX_CHARS:
                     raise _TooLarge
                 pieces.append(piece)
-        except (TemplateFailed, MemoryError):
+        except (TemplateFailed, _RaisedByTemplate, MemoryError):
             raise
         except Exception as error:  # whatever a stranger's program can raise
             raise _failed(_words(error)) from None
         return "".join(pieces)
+
+
+def new_environment() -> jinja2.Environment:
+    """Return what templates are compiled in; for looking at a source without running it."""
+    return _Environment()
 
 
 def plain_prompt(messages: Sequence[Message]) -> str:
@@ -121,6 +186,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.filters["tojson"] = _tojson
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime_now
+        self.globals["namespace"] = _Namespace
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Refuse the operations that make much out of little."""
@@ -131,6 +197,26 @@ class _Environment(ImmutableSandboxedEnvironment):
         elif operator == "*" and _size(left) * _size(right) > MAX_CHARS:
             raise _TooLarge
         return super().call_binop(context, operator, left, right)
+
+
+class _Namespace(jinja2.utils.Namespace):
+    """Without names that begin with an underscore, as in ``transformers``."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        self, args = args[0], args[1:]
+        given = dict(*args, **kwargs)
+        for name in given:
+            _refuse_hidden(name)
+        jinja2.utils.Namespace.__init__(self, given)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _refuse_hidden(name)
+        super().__setitem__(name, value)
+
+
+def _refuse_hidden(name: object) -> None:
+    if str(name).startswith("_"):
+        raise SecurityError(f"a namespace cannot hold the name {str(name)[:40]!r}")
 
 
 def _size(value: Any) -> int:
@@ -156,13 +242,22 @@ def _tojson(
     sort_keys: bool = False,
 ) -> str:
     """jinja2's own ``tojson`` escapes HTML characters, which no model was trained on."""
-    return json.dumps(
+    text = json.dumps(
         value,
         ensure_ascii=ensure_ascii,
         indent=indent,
         separators=separators,
         sort_keys=sort_keys,
+        default=_list_of,
     )
+    return unescape_marks(text) if ensure_ascii else text
+
+
+def _list_of(value: Any) -> list[Any]:
+    """What ``map`` and its like bring, which templates write without making it a list first."""
+    if isinstance(value, Generator):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def _words(error: Exception) -> str:

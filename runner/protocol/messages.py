@@ -95,6 +95,8 @@ class Generate(Struct, frozen=True, tag=True):
         tools: For the template.
         think: For the template.
         template: In place of the model's own; ``None``: the model's own.
+        keeps_control: Control tokens whose text stays in the answer, for who parses it there;
+            all others vanish.
         constraint: What the answer must look like.
         n_logprobs: Most likely tokens to tell at each place; ``None``: none.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
@@ -115,6 +117,7 @@ class Generate(Struct, frozen=True, tag=True):
     tools: tuple[Tool, ...] = ()
     think: Think = None
     template: str | None = None
+    keeps_control: tuple[str, ...] = ()
     constraint: Constraint | None = None
     n_logprobs: int | None = None
     shifts: bool = False
@@ -175,6 +178,7 @@ class Started(Struct, frozen=True, tag=True):
         n_cached: Of them, not to be computed.
         n_diverged: Where it first differs from the stored text most like it; ``None``: from none.
         n_dropped: Turns left out so that the conversation fits.
+        tail: The last characters of the rendered prompt: it may have opened a block of thinking.
     """
 
     request_id: str
@@ -182,6 +186,7 @@ class Started(Struct, frozen=True, tag=True):
     n_cached: int
     n_diverged: int | None = None
     n_dropped: int = 0
+    tail: str = ""
 
 
 class Outcome(Struct, frozen=True):

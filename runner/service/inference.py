@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 
 from runner.domain.chat import Message
-from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
+from runner.domain.event import Event, FinishReason
 from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.domain.options import MAX_SEED, Options
 from runner.domain.request import InferenceRequest, Terms
 from runner.errors import Unsupported, WorkerError
-from runner.protocol.messages import DEFAULT_KEEP, Delta, Generate, Started
+from runner.prompt.toolcalls.registry import AnswerFormat, answer_format
+from runner.protocol.messages import DEFAULT_KEEP, Generate, Started
+from runner.service.answer import AnswerReader
 from runner.service.choices import merged
 from runner.service.requests import Ongoing, RequestService
 from runner.service.sizing import choose_sizes
+from runner.service.toolchoice import constraint_of, offered_tools, refuse_beyond
 from runner.store.library import Library
 from runner.store.manifests import Manifest
 from runner.workers.pool import Pool, Wanted
@@ -84,12 +87,13 @@ class InferenceService:
         arrived = ongoing.arrived_s
         async with ongoing.waiting():
             manifest, wanted, options = await self._prepare(request.model, request.options)
+            # In a thread: it reads the template's source, which may be long and is a stranger's.
+            await asyncio.to_thread(refuse_beyond, request, _template(request, manifest))
         for is_last_try in (False, True):
             async with AsyncExitStack() as stack:
                 async with ongoing.waiting():
                     lease = self._pool.lease(wanted, request.keep_alive)
                     worker = await stack.enter_async_context(lease)
-                load_s = time.monotonic() - arrived
                 terms = ongoing.terms_left()
                 asked = [
                     _generate(
@@ -99,24 +103,28 @@ class InferenceService:
                 ]
                 for generate in asked:
                     ongoing.sent(worker, generate.request_id)
-                started: dict[int, Started] = {}
+                readers = [
+                    _reader(request, manifest, choice=choice, arrived=arrived)
+                    for choice in range(request.n)
+                ]
+                has_started = False
                 try:
                     streams = [worker.generate(generate) for generate in asked]
                     async with aclosing(merged(streams)) as replies:
                         async for choice, reply in replies:
                             if isinstance(reply, Started):
-                                started[choice] = reply
+                                has_started = True
+                                yield readers[choice].started(reply)
                                 continue
                             if reply.finish and reply.finish.reason is FinishReason.ABORTED:
                                 ongoing.check_cancelled()
-                            begun = started.get(choice)
-                            for event in _events(reply, begun, load_s, arrived, choice=choice):
+                            for event in readers[choice].events(reply):
                                 yield event
                     return
                 except WorkerError:
                     # One that ended itself in good order, because a template would not, had not
                     # heard this request yet: the next one will.
-                    if started or is_last_try or not worker.has_retired:
+                    if has_started or is_last_try or not worker.has_retired:
                         raise
 
     async def load(self, name: ModelName, options: Options, keep_alive: float | None) -> float:
@@ -184,12 +192,13 @@ def _generate(
     choice: int = 0,
 ) -> Generate:
     n_predict = options.num_predict
-    messages = None
+    messages, tools = None, offered_tools(request)
     if request.messages is not None:
         messages = _with_own_turns(request.messages, manifest)
     sampling = options.sampling()
     if choice and sampling.seed is not None:  # the same seed would give the same answer
         sampling = replace(sampling, seed=(sampling.seed + choice) % (MAX_SEED + 1))
+    form = _form(request, manifest)
     return Generate(
         request_id=new_request_id(),
         sampling=sampling,
@@ -205,9 +214,24 @@ def _generate(
         shifts=request.shifts,
         truncates=request.truncates,
         n_keep=DEFAULT_KEEP if options.num_keep is None else options.num_keep,
-        constraint=request.constraint,
         n_logprobs=request.n_logprobs,
+        tools=tools,
+        think=request.think,
+        template=manifest.template if request.template is None else request.template,
+        keeps_control=form.keeps(has_tools=bool(tools)) if form else (),
+        constraint=constraint_of(request, form),
     )
+
+
+def _template(request: InferenceRequest, manifest: Manifest) -> str:
+    """The source of the chat template that will be rendered."""
+    own = manifest.facts.template if manifest.template is None else manifest.template
+    return own if request.template is None else request.template
+
+
+def _form(request: InferenceRequest, manifest: Manifest) -> AnswerFormat | None:
+    """How the answer is written; ``None`` for a raw prompt, whose answer is nothing but text."""
+    return None if request.messages is None else answer_format(_template(request, manifest))
 
 
 def _with_own_turns(messages: tuple[Message, ...], manifest: Manifest) -> tuple[Message, ...]:
@@ -218,25 +242,15 @@ def _with_own_turns(messages: tuple[Message, ...], manifest: Manifest) -> tuple[
     return turns
 
 
-def _events(
-    delta: Delta, started: Started | None, load_s: float, arrived: float, *, choice: int
-) -> Iterator[TextDelta | Finished]:
-    """What one piece of an answer comes to."""
-    if delta.text or delta.logprobs:
-        yield TextDelta(delta.text, choice, delta.logprobs)
-    if outcome := delta.finish:
-        # All answers have one prompt, which the first one counts.
-        counts = started if choice == 0 else None
-        n_prompt, n_cached = (counts.n_prompt, counts.n_cached) if counts else (0, 0)
-        total_s = time.monotonic() - arrived
-        yield Finished(
-            reason=outcome.reason,
-            usage=Usage(n_prompt, n_cached, outcome.n_generated),
-            timings=Timings(total_s, load_s, outcome.prompt_s, outcome.decode_s),
-            stop=outcome.stop,
-            context=outcome.tokens,
-            n_shifted=outcome.n_shifted,
-            n_dropped=started.n_dropped if started else 0,
-            n_diverged=started.n_diverged if started else None,
-            choice=choice,
-        )
+def _reader(
+    request: InferenceRequest, manifest: Manifest, *, choice: int, arrived: float
+) -> AnswerReader:
+    """Return what reads one of the answers, from now on."""
+    return AnswerReader(
+        _form(request, manifest),
+        offered_tools(request),
+        max_calls=None if request.tool_choice.is_parallel else 1,
+        load_s=time.monotonic() - arrived,
+        arrived=arrived,
+        choice=choice,
+    )

@@ -30,6 +30,7 @@ from runner.logs import pairs
 from runner.store import manifests
 from runner.store.arrival import tidy_arrivals
 from runner.store.blobs import DIGEST, Blobs, Partial, Written
+from runner.store.capabilities import capabilities_of
 from runner.store.disk import explained, in_words, replace_file
 from runner.store.lock import WAIT_S, StoreLock
 from runner.store.manifests import MODEL, Layer, Manifest
@@ -486,7 +487,7 @@ def _info(entry: _Entry) -> ModelInfo:
         quantization=facts.quantization,
         n_ctx_train=facts.n_ctx_train,
         n_embd=facts.n_embd,
-        capabilities=facts.capabilities,
+        capabilities=capabilities_of(manifest),
     )
 
 

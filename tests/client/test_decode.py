@@ -8,7 +8,13 @@ from hypothesis import given, strategies as st
 
 from runner.client import decode
 from runner.client.connection import decoded
-from runner.domain.event import Finished, FinishReason, TextDelta
+from runner.domain.event import (
+    Finished,
+    FinishReason,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+)
 from runner.domain.options import OPTION_SPECS
 from runner.errors import CorralError, DaemonError
 from tests.fakes.daemon import ENDED, MODEL, SHOWN
@@ -139,3 +145,16 @@ def test_an_answer_of_another_shape_is_a_known_error(value):
 def test_an_answer_that_lacks_its_key_says_which():
     with pytest.raises(DaemonError, match="models"):
         decoded(decode.models, {})
+
+
+def test_thoughts_words_calls_and_the_end_come_in_this_order():
+    calls = [{"id": "c", "function": {"name": "f", "arguments": {"a": 1}}}]
+    message = {"content": "Hi", "thinking": "hm", "tool_calls": calls}
+    *events, end = decode.chat_events({"message": message, "done": True})
+    assert events == [
+        ThinkingDelta("hm"),
+        TextDelta("Hi"),
+        ToolCallDelta(0, name="f", arguments='{"a": 1}', id="c"),
+    ]
+    assert isinstance(end, Finished)
+    assert decode.generate_events({"response": "", "thinking": "hm"}) == (ThinkingDelta("hm"),)

@@ -11,9 +11,11 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from msgspec.structs import replace
 
-from runner.domain.chat import Message
+from runner.domain.chat import Message, Tool, ToolCall
 from runner.domain.options import SamplingParams
+from runner.domain.request import Constraint, Priority, Terms
 from runner.engine import prepare
 from runner.engine.prepare import Outcome, Preparer
 from runner.engine.sequence import Sequence
@@ -101,6 +103,28 @@ def test_a_conversation_becomes_the_tokens_of_its_template(prepared):
     text = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert bytes(seq.tokens).decode() == text
     assert (seq.n_prompt, seq.n_limit) == (len(text), len(text) + 2)
+
+
+def test_who_looks_on_is_prepared_before_those_who_do_not(prepared, monkeypatch):
+    vocabulary, began, gate = prepared.preparer._vocabulary, threading.Event(), threading.Event()
+    plain = vocabulary.tokenize
+
+    def tokenize(text, *, parse_special):
+        if text == "wait":
+            began.set()
+            assert gate.wait(20)
+        return plain(text, parse_special=parse_special)
+
+    monkeypatch.setattr(vocabulary, "tokenize", tokenize)
+    prepared.preparer.submit(Tokenize("first", "wait"))
+    assert began.wait(20)
+    for number, priority in enumerate([Priority.BATCH, Priority.API, Priority.INTERACTIVE] * 2):
+        request = replace(chat(f"{priority} {number // 3}"), terms=Terms(priority=priority))
+        prepared.preparer.submit(request)
+    gate.set()
+    names = [prepared.outcomes.get(timeout=20).request_id for _ in range(7)]
+    classes = [f"{priority} {number}" for priority in Priority for number in (0, 1)]
+    assert names == ["first", *classes]
 
 
 @with_template("")
@@ -250,3 +274,87 @@ def test_a_template_that_holds_every_thread_ends_the_process_with_its_reason():
 
 def test_the_watchdog_waits_until_nothing_else_has_helped():
     assert prepare.WATCHDOG_S > prepare.RENDER_TIMEOUT_S * 2
+
+
+TOOLS = "{% for t in tools %}{{ t.function.name }}{{ t | tojson }}{% endfor %}"
+
+
+@with_template(TOOLS + "{{ enable_thinking }}{{ messages[0].tool_calls[0].function.arguments.a }}")
+def test_tools_and_calls_reach_the_template_without_control_tokens(prepared):
+    call = ToolCall("f", {"a": "x<end>"})
+    request = Generate(
+        "r",
+        GREEDY,
+        messages=(Message("assistant", "", tool_calls=(call,)),),
+        tools=(Tool("f", "d<control>"),),
+        think=True,
+    )
+    seq = prepared.ask(request)
+    assert isinstance(seq, Sequence)
+    assert max(seq.tokens) < 256
+    text = bytes(seq.tokens).decode()
+    assert text.startswith("f{")
+    assert "d<control>" in text
+    assert text.endswith("Truex<end>")
+
+
+@with_template("own {{ messages[0].content }}")
+def test_a_request_may_bring_its_own_template(prepared):
+    for template, text in (("other", "other"), (None, "own Hi"), ("", "Hi")):
+        seq = prepared.ask(
+            Generate("r", GREEDY, messages=(Message("user", "Hi"),), template=template)
+        )
+        assert isinstance(seq, Sequence)
+        assert bytes(seq.tokens).decode() == text
+
+
+@with_template("{{ messages[0].content }}<think>\n")
+def test_the_end_of_the_template_is_told_but_not_of_a_raw_prompt(prepared):
+    assert prepared.ask(chat("r")).tail == "Hi<think>"
+    assert prepared.ask(Generate("r", GREEDY, prompt="<think>")).tail == ""
+
+
+@with_template("{{ messages[0].content }}")
+def test_words_of_people_are_no_end_of_the_template(prepared):
+    assert prepared.ask(chat("r", "x<end>")).tail == ""
+
+
+def test_only_control_tokens_that_are_asked_for_keep_their_text(prepared):
+    request = Generate("r", GREEDY, prompt="x", keeps_control=("<control>", "<think>"))
+    seq = prepared.ask(request)
+    assert isinstance(seq, Sequence)
+    assert seq.kept == {257: b"<control>"}
+    assert seq.take(257, b"", is_eog=False)[0] == "<control>"
+    plain = prepared.ask(Generate("r", GREEDY, prompt="x"))
+    assert plain.take(257, b"", is_eog=False)[0] == ""
+
+
+@pytest.mark.parametrize(
+    ("tail", "think", "after"),
+    [("", None, ""), ("<think>\n", None, "</think>"), ("", True, "</think>"), ("", False, "")],
+)
+def test_a_constraint_does_not_wait_for_thoughts_that_never_come(tail, think, after):
+    constraint = Constraint("json", after="</think>")
+    request = Generate("r", GREEDY, prompt="x", think=think, constraint=constraint)
+    assert prepare.settled(request, tail).constraint == Constraint("json", after=after)
+
+
+class StubbornVocabulary(FakeVocabulary):
+    """Has a token that is parsed from any text, as llama.cpp's user-defined ones are."""
+
+    control_texts = (*FakeVocabulary.control_texts, "<|ch|>")
+
+    def tokenize(self, text, *, parse_special):
+        before, found, after = text.partition("<|ch|>")
+        if not found:
+            return super().tokenize(text, parse_special=parse_special)
+        rest = self.tokenize(after, parse_special=parse_special)
+        return [*super().tokenize(before, parse_special=parse_special), 300, *rest]
+
+
+def test_a_token_that_is_always_parsed_is_still_text_when_people_write_it():
+    made = Prepared(StubbornVocabulary("{{ messages[0].content }}<|ch|>"))
+    seq = made.ask(chat("r", "a<|ch|>b"))
+    made.preparer.close()
+    assert isinstance(seq, Sequence)
+    assert seq.tokens == [*b"a<|ch|>b", 300]

@@ -146,6 +146,7 @@ class Script:
         version: What it says it is; None: it is not Corral.
         greeting: ``GET /``.
         answer: The pieces of every answer.
+        thoughts: The pieces of what comes before every answer.
         pull: The lines of every pull; ``missing`` names become present at its end.
         requests: What ``/api/requests`` lists.
         load_s: Until an answer's first line.
@@ -161,6 +162,7 @@ class Script:
     version: str | None = "0.1.0"
     greeting: str = "Corral is running"
     answer: tuple[str, ...] = ("Blue", " light", " scatters.")
+    thoughts: tuple[str, ...] = ()
     pull: list = field(default_factory=lambda: list(PULL))
     search: dict = field(default_factory=lambda: dict(SEARCH))
     models: list = field(default_factory=lambda: [dict(MODEL)])
@@ -328,6 +330,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._line(wrap("") | {"done": True, "done_reason": "load"})
             return self._end()
         self._lines()
+        for piece in script.thoughts:
+            self._line({"message": {"content": "", "thinking": piece}, "done": False})
         for number, piece in enumerate(script.answer):
             if number == script.at and script.event and not self._misbehave(script.event):
                 return

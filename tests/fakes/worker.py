@@ -10,6 +10,7 @@ How it loads is told by files beside ``Load.path``, how a request goes by its pr
     PATH.stubborn   it ends neither by ``Shutdown`` nor by the end of its pipe
 
     say 3           three pieces of text, then the end
+    write A|B       says B in pieces of three characters; its template ended with A
     (anything)      one piece after the other, up to ``max_tokens`` or ``Abort``
     hang            one piece, then nothing until ``Abort``
     die             one piece, then the process kills itself
@@ -182,7 +183,14 @@ class FakeWorker:
             error = PromptTooLong(len(prompt), 4)
             self.send(Failed(request.request_id, error.code, error.message, error.hint))
             return
-        self.send(Started(request.request_id, len(prompt), 0))
+        tail, _, text = prompt.removeprefix("write ").partition("|")
+        if not prompt.startswith("write "):
+            tail = text = ""
+        self.send(Started(request.request_id, len(prompt), 0, tail=tail))
+        self.note_request(request)
+        if text:
+            self.write(request, text)
+            return
         run = _Running(request.max_tokens, FinishReason.LENGTH)
         if prompt.startswith("say "):
             run = _Running(int(prompt.split()[1]), FinishReason.STOP)
@@ -199,6 +207,17 @@ class FakeWorker:
             os.abort()
         if prompt == "garbage":
             os.write(_PIPE_OUT, b"\x03\x00\x00\x00abc" * 3)
+
+    def note_request(self, request: Generate) -> None:
+        """What was asked beside the messages."""
+        tools = ",".join(tool.name for tool in request.tools)
+        self.note(f"asked tools={tools} think={request.think} keeps={len(request.keeps_control)}")
+
+    def write(self, request: Generate, text: str) -> None:
+        pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
+        for piece in pieces:
+            self.tell(Delta(request.request_id, piece))
+        self.tell(Delta(request.request_id, "", outcome(FinishReason.STOP, len(pieces))))
 
     def step(self) -> None:
         """One piece for every request that goes on."""

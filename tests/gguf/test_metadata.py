@@ -51,7 +51,7 @@ def test_a_written_model_is_described(tmp_path):
     assert facts.n_weights_bytes == facts.n_params * 4
     assert facts.kv_widths == ((16, 16),)
     assert facts.n_vocab == 64
-    assert facts.capabilities == (Capability.COMPLETION, Capability.TOOLS, Capability.THINKING)
+    assert facts.capabilities == (Capability.COMPLETION,)
 
 
 def test_without_a_file_type_the_type_of_most_weights_names_the_quantization():
@@ -114,8 +114,7 @@ def test_without_a_count_of_kv_heads_each_head_has_its_own():
         ({}, {"completion"}),
         ({"llama.pooling_type": 3}, {"embedding"}),
         ({"general.architecture": "bert"}, {"embedding"}),
-        ({"tokenizer.chat_template": "{% if tools %}"}, {"completion", "tools"}),
-        ({"tokenizer.chat_template": "<think>"}, {"completion", "thinking"}),
+        ({"tokenizer.chat_template": "{% if tools %}<think>"}, {"completion"}),
         ({"tokenizer.ggml.fim_pre_token_id": 1}, {"completion"}),
         (
             {"tokenizer.ggml.fim_pre_token_id": 1, "tokenizer.ggml.fim_suf_token_id": 2},
@@ -123,7 +122,7 @@ def test_without_a_count_of_kv_heads_each_head_has_its_own():
         ),
     ],
 )
-def test_capabilities_come_from_keys_and_template(metadata, capabilities):
+def test_the_capabilities_of_the_weights_come_from_keys(metadata, capabilities):
     assert {c.value for c in describe(header(metadata)).capabilities} == capabilities
 
 

@@ -2,7 +2,9 @@
 
 from hypothesis import given, strategies as st
 
+from runner.domain.chat import Message, Tool, ToolCall
 from runner.prompt.literal import Part, Shield
+from runner.prompt.template import ChatTemplate
 
 CONTROL = ("<|im_start|>", "<|im_end|>", "<|im", "<s>", "</s>", "[INST]")
 OPEN, CLOSE = "\ufdd0", "\ufdd1"
@@ -89,3 +91,25 @@ def test_a_model_without_control_tokens_needs_no_shield():
     shield = Shield(["", ""])
     assert shield.uncover(shield.cover("plain")) == [Part("plain", is_literal=False)]
     assert shield.uncover("") == []
+
+
+def test_every_text_of_a_message_and_a_tool_is_covered():
+    """Arguments, results, thoughts and schemas are people's words too, keys among them."""
+    evil = "a<|im_end|>b"
+    shield = Shield(["<|im_end|>"])
+    call = ToolCall(evil, {evil: [evil, {"x": evil}], "n": 1, "t": True, "z": None}, evil)
+    message = Message(evil, evil, evil, (), (call,), evil, evil)
+    tool = Tool(evil, evil, {"properties": {evil: {"enum": [evil, 2]}}}, is_strict=True)
+    covered = (shield.cover_message(message), shield.cover_tool(tool))
+    assert "<|im_end|>" not in repr(covered)
+    parts = shield.uncover(repr(covered).replace("\\ufdd0", "\ufdd0").replace("\\ufdd1", "\ufdd1"))
+    assert "".join(part.text for part in parts) == repr((message, tool))
+
+
+def test_marks_survive_json_that_escapes_them():
+    shield = Shield(["<|im_end|>"])
+    covered = shield.cover_message(Message("user", "é<|im_end|>"))
+    source = "{{ messages[0].content | tojson(ensure_ascii=true) }}"
+    parts = shield.uncover(ChatTemplate(source).render([covered]))
+    assert "".join(part.text for part in parts) == '"\\u00e9<|im_end|>"'
+    assert [part.is_literal for part in parts] == [False, True, False]

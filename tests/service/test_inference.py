@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runner.domain.chat import Message
-from runner.domain.event import Finished, FinishReason, TextDelta
+from runner.domain.event import Begun, Finished, FinishReason, TextDelta
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.request import InferenceRequest, Terms
@@ -41,8 +41,12 @@ class Place:
         Path(f"{self.path}.{mark}").touch()
 
     async def events(self, request):
+        """What an answer says, and how it ends; each of several begins once."""
         async with aclosing(self.service.infer(request)) as events:
-            return [event async for event in events]
+            found = [event async for event in events]
+        begun = [event for event in found if isinstance(event, Begun)]
+        assert sorted(event.choice for event in begun) == list(range(request.n))
+        return [event for event in found if event not in begun]
 
 
 @asynccontextmanager
@@ -103,6 +107,7 @@ def test_leaving_an_answer_aborts_it_and_frees_its_lease(library, name):
     async def story():
         async with open_place(library, name) as place:
             events = place.service.infer(chat(name, "on"))
+            assert await anext(events) == Begun(n_prompt=2, n_cached=0)
             assert await anext(events) == TextDelta("1 ")
             await events.aclose()
             await until(lambda: place.heard("abort"))
@@ -304,7 +309,8 @@ def test_leaving_several_answers_aborts_them_all(library, name):
     async def story():
         async with open_place(library, name) as place:
             events = place.service.infer(chat(name, "on", n=3))
-            assert isinstance(await anext(events), TextDelta)
+            while not isinstance(await anext(events), TextDelta):
+                pass
             await events.aclose()
             await until(lambda: len(place.heard("abort")) == 3)
 

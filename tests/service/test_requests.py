@@ -44,6 +44,7 @@ def test_a_request_is_listed_until_it_ends(library, name):
             assert await requests.list_requests() == []
             asked = with_terms(chat(name, "on"), priority=Priority.BATCH, client_id="me")
             events = place.service.infer(asked)
+            await anext(events)  # it begins
             assert await anext(events) == TextDelta("1 ")
             (row,) = await requests.list_requests()
             assert (row.model, row.state, row.position) == (name, RequestState.GENERATING, 0)

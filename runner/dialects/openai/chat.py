@@ -16,29 +16,38 @@ import msgspec
 from runner.dialects import constraints, wire
 from runner.dialects.fields import cache_facts, finish_word, parse_keep_alive
 from runner.dialects.openai.errors import error_body
-from runner.dialects.reply import replies
+from runner.dialects.openai.turns import (
+    TurnBody,
+    call_delta,
+    message_object,
+    parse_effort,
+    parse_tool_choice,
+    parse_turn,
+    unsupported,
+)
 from runner.dialects.terms import parse_terms
-from runner.domain.chat import Message
-from runner.domain.event import Event, Finished, TextDelta, TokenLogprob, Usage
+from runner.dialects.tools import parse_tools
+from runner.dialects.whole import gathered
+from runner.domain.event import (
+    Begun,
+    Event,
+    Finished,
+    TextDelta,
+    ThinkingDelta,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+)
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
-from runner.domain.request import Constraint, InferenceRequest
-from runner.errors import CorralError, InvalidRequest, Unsupported
+from runner.domain.request import Constraint, InferenceRequest, Think, ToolChoice
+from runner.errors import CorralError, InvalidRequest
 
 CONTENT_TYPE = "application/json"
 STREAM_CONTENT_TYPE = "text/event-stream"
 
 #: Status that an error would have had, had it come before the first byte.
 _MID_STREAM_STATUS = 500
-
-_ROLES = {
-    "system": "system",
-    "developer": "system",  # the newer name of the same thing
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-}
-_TEXT_PARTS = {"text": "text", "input_text": "text", "refusal": "refusal"}
 
 #: Fields that are taken as they are, under the same name.
 _OPTIONS = (
@@ -79,7 +88,6 @@ _OPTIONS = (
 MAX_CHOICES = 16
 #: Fields that are refused unless they are absent, null, false, 0 or empty.
 _NOT_OFFERED = (
-    "tools",
     "functions",
     "audio",
     "web_search_options",
@@ -93,15 +101,6 @@ class StreamOptions(msgspec.Struct):
     """``stream_options``."""
 
     include_usage: bool | None = None
-
-
-class TurnBody(msgspec.Struct):
-    """One message."""
-
-    role: str
-    content: str | list[dict[str, Any]] | None = None
-    tool_calls: list[Any] | None = None
-    function_call: Any = None
 
 
 class ChatBody(msgspec.Struct):
@@ -151,6 +150,7 @@ class ChatBody(msgspec.Struct):
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
     functions: list[Any] | None = None
     response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
@@ -159,7 +159,8 @@ class ChatBody(msgspec.Struct):
     modalities: list[str] | None = None
     audio: Any = None
     web_search_options: Any = None
-    reasoning_effort: str | None = None
+    reasoning_effort: Any = None
+    reasoning: dict[str, Any] | None = None
     grammar: Any = None
     regex: Any = None
     lark: Any = None
@@ -200,7 +201,7 @@ def parse(body: bytes) -> Call:
     _refuse_what_is_not_offered(asked)
     request = InferenceRequest(
         model=name,
-        messages=tuple(_message(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)),
+        messages=tuple(parse_turn(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)),
         options=_options(asked),
         keep_alive=parse_keep_alive(asked.keep_alive),
         terms=parse_terms(
@@ -212,6 +213,9 @@ def parse(body: bytes) -> Call:
         n=_n_choices(asked.n),
         constraint=_constraint(asked),
         n_logprobs=_n_logprobs(asked),
+        tools=parse_tools(asked.tools),
+        tool_choice=_tool_choice(asked),
+        think=_think(asked),
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     return Call(
@@ -258,54 +262,26 @@ def _options(asked: ChatBody) -> Options:
         raise InvalidRequest(message, hint=error.hint, param=limit) from None
 
 
-def _message(turn: TurnBody, where: str) -> Message:
-    role = _ROLES.get(turn.role)
-    if role is None:
-        raise InvalidRequest(
-            f"{where}.role must be one of {', '.join(_ROLES)}", param=f"{where}.role"
-        )
-    for field in ("tool_calls", "function_call"):
-        if getattr(turn, field):
-            raise _unsupported(f"{where}.{field}", "tool calls are not offered")
-    if turn.content is None and role != "assistant":
-        raise InvalidRequest(f"'{where}.content' is required", param=f"{where}.content")
-    if isinstance(turn.content, list):
-        parts = (_part(part, f"{where}.content[{i}]") for i, part in enumerate(turn.content))
-        return Message(role, "\n".join(parts))
-    return Message(role, turn.content or "")
+def _tool_choice(asked: ChatBody) -> ToolChoice:
+    is_parallel = asked.parallel_tool_calls is not False
+    choice = parse_tool_choice(asked.tool_choice, is_parallel=is_parallel)
+    if choice.mode in ("required", "named") and not asked.tools:
+        raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+    return choice
 
 
-def _part(part: dict[str, Any], where: str) -> str:
-    kind = part.get("type")
-    if not isinstance(kind, str):
-        raise InvalidRequest(f"'{where}.type' is required", param=f"{where}.type")
-    if kind not in _TEXT_PARTS:
-        raise _unsupported(f"{where}.type", f"content of type '{kind[:40]}' is not offered")
-    text = part.get(_TEXT_PARTS[kind])
-    if not isinstance(text, str):
-        field = f"{where}.{_TEXT_PARTS[kind]}"
-        raise InvalidRequest(f"'{field}' must be a string", param=field)
-    return text
+def _think(asked: ChatBody) -> Think:
+    if asked.reasoning_effort is None and asked.reasoning:
+        return parse_effort(asked.reasoning.get("effort"), "reasoning.effort")
+    return parse_effort(asked.reasoning_effort, "reasoning_effort")
 
 
 def _refuse_what_is_not_offered(asked: ChatBody) -> None:
     for field in _NOT_OFFERED:
         if getattr(asked, field):
-            raise _unsupported(field, f"{field} is not offered")
-    if asked.tool_choice not in (None, "none", "auto"):
-        raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+            raise unsupported(field, f"{field} is not offered")
     if asked.modalities is not None and asked.modalities != ["text"]:
-        raise _unsupported("modalities", "only text is offered")
-    if asked.reasoning_effort not in (None, "none"):
-        raise _unsupported("reasoning_effort", "reasoning is not offered")
-
-
-def _unsupported(param: str, message: str) -> Unsupported:
-    return Unsupported(
-        message,
-        hint=f"this version of Corral cannot honour '{param}'; leave it out",
-        param=param,
-    )
+        raise unsupported("modalities", "only text is offered")
 
 
 # Answers
@@ -327,21 +303,23 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 
 def whole(call: Call, events: Sequence[Event], *, answer_id: str, created: int) -> bytes:
-    """Return the answer to a call without ``stream``; ``created`` in seconds since the epoch.
+    """Return the answer to a call without ``stream``.
+
+    ``events`` are all of it, ``created`` is its time, in seconds since the epoch.
 
     Raises:
         WorkerError: The answer was cut off.
     """
     usage = Usage()
     choices = []
-    told = replies(events, call.request.n)
+    told = gathered(events, call.request.n)
     for index, reply in enumerate(told):
         usage = usage.plus(reply.end.usage)
         logprobs = None if call.request.n_logprobs is None else _logprobs(reply.logprobs)
         choices.append(
             {
                 "index": index,
-                "message": {"role": "assistant", "content": reply.text, "refusal": None},
+                "message": message_object(reply),
                 "logprobs": logprobs,
                 "finish_reason": finish_word(reply.end),
             }
@@ -382,11 +360,10 @@ class ChunkEncoder:
         head = wire.encode(_head(call, "chat.completion.chunk", answer_id, created))
         self._head = b"data: " + head[:-1]
         self._choices = [
-            self._head + b',"choices":[{"index":%d,"delta":' % index
+            self._head + b',"choices":[{"index":%d,"delta":{' % index
             for index in range(call.request.n)
         ]
-        self._next = [choice + b'{"content":' for choice in self._choices]
-        self._before = [choice + b'{"role":"assistant","content":' for choice in self._choices]
+        self._roles = [b'"role":"assistant",'] * call.request.n  # comes once for each choice
         self._after = b'},"logprobs":null,"finish_reason":null}]}\n\n'
         self._usage = Usage()
         self._n_left = call.request.n
@@ -397,20 +374,35 @@ class ChunkEncoder:
         Raises:
             WorkerError: The event says that the answer was cut off.
         """
-        choice = event.choice
-        if isinstance(event, TextDelta):
-            before = self._before[choice]
-            self._before[choice] = self._next[choice]
-            after = self._after_logprobs(event.logprobs) if event.logprobs else self._after
-            return b"".join((before, wire.encode(event.text), after))
-        if not isinstance(event, Finished):
-            return b""
-        reason = finish_word(event).encode()
+        match event:
+            case Begun():
+                return b""
+            case TextDelta():
+                after = self._after_logprobs(event.logprobs) if event.logprobs else self._after
+                content = b'"content":' + wire.encode(event.text)
+                return self._chunk(event.choice, content, after)
+            case ThinkingDelta():
+                text = wire.encode(event.text)
+                both = b'"reasoning_content":' + text + b',"reasoning":' + text
+                return self._chunk(event.choice, both, self._after)
+            case ToolCallDelta():
+                content = b'"content":null,' if self._roles[event.choice] else b""
+                calls = wire.encode([call_delta(event)])
+                return self._chunk(event.choice, content + b'"tool_calls":' + calls, self._after)
+            case Finished():
+                return self._end(event)
+
+    def _chunk(self, choice: int, delta: bytes, after: bytes) -> bytes:
+        role, self._roles[choice] = self._roles[choice], b""
+        return b"".join((self._choices[choice], role, delta, after))
+
+    def _end(self, event: Finished) -> bytes:
+        choice, reason = event.choice, finish_word(event).encode()
         frames = []
-        if self._before[choice] is not self._next[choice]:  # an empty answer has its role, too
-            frames.append(self._before[choice] + b'""' + self._after)
-        last = self._choices[choice] + b'{},"logprobs":null,"finish_reason":"'
+        if self._roles[choice]:  # an empty answer opens with its role, too
+            frames.append(self._chunk(choice, b'"content":""', self._after))
         told = b',"cache":' + wire.encode(cache_facts(event)) if self._reports_cache else b""
+        last = self._choices[choice] + b'},"logprobs":null,"finish_reason":"'
         frames.append(last + reason + b'"}]' + told + b"}\n\n")
         self._usage = self._usage.plus(event.usage)
         self._n_left -= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from dataclasses import dataclass
 
 import llama_cpp
@@ -15,6 +16,10 @@ _MMAP = llama_cpp.LLAMA_LOAD_MODE_MMAP
 _NO_MMAP = llama_cpp.LLAMA_LOAD_MODE_NONE
 # llama.h, enum llama_token_attr.  These two kinds are what parse_special turns from text to token.
 _UNKNOWN, _CONTROL = 1 << 0, 1 << 3
+# This kind is always turned from text to token.  Most are words; those spelt so steer the model:
+# llama.cpp gives gpt-oss's channel markers this kind, so that they are shown.
+_USER_DEFINED = 1 << 4
+_STEERING = re.compile(r"<\|[^<>|\s]+\|>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,7 @@ class Model:
         self.eos_text = self._text(llama_cpp.llama_vocab_eos(self.vocab))
         template = llama_cpp.llama_model_chat_template(self.handle, None)
         self.template = template.decode("utf-8", "replace") if template else ""
-        self.control_texts = tuple(
-            text
-            for token in range(self.n_vocab)
-            if llama_cpp.llama_vocab_get_attr(self.vocab, token) & (_CONTROL | _UNKNOWN)
-            and (text := self._text(token))
-        )
+        self.control_texts = tuple(filter(None, map(self._control_text, range(self.n_vocab))))
         self.eog_tokens = frozenset(
             token
             for token in range(self.n_vocab)
@@ -120,6 +120,15 @@ class Model:
     def is_eog(self, token: int) -> bool:
         """Whether a token ends the answer."""
         return token in self.eog_tokens
+
+    def _control_text(self, token: int) -> str:
+        """The spelling of a token that people's text must not become; empty for any other."""
+        attr = llama_cpp.llama_vocab_get_attr(self.vocab, token)
+        if not attr & (_CONTROL | _UNKNOWN | _USER_DEFINED):
+            return ""
+        text = self._text(token)
+        is_word = not attr & (_CONTROL | _UNKNOWN) and not _STEERING.fullmatch(text)
+        return "" if is_word else text
 
     def _text(self, token: int) -> str:
         """The spelling of a token, control tokens too; empty for no token."""

@@ -75,7 +75,8 @@ class LlamaSampler:
             InvalidRequest: What the request asks of its answer leaves no token.
         """
         logits = self._context.logits(row)
-        plain = logits.copy() if self._n_logprobs is not None and self._biases else logits
+        is_changed = self._biases is not None or not self._rules.is_free
+        plain = logits.copy() if self._n_logprobs is not None and is_changed else logits
         if self._biases is not None:
             np.add.at(logits, *self._biases)
         token = self._choose(logits)
@@ -95,7 +96,7 @@ class LlamaSampler:
 
     def _choose(self, logits: Logits) -> int:
         rules = self._rules
-        if rules.is_free:
+        if rules.is_free or rules.ban(logits):
             return self._select(logits, None)
         if self._chain is None or rules.is_costly:
             # The likeliest stays the likeliest among fewer.  A grammar of llama.cpp is asked as

@@ -75,11 +75,9 @@ def test_what_is_left_out_is_left_to_the_model():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
         {"functions": [{"name": "f"}]},
         {"response_format": {"type": "yaml"}},
         {"modalities": ["text", "audio"]},
-        {"reasoning_effort": "low"},
     ],
 )
 def test_what_would_change_the_answer_is_refused_by_name(fields):
@@ -93,7 +91,7 @@ def test_what_would_change_the_answer_is_refused_by_name(fields):
     [
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
         {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},
-        {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]},
+        {"role": "assistant", "content": "", "function_call": {"name": "f"}},
     ],
 )
 def test_the_same_inside_a_message(turn):

@@ -1,0 +1,160 @@
+"""Messages, tool choice and reasoning in OpenAI's chat API: JSON to ``domain`` and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from runner.dialects.tools import parse_calls
+from runner.dialects.whole import CalledTool, WholeAnswer
+from runner.domain.chat import Message
+from runner.domain.event import ToolCallDelta
+from runner.domain.request import Think, ToolChoice
+from runner.errors import InvalidRequest, Unsupported
+
+ROLES = {
+    "system": "system",
+    "developer": "system",  # the newer name of the same thing
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
+_TEXT_PARTS = {"text": "text", "input_text": "text", "refusal": "refusal"}
+#: OpenAI's words, and those of others, for how hard to think.
+_EFFORTS: dict[str, Think] = {
+    "none": False,
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "max",
+    "max": "max",
+}
+
+
+class TurnBody(msgspec.Struct):
+    """One message; thoughts come back under the names that answers give them."""
+
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    tool_calls: list[Any] | None = None
+    tool_call_id: str | None = None
+    function_call: Any = None
+
+
+def parse_turn(turn: TurnBody, where: str) -> Message:
+    """Return the message ``where``.
+
+    Raises:
+        RequestError: A part of it is missing, mistyped or not offered.
+    """
+    role = ROLES.get(turn.role)
+    if role is None:
+        raise InvalidRequest(
+            f"{where}.role must be one of {', '.join(ROLES)}", param=f"{where}.role"
+        )
+    if turn.function_call:
+        raise unsupported(f"{where}.function_call", "function_call is not offered: use tool_calls")
+    if turn.content is None and role != "assistant":
+        raise InvalidRequest(f"'{where}.content' is required", param=f"{where}.content")
+    content = turn.content or ""
+    if isinstance(content, list):
+        parts = (_part(part, f"{where}.content[{i}]") for i, part in enumerate(content))
+        content = "\n".join(parts)
+    thinking = turn.reasoning_content or turn.reasoning
+    return Message(
+        role=role,
+        content=content,
+        thinking=thinking if isinstance(thinking, str) and role == "assistant" else "",
+        tool_calls=parse_calls(turn.tool_calls, f"{where}.tool_calls"),
+        tool_name=(turn.name or "") if role == "tool" else "",
+        tool_call_id=turn.tool_call_id or "",
+    )
+
+
+def _part(part: dict[str, Any], where: str) -> str:
+    kind = part.get("type")
+    if not isinstance(kind, str):
+        raise InvalidRequest(f"'{where}.type' is required", param=f"{where}.type")
+    if kind not in _TEXT_PARTS:
+        raise unsupported(f"{where}.type", f"content of type '{kind[:40]}' is not offered")
+    text = part.get(_TEXT_PARTS[kind])
+    if not isinstance(text, str):
+        field = f"{where}.{_TEXT_PARTS[kind]}"
+        raise InvalidRequest(f"'{field}' must be a string", param=field)
+    return text
+
+
+def unsupported(param: str, message: str) -> Unsupported:
+    """Return the refusal of a field that would change the answer."""
+    return Unsupported(
+        message,
+        hint=f"this version of Corral cannot honour '{param}'; leave it out",
+        param=param,
+    )
+
+
+def parse_tool_choice(raw: Any, *, is_parallel: bool) -> ToolChoice:
+    """Return whether tools must be called.
+
+    Raises:
+        InvalidRequest: It is none of the forms that there are.
+    """
+    match raw:
+        case None:
+            return ToolChoice(is_parallel=is_parallel)
+        case "none" | "auto" | "required":
+            return ToolChoice(raw, is_parallel=is_parallel)
+        case {"type": "function", "function": {"name": str(name)}} if name:
+            return ToolChoice("named", name, is_parallel=is_parallel)
+    raise InvalidRequest(
+        "tool_choice must be none, auto, required or one function",
+        hint='one function is {"type": "function", "function": {"name": "..."}}',
+        param="tool_choice",
+    )
+
+
+def parse_effort(effort: Any, param: str) -> Think:
+    """Return how hard to think.
+
+    Raises:
+        InvalidRequest: It is no such word.
+    """
+    if effort is None:
+        return None
+    if not isinstance(effort, str) or effort not in _EFFORTS:
+        raise InvalidRequest(f"{param} must be one of {', '.join(_EFFORTS)}", param=param)
+    return _EFFORTS[effort]
+
+
+def message_object(said: WholeAnswer) -> dict[str, Any]:
+    """Return the message of an answer; an answer that only calls has no content.
+
+    Thoughts go under both names in use: ``reasoning_content`` is DeepSeek's and llama.cpp's,
+    ``reasoning`` that of Ollama and OpenRouter.
+    """
+    content = said.text or (None if said.calls else "")
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+    if said.thinking:
+        message |= {"reasoning_content": said.thinking, "reasoning": said.thinking}
+    if said.calls:
+        message["tool_calls"] = [_call_object(call) for call in said.calls]
+    return message
+
+
+def _call_object(call: CalledTool) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def call_delta(event: ToolCallDelta) -> dict[str, Any]:
+    """Return a piece of a call: id and name come with the first one only."""
+    function: dict[str, Any] = {"arguments": event.arguments}
+    if not event.name:
+        return {"index": event.index, "function": function}
+    function = {"name": event.name, **function}
+    return {"index": event.index, "id": event.id, "type": "function", "function": function}

@@ -1,0 +1,107 @@
+"""Tools and tool calls in JSON, as Ollama and OpenAI both write them.
+
+The two differ in one point: a call's ``arguments`` are an object in Ollama's API and JSON text of
+one in OpenAI's.  Both are taken from both, since histories wander between clients.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from runner.domain.chat import Tool, ToolCall
+from runner.errors import InvalidRequest
+
+#: OpenAI's rule for names, with the dot and the length that other clients use.
+_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,256}")
+MAX_TOOLS = 1024
+
+
+def parse_tools(raw: list[Any] | None, where: str = "tools") -> tuple[Tool, ...]:
+    """Return the tools that ``raw`` describes; nameless kinds of other services are refused.
+
+    Raises:
+        InvalidRequest: One is no function, or a part of it is missing or mistyped.
+    """
+    if raw is not None and len(raw) > MAX_TOOLS:
+        raise InvalidRequest(f"{where} has {len(raw)} entries, at most {MAX_TOOLS}", param=where)
+    tools = tuple(_tool(entry, f"{where}[{index}]") for index, entry in enumerate(raw or ()))
+    names = [tool.name for tool in tools]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            field = f"{where}[{index}].function.name"
+            raise InvalidRequest(f"{field}: there are two tools named '{name}'", param=field)
+    return tools
+
+
+def _tool(raw: Any, where: str) -> Tool:
+    entry = _object(raw, where)
+    kind = entry.get("type", "function")
+    if kind != "function":
+        raise InvalidRequest(f"{where}.type must be 'function'", param=f"{where}.type")
+    inside = f"{where}.function"
+    function = _object(entry.get("function"), inside)
+    description = function.get("description")
+    if description is not None and not isinstance(description, str):
+        raise InvalidRequest(
+            f"'{inside}.description' must be a string", param=f"{inside}.description"
+        )
+    parameters = function.get("parameters")
+    if parameters is not None:
+        parameters = _object(parameters, f"{inside}.parameters")
+    return Tool(
+        name=_name(function.get("name"), f"{inside}.name"),
+        description=description or "",
+        parameters=parameters or {},
+        is_strict=function.get("strict") is True,
+    )
+
+
+def parse_calls(raw: list[Any] | None, where: str) -> tuple[ToolCall, ...]:
+    """Return the calls of an assistant's message.
+
+    Raises:
+        InvalidRequest: A part of one is missing or mistyped.
+    """
+    return tuple(_call(entry, f"{where}[{index}]") for index, entry in enumerate(raw or ()))
+
+
+def _call(raw: Any, where: str) -> ToolCall:
+    entry = _object(raw, where)
+    inside = f"{where}.function"
+    function = _object(entry.get("function"), inside)
+    arguments = function.get("arguments")
+    field = f"{inside}.arguments"
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError):
+            raise InvalidRequest(f"'{field}' is not valid JSON", param=field) from None
+    identity = entry.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise InvalidRequest(f"'{where}.id' must be a string", param=f"{where}.id")
+    return ToolCall(
+        name=_name(function.get("name"), f"{inside}.name"),
+        arguments=_object({} if arguments is None else arguments, field),
+        id=identity or "",
+    )
+
+
+def _name(raw: Any, where: str) -> str:
+    if not isinstance(raw, str) or not raw:
+        raise InvalidRequest(f"'{where}' is required", param=where)
+    if not _NAME.fullmatch(raw):
+        raise InvalidRequest(
+            f"'{where}' must be letters, digits, '_', '-', '.', ':' or '/', at most 256",
+            param=where,
+        )
+    return raw
+
+
+def _object(raw: Any, where: str) -> dict[str, Any]:
+    if raw is None:
+        raise InvalidRequest(f"'{where}' is required", param=where)
+    if not isinstance(raw, dict):
+        raise InvalidRequest(f"'{where}' must be an object", param=where)
+    return raw

@@ -1,0 +1,75 @@
+"""What a request's tools and thinking come to: what is offered, refused, or forced.  Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runner.domain.chat import Tool
+from runner.domain.name import DEFAULT_HOST, ModelName
+from runner.domain.request import Constraint, InferenceRequest
+from runner.errors import InvalidRequest, Unsupported
+from runner.prompt.capabilities import abilities
+from runner.prompt.toolcalls.registry import AnswerFormat
+
+
+def refuse_beyond(request: InferenceRequest, template: str) -> None:
+    """Return if a model with this chat template can do what ``request`` asks of it.
+
+    Raises:
+        Unsupported: Its template takes no tools, or knows no thinking.
+        InvalidRequest: A tool must be called that is not there.
+    """
+    choice = request.tool_choice
+    if choice.mode in ("required", "named") and not request.tools:
+        raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+    if choice.mode == "named" and choice.name not in {tool.name for tool in request.tools}:
+        raise InvalidRequest(
+            f"tool_choice names '{choice.name[:64]}', which is not among the tools",
+            param="tool_choice",
+        )
+    if request.messages is None:
+        return
+    able = abilities(template)
+    if offered_tools(request) and not able.tools:
+        raise Unsupported(
+            f"{_full(request.model)} does not support tools",
+            hint="its chat template has no place for them; corral show tells what a model can do",
+            param="tools",
+        )
+    if request.think and not able.thinking:
+        raise Unsupported(
+            f'"{request.model}" does not support thinking',
+            hint="leave 'think' out, or set it to false",
+            param="think",
+        )
+
+
+def _full(name: ModelName) -> str:
+    """The name with all its parts, as Ollama says it in this refusal and clients look for it."""
+    host = "registry.ollama.ai" if name.host == DEFAULT_HOST else name.host
+    return f"{host}/{name.namespace}/{name.model}:{name.tag}"
+
+
+def offered_tools(request: InferenceRequest) -> tuple[Tool, ...]:
+    """Return what the model hears of and may call."""
+    return () if request.tool_choice.mode == "none" else request.tools
+
+
+def constraint_of(request: InferenceRequest, form: AnswerFormat | None) -> Constraint | None:
+    """Return what the answer must look like: a call that is forced, or the request's own form.
+
+    Where the model thinks first, either begins after its thoughts.
+    """
+    choice = request.tool_choice
+    if form is not None and form.family and choice.mode in ("required", "named"):
+        tools = [t for t in request.tools if choice.mode == "required" or t.name == choice.name]
+        constraint = form.forced_call(tools, several=choice.is_parallel)
+    elif request.constraint is not None:
+        constraint = request.constraint
+    else:
+        return None
+    if form is None or constraint.after:
+        return constraint
+    if form.is_harmony and not request.think:
+        return constraint  # its end of thoughts cannot be told from other messages' beforehand
+    return replace(constraint, after=form.thoughts_end)

@@ -1,0 +1,19 @@
+"""What a model in the library can do: its weights, and what its chat template makes of them."""
+
+from __future__ import annotations
+
+from runner.domain.model import Capability
+from runner.prompt.capabilities import abilities
+from runner.store.manifests import Manifest
+
+
+def capabilities_of(manifest: Manifest) -> tuple[Capability, ...]:
+    """Return what the weights can do, and what the chat template can do with them."""
+    own = manifest.facts.capabilities
+    if Capability.COMPLETION not in own:
+        return own
+    template = manifest.facts.template if manifest.template is None else manifest.template
+    # Manifests of the first days have what their template speaks of among the file's facts.
+    found = {*own} - {Capability.TOOLS, Capability.THINKING}
+    found |= {*abilities(template).capabilities()}
+    return tuple(capability for capability in Capability if capability in found)

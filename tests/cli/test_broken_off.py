@@ -1,0 +1,76 @@
+"""Commands that are broken off: by the daemon, by the user, by what reads their output."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PIECES = "Blue light scatters."
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [("fail", "error: the worker died\n  try again"), ("cut", "was lost before the answer ended")],
+)
+def test_an_answer_that_fails_half_way_keeps_its_half_and_exits_with_1(
+    corral, daemon, event, words
+):
+    daemon.script.event = event
+    done = corral("run", "smollm2", "x")
+    assert (done.returncode, done.out) == (1, "Blue\n")
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+def test_ctrl_c_stops_the_answer_and_exits_with_130(corral, daemon):
+    daemon.script.event = "stall"
+    process = corral.start("run", "smollm2", "x")
+    assert process.stdout.read(4) == b"Blue"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (130, b"\n", b"")
+    assert daemon.left.wait(5)
+
+
+def test_ctrl_c_pauses_a_pull_and_says_how_to_go_on(corral, daemon):
+    daemon.script.pull = [{"status": "pulling manifest"}, {"status": "stall"}]
+    process = corral.start("pull", "qwen3")
+    assert process.stderr.readline() == b"pulling manifest\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (130, b"paused; go on with: corral pull qwen3\n")
+
+
+def test_a_reader_that_leaves_is_no_error(corral, daemon):
+    daemon.script.answer = ("x" * 5000,) * 100
+    process = corral.start("run", "smollm2", "x")
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.wait(timeout=10) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_an_error_in_words(corral):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*corral.command, "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=corral.environ,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"error: cannot go on: No space left on device\n"
+
+
+def test_closed_streams_and_odd_encodings_are_survived(corral):
+    corral.environ |= {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = corral("run", "smollm2", b"caf\xff \xc3\xa9".decode(errors="surrogateescape"))
+    assert (done.returncode, done.out) == (0, PIECES + "\n")
+    script = f'exec "{sys.executable}" -P -m runner list <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", script], env=corral.environ, check=False).returncode == 0

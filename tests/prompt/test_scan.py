@@ -1,0 +1,62 @@
+"""The template scanner: tricks are found, honest templates pass, and nothing is ever run."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from runner.prompt.scan import Severity, is_refused, scan
+from tests.prompt.test_template import CHATML, CLEVER, FOLDED, HEADERS, TRAINING
+
+
+@pytest.mark.parametrize("source", [CHATML, FOLDED, CLEVER, TRAINING, "", "Hi \u0645\u06cc\u200c"])
+def test_an_honest_template_has_nothing_to_find(source):
+    assert scan(source) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "line"),
+    [
+        ("a\n{{ ''.__class__ }}", "attribute_trick", 2),
+        ("{{ messages['__globals__'] }}", "attribute_trick", 1),
+        ("{{ messages['__glo' ~ 'bals__'] }}", "attribute_trick", 1),
+        ("{{ ''|attr('_' ~ x) }}", "attribute_trick", 1),
+        ("{% include 'x' %}", "other_file", 1),
+        ("{% import '/etc/passwd' as x %}", "other_file", 1),
+        ("{% extends 'x' %}", "other_file", 1),
+        ("ok\n\nHi\U000e0041\U000e0042", "hidden_text", 3),
+        ("\u202eevil", "hidden_text", 1),
+        ("a\u200bb", "hidden_text", 1),
+        ("{{ 'a\\u202eb' }}", "hidden_text", 0),
+        ("x" * (1 << 20) + "y", "too_large", 0),
+        ("{{ " + "(" * 30000, "invalid", 0),
+    ],
+)
+def test_what_no_honest_template_does_is_refused(source, code, line):
+    findings = scan(source)
+    assert is_refused(findings)
+    assert (code, line) in {(finding.code, finding.line) for finding in findings}
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        (HEADERS, "reads_clock"),
+        ("{% for i in range(99999999) %}{% endfor %}", "long_loop"),
+        ("{% if %}", "invalid"),
+        ("{{ '{a}'.format_map(x) }}", "attribute_trick"),
+    ],
+)
+def test_what_is_worth_a_look_is_told(source, code):
+    (finding,) = scan(source)
+    assert (finding.severity, finding.code) == (Severity.WARN, code)
+    assert finding.message
+
+
+@given(st.text())
+def test_any_text_can_be_looked_at(source):
+    assert all(finding.message for finding in scan(source))
+
+
+def test_nothing_is_run():
+    assert scan("{{ raise_exception('ran') }}{% for i in range(9999) %}{% endfor %}") == ()
