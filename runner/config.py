@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runner.domain.duration import keep_alive_seconds, parse_duration
+from runner.domain.speed import parse_speed
 from runner.errors import InvalidRequest
 
 DEFAULT_PORT = 11434
@@ -74,6 +75,8 @@ class Settings:
     share_cache: bool = False
     origins: tuple[str, ...] = ()
     hub: str = "auto"
+    download_ranges: int = 4
+    download_limit_bps: int = 0
     log_level: str = "info"
 
 
@@ -287,6 +290,18 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         _hub,
         "Hub that short names come from: hf, modelscope, or auto for the one that answers first.",
         "auto",
+    ),
+    "download_ranges": SettingSpec(
+        "CORRAL_DOWNLOAD_RANGES",
+        _count(1, 16),
+        "How many ranges of one file are downloaded at once.",
+        "4",
+    ),
+    "download_limit_bps": SettingSpec(
+        "CORRAL_DOWNLOAD_LIMIT",
+        parse_speed,
+        "Most bytes a second for all downloads together, such as 5M; 0: no limit.",
+        "0",
     ),
     "log_level": SettingSpec(
         "CORRAL_LOG_LEVEL", _level, "Least level logged: debug, info, warn or error.", "info"

@@ -6,6 +6,7 @@
     │   ├── InvalidName             a model name that cannot be parsed
     │   ├── ModelNotFound           nothing in the library has that name
     │   ├── RequestNotFound         no request that runs or waits has that id
+    │   ├── JobNotFound             there is no job with that id
     │   ├── PromptTooLong           the prompt alone overflows the context
     │   ├── Unsupported             the model, or this version, has no such ability
     │   ├── TemplateFailed          the model's chat template raised, or never ended
@@ -90,6 +91,12 @@ class RequestNotFound(RequestError):
     """No request that runs or waits has that id; it may just have ended."""
 
     code = "request_not_found"
+
+
+class JobNotFound(RequestError):
+    """There is no job with that id."""
+
+    code = "job_not_found"
 
 
 class PromptTooLong(RequestError):

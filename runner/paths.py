@@ -65,6 +65,11 @@ class Paths:
         return self.cache / "kv"
 
     @property
+    def jobs_file(self) -> Path:
+        """What long jobs are known by when the daemon starts again."""
+        return self.state / "state.sqlite"
+
+    @property
     def catalogue(self) -> Path:
         """The Modelfiles that came with the program: in the wheel, else in the checkout."""
         package = Path(__file__).parent

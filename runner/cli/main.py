@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "run",
     "pull": "pull",
     "search": "search",
+    "jobs": "jobs",
     "list": "list_",
     "ps": "ps",
     "show": "show",

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+from runner.cli.jobs import as_json
 from runner.cli.output import Output
-from runner.cli.parser import Subparsers
+from runner.cli.parser import Subparsers, UsageError
 from runner.client.client import Client
+from runner.client.connection import Stream
+from runner.domain.progress import Progress
+from runner.domain.speed import parse_speed
 from runner.errors import InvalidRequest
 
 _PATH = re.compile(r"\.{0,2}[/\\]|~|[A-Za-z]:[/\\]")
@@ -25,35 +31,107 @@ def add(commands: Subparsers) -> None:
         "model",
         help="qwen3:4b, hf.co/owner/repo:Q4_K_M, modelscope.cn/owner/repo, a link, ./file.gguf",
     )
+    parser.add_argument("--limit", metavar="SPEED", help="most bytes a second: 5M, 500k, 0 for any")
+    parser.add_argument(
+        "--detach", action="store_true", help="begin and return; see it with: corral jobs"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print every step as a line of JSON on stdout"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Follow the daemon's progress until the model is in the library.
 
-    Ctrl-C only stops following: the daemon ends the download when nobody follows it any more,
-    and keeps what has arrived for the next try.
+    Ctrl-C pauses the download, unless it was begun with ``--detach``; the next pull goes on.
     """
     path = local_path(args.model)
     if path is not None and not path.is_file():
         what = "a folder" if path.is_dir() else "missing"
         raise InvalidRequest(f"{path} is {what}", hint="name a GGUF file")
-    name = fetch(client, args.model if path is None else "", out, path=path)
+    if args.limit is not None:
+        check_speed(args.limit)
+    if args.detach:
+        return _detach(args, client, out, path)
+    name = fetch(
+        client,
+        args.model if path is None else "",
+        out,
+        path=path,
+        limit=args.limit,
+        as_json=args.json,
+    )
+    if args.json:
+        return 0
     out.say(f"{name or args.model} is ready; try: corral run {name or args.model}")
     return 0
 
 
-def fetch(client: Client, name: str, out: Output, *, path: Path | None = None) -> str:
+def fetch(
+    client: Client,
+    name: str,
+    out: Output,
+    *,
+    path: Path | None = None,
+    limit: str | None = None,
+    as_json: bool = False,
+) -> str:
     """Pull a model with its progress on stderr; return the name the daemon gave it, if any."""
     try:
-        with client.pull(name, path) as steps, out.progress() as bars:
-            for step in steps:
-                bars.show(step)
+        with client.pull(name, path, limit=limit) as steps:
+            if as_json:
+                for step in steps:
+                    out.text(json.dumps(as_line(step)))
+                    out.flush()
+            else:
+                _draw(steps, out)
     except KeyboardInterrupt:
         if path is None:
             out.say(f"paused; go on with: corral pull {name}")
         raise
     return str(steps.last.get("name") or steps.last.get("model") or name)
+
+
+def check_speed(text: str) -> int:
+    """Return bytes a second.
+
+    Raises:
+        UsageError: ``text`` is no speed.
+    """
+    try:
+        return parse_speed(text)
+    except ValueError as error:
+        raise UsageError(f"--limit: {error}") from None
+
+
+def as_line(step: Progress) -> dict[str, Any]:
+    """Return the stable keys of one step; those that say nothing are left out."""
+    line: dict[str, Any] = {"phase": step.phase, "digest": step.digest, "source": step.source}
+    if step.n_bytes:
+        line |= {"n_done": step.n_done, "n_bytes": step.n_bytes}
+    return {key: value for key, value in line.items() if value != ""}
+
+
+def _draw(steps: Stream[Progress], out: Output) -> None:
+    source = ""
+    with out.progress() as bars:
+        for step in steps:
+            if step.source and step.source != source:
+                source = step.source
+                bars.show(Progress(f"from {source}"))
+            bars.show(step)
+
+
+def _detach(args: argparse.Namespace, client: Client, out: Output, path: Path | None) -> int:
+    if path is not None:
+        raise UsageError("--detach is for downloads; a file is copied while you wait")
+    job = client.begin_pull(args.model, limit=args.limit)
+    if args.json:
+        out.json(as_json(job))
+    else:
+        out.say(f"job {job.job_id} pulls {job.name}; see it with: corral jobs")
+    return 0
 
 
 def local_path(text: str) -> Path | None:

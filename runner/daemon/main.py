@@ -24,17 +24,22 @@ from runner.config import DEFAULT_PORT, Address, Settings, load_settings
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.errors import AddressInUse, CorralError
 from runner.hub.places import hubs_and_sources
+from runner.hub.throttle import Throttle
 from runner.kv.shelf import Shelf
 from runner.paths import Paths, find_paths, own_command
 from runner.server.app import make_app, runner_for
 from runner.server.needs import Needs
 from runner.service.cache import CacheService
+from runner.service.downloads import Downloads
 from runner.service.inference import InferenceService
+from runner.service.jobs import JobService
 from runner.service.models import ModelService
 from runner.service.pull import PullService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
+from runner.store.arrival import discard_arrival
 from runner.store.library import Library
+from runner.store.state import JobTable
 from runner.workers.devices import memory_bytes, n_cores
 from runner.workers.pool import Pool, PoolSettings
 
@@ -89,10 +94,18 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             folders=(paths.own_catalogue, paths.catalogue),
             memory_bytes=memory_bytes(),
         )
-        pulls = PullService(library, sources)
-        stack.push_async_callback(pulls.close)
         requests = RequestService()
         cache = CacheService(library, pool, shelf, n_disk_max=settings.kv_disk_bytes)
+        throttle = Throttle(settings.download_limit_bps)
+        jobs = JobService(
+            await asyncio.to_thread(JobTable, paths.jobs_file),
+            lambda key: discard_arrival(library.blobs.partial, key),
+            throttle,
+        )
+        stack.push_async_callback(jobs.close)
+        downloads = Downloads(library, throttle, n_ranges=settings.download_ranges)
+        pulls = PullService(library, sources, jobs, downloads)
+        await pulls.restore()
         needs = Needs(
             inference=InferenceService(
                 library,
@@ -107,6 +120,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             pulls=pulls,
             searches=SearchService(hubs, memory_bytes=memory_bytes()),
             requests=requests,
+            jobs=jobs,
             version=__version__,
             request_shutdown=ending.set,
         )
@@ -128,7 +142,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         await ending.wait()
         logger.info("shutting down")
         # Still listening: who comes now is told so, instead of finding nobody.
-        await asyncio.gather(pool.close(_GRACE_S), pulls.close())
+        await asyncio.gather(pool.close(_GRACE_S), jobs.close())
 
 
 @contextlib.asynccontextmanager

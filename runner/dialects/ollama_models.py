@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from runner.dialects import wire
+from runner.dialects.jobs import parse_limit
 from runner.dialects.ollama import (
     STREAM_CONTENT_TYPE,
     ModelBody,
@@ -37,10 +38,11 @@ class ShowBody(ModelBody):
 
 
 class PullBody(ModelBody):
-    """``POST /api/pull``; ``path`` is our own: a file on this machine to import."""
+    """``POST /api/pull``; our own: ``path``, a file on this machine, and ``limit``, a speed."""
 
     stream: bool | None = None
     path: str | None = None
+    limit: str | int | None = None
 
 
 class CopyBody(msgspec.Struct):
@@ -71,6 +73,7 @@ class Pull:
     name: ModelName | None
     path: Path | None
     stream: bool
+    limit_bps: int | None = None
 
 
 def parse_model(body: bytes) -> ModelName:
@@ -93,7 +96,7 @@ def parse_pull(body: bytes) -> Pull:
     asked = wire.decode(body, _pull_body)
     stream = asked.stream is not False
     if not asked.path:
-        return Pull(parse_name(asked), None, stream)
+        return Pull(parse_name(asked), None, stream, parse_limit(asked.limit))
     path = Path(asked.path)
     if not path.is_absolute():
         raise InvalidRequest(
@@ -188,13 +191,14 @@ class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class ProgressBody(msgspec.Struct, omit_defaults=True):
-    """One line of ``/api/pull``; the last one has ``name``."""
+    """One line of ``/api/pull``; our own: ``name`` in the last, ``source`` of what is fetched."""
 
     status: str
     digest: str = ""
     total: int = 0
     completed: int = 0
     name: str = ""
+    source: str = ""
 
 
 def tags(models: Sequence[ModelInfo]) -> bytes:
@@ -240,7 +244,14 @@ def show(details: ModelDetails, *, verbose: bool) -> bytes:
 def progress(moment: Progress) -> bytes:
     """Return one moment of a pull."""
     return wire.encode(
-        ProgressBody(moment.phase, moment.digest, moment.n_bytes, moment.n_done, moment.name)
+        ProgressBody(
+            moment.phase,
+            moment.digest,
+            moment.n_bytes,
+            moment.n_done,
+            moment.name,
+            moment.source,
+        )
     )
 
 

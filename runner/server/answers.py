@@ -18,6 +18,7 @@ from runner.errors import (
     CorralError,
     DeadlineExceeded,
     Forbidden,
+    JobNotFound,
     ModelNotFound,
     NotEnoughMemory,
     NotOnHub,
@@ -34,6 +35,7 @@ MAX_BODY = 64 * 1024 * 1024
 _STATUSES: tuple[tuple[type[CorralError], int], ...] = (
     (ModelNotFound, 404),
     (RequestNotFound, 404),
+    (JobNotFound, 404),
     (Forbidden, 403),
     (RequestError, 400),
     (DeadlineExceeded, 504),

@@ -9,6 +9,7 @@ from aiohttp import web
 from runner.server import (
     anthropic_routes,
     cache_routes,
+    job_routes,
     ollama_routes,
     openai_routes,
     request_routes,
@@ -25,6 +26,7 @@ _ROUTES = (
     anthropic_routes.routes,
     request_routes.routes,
     cache_routes.routes,
+    job_routes.routes,
     search_routes.routes,
 )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +13,7 @@ from aiohttp import web
 
 from runner.domain.cache import CacheReport, Cleared
 from runner.domain.event import Event
+from runner.domain.job import Job
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import Options
@@ -75,8 +78,12 @@ class Cache(Protocol):
 class Pulls(Protocol):
     """Models that come; both may raise ``CorralError`` before or between their moments."""
 
-    def pull(self, name: ModelName) -> AsyncGenerator[Progress, None]:
+    def pull(self, name: ModelName, limit_bps: int | None = None) -> AsyncGenerator[Progress, None]:
         """Download a model; closing the generator stops following."""
+        ...
+
+    async def pull_apart(self, name: ModelName, limit_bps: int | None = None) -> Job:
+        """Begin to download a model, whether anybody follows or not."""
         ...
 
     def import_file(self, path: Path, name: ModelName | None) -> AsyncGenerator[Progress, None]:
@@ -104,6 +111,55 @@ class Requests(Protocol):
         ...
 
 
+class Changes(Protocol):
+    """What changes, for whoever watches."""
+
+    def watching(self) -> AbstractContextManager[asyncio.Queue[Job | None]]:
+        """Give a queue of every job that changes; ``None`` in it is the end."""
+        ...
+
+
+class Jobs(Protocol):
+    """Long jobs; calls with an id raise ``InvalidRequest`` when there is none of it."""
+
+    @property
+    def news(self) -> Changes:
+        """What changes."""
+        ...
+
+    def list_jobs(self) -> list[Job]:
+        """Return all jobs."""
+        ...
+
+    def get(self, job_id: int) -> Job:
+        """Return one job."""
+        ...
+
+    def pause(self, job_id: int) -> Job:
+        """Pause a job."""
+        ...
+
+    def resume(self, job_id: int) -> Job:
+        """Let a job go on."""
+        ...
+
+    async def cancel(self, job_id: int) -> Job:
+        """End a job, and remove what it has."""
+        ...
+
+    def move(self, job_id: int, place: int) -> Job:
+        """Give a job another place in the queue."""
+        ...
+
+    def limit(self, job_id: int, limit_bps: int) -> Job:
+        """Limit a job's speed."""
+        ...
+
+    def limit_all(self, limit_bps: int) -> None:
+        """Limit the speed of all jobs together."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """All of them, for the handlers.
@@ -115,6 +171,7 @@ class Needs:
         pulls: Downloads and imports.
         searches: The hubs' own lists.
         requests: The answers that are on their way.
+        jobs: All that takes long.
         version: Our own version, for ``/api/version``.
         request_shutdown: Makes the daemon end in good order; returns at once.
     """
@@ -125,6 +182,7 @@ class Needs:
     pulls: Pulls
     searches: Searches
     requests: Requests
+    jobs: Jobs
     version: str
     request_shutdown: Callable[[], None]
 

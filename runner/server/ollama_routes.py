@@ -124,7 +124,7 @@ async def pull(request: web.Request) -> web.StreamResponse:
         moments = pulls.import_file(call.path, call.name)
     else:
         assert call.name is not None, "parse_pull gives a name or a path"
-        moments = pulls.pull(call.name)
+        moments = pulls.pull(call.name, call.limit_bps)
     facts_of(request).model = str(call.name or "")
     try:
         if call.stream:

@@ -1,60 +1,97 @@
-"""Pulls and imports: one job a name, however many follow it.
+"""Pulls and imports: a name becomes files, the files become blobs and a manifest.
 
-The copying runs in a thread.  A follower gets the job's last moment at once, then every change.
-When the last follower leaves, the job stops; what it had begun leaves nothing in the library.
+Each is a job (``jobs.py``): one for each name, however many follow it.  What a pull has fetched
+stays when it stops; an import that stops leaves nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from contextlib import aclosing, closing
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+from runner.domain.job import Job
 from runner.domain.name import ModelName
 from runner.domain.progress import Progress
-from runner.errors import CapacityError, CorralError, InvalidRequest, ModelNotFound, SourceError
-from runner.hub.source import RemoteFile, Source
+from runner.errors import (
+    BadModelFile,
+    CorralError,
+    InvalidRequest,
+    ModelNotFound,
+    SourceError,
+)
+from runner.gguf.reader import read_header
+from runner.hub.source import RemoteFile, Role, Source
+from runner.hub.throttle import Throttle
+from runner.service.downloads import Downloads
+from runner.service.jobs import JobService
 from runner.service.recipe import extras_of
-from runner.store.library import Library
+from runner.service.run import Run, Work
+from runner.store.arrival import PART_BYTES, Arrival
+from runner.store.library import Library, checked
+from runner.store.manifests import Layer, Manifest
 
-logger = logging.getLogger(__name__)
-
-#: What the work of a job is: blocking, and closed to stop it.
-Work = Callable[[], Generator[Progress, None, None]]
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """A pull that runs; lives until it ends or its last follower leaves."""
-
-    last: Progress | None = None
-    followers: list[asyncio.Queue[Progress | Exception | None]] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
-    task: asyncio.Task[None] | None = None
+PULL, IMPORT = "pull", "import"
 
 
 class PullService:
-    """Brings models into the library."""
+    """Brings models into the library.
 
-    def __init__(self, library: Library, sources: Sequence[Source]) -> None:
+    Args:
+        library: Where to.
+        sources: Asked in this order whether a name is theirs.
+        jobs: Where its jobs are; without it, jobs of its own that nobody keeps.
+        downloads: How files come from elsewhere.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        sources: Sequence[Source],
+        jobs: JobService | None = None,
+        downloads: Downloads | None = None,
+    ) -> None:
         self._library = library
         self._sources = sources
-        self._jobs: dict[ModelName, _Job] = {}
+        self._jobs = jobs or JobService()
+        self._downloads = downloads or Downloads(library, Throttle())
 
-    async def pull(self, name: ModelName) -> AsyncGenerator[Progress, None]:
+    async def pull(
+        self, name: ModelName, limit_bps: int | None = None
+    ) -> AsyncGenerator[Progress, None]:
         """Yield the progress of bringing ``name`` into the library; the last one is ``success``.
+
+        When the last one who follows leaves, the job pauses, unless it was begun apart.
+
+        Args:
+            name: What to bring.
+            limit_bps: Most bytes a second; 0: no limit, ``None``: as the job has it.
 
         Raises:
             SourceError: No source has it, or its source failed.
         """
-        async with aclosing(self._follow(name, lambda: self._pull(name))) as moments:
+        job = await self._jobs.begin(
+            PULL, str(name), self._work(name), is_attended=True, limit_bps=limit_bps
+        )
+        async with aclosing(self._jobs.follow(job.job_id)) as moments:
             async for progress in moments:
                 yield progress
+
+    async def pull_apart(self, name: ModelName, limit_bps: int | None = None) -> Job:
+        """Begin to bring ``name``, whether anybody follows or not; return the job."""
+        return await self._jobs.begin(
+            PULL, str(name), self._work(name), is_attended=False, limit_bps=limit_bps
+        )
+
+    async def restore(self) -> None:
+        """Go on with the pulls of the last daemon."""
+        await self._jobs.restore(
+            lambda job: self._work(ModelName.parse(job.name)) if job.kind == PULL else None
+        )
 
     async def import_file(
         self, path: Path, name: ModelName | None
@@ -75,32 +112,68 @@ class PullService:
             raise InvalidRequest(f"there is no file '{path}'", param="path")
         chosen = name or name_of(path)
 
-        def work() -> Generator[Progress, None, None]:
+        def work(run: Run) -> Generator[Progress, None, None]:
             provenance = {"source": "file", "file": path.name}
             yield from self._library.import_file(path, chosen, provenance=provenance)
 
-        async with aclosing(self._follow(chosen, work)) as moments:
+        job = await self._jobs.begin(IMPORT, str(chosen), work, is_attended=True, is_lasting=False)
+        async with aclosing(self._jobs.follow(job.job_id)) as moments:
             async for progress in moments:
                 yield progress
 
     async def close(self) -> None:
         """Stop all jobs; whoever follows one is told."""
-        jobs = list(self._jobs.values())
-        for job in jobs:
-            job.stop.set()
-        await asyncio.gather(*(job.task for job in jobs if job.task), return_exceptions=True)
+        await self._jobs.close()
 
-    def _pull(self, name: ModelName) -> Generator[Progress, None, None]:
-        """The work of a pull."""
-        yield Progress("pulling manifest")
-        source = next((source for source in self._sources if source.claims(name)), None)
-        if source is None:
-            raise self._unknown(name)
-        files = source.resolve(name)
-        if note := files[0].recipe.note:
-            yield Progress(f"chose {note}")
-        for file in files:
-            yield from _as_pulled(self._library, name, file)
+    def _work(self, name: ModelName) -> Work:
+        def work(run: Run) -> Generator[Progress, None, None]:
+            yield Progress("pulling manifest")
+            source = next((source for source in self._sources if source.claims(name)), None)
+            if source is None:
+                raise self._unknown(name)
+            files = source.resolve(name)
+            if note := files[0].recipe.note:
+                yield Progress(f"chose {note}")
+            if all(file.is_local for file in files):
+                for file in files:
+                    yield from _as_pulled(self._library, name, file)
+            else:
+                yield from self._bring_all(name, files, run)
+
+        return work
+
+    def _bring_all(
+        self, name: ModelName, files: Sequence[RemoteFile], run: Run
+    ) -> Generator[Progress, None, None]:
+        """Fetch all files of a model; they become blobs, and the name appears, in one moment."""
+        is_done = False
+        while not is_done:
+            arrivals: list[Arrival] = []
+            layers: list[Layer] = []
+            paths: list[Path] = []
+            try:
+                for file in files:
+                    brought = yield from self._downloads.bring(file, run)
+                    if isinstance(brought, Arrival):
+                        arrivals.append(brought)
+                        digest, path = brought.digest, brought.path
+                    else:
+                        digest, path = brought, self._library.blobs.path(brought)
+                    layers.append(Layer(str(file.role), digest, file.n_bytes))
+                    paths.append(path)
+                yield Progress("verifying sha256 digest")
+                parts = {one.digest: one.part_digests() for one in arrivals}
+                manifest = _manifest(name, files, layers, paths, parts)
+                yield Progress("writing manifest")
+                is_done = self._library.keep(arrivals, manifest)
+            except BadModelFile:
+                for arrival in arrivals:
+                    arrival.discard()  # its bytes are the promised ones: no use to keep them
+                raise
+            finally:
+                for arrival in arrivals:
+                    arrival.close()
+        yield Progress("success")
 
     def _unknown(self, name: ModelName) -> CorralError:
         try:
@@ -115,66 +188,58 @@ class PullService:
             " hf.co/owner/repo:Q4_K_M, modelscope.cn/owner/repo, ./model.gguf",
         )
 
-    async def _follow(self, name: ModelName, work: Work) -> AsyncGenerator[Progress, None]:
-        """Follow the job of ``name``, which begins if there is none."""
-        job = self._jobs.get(name)
-        if job is None or job.stop.is_set():
-            job = _Job()
-            self._jobs[name] = job
-            job.task = asyncio.get_running_loop().create_task(self._run(name, job, work))
-        queue: asyncio.Queue[Progress | Exception | None] = asyncio.Queue()
-        if job.last:
-            queue.put_nowait(job.last)
-        job.followers.append(queue)
-        try:
-            while (moment := await queue.get()) is not None:
-                if isinstance(moment, Exception):
-                    raise moment
-                yield moment
-        finally:
-            job.followers.remove(queue)
-            if not job.followers:
-                job.stop.set()
 
-    async def _run(self, name: ModelName, job: _Job, work: Work) -> None:
-        """Do the work in a thread and tell the followers; the end is an error or ``None``."""
-        loop = asyncio.get_running_loop()
+def _manifest(
+    name: ModelName,
+    files: Sequence[RemoteFile],
+    layers: Sequence[Layer],
+    paths: Sequence[Path],
+    parts: Mapping[str, Sequence[str]],
+) -> Manifest:
+    """Return what ``name`` will mean; the files are looked at first.
 
-        def tell(progress: Progress) -> None:
-            job.last = progress
-            for queue in job.followers:
-                queue.put_nowait(progress)
+    Args:
+        name: What it will be called.
+        files: As their source described them.
+        layers: The blob that each becomes.
+        paths: Where each is now.
+        parts: Digest of a blob → SHA-256 of each of its parts, for those that came just now.
 
-        end: Exception | None = None
-        try:
-            await asyncio.to_thread(
-                _work_off, name, job, work, lambda now: loop.call_soon_threadsafe(tell, now)
-            )
-            if job.last is None or job.last.phase != "success":
-                end = CapacityError(f"pulling '{name}' was broken off", hint="pull it again")
-        except CorralError as error:
-            end = error
-        except Exception:
-            logger.exception("pull failed model=%s", name)
-            end = SourceError(f"pulling '{name}' failed", hint="see: corral daemon logs")
-        if self._jobs.get(name) is job:
-            del self._jobs[name]
-        for queue in job.followers:
-            queue.put_nowait(end)
-
-
-def _work_off(name: ModelName, job: _Job, work: Work, tell: Callable[[Progress], object]) -> None:
-    """Run a job's work in this thread, until its end or until nobody follows it."""
-    told: Progress | None = None
-    with closing(work()) as moments:
-        for progress in moments:
-            if job.stop.is_set():
-                return
-            if progress == told:
-                continue  # reading a file again has many moments, and one word for them all
-            told = progress
-            is_end = progress.phase == "success"
-            tell(replace(progress, name=str(name)) if is_end else progress)
+    Raises:
+        BadModelFile: One of them is no GGUF file that this program can load.
+    """
+    at = next(i for i, file in enumerate(files) if file.role is Role.MODEL)
+    for path, file in zip(paths, files, strict=True):
+        if file.role is not Role.MODEL:
+            read_header(path)
+    _, facts = checked(paths[at])
+    model, extras = files[at], extras_of(files[at])
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    provenance: dict[str, object] = {**model.provenance, "time": time}
+    provenance["files"] = [
+        {
+            **file.provenance,
+            "name": file.name,
+            "digest": layer.digest,
+            "n_bytes": layer.n_bytes,
+            **(
+                {"part_bytes": PART_BYTES, "parts": parts[layer.digest]}
+                if parts.get(layer.digest)
+                else {}
+            ),
+        }
+        for layer, file in zip(layers, files, strict=True)
+    ]
+    return Manifest(
+        name=name,
+        layers=tuple(layers),
+        facts=facts,
+        parameters=extras.parameters,
+        system=extras.system,
+        template=extras.template,
+        license=extras.license,
+        provenance=provenance,
+    )
 
 
 def _as_pulled(library: Library, name: ModelName, file: RemoteFile) -> Iterator[Progress]:

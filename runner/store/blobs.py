@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from runner.domain.progress import Progress
 from runner.errors import BadModelFile, DigestMismatch, StoreError
@@ -81,6 +81,25 @@ class Partial:
         self.path.replace(path)
         sync_folder(path.parent)
         self._file.close()
+
+
+class Written(Protocol):
+    """Bytes that are whole and only want their name: a ``Partial``, or an ``Arrival``."""
+
+    n_bytes: int
+
+    @property
+    def digest(self) -> str:
+        """``sha256:<hex>`` of them all."""
+        ...
+
+    def move_to(self, path: Path) -> None:
+        """Give them their final name."""
+        ...
+
+    def discard(self) -> None:
+        """Remove them, unless they have been moved."""
+        ...
 
 
 class Blobs:
@@ -179,7 +198,7 @@ class Blobs:
                 raise
         return partial
 
-    def commit(self, partial: Partial) -> str:
+    def commit(self, partial: Written) -> str:
         """Give ``partial`` the name of its digest, and return that; under the store's lock."""
         digest = partial.digest
         with explained("cannot keep the copied model", folder=self.folder.parent):

@@ -28,7 +28,8 @@ from runner.gguf.metadata import ModelFacts, describe, refuse_unrunnable
 from runner.gguf.reader import GgufArray, Header, read_header
 from runner.logs import pairs
 from runner.store import manifests
-from runner.store.blobs import DIGEST, Blobs, Partial
+from runner.store.arrival import tidy_arrivals
+from runner.store.blobs import DIGEST, Blobs, Partial, Written
 from runner.store.capabilities import capabilities_of
 from runner.store.disk import explained, in_words, replace_file
 from runner.store.lock import WAIT_S, StoreLock
@@ -201,7 +202,7 @@ class Library:
             StoreError: The library cannot be written.
             StoreBusy: Another process is changing the store.
         """
-        n_bytes = _checked(path)[0]
+        n_bytes = checked(path)[0]
         expected = f"sha256:{sha256.lower()}" if sha256 else ""
         is_done = False
         while not is_done:
@@ -215,7 +216,7 @@ class Library:
                         hint="download it again",
                     )
                 # Of what was hashed: the file may have changed since it was first checked.
-                _, facts = _checked(partial.path if partial else self.blobs.path(digest))
+                _, facts = checked(partial.path if partial else self.blobs.path(digest))
                 yield Progress("writing manifest")
                 manifest = Manifest(
                     name=name,
@@ -227,11 +228,25 @@ class Library:
                     template=template,
                     provenance={**provenance, "time": provenance.get("time") or _now()},
                 )
-                is_done = self._commit(partial, manifest)
+                is_done = self.keep([partial] if partial else [], manifest)
             finally:
                 if partial is not None:
                     partial.discard()
         yield Progress("success")
+
+    def keep(self, written: Iterable[Written], manifest: Manifest) -> bool:
+        """Make blobs of what is ``written``, and write the manifest that names them.
+
+        ``False``, with no manifest written, when a blob that was there before is gone again.
+        Raises as ``add``.
+        """
+        with self._lock.hold(f"add {manifest.name}"):
+            for one in written:
+                self.blobs.commit(one)
+            if self._missing(manifest):
+                return False
+            self._write(manifest)
+        return True
 
     def copy(self, source: ModelName, target: ModelName, *, asked: str = "") -> ModelInfo:
         """Let ``target`` mean what ``source`` means; blobs are shared.
@@ -284,6 +299,7 @@ class Library:
             return 0
         with self._lock.hold("prune"), explained("cannot prune the library"):
             n_bytes = self.blobs.prune_partial()
+            tidy_arrivals(self._scratch)
             for path in self._scratch.glob(f"{_SCRATCH_PREFIX}*"):
                 path.unlink(missing_ok=True)  # written under the lock only, and we hold it
             return n_bytes + self._drop(set(self.blobs.digests()) - set(keep))
@@ -383,16 +399,6 @@ class Library:
             partial = yield from self.blobs.copy(file, n_bytes)
         return partial, partial.digest
 
-    def _commit(self, partial: Partial | None, manifest: Manifest) -> bool:
-        """Keep the copy and write the manifest; ``False`` when a blob we found is gone again."""
-        with self._lock.hold(f"add {manifest.name}"):
-            if partial is not None:
-                self.blobs.commit(partial)
-            elif self._missing(manifest):
-                return False
-            self._write(manifest)
-        return True
-
     def _write(self, manifest: Manifest) -> ModelInfo:
         """Write the manifest and drop what its name used before; the lock is held."""
         if problem := self._missing(manifest):
@@ -449,7 +455,7 @@ class Library:
             folder = folder.parent
 
 
-def _checked(path: Path) -> tuple[int, ModelFacts]:
+def checked(path: Path) -> tuple[int, ModelFacts]:
     """Return the size and the facts of a model file that can run.
 
     Raises:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
+from runner.domain.job import Job
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import Options
@@ -193,10 +194,16 @@ class FakePulls:
     script: Sequence[Progress | Exception] = PULLED
     asked: list[tuple[ModelName | Path | None, ...]] = field(default_factory=list)
 
-    async def pull(self, name: ModelName) -> AsyncGenerator[Progress, None]:
-        self.asked.append((name,))
+    async def pull(
+        self, name: ModelName, limit_bps: int | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        self.asked.append((name,) if limit_bps is None else (name, limit_bps))
         async for moment in self._tell():
             yield moment
+
+    async def pull_apart(self, name: ModelName, limit_bps: int | None = None) -> Job:
+        self.asked.append(("apart", name, limit_bps))
+        return Job(job_id=7, kind="pull", name=str(name), limit_bps=limit_bps or 0)
 
     async def import_file(
         self, path: Path, name: ModelName | None

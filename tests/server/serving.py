@@ -12,6 +12,7 @@ from aiohttp import web
 
 from runner.server.app import make_app, runner_for
 from runner.server.needs import Needs
+from runner.service.jobs import JobService
 from tests.fakes.service import (
     FakeCache,
     FakeInference,
@@ -35,6 +36,7 @@ class House:
     pulls: FakePulls = field(default_factory=FakePulls)
     searches: FakeSearches = field(default_factory=FakeSearches)
     requests: FakeRequests = field(default_factory=FakeRequests)
+    jobs: JobService = field(default_factory=JobService)
     loopback_only: bool = True
     origins: tuple[str, ...] = ()
     shutdowns: list[str] = field(default_factory=list)
@@ -53,6 +55,7 @@ class House:
             pulls=self.pulls,
             searches=self.searches,
             requests=self.requests,
+            jobs=self.jobs,
             version="9.8.7",
             request_shutdown=lambda: self.shutdowns.append("asked"),
         )

@@ -1,0 +1,125 @@
+"""``/api/jobs`` and ``/api/events``: long jobs, and a stream of what changes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from runner.dialects import jobs as words
+from runner.domain.job import Job
+from runner.errors import InvalidRequest
+from runner.server.answers import facts_of, json_answer, read_body
+from runner.server.needs import NEEDS
+
+routes = web.RouteTableDef()
+
+#: Seconds that a reader of events may take for one of them, and between two signs of life.
+_SLOW_S = 10.0
+_ALIVE_S = 15.0
+
+
+@routes.get("/api/jobs")
+async def list_jobs(request: web.Request) -> web.Response:
+    """All jobs: those on their way in the order of the queue, then the latest."""
+    return json_answer(request, words.jobs(request.app[NEEDS].jobs.list_jobs()))
+
+
+@routes.post("/api/jobs")
+async def begin(request: web.Request) -> web.Response:
+    """Begin a pull that goes on whoever follows it; the answer is its job."""
+    name, limit_bps = words.parse_job(await read_body(request))
+    facts_of(request).model = str(name)
+    job = await request.app[NEEDS].pulls.pull_apart(name, limit_bps)
+    return json_answer(request, words.job(job), status=201)
+
+
+@routes.get("/api/jobs/{id}")
+async def get(request: web.Request) -> web.Response:
+    """One job."""
+    return _told(request, request.app[NEEDS].jobs.get(_id_of(request)))
+
+
+@routes.delete("/api/jobs/{id}")
+async def cancel(request: web.Request) -> web.Response:
+    """End a job; what has arrived for it alone is removed."""
+    return _told(request, await request.app[NEEDS].jobs.cancel(_id_of(request)))
+
+
+@routes.post("/api/jobs/{id}/pause")
+async def pause(request: web.Request) -> web.Response:
+    """Pause a job; what has arrived is kept."""
+    return _told(request, request.app[NEEDS].jobs.pause(_id_of(request)))
+
+
+@routes.post("/api/jobs/{id}/resume")
+async def resume(request: web.Request) -> web.Response:
+    """Let a job go on that paused or failed."""
+    return _told(request, request.app[NEEDS].jobs.resume(_id_of(request)))
+
+
+@routes.post("/api/jobs/{id}/move")
+async def move(request: web.Request) -> web.Response:
+    """Give a job another place in the queue; ``{"place": 0}`` is the first."""
+    place = words.parse_move(await read_body(request))
+    return _told(request, request.app[NEEDS].jobs.move(_id_of(request), place))
+
+
+@routes.post("/api/jobs/{id}/limit")
+async def limit(request: web.Request) -> web.Response:
+    """Limit a job's speed, at once: ``{"limit": "5M"}``, ``{"limit": 0}`` for none of its own.
+
+    The id ``all`` stands for all jobs together.
+    """
+    limit_bps = words.parse_new_limit(await read_body(request))
+    jobs = request.app[NEEDS].jobs
+    if request.match_info["id"] == "all":
+        jobs.limit_all(limit_bps)
+        return json_answer(request, words.jobs(jobs.list_jobs()))
+    return _told(request, jobs.limit(_id_of(request), limit_bps))
+
+
+@routes.get("/api/events")
+async def events(request: web.Request) -> web.StreamResponse:
+    """A ``snapshot`` of the jobs, then a ``job`` each time one changes, as server-sent events.
+
+    A reader that is too slow is cut; it begins again with a new snapshot.
+    """
+    jobs = request.app[NEEDS].jobs
+    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+    response = web.StreamResponse(headers=headers)
+    with jobs.news.watching() as changes:
+        number = 1
+        snapshot = words.event(number, "snapshot", words.jobs(jobs.list_jobs()))
+        await response.prepare(request)
+        try:
+            await asyncio.wait_for(response.write(snapshot), _SLOW_S)
+            while True:
+                try:
+                    changed = await asyncio.wait_for(changes.get(), _ALIVE_S)
+                except TimeoutError:
+                    await asyncio.wait_for(response.write(b": alive\n\n"), _SLOW_S)
+                    continue
+                if changed is None:
+                    break
+                number += 1
+                frame = words.event(number, "job", words.job(changed))
+                await asyncio.wait_for(response.write(frame), _SLOW_S)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+    await response.write_eof()
+    return response
+
+
+def _told(request: web.Request, job: Job) -> web.Response:
+    facts_of(request).model = job.name
+    return json_answer(request, words.job(job))
+
+
+def _id_of(request: web.Request) -> int:
+    text = request.match_info["id"]
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise InvalidRequest(f"a job's id is a number, not '{text[:40]}'", param="id")
+    return int(text)

@@ -1,0 +1,494 @@
+"""Jobs: one for each thing that is asked for, however many follow it, kept across restarts.
+
+A job's work runs on a thread.  A follower gets the job's last moment at once, then every change.
+An attended job pauses when its last follower leaves; one that was begun apart goes on alone, and so
+does whatever ran when the daemon ended.  All methods are called on the daemon's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from runner.domain.job import Job, JobError, JobState
+from runner.domain.progress import Progress
+from runner.errors import (
+    CapacityError,
+    CorralError,
+    DiskFull,
+    InvalidRequest,
+    JobNotFound,
+    SourceError,
+)
+from runner.hub.throttle import Throttle
+from runner.service.news import News
+from runner.service.run import End, Followed, LiveJob, Run, Work, work_off
+from runner.store.state import N_REMEMBERED, JobTable, StoredJob
+
+logger = logging.getLogger(__name__)
+
+#: Lasting jobs at work at the same time; further ones wait for their turn.
+N_AT_ONCE = 3
+
+
+class JobService:
+    """All jobs of the daemon.
+
+    Args:
+        table: Where lasting jobs are kept; ``None``: nowhere, as in a test of one call.
+        discard: Removes what arrived under a key; blocks.  Called for cancelled jobs.
+        throttle: The limit on speed that all jobs share.
+    """
+
+    def __init__(
+        self,
+        table: JobTable | None = None,
+        discard: Callable[[str], None] = lambda key: None,
+        throttle: Throttle | None = None,
+    ) -> None:
+        self._throttle = throttle or Throttle()
+        self._table = table
+        self._discard = discard
+        self._lives: dict[int, LiveJob] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.news = News()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="jobs")
+        self._last_id = 0
+        self._is_closing = False
+
+    # Beginning and ending
+
+    async def restore(self, make_work: Callable[[Job], Work | None]) -> None:
+        """Take up the jobs of the last daemon: what was on its way goes on by itself.
+
+        Args:
+            make_work: Returns a job's work; ``None`` when it cannot go on.
+        """
+        if self._table is None:
+            return
+        await self._write(self._table.forget_old)
+        for stored in await self._write(self._table.load):
+            job = stored.job
+            if job.state in (JobState.RUNNING, JobState.QUEUED):
+                job = replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
+            live = LiveJob(job, make_work(job), is_lasting=True, keys=stored.keys)
+            live.throttle.set_rate(job.limit_bps)
+            self._lives[job.job_id] = live
+        self._start_waiting()
+
+    async def begin(
+        self,
+        kind: str,
+        name: str,
+        work: Work,
+        *,
+        is_attended: bool,
+        is_lasting: bool = True,
+        limit_bps: int | None = None,
+    ) -> Job:
+        """Return the job that does ``work``: a new one, or the unfinished one of the same name.
+
+        Args:
+            kind: ``pull`` or ``import``.
+            name: Of the model; letters' case is ignored.
+            work: What to do, when there is no such job at work.
+            is_attended: Whether it pauses, or ends if it is not lasting, when nobody follows it.
+            is_lasting: Whether it outlives the daemon.
+            limit_bps: Its limit on speed; 0: none, ``None``: as it is.
+        """
+        live = self._unfinished(kind, name)
+        if live is None:
+            live = await self._create(kind, name, is_attended=is_attended, is_lasting=is_lasting)
+        elif not is_attended:
+            live.job = replace(live.job, is_attended=False)
+        if limit_bps is not None:
+            self._limit(live, limit_bps)
+        if live.job.state not in (JobState.RUNNING, JobState.QUEUED):
+            live.work = work
+            self._queue(live, is_attended=is_attended)
+        else:
+            self._save(live)
+        self._start_waiting()
+        return live.job
+
+    async def close(self) -> None:
+        """Stop all work; whoever follows a job is told.  What is lasting goes on next time."""
+        self._is_closing = True
+        for live in self._lives.values():
+            if live.run is not None:
+                live.run.stop.set()
+                self._tell_end(live, _broken_off(live.job))
+        self.news.end()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.to_thread(self._writer.shutdown)
+        if self._table is not None:
+            self._table.close()
+            self._table = None
+
+    # Looking
+
+    def list_jobs(self) -> list[Job]:
+        """Return all jobs: those on their way as they stand in the queue, then the latest."""
+
+        def order(job: Job) -> tuple[bool, int, int]:
+            return job.state.is_over, 0 if job.state.is_over else job.place, -job.job_id
+
+        return sorted((live.job for live in self._lives.values()), key=order)
+
+    def get(self, job_id: int) -> Job:
+        """Return one job.
+
+        Raises:
+            JobNotFound: There is none with this id.
+        """
+        return self._find(job_id).job
+
+    async def follow(self, job_id: int) -> AsyncGenerator[Progress, None]:
+        """Yield a job's last moment at once, then every change, up to its end.
+
+        Raises:
+            CorralError: What it ended with, when that was not success.
+        """
+        live = self._find(job_id)
+        queue: Followed = asyncio.Queue()
+        if live.last is not None:
+            queue.put_nowait(live.last)
+        elif live.job.state is JobState.QUEUED:
+            queue.put_nowait(Progress("waiting for other downloads"))
+        if live.job.state not in (JobState.RUNNING, JobState.QUEUED):
+            queue.put_nowait(None)
+        live.followers.append(queue)
+        try:
+            while (moment := await queue.get()) is not None:
+                if isinstance(moment, Exception):
+                    raise moment
+                yield moment
+        finally:
+            live.followers.remove(queue)
+            if not live.followers and live.job.is_attended and not self._is_closing:
+                self._leave_alone(live)
+
+    # Steering
+
+    def pause(self, job_id: int) -> Job:
+        """Pause a job that is on its way; what has arrived is kept.
+
+        Raises:
+            InvalidRequest: It is over.
+        """
+        live = self._find(job_id)
+        if live.job.state.is_over:
+            raise InvalidRequest(f"job {job_id} is {live.job.state}; only one on its way can pause")
+        if not live.is_lasting:
+            raise InvalidRequest(f"job {job_id} is an import, which cannot pause; cancel it")
+        if live.job.state is not JobState.PAUSED:
+            self._halt(live, JobState.PAUSED)
+            hint = f"go on with: corral pull {live.job.name}"
+            self._tell_end(live, CapacityError(f"pulling '{live.job.name}' was paused", hint=hint))
+        return live.job
+
+    def resume(self, job_id: int) -> Job:
+        """Let a job that paused, failed or was cancelled go on, alone.
+
+        Raises:
+            InvalidRequest: It is done.
+        """
+        live = self._find(job_id)
+        if live.job.state is JobState.DONE or live.work is None:
+            raise InvalidRequest(
+                f"job {job_id} is {live.job.state}; there is nothing to go on with"
+            )
+        if live.job.state not in (JobState.RUNNING, JobState.QUEUED):
+            other = self._unfinished(live.job.kind, live.job.name)
+            if other is not None and other is not live:
+                raise InvalidRequest(f"job {other.job.job_id} is at '{live.job.name}' already")
+            self._queue(live, is_attended=False)
+            self._start_waiting()
+        return live.job
+
+    async def cancel(self, job_id: int) -> Job:
+        """End a job and remove what has arrived for it alone; one that is over is forgotten.
+
+        Raises:
+            JobNotFound: There is no such job.
+        """
+        live = self._find(job_id)
+        if live.job.state in (JobState.DONE, JobState.CANCELLED):
+            return live.job
+        self._halt(live, JobState.CANCELLED)
+        self._tell_end(live, CapacityError(f"pulling '{live.job.name}' was cancelled"))
+        if not any(task.get_name() == _task_name(live) for task in self._tasks):
+            await self._discard_keys(live)  # else the end of its work does
+        return live.job
+
+    def move(self, job_id: int, place: int) -> Job:
+        """Move a job to a place among those on their way; 0 is the first.
+
+        Raises:
+            InvalidRequest: It is over.
+        """
+        live = self._find(job_id)
+        if live.job.state.is_over:
+            raise InvalidRequest(f"job {job_id} is {live.job.state}; it has no place in the queue")
+        others = sorted(
+            (one for one in self._lives.values() if not one.job.state.is_over and one is not live),
+            key=lambda one: one.job.place,
+        )
+        others.insert(place, live)
+        for number, one in enumerate(others):
+            if one.job.place != number:
+                self._change(one, place=number)
+                self._save(one)
+        return live.job
+
+    def limit(self, job_id: int, limit_bps: int) -> Job:
+        """Limit a job's speed, at once; 0: no limit of its own.
+
+        Raises:
+            JobNotFound: There is no such job.
+        """
+        live = self._find(job_id)
+        self._limit(live, limit_bps)
+        self._save(live)
+        return live.job
+
+    def limit_all(self, limit_bps: int) -> None:
+        """Limit the speed of all jobs together, until the daemon ends; 0: no limit."""
+        self._throttle.set_rate(limit_bps)
+
+    # Inside
+
+    def _find(self, job_id: int) -> LiveJob:
+        live = self._lives.get(job_id)
+        if live is None:
+            raise JobNotFound(f"there is no job {job_id}", hint="see them all with: corral jobs")
+        return live
+
+    def _unfinished(self, kind: str, name: str) -> LiveJob | None:
+        """The job of this name that is not over; else the latest if that failed."""
+        same = [
+            live
+            for live in self._lives.values()
+            if (live.job.kind, live.job.name.lower()) == (kind, name.lower())
+        ]
+        for live in same:
+            if not live.job.state.is_over:
+                return live
+        return same[-1] if same and same[-1].job.state is JobState.FAILED else None
+
+    async def _create(
+        self, kind: str, name: str, *, is_attended: bool, is_lasting: bool
+    ) -> LiveJob:
+        places = [one.job.place for one in self._lives.values() if not one.job.state.is_over]
+        job = Job(
+            job_id=0,
+            kind=kind,
+            name=name,
+            state=JobState.PAUSED,  # until it is queued, a moment from now
+            started=time.time(),
+            place=max(places, default=-1) + 1,
+            is_attended=is_attended,
+        )
+        live = LiveJob(job, None, is_lasting)
+        if self._table is not None:
+            job = await self._write(self._table.add, job)
+            # Another call may have made the same job while this one was written down.
+            other = self._unfinished(kind, name)
+            if other is not None:
+                return other
+            live.job = job
+        else:
+            self._last_id += 1
+            live.job = replace(job, job_id=self._last_id)
+        self._lives[live.job.job_id] = live
+        over = [job_id for job_id, one in self._lives.items() if one.job.state.is_over]
+        for job_id in over[:-N_REMEMBERED]:
+            del self._lives[job_id]
+        return live
+
+    def _queue(self, live: LiveJob, *, is_attended: bool) -> None:
+        live.last = None
+        self._change(
+            live,
+            state=JobState.QUEUED,
+            error=None,
+            finished=None,
+            phase="",
+            is_attended=is_attended,
+        )
+        self._save(live)
+
+    def _start_waiting(self) -> None:
+        """Start the jobs whose turn it is."""
+        if self._is_closing:
+            return
+        waiting = [one for one in self._lives.values() if one.job.state is JobState.QUEUED]
+        for live in sorted(waiting, key=lambda one: one.job.place):
+            n_running = sum(
+                one.is_lasting and one.job.state is JobState.RUNNING for one in self._lives.values()
+            )
+            if live.is_lasting and n_running >= N_AT_ONCE:
+                continue
+            assert live.work is not None, "what is queued has work"
+            live.run = Run(live.throttle, keys=live.keys)
+            self._change(live, state=JobState.RUNNING)
+            self._save(live)
+            task = asyncio.get_running_loop().create_task(
+                self._do(live, live.run, live.work), name=_task_name(live)
+            )
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _do(self, live: LiveJob, run: Run, work: Work) -> None:
+        """Do a job's work in a thread and tell what comes of it."""
+        loop = asyncio.get_running_loop()
+
+        def tell(progress: Progress) -> None:
+            if live.run is run and not run.stop.is_set():
+                self._take(live, progress)
+
+        def keys(found: tuple[str, ...]) -> None:
+            live.keys = found
+            self._save(live)
+
+        run.on_keys = lambda found: loop.call_soon_threadsafe(keys, found)
+        error: CorralError | None = None
+        try:
+            await asyncio.to_thread(
+                work_off,
+                live.job.name,
+                run,
+                work,
+                lambda now: loop.call_soon_threadsafe(tell, now),
+            )
+        except CorralError as caught:
+            error = caught
+        except Exception:
+            logger.exception("job failed id=%d name=%s", live.job.job_id, live.job.name)
+            error = SourceError(f"pulling '{live.job.name}' failed", hint="see: corral daemon logs")
+        if live.run is not run or run.stop.is_set():  # paused, cancelled, or taken up again
+            if live.job.state is JobState.CANCELLED:
+                await self._discard_keys(live)
+            return
+        self._finish(live, error)
+        self._start_waiting()
+
+    def _take(self, live: LiveJob, progress: Progress) -> None:
+        """Take a moment of a job that runs."""
+        live.last = progress
+        of = f"{progress.phase} {progress.digest}"
+        rate = live.pace.record(time.monotonic(), of, progress.n_done) if progress.n_bytes else 0
+        n_left = progress.n_bytes - progress.n_done
+        self._change(
+            live,
+            phase=progress.phase,
+            n_done=progress.n_done if progress.n_bytes else live.job.n_done,
+            n_bytes=progress.n_bytes or live.job.n_bytes,
+            rate_bps=rate,
+            eta_s=round(n_left / rate, 1) if rate else None,
+            source=progress.source or live.job.source,
+        )
+        for queue in live.followers:
+            queue.put_nowait(progress)
+
+    def _finish(self, live: LiveJob, error: CorralError | None) -> None:
+        """End a job by itself: well, or with an error that pauses it or fails it."""
+        live.run = None
+        end: Exception | None = error
+        if error is None and (live.last is None or live.last.phase != "success"):
+            end = error = _broken_off(live.job)
+        if error is None:
+            state = JobState.DONE
+        elif isinstance(error, DiskFull) and live.is_lasting:
+            state = JobState.PAUSED  # what has arrived is kept, for when there is room
+        else:
+            state = JobState.FAILED
+        told = JobError(error.code, error.message, error.hint) if error else None
+        self._change(
+            live,
+            state=state,
+            error=told,
+            rate_bps=0,
+            eta_s=None,
+            finished=time.time() if state.is_over else None,
+        )
+        self._save(live)
+        logger.info(
+            "job ended id=%d kind=%s name=%s state=%s error=%s",
+            *(live.job.job_id, live.job.kind, live.job.name, state, error.code if error else ""),
+        )
+        self._tell_end(live, end)
+
+    def _halt(self, live: LiveJob, state: JobState) -> None:
+        """Stop a job's work, if it has begun, and give it another state at once."""
+        if live.run is not None:
+            live.run.stop.set()
+            live.run = None
+        finished = time.time() if state.is_over else None
+        self._change(live, state=state, rate_bps=0, eta_s=None, finished=finished)
+        self._save(live)
+        self._start_waiting()
+
+    def _leave_alone(self, live: LiveJob) -> None:
+        """Stop an attended job that nobody follows any more, unless all is done already."""
+        if live.last is not None and live.last.phase == "success":
+            return  # clients leave at this word, a moment before the job is over
+        if live.job.state in (JobState.RUNNING, JobState.QUEUED):
+            self._halt(live, JobState.PAUSED if live.is_lasting else JobState.CANCELLED)
+
+    def _limit(self, live: LiveJob, limit_bps: int) -> None:
+        live.throttle.set_rate(limit_bps)
+        self._change(live, limit_bps=limit_bps)
+
+    async def _discard_keys(self, live: LiveJob) -> None:
+        """Remove what has arrived for a job, but for what others still want."""
+        wanted = {
+            key
+            for one in self._lives.values()
+            if one is not live and one.job.state is not JobState.CANCELLED
+            for key in one.keys
+        }
+        for key in live.keys:
+            if key not in wanted:
+                await asyncio.to_thread(self._discard, key)
+
+    def _tell_end(self, live: LiveJob, end: End) -> None:
+        for queue in live.followers:
+            queue.put_nowait(end)
+
+    def _change(self, live: LiveJob, **fields: Any) -> None:
+        """Change a job, and tell whoever watches."""
+        live.job = replace(live.job, **fields)
+        self.news.tell(live.job)
+
+    def _save(self, live: LiveJob) -> None:
+        """Store a job as it is now; in order, and not on the loop."""
+        if self._table is not None and live.is_lasting and not self._is_closing:
+            stored = StoredJob(replace(live.job, rate_bps=0, eta_s=None), live.keys)
+            self._writer.submit(_logged, self._table.put, stored)
+
+    async def _write(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, call, *arguments)
+
+
+def _logged(put: Callable[[StoredJob], None], stored: StoredJob) -> None:
+    """Store a job; a disk that refuses costs no more than its place in the next daemon's list."""
+    try:
+        put(stored)
+    except Exception:
+        logger.exception("job not stored id=%d", stored.job.job_id)
+
+
+def _task_name(live: LiveJob) -> str:
+    return f"job {live.job.job_id}"
+
+
+def _broken_off(job: Job) -> CapacityError:
+    hint = "it goes on by itself when the daemon starts" if job.kind == "pull" else "pull it again"
+    return CapacityError(f"pulling '{job.name}' was broken off", hint=hint)

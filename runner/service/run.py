@@ -1,0 +1,108 @@
+"""What a job is while the daemon lives: its work, its run on a thread, its followers, its pace."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from runner.domain.job import Job
+from runner.domain.progress import Progress
+from runner.hub.throttle import Throttle
+
+_RATE_WINDOW_S = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """What the work of a job gets, and leaves.
+
+    Attributes:
+        throttle: The job's own limit on speed.
+        stop: Set when the work should end at its next step.
+        keys: Files that arrive for it; ``note`` adds one.
+    """
+
+    throttle: Throttle
+    stop: threading.Event = field(default_factory=threading.Event)
+    keys: tuple[str, ...] = ()
+    on_keys: Callable[[tuple[str, ...]], object] = lambda keys: None
+
+    def note(self, key: str) -> None:
+        """Remember that a file arrives for this job; called on the work's thread."""
+        if key not in self.keys:
+            self.keys = (*self.keys, key)
+            self.on_keys(self.keys)
+
+
+#: What the work of a job is: blocking, and closed to stop it.
+Work = Callable[[Run], Generator[Progress, None, None]]
+
+
+@dataclass(slots=True, eq=False)
+class Pace:
+    """How fast something grows: the mean over the last seconds."""
+
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    _of: str = ""
+
+    def record(self, now: float, of: str, n_done: int) -> int:
+        """Take a count of bytes done and return bytes a second.
+
+        Args:
+            now: Seconds on a clock that never goes back.
+            of: What is counted; the count begins anew with something else.
+            n_done: Bytes.
+        """
+        if of != self._of or (self._seen and n_done < self._seen[-1][1]):
+            self._seen.clear()
+            self._of = of
+        self._seen.append((now, n_done))
+        while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_WINDOW_S:
+            self._seen.popleft()
+        (start, before), (end, after) = self._seen[0], self._seen[-1]
+        return int((after - before) / (end - start)) if end > start else 0
+
+
+#: How a job ended for its followers: an error, or ``None``.
+End = Exception | None
+#: What one follower is told.
+Followed = asyncio.Queue[Progress | End]
+
+
+@dataclass(slots=True, eq=False)
+class LiveJob:
+    """A job of this daemon's life.
+
+    Attributes:
+        job: As it is now.
+        work: What to do when its turn comes; ``None`` for one that is over.
+        is_lasting: Whether it is stored, and waits for its turn.
+        keys: Files that arrive for it.
+    """
+
+    job: Job
+    work: Work | None
+    is_lasting: bool
+    keys: tuple[str, ...] = ()
+    run: Run | None = None
+    last: Progress | None = None
+    followers: list[Followed] = field(default_factory=list)
+    pace: Pace = field(default_factory=Pace)
+    throttle: Throttle = field(default_factory=Throttle)
+
+
+def work_off(name: str, run: Run, work: Work, tell: Callable[[Progress], object]) -> None:
+    """Do a job's work in this thread, until its end or until it is stopped."""
+    told: Progress | None = None
+    with closing(work(run)) as moments:
+        for progress in moments:
+            if run.stop.is_set():
+                return
+            if progress == told:
+                continue  # reading a file again has many moments, and one word for them all
+            told = progress
+            tell(replace(progress, name=name) if progress.phase == "success" else progress)

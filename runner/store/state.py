@@ -1,0 +1,142 @@
+"""``state.sqlite``: jobs that outlive the daemon.  One process opens it: the daemon.
+
+A row is JSON, so that a field more in ``Job`` needs no migration; the file's ``user_version`` is
+its format number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from runner.domain.job import Job
+from runner.errors import StoreError
+from runner.logs import pairs
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+_SCHEMA = "CREATE TABLE jobs (job_id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL)"
+#: Jobs that are over and still remembered.
+N_REMEMBERED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A job and what it takes to end it.
+
+    Attributes:
+        job: As it was when its state changed last.
+        keys: Of the files that are arriving for it (``arrival.py``).
+    """
+
+    job: Job
+    keys: tuple[str, ...] = ()
+
+
+_decoder = msgspec.json.Decoder(StoredJob)
+
+
+class JobTable:
+    """The jobs of one home.  Safe from any thread; blocks for a moment.
+
+    Raises:
+        StoreError: The file is of another format, or cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._file = _open(path)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                _put_aside(path, error)
+                self._file = _open(path)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"cannot open {path}: {error}",
+                hint="check who owns it, and whether the disk is full",
+            ) from None
+
+    def load(self) -> list[StoredJob]:
+        """Return all jobs, oldest first; one that cannot be read is left out."""
+        with self._lock:
+            rows = self._file.execute("SELECT job_id, record FROM jobs ORDER BY job_id").fetchall()
+        found = []
+        for job_id, record in rows:
+            try:
+                stored = _decoder.decode(record)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                logger.warning("job left out %s", pairs(job=job_id, reason=error))
+                continue
+            found.append(replace(stored, job=replace(stored.job, job_id=job_id)))
+        return found
+
+    def add(self, job: Job) -> Job:
+        """Store a new job and return it with its id; forgets the oldest that are over."""
+        with self._lock, self._file as file:
+            row = file.execute("INSERT INTO jobs (record) VALUES (?)", (_encode(StoredJob(job)),))
+            return replace(job, job_id=int(row.lastrowid or 0))
+
+    def put(self, stored: StoredJob) -> None:
+        """Store a job as it is now."""
+        with self._lock, self._file as file:
+            values = (_encode(stored), stored.job.job_id)
+            file.execute("UPDATE jobs SET record = ? WHERE job_id = ?", values)
+
+    def forget_old(self) -> None:
+        """Forget all but the latest of the jobs that are over."""
+        over = [one.job.job_id for one in self.load() if one.job.state.is_over]
+        with self._lock, self._file as file:
+            file.executemany(
+                "DELETE FROM jobs WHERE job_id = ?", [(one,) for one in over[:-N_REMEMBERED]]
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._file.close()
+
+
+def _encode(stored: StoredJob) -> bytes:
+    return msgspec.json.encode(stored)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    file = sqlite3.connect(path, check_same_thread=False)
+    try:
+        file.execute("PRAGMA journal_mode=WAL")
+        (number,) = file.execute("PRAGMA user_version").fetchone()
+        if number == 0:
+            with file:
+                file.execute(_SCHEMA)
+                file.execute(f"PRAGMA user_version={FORMAT}")
+        elif number != FORMAT:
+            raise StoreError(
+                f"{path} has format {number}; this program knows format {FORMAT}",
+                hint="a newer Corral may have written it: update Corral, or move the file away",
+            )
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _put_aside(path: Path, error: Exception) -> None:
+    """Keep a damaged file for whoever wants to look at it, and let a new one begin."""
+    aside = path.with_name(path.name + ".damaged")
+    logger.warning("jobs are lost %s", pairs(path=path, reason=error, kept=aside))
+    path.replace(aside)
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
