@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "store": {"domain", "gguf"},
     "engine": {"domain", "protocol", "prompt"},
     "workers": {"domain", "protocol"},
+    "tools": {"domain", "protocol", "gguf", "engine"},
     "service": {"domain", "protocol", "gguf", "store", "hub", "workers"},
     "server": {"domain", "service", "dialects"},
     "client": {"domain", "dialects", "config", "paths"},

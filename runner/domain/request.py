@@ -130,6 +130,8 @@ class EmbedRequest:
         inputs: Texts, or tokens.
         n_dimensions: Length of each vector, cut and normalised again; ``None``: the model's own.
         truncates: An input beyond the context is cut to it; else it is an error.
+        normalizes: Whether each vector is scaled to length 1.
+        pooling: In place of what the model's file says; ``None``: as it says.
         options: What the request itself sets.
         keep_alive: As in ``InferenceRequest``.
         terms: How the engine is to treat it.
@@ -139,6 +141,8 @@ class EmbedRequest:
     inputs: tuple[str | tuple[int, ...], ...]
     n_dimensions: int | None = None
     truncates: bool = True
+    normalizes: bool = True
+    pooling: Literal["mean", "cls", "last", "none"] | None = None
     options: Options = field(default_factory=Options)
     keep_alive: KeepAlive | None = None
     terms: Terms = field(default_factory=Terms)

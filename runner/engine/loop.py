@@ -14,18 +14,22 @@ from queue import Empty, SimpleQueue
 
 from runner.domain.event import FinishReason
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
+from runner.engine.embed import Job
 from runner.engine.pace import Pace
 from runner.engine.prepare import Preparer
 from runner.engine.scheduler import WORTH_SAVING, Effect, Free, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from runner.engine.tiers import HostTier, Saved
+from runner.engine.vectors import VectorTurns, aborted
 from runner.protocol.messages import (
     Abort,
     Delta,
+    Embed,
     Failed,
     Generate,
     Message,
     Outcome,
+    Rerank,
     Shutdown,
     Started,
     Step,
@@ -36,7 +40,7 @@ from runner.protocol.messages import (
 logger = logging.getLogger(__name__)
 
 #: What reaches the loop thread.
-Item = Sequence | Tokenized | Failed | Abort | Shutdown
+Item = Sequence | Job | Tokenized | Failed | Abort | Shutdown
 
 
 class Loop:
@@ -61,6 +65,7 @@ class Loop:
         self._items: SimpleQueue[Item] = SimpleQueue()
         self._preparing: set[str] = set()
         self._aborted: set[str] = set()  # while still being prepared
+        self._vectors = VectorTurns(backend, send)
         self._preparer = Preparer(vocabulary, backend, self._items.put)
         self._n_steps = 0
         self._n_tokens = 0
@@ -68,7 +73,7 @@ class Loop:
     def receive(self, message: Message) -> None:
         """Take a message from the daemon; called by the inbox thread."""
         match message:
-            case Generate() | Tokenize():
+            case Generate() | Tokenize() | Embed() | Rerank():
                 self._preparing.add(message.request_id)
                 self._preparer.submit(message)
             case Abort() | Shutdown():
@@ -85,7 +90,7 @@ class Loop:
 
     def _serve(self) -> None:
         while True:
-            if self._scheduler.is_idle:
+            if self._scheduler.is_idle and self._vectors.is_idle:
                 self._scheduler.check()
                 if self._preparer.is_stuck and not self._preparing:
                     logger.error("a chat template cannot be stopped; this worker ends")
@@ -100,6 +105,7 @@ class Loop:
                 if not self._take(item):
                     return
             self._step()
+            self._vectors.turn(self._pace.n_prompt if self._scheduler.running else None)
 
     def _take(self, item: Item) -> bool:
         """Act on one item; return whether to go on."""
@@ -111,6 +117,9 @@ class Loop:
             case Sequence():
                 self._preparing.discard(item.request_id)
                 self._start(item)
+            case Job():
+                self._preparing.discard(item.request_id)
+                self._start_job(item)
             case Tokenized() | Failed():
                 self._preparing.discard(item.request_id)
                 self._aborted.discard(item.request_id)
@@ -131,12 +140,20 @@ class Loop:
         else:
             self._scheduler.add(seq)
 
+    def _start_job(self, job: Job) -> None:
+        """Queue a request for vectors, unless it was aborted meanwhile."""
+        if job.request_id in self._aborted:
+            self._aborted.discard(job.request_id)
+            self._send(aborted(job.request_id))
+        else:
+            self._vectors.add(job)
+
     def _abort(self, request_id: str) -> None:
         seq = self._scheduler.find(request_id)
         if seq is not None:
             self._remove(seq)
             self._end_now(seq, FinishReason.ABORTED)
-        elif request_id in self._preparing:
+        elif not self._vectors.abort(request_id) and request_id in self._preparing:
             self._aborted.add(request_id)
 
     def _step(self) -> None:

@@ -23,12 +23,14 @@ from queue import SimpleQueue
 from runner.domain.chat import Message
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
+from runner.engine.embed import Job
+from runner.engine.framing import job_of
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.errors import CorralError, InvalidRequest, PromptTooLong, TemplateFailed
 from runner.prompt.literal import Shield
 from runner.prompt.template import ChatTemplate, plain_prompt
-from runner.protocol.messages import Failed, Generate, Tokenize, Tokenized
+from runner.protocol.messages import Embed, Failed, Generate, Rerank, Tokenize, Tokenized
 
 try:
     import resource
@@ -46,8 +48,10 @@ _STOP_TRIES, _STOP_TRY_S = 4, 0.25
 #: Memory that rendering one prompt may take on top of what the process has, in bytes.
 RENDER_MEMORY = 1 << 30
 
-#: What comes out: a sequence ready to run, or the end of its request.
-Outcome = Sequence | Tokenized | Failed
+#: What goes in.
+Request = Generate | Tokenize | Embed | Rerank
+#: What comes out: something ready to run, or the end of its request.
+Outcome = Sequence | Job | Tokenized | Failed
 
 
 @dataclass(slots=True)
@@ -74,7 +78,7 @@ class Preparer:
         self._backend = backend
         self._deliver = deliver
         self._shield = Shield(vocabulary.control_texts)
-        self._requests: SimpleQueue[Generate | Tokenize | None] = SimpleQueue()
+        self._requests: SimpleQueue[Request | None] = SimpleQueue()
         self._renders: SimpleQueue[_Render | None] = SimpleQueue()
         self._template: ChatTemplate | None = None
         self._stopped: list[threading.Thread] = []
@@ -87,7 +91,7 @@ class Preparer:
         self._stopped = [thread for thread in self._stopped if thread.is_alive()]
         return bool(self._stopped)
 
-    def submit(self, request: Generate | Tokenize) -> None:
+    def submit(self, request: Request) -> None:
         """Queue a request; exactly one outcome with its ``request_id`` follows."""
         self._requests.put(request)
 
@@ -112,11 +116,13 @@ class Preparer:
             self._deliver(outcome)
         self._renders.put(None)
 
-    def _prepare(self, request: Generate | Tokenize) -> Outcome:
+    def _prepare(self, request: Request) -> Outcome:
         vocabulary = self._vocabulary
         if isinstance(request, Tokenize):
             tokens = vocabulary.tokenize(request.text, parse_special=request.parse_special)
             return Tokenized(request.request_id, tuple(tokens))
+        if not isinstance(request, Generate):
+            return job_of(request, vocabulary, self._backend)
         if request.prompt is not None:
             tokens = vocabulary.tokenize(request.prompt, parse_special=True)
         else:

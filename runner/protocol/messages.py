@@ -1,11 +1,11 @@
 """What the daemon and a worker process say to each other.
 
-Down the pipe go ``Load``, ``Generate``, ``Abort``, ``Tokenize`` and ``Shutdown``; up come
-``Loaded``, ``Started``, ``Step``, ``Tokenized`` and ``Failed``.  Two promises bind the sides, and
-the tests of both check them:
+Down the pipe go ``Load``, ``Generate``, ``Embed``, ``Rerank``, ``Abort``, ``Tokenize`` and
+``Shutdown``; up come ``Loaded``, ``Started``, ``Step``, ``Embedded``, ``Tokenized`` and ``Failed``.
+Two promises bind the sides, and the tests of both check them:
 
 1. every ``request_id`` sent down comes back exactly once as an ending: a ``Delta`` with a
-   ``finish``, a ``Loaded``, a ``Tokenized`` or a ``Failed``;
+   ``finish``, a ``Loaded``, an ``Embedded``, a ``Tokenized`` or a ``Failed``;
 2. once it has ended, no later message names it.
 
 Closing the pipe ends the worker at once, whatever it is doing.
@@ -19,6 +19,7 @@ from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint, Terms, Think
+from runner.domain.vectors import Pooling
 
 
 class Load(Struct, frozen=True, tag=True):
@@ -35,6 +36,7 @@ class Load(Struct, frozen=True, tag=True):
         n_gpu_layers: -1: all.
         use_mmap: Map the file instead of reading it.
         n_host_bytes: Memory for the states of prompts that left the cache.
+        generates: Whether it shall answer; a model that only embeds needs no cache for that.
     """
 
     request_id: str
@@ -47,6 +49,7 @@ class Load(Struct, frozen=True, tag=True):
     n_gpu_layers: int = -1
     use_mmap: bool = True
     n_host_bytes: int = 0
+    generates: bool = True
 
 
 class Loaded(Struct, frozen=True, tag=True):
@@ -98,8 +101,44 @@ class Generate(Struct, frozen=True, tag=True):
     truncates: bool = False
 
 
+class Embed(Struct, frozen=True, tag=True):
+    """Turn texts into vectors; the answer is one ``Embedded``.
+
+    Attributes:
+        request_id: Unique in this worker's life.
+        inputs: Texts, to which the model's own opening and closing tokens are added; or tokens,
+            which are taken as they are.
+        n_ctx: Most tokens of an input; the worker's own limit caps it; 0: that limit.
+        n_dimensions: Numbers to keep of each vector; ``None``: all.
+        truncates: Whether a longer input is cut, or fails the request.
+        normalizes: Whether each vector is scaled to length 1, after it was cut.
+        pooling: In place of what the model's file says.
+        terms: How the engine is to treat it.
+    """
+
+    request_id: str
+    inputs: tuple[str | tuple[int, ...], ...]
+    n_ctx: int = 0
+    n_dimensions: int | None = None
+    truncates: bool = True
+    normalizes: bool = True
+    pooling: Pooling | None = None
+    terms: Terms = Terms()
+
+
+class Rerank(Struct, frozen=True, tag=True):
+    """Score documents against a query; each score is a vector of one in ``Embedded``."""
+
+    request_id: str
+    query: str
+    documents: tuple[str, ...]
+    n_ctx: int = 0
+    truncates: bool = True
+    terms: Terms = Terms()
+
+
 class Abort(Struct, frozen=True, tag=True):
-    """Give up a request; it ends with ``aborted``, unless it has ended already."""
+    """Give up a request; it ends with ``aborted``, or ``Failed``, unless it has ended already."""
 
     request_id: str
 
@@ -179,6 +218,28 @@ class Step(Struct, frozen=True, tag=True):
     n_tokens: int
 
 
+class Embedded(Struct, frozen=True, tag=True):
+    """The answer to ``Embed`` and to ``Rerank``.
+
+    Attributes:
+        request_id: Which.
+        vectors: One item an input, as ``domain.vectors.Embeddings`` has them.
+        n_dimensions: Numbers in a vector.
+        n_tokens: Tokens of each input.
+        truncated: Inputs that were cut, by their index.
+        compute_s: From its first step to its last.
+        is_pooled: Whether each item is one vector.
+    """
+
+    request_id: str
+    vectors: tuple[bytes, ...]
+    n_dimensions: int
+    n_tokens: tuple[int, ...]
+    truncated: tuple[int, ...]
+    compute_s: float
+    is_pooled: bool = True
+
+
 class Tokenized(Struct, frozen=True, tag=True):
     """The answer to ``Tokenize``."""
 
@@ -196,5 +257,17 @@ class Failed(Struct, frozen=True, tag=True):
 
 
 Message = (
-    Load | Loaded | Generate | Abort | Tokenize | Tokenized | Shutdown | Started | Step | Failed
+    Load
+    | Loaded
+    | Generate
+    | Embed
+    | Rerank
+    | Abort
+    | Tokenize
+    | Tokenized
+    | Embedded
+    | Shutdown
+    | Started
+    | Step
+    | Failed
 )

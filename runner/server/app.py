@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from runner.server import ollama_routes, openai_routes
+from runner.server import ollama_routes, openai_routes, vector_routes
 from runner.server.access import Access
 from runner.server.answers import MAX_BODY
 from runner.server.middleware import ACCESS, add_headers, answer_errors, guard, log_request
@@ -43,6 +43,7 @@ def make_app(
     app.on_response_prepare.append(add_headers)
     app.add_routes(ollama_routes.routes)
     app.add_routes(openai_routes.routes)
+    app.add_routes(vector_routes.routes)
     return app
 
 

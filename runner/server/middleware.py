@@ -39,6 +39,16 @@ _FOR_PAGES = frozenset(
         "/v1/models",
         "/v1/models/{name}",
         "/v1/chat/completions",
+        "/api/embed",
+        "/api/embeddings",
+        "/v1/embeddings",
+        "/v1/rerank",
+        "/v1/reranking",
+        "/v1/score",
+        "/v2/rerank",
+        "/rerank",
+        "/reranking",
+        "/score",
     }
 )
 

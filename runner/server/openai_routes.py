@@ -50,7 +50,6 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 
 @routes.post("/v1/completions")
-@routes.post("/v1/embeddings")
 @routes.post("/v1/messages")
 @routes.post("/v1/responses")
 async def not_yet(request: web.Request) -> web.Response:

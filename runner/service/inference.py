@@ -12,9 +12,11 @@ from runner.domain.event import Event, Finished, TextDelta, Timings, Usage
 from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.domain.options import Options
-from runner.domain.request import InferenceRequest
+from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
+from runner.domain.vectors import Embeddings, Ranking
 from runner.errors import Unsupported, WorkerError
 from runner.protocol.messages import Delta, Generate, Started
+from runner.service import vectors
 from runner.service.sizing import choose_sizes
 from runner.store.library import Library
 from runner.store.manifests import Manifest
@@ -79,14 +81,39 @@ class InferenceService:
                     if started or is_last_try or not worker.has_retired:
                         raise
 
-    async def load(self, name: ModelName, options: Options, keep_alive: float | None) -> float:
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Return a vector for each input; a model that generates text has vectors, too.
+
+        Raises:
+            CorralError: The model is missing, cannot be loaded, or cannot do it.
+        """
+        _, wanted, _ = await self._prepare(request.model, request.options, None)
+        return await vectors.embed(self._pool, wanted, request)
+
+    async def rerank(self, request: RerankRequest) -> Ranking:
+        """Return a score for each document.
+
+        Raises:
+            CorralError: The model is missing, cannot be loaded, or is no reranker.
+        """
+        needed = Capability.RERANK
+        _, wanted, _ = await self._prepare(request.model, request.options, needed)
+        return await vectors.rerank(self._pool, wanted, request)
+
+    async def load(
+        self,
+        name: ModelName,
+        options: Options,
+        keep_alive: float | None,
+        needed: Capability | None = Capability.COMPLETION,
+    ) -> float:
         """Make a model resident and return the seconds that took.
 
         Raises:
-            CorralError: It is missing or cannot be loaded.
+            CorralError: It is missing, cannot be loaded, or cannot do what is needed.
         """
         began = time.monotonic()
-        _, wanted, _ = await self._prepare(name, options)
+        _, wanted, _ = await self._prepare(name, options, needed)
         async with self._pool.lease(wanted, keep_alive):
             return time.monotonic() - began
 
@@ -99,16 +126,15 @@ class InferenceService:
         manifest = await asyncio.to_thread(self._library.find, name)
         return await self._pool.unload(manifest.model.digest)
 
-    async def _prepare(self, name: ModelName, asked: Options) -> tuple[Manifest, Wanted, Options]:
+    async def _prepare(
+        self, name: ModelName, asked: Options, needed: Capability | None = Capability.COMPLETION
+    ) -> tuple[Manifest, Wanted, Options]:
         """Look the model up, and lay the request's options over the model's own."""
         manifest = await asyncio.to_thread(self._library.find, name)
         info = await asyncio.to_thread(self._library.info, name)
         path = await asyncio.to_thread(self._library.model_path, manifest)
-        if Capability.COMPLETION not in info.capabilities:
-            raise Unsupported(
-                f'"{name}" does not support generate',
-                hint="it is an embedding model: it turns text into numbers, not into text",
-            )
+        if needed is not None and needed not in info.capabilities:
+            raise _lacks(name, needed)
         options = asked.over(manifest.parameters)
         sizes = choose_sizes(
             manifest.facts,
@@ -123,6 +149,8 @@ class InferenceService:
             for option, field in _LOAD_FIELDS.items()
             if option in settings
         )
+        if Capability.COMPLETION not in info.capabilities:
+            fixed += (("generates", False),)
         wanted = Wanted(
             info=info,
             key=manifest.model.digest,
@@ -132,6 +160,19 @@ class InferenceService:
             fixed=fixed,
         )
         return manifest, wanted, options
+
+
+def _lacks(name: ModelName, needed: Capability) -> Unsupported:
+    """The error of a model that cannot do what is asked; ``generate`` is Ollama's own word."""
+    if needed is Capability.RERANK:
+        return Unsupported(
+            f'"{name}" does not support rerank',
+            hint="use a reranker: a cross-encoder, whose file says pooling_type rank",
+        )
+    return Unsupported(
+        f'"{name}" does not support generate',
+        hint="it is an embedding model: it turns text into numbers, not into text",
+    )
 
 
 def _generate(

@@ -18,11 +18,14 @@ from runner.protocol.codec import BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
     Abort,
     Delta,
+    Embed,
+    Embedded,
     Failed,
     Generate,
     Load,
     Loaded,
     Message,
+    Rerank,
     Shutdown,
     Started,
     Step,
@@ -42,6 +45,9 @@ _LAST_WORDS = re.compile(r"\D.*GGML_ASSERT|terminate called|\s*what\(\):|\w*(Err
 
 #: What a request hears: its start, its text, its end.
 Reply = Started | Delta
+#: Requests that have one answer, and the answers.
+Question = Load | Tokenize | Embed | Rerank
+Answer = Loaded | Tokenized | Embedded
 
 
 class Channel(asyncio.SubprocessProtocol):
@@ -65,7 +71,7 @@ class Channel(asyncio.SubprocessProtocol):
         self._reader = FrameReader()
         self._log_rest = b""
         self._streams: dict[str, asyncio.Queue[Reply | CorralError]] = {}
-        self._answers: dict[str, asyncio.Future[Loaded | Tokenized]] = {}
+        self._answers: dict[str, asyncio.Future[Answer]] = {}
         self._transport: asyncio.SubprocessTransport | None = None
         self._is_broken = False  # it sent what is no message: nothing more is taken from it
 
@@ -79,17 +85,21 @@ class Channel(asyncio.SubprocessProtocol):
         """Requests that have not ended."""
         return len(self._streams)
 
-    async def ask(self, request: Load | Tokenize) -> Loaded | Tokenized:
-        """Send a request that has one answer, and return it.
+    async def ask(self, request: Question) -> Answer:
+        """Send a request that has one answer, and return it; cancelling aborts it in the worker.
 
         Raises:
             CorralError: The worker refused, failed or died.
         """
-        future: asyncio.Future[Loaded | Tokenized] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[request.request_id] = future
         try:
             self._send(request)
             return await future
+        except asyncio.CancelledError:
+            if isinstance(request, Embed | Rerank):
+                self._tell(Abort(request.request_id))
+            raise
         finally:
             self._answers.pop(request.request_id, None)
 
@@ -197,7 +207,7 @@ class Channel(asyncio.SubprocessProtocol):
             case Started():
                 if queue := self._streams.get(message.request_id):
                     queue.put_nowait(message)
-            case Loaded() | Tokenized():
+            case Loaded() | Tokenized() | Embedded():
                 future = self._answers.get(message.request_id)
                 if future and not future.done():
                     future.set_result(message)

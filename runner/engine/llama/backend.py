@@ -9,10 +9,12 @@ from runner.domain.options import SamplingParams
 from runner.engine.detokenize import Detokenizer
 from runner.engine.llama import library
 from runner.engine.llama.context import Context, ContextParams
+from runner.engine.llama.embedder import LlamaEmbedder
 from runner.engine.llama.model import Model, ModelParams
 from runner.engine.llama.sampler import new_sampler
 from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sampler, Sequence
+from runner.errors import Unsupported
 from runner.protocol.messages import Load
 
 #: Ended sequences that stay in the cache: the last one; the others wait in host memory.
@@ -31,34 +33,53 @@ class LlamaBackend:
         """
         library.start()
         self.model = Model(load.path, ModelParams(load.n_gpu_layers, load.use_mmap))
+        self.embedding = self.model.embedding
         self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
-        self.n_cold_max = _N_COLD_MAX if self.model.can_be_cut else 0
+        self.n_cold_max = _N_COLD_MAX if self.model.can_be_cut and load.generates else 0
         self.n_threads = load.n_threads or os.cpu_count() or 1
-        params = ContextParams(
-            n_cells=max(load.n_cells, self.n_ctx),
-            n_seq_max=load.n_seq_max + self.n_cold_max,
-            # llama.cpp wants room for a token of each sequence in a step, and so do we.
-            n_batch=max(load.n_batch, load.n_seq_max + self.n_cold_max),
-            n_threads=self.n_threads,
-        )
-        try:
-            self._context = Context(self.model, params)
-        except BaseException:
-            self.model.close()
-            raise
-        self.n_cells = self._context.n_cells
-        self.n_batch = params.n_batch
+        # llama.cpp wants room for a token of each sequence in a step, and so do we.
+        self.n_batch = max(load.n_batch, load.n_seq_max + self.n_cold_max)
+        self.n_cells = max(load.n_cells, self.n_ctx)
         self.n_seq_max = load.n_seq_max
         self.n_vocab = self.model.n_vocab
-        self._warm_up()
+        self._generator: Context | None = None
+        self._embedder: LlamaEmbedder | None = None
+        try:
+            if load.generates:
+                self._generator = self._new_context()
+                self._warm_up()
+            else:
+                self.embedder()  # now, so that what does not fit is refused by the load
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _context(self) -> Context:
+        assert self._generator is not None, "loaded without a cache: there is nothing to step"
+        return self._generator
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute a step; see ``Backend``."""
         return self._context.decode(chunks)
 
+    def embedder(self) -> LlamaEmbedder:
+        """Return what computes vectors, made when it is first asked for."""
+        if self._embedder is None:
+            self._embedder = LlamaEmbedder(self.model, n_ctx=self.n_ctx, n_threads=self.n_threads)
+        return self._embedder
+
     def new_sampler(self, params: SamplingParams, prompt: list[int]) -> Sampler:
-        """Return a sampler for one sequence."""
-        return new_sampler(self.model, self._context, params, prompt)
+        """Return a sampler for one sequence.
+
+        Raises:
+            Unsupported: The model was loaded to embed only.
+        """
+        if self._generator is None:
+            raise Unsupported(
+                "this model does not generate text", hint="it turns text into numbers"
+            )
+        return new_sampler(self.model, self._generator, params, prompt)
 
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""
@@ -82,8 +103,21 @@ class LlamaBackend:
 
     def close(self) -> None:
         """Free everything; called last."""
-        self._context.close()
+        for context in (self._embedder, self._generator):
+            if context is not None:
+                context.close()
         self.model.close()
+
+    def _new_context(self) -> Context:
+        params = ContextParams(
+            n_cells=self.n_cells,
+            n_seq_max=self.n_seq_max + self.n_cold_max,
+            n_batch=self.n_batch,
+            n_threads=self.n_threads,
+        )
+        context = Context(self.model, params)
+        self.n_cells = context.n_cells
+        return context
 
     def _warm_up(self) -> None:
         """Touch the weights once: a mapped file is read from disk here, not in a first answer."""

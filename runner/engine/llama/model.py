@@ -8,12 +8,22 @@ from dataclasses import dataclass
 import llama_cpp
 import numpy as np
 
+from runner.domain.vectors import Pooling
+from runner.engine.backend import EmbeddingFacts, Frame
 from runner.errors import WorkerError
 
 _MMAP = llama_cpp.LLAMA_LOAD_MODE_MMAP
 _NO_MMAP = llama_cpp.LLAMA_LOAD_MODE_NONE
 # llama.h, enum llama_token_attr.  These two kinds are what parse_special turns from text to token.
 _UNKNOWN, _CONTROL = 1 << 0, 1 << 3
+#: ``enum llama_pooling_type`` in ``llama.h``, as the metadata spells its numbers.
+POOLINGS = {
+    "0": Pooling.NONE,
+    "1": Pooling.MEAN,
+    "2": Pooling.CLS,
+    "3": Pooling.LAST,
+    "4": Pooling.RANK,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,7 @@ class Model:
             or llama_cpp.llama_model_is_hybrid(self.handle)
             or llama_cpp.llama_model_n_swa(self.handle) > 0
         )
+        self.embedding = self._embedding()
         self._bos = llama_cpp.llama_vocab_bos(self.vocab)
         self._wants_bos = bool(llama_cpp.llama_vocab_get_add_bos(self.vocab)) and self._bos >= 0
         self.bos_text = self._text(self._bos)
@@ -71,6 +82,9 @@ class Model:
         )
         self.eog_indices = np.fromiter(self.eog_tokens, dtype=np.intp)
         self._pieces: dict[int, bytes] = {}
+        self.frame = self._frame()
+        rank_template = llama_cpp.llama_model_chat_template(self.handle, b"rerank")
+        self.rank_template = rank_template.decode("utf-8", "replace") if rank_template else ""
 
     def close(self) -> None:
         """Free the model; its contexts must be closed before."""
@@ -108,6 +122,40 @@ class Model:
     def is_eog(self, token: int) -> bool:
         """Whether a token ends the answer."""
         return token in self.eog_tokens
+
+    def _frame(self) -> Frame:
+        """The tokens around a text; of a pair also those between, as llama-server puts it.
+
+        BERT closes a pair with the separator, too, as its cross-encoders were trained.
+        Source: ``format_prompt_rerank`` in llama.cpp's ``tools/server/server-common.cpp``.
+        """
+        vocab = self.vocab
+        buffer = (llama_cpp.llama_token * 8)()
+        n = llama_cpp.llama_tokenize(vocab, b"", 0, buffer, len(buffer), True, False)
+        around = list(buffer[: max(0, n)])
+        n_opening = int(around[:1] == [self._bos])
+        between = []
+        if llama_cpp.llama_vocab_get_add_eos(vocab):
+            between += around[n_opening:]
+        if llama_cpp.llama_vocab_get_add_sep(vocab):
+            between.append(llama_cpp.llama_vocab_sep(vocab))
+        return Frame(tuple(around[:n_opening]), tuple(between), tuple(around[n_opening:]))
+
+    def _embedding(self) -> EmbeddingFacts:
+        """What the file says about its vectors."""
+        architecture = self._metadata("general.architecture")
+        pooling = POOLINGS.get(self._metadata(f"{architecture}.pooling_type"))
+        is_causal = self._metadata(f"{architecture}.attention.causal") != "false"
+        if pooling is None:
+            pooling = Pooling.LAST if is_causal else Pooling.MEAN
+        n_dimensions = int(llama_cpp.llama_model_n_embd_out(self.handle))
+        return EmbeddingFacts(pooling, n_dimensions, is_causal)
+
+    def _metadata(self, key: str) -> str:
+        """The value under a key of the file, as llama.cpp prints it; empty when there is none."""
+        buffer = ctypes.create_string_buffer(128)
+        n = llama_cpp.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if n >= 0 else ""
 
     def _text(self, token: int) -> str:
         """The spelling of a token, control tokens too; empty for no token."""
