@@ -10,10 +10,13 @@ from runner.engine.backend import Backend, Vocabulary
 from runner.engine.loop import Loop
 from runner.protocol.messages import (
     Delta,
+    Embed,
+    Embedded,
     Failed,
     Generate,
     Message,
     Outcome,
+    Rerank,
     Shutdown,
     Started,
     Step,
@@ -37,7 +40,7 @@ class Running:
     def __init__(self, vocabulary: Vocabulary, backend: Backend, *, n_host_bytes: int = 0) -> None:
         self.sent: list[Message] = []
         self.texts: dict[str, str] = {}
-        self.endings: dict[str, Outcome | Failed | Tokenized] = {}
+        self.endings: dict[str, Outcome | Failed | Tokenized | Embedded] = {}
         self.started: dict[str, Started] = {}
         self._faults: list[BaseException] = []
         self._news = threading.Condition()
@@ -74,12 +77,14 @@ class Running:
         """Say something to the loop."""
         self.loop.receive(message)
 
-    def ask(self, request: Generate | Tokenize) -> Outcome | Failed | Tokenized:
+    def ask(
+        self, request: Generate | Tokenize | Embed | Rerank
+    ) -> Outcome | Failed | Tokenized | Embedded:
         """Send a request and return how it ended."""
         self.send(request)
         return self.ending(request.request_id)
 
-    def ending(self, request_id: str) -> Outcome | Failed | Tokenized:
+    def ending(self, request_id: str) -> Outcome | Failed | Tokenized | Embedded:
         """Wait until a request has ended."""
         self.wait(lambda: request_id in self.endings)
         return self.endings[request_id]
@@ -119,7 +124,7 @@ class Running:
                     assert len(set(names)) == len(names), "one delta a sequence"
                     for delta in message.deltas:
                         self._hear_delta(delta)
-                case Tokenized() | Failed():
+                case Tokenized() | Embedded() | Failed():
                     self._end(message.request_id, message)
                 case _:
                     raise AssertionError(f"the loop said {message}")
@@ -135,7 +140,7 @@ class Running:
         if delta.finish:
             self._end(delta.request_id, delta.finish)
 
-    def _end(self, request_id: str, how: Outcome | Failed | Tokenized) -> None:
+    def _end(self, request_id: str, how: Outcome | Failed | Tokenized | Embedded) -> None:
         self._check_silent(request_id)
         self.endings[request_id] = how
 

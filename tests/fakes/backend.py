@@ -11,9 +11,13 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence as Seq
 
+import numpy as np
+
 from runner.domain.options import SamplingParams
-from runner.engine.backend import DecodeFailed, NoSlot
+from runner.domain.vectors import Pooling
+from runner.engine.backend import DecodeFailed, EmbeddingFacts, Frame, NoSlot
 from runner.engine.detokenize import Detokenizer
+from runner.engine.embed import Piece
 from runner.engine.scheduler import Chunk
 from runner.engine.stop import StopMatcher
 
@@ -32,6 +36,8 @@ class FakeVocabulary:
     bos_text = ""
     eos_text = "<end>"
     control_texts = ("<end>", "<control>")
+    frame = Frame(opening=(CONTROL,), between=(EOG,), closing=(EOG,))
+    rank_template = ""
 
     def __init__(self, template: str = "") -> None:
         self.template = template
@@ -113,6 +119,62 @@ class FakeSampler:
         self._backend.count_sampler(-1)
 
 
+class FakeEmbedder:
+    """Each token's vector is a pure function of the tokens before it, or of all, and of itself.
+
+    It refuses, with ``AssertionError``, pieces that do not follow each other, and texts cut in two
+    where the model must see them whole.
+    """
+
+    n_batch, n_step, n_seq_max = 32, 16, 4
+
+    def __init__(self, facts: EmbeddingFacts, faults: Iterator[type[Exception] | None]) -> None:
+        self._facts = facts
+        self._faults = faults
+        self._cells: dict[int, list[int]] = {}
+        self.steps: list[list[int]] = []
+
+    def compute(self, pieces: Seq[Piece]) -> list[np.ndarray]:
+        self.steps.append([piece.n for piece in pieces])
+        assert len(pieces) <= self.n_seq_max
+        assert sum(piece.n for piece in pieces) <= self.n_batch
+        ids = [piece.item.seq_id for piece in pieces]
+        assert len(set(ids)) == len(ids)
+        if fault := next(self._faults, None):
+            raise fault("injected")
+        return [self._vectors(piece) for piece in pieces]
+
+    def _vectors(self, piece: Piece) -> np.ndarray:
+        tokens = piece.item.tokens[piece.start : piece.start + piece.n]
+        if not self._facts.is_causal or self._facts.pooling is Pooling.RANK:
+            assert piece.n == len(piece.item.tokens), "an encoder sees a text as a whole"
+        held = self._cells.setdefault(piece.item.seq_id, [])
+        assert len(held) == piece.start, "cells of another text, or a gap"
+        held += tokens
+        if self._facts.pooling is Pooling.RANK:
+            return np.array([[float(sum(held))]], np.float32)
+        return token_vectors(held, self._facts)[piece.start :]
+
+    def free(self, seq_id: int) -> None:
+        self._cells.pop(seq_id, None)
+
+    def clear(self) -> None:
+        self._cells.clear()
+
+    def check_empty(self) -> None:
+        assert not self._cells
+
+
+def token_vectors(tokens: Seq[int], facts: EmbeddingFacts) -> np.ndarray:
+    """What the fake says of each token of a text."""
+    rows = []
+    for end in range(1, len(tokens) + 1):
+        seen = tokens[:end] if facts.is_causal else tokens
+        number = zlib.crc32(repr((list(seen), tokens[end - 1])).encode())
+        rows.append([(number >> 8 * axis & 255) - 128 for axis in range(facts.n_dimensions)])
+    return np.array(rows, np.float32)
+
+
 class Cell:
     """One cell of the cache; sequences that share it have the same object."""
 
@@ -145,6 +207,7 @@ class FakeBackend:
         n_cold_max: int = 0,
         faults: Iterable[type[Exception] | None] = (),
         before_decode: Callable[[Seq[Chunk]], None] = lambda _: None,
+        embedding: EmbeddingFacts = EmbeddingFacts(Pooling.LAST, 4, is_causal=True),
     ) -> None:
         self.n_ctx, self.n_cells = n_ctx, n_cells
         self.n_batch, self.n_seq_max = n_batch, n_seq_max
@@ -154,6 +217,8 @@ class FakeBackend:
         self.n_decodes = self.n_open_samplers = self.n_shared = self.n_refused = 0
         self._faults: Iterator[type[Exception] | None] = iter(faults)
         self._before_decode = before_decode
+        self.embedding = embedding
+        self.vectors = FakeEmbedder(embedding, self._faults)
         self._cells: dict[int, list[Cell]] = {}
         self._rows: dict[int, list[int]] = {}
         self._is_lost = False
@@ -179,6 +244,9 @@ class FakeBackend:
             raise fault
         self.n_shared += len(chunks) > 1
         return self._compute(chunks)
+
+    def embedder(self) -> FakeEmbedder:
+        return self.vectors
 
     def _compute(self, chunks: Seq[Chunk]) -> list[int]:
         last_rows, row = [], -1

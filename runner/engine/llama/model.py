@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import unicodedata
 from dataclasses import dataclass
 
 import llama_cpp
@@ -81,6 +82,11 @@ class Model:
             if llama_cpp.llama_vocab_is_eog(self.vocab, token)
         )
         self.eog_indices = np.fromiter(self.eog_tokens, dtype=np.intp)
+        # BERT takes accents off by decomposing first.  llama.cpp does so too, but knows no Hangul.
+        self._decomposes = (
+            llama_cpp.llama_vocab_type(self.vocab) == llama_cpp.LLAMA_VOCAB_TYPE_WPM
+            and self._metadata("tokenizer.ggml.normalizer.strip_accents") != "false"
+        )
         self._pieces: dict[int, bytes] = {}
         self.frame = self._frame()
         rank_template = llama_cpp.llama_model_chat_template(self.handle, b"rerank")
@@ -93,6 +99,8 @@ class Model:
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Return the tokens of ``text``, without a beginning-of-sequence token."""
         # Lone surrogates cannot come from JSON we accepted, but a template may cut a pair.
+        if self._decomposes:
+            text = unicodedata.normalize("NFD", text)
         raw = text.encode("utf-8", "replace")
         n_max = len(raw) + 8
         tokens = (llama_cpp.llama_token * n_max)()
