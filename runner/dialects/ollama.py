@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from runner.dialects import wire
-from runner.dialects.fields import finish_word, parse_keep_alive
+from runner.dialects.fields import AdapterBody, finish_word, parse_adapters, parse_keep_alive
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta
 from runner.domain.name import DEFAULT_HOST, ModelName
@@ -69,6 +69,7 @@ class _AnswerBody(ModelBody):
     shift: bool | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    lora: list[AdapterBody] | None = None
     debug_render_only: bool | None = msgspec.field(name="_debug_render_only", default=None)
 
 
@@ -155,6 +156,7 @@ def parse_generate(body: bytes) -> Call:
         keep_alive=parse_keep_alive(asked.keep_alive),
         context=_context(asked.context or []),
         wants_context=not asked.raw,
+        adapters=parse_adapters(asked.lora),
     )
     return Call(request, text, is_chat=False, stream=asked.stream is not False, is_empty=not prompt)
 
@@ -182,6 +184,7 @@ def parse_chat(body: bytes) -> Call:
         ),
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        adapters=parse_adapters(asked.lora),
     )
     return Call(request, text, is_chat=True, stream=asked.stream is not False, is_empty=not turns)
 

@@ -76,6 +76,14 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterUse:
+    """A LoRA adapter of the model, by its number from 0, and how strongly it counts."""
+
+    id: int
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class InferenceRequest:
     """Answers wanted: to ``messages`` through the model's template, or to ``prompt`` raw.
 
@@ -99,6 +107,7 @@ class InferenceRequest:
         template: A chat template in place of the model's own.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
         truncates: A conversation that does not fit loses its oldest turns.
+        adapters: Adapters to answer with; ``None``: all of the model's own, at full scale.
     """
 
     model: ModelName
@@ -119,6 +128,7 @@ class InferenceRequest:
     template: str | None = None
     shifts: bool = False
     truncates: bool = False
+    adapters: tuple[AdapterUse, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

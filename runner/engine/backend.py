@@ -119,6 +119,7 @@ class Backend(Protocol):
         n_vocab: Tokens the model knows.
         n_cold_max: Sequences it can keep beside those that run; 0: a sequence cannot be cut.
         embedding: How the model embeds.
+        n_adapters: LoRA adapters loaded beside the model.
     """
 
     n_ctx: int
@@ -128,6 +129,7 @@ class Backend(Protocol):
     n_vocab: int
     n_cold_max: int
     embedding: EmbeddingFacts
+    n_adapters: int
 
     def embedder(self) -> Embedder:
         """Return what computes vectors, made when it is first asked for.
@@ -139,6 +141,8 @@ class Backend(Protocol):
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute a step; return the row of each chunk's last token, in order.
+
+        The sequences of a step all have the same adapters.
 
         Raises:
             NoSlot: No room; nothing changed.

@@ -189,7 +189,7 @@ class Loop:
 
     def _begin(self, seq: Sequence) -> None:
         """Look whether host memory has more of an admitted sequence than the cache, and say so."""
-        if self._tier is not None and seq.may_share:
+        if self._tier is not None and seq.may_share and not seq.adapters:
             found = self._tier.match(seq.tokens[:-1])
             if found and found[1] >= seq.n_computed + WORTH_SAVING:
                 self._tier.touch(found[0])

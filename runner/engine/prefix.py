@@ -17,7 +17,7 @@ Pure: no ctypes, no clock; called from the loop thread only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, field
 
 
@@ -29,6 +29,7 @@ class _Node:
     parent: _Node | None
     holders: set[int]
     children: list[_Node] = field(default_factory=list)
+    kind: Hashable = None  # of what begins at the root; only the root's children have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,29 @@ class PrefixTree:
             node = node.parent
         return n
 
-    def match(self, tokens: Sequence[int]) -> Match | None:
-        """Return the longest beginning of ``tokens`` in the cache; ``None`` for none at all."""
-        node, n = self._find(tokens, len(tokens))
+    def kind(self, seq_id: int) -> Hashable:
+        """Return what ``seq_id`` was computed with; ``None`` for one that has nothing."""
+        node, kind = self._leaves.get(seq_id), None
+        while node is not None:
+            kind, node = node.kind if node.parent is self._root else kind, node.parent
+        return kind
+
+    def match(self, tokens: Sequence[int], kind: Hashable = None) -> Match | None:
+        """Return the longest beginning of ``tokens`` in the cache; ``None`` for none at all.
+
+        The same tokens computed with something else, of another ``kind``, are not the same.
+        """
+        node, n = self._find(tokens, len(tokens), kind)
         return Match(min(node.holders), n) if n else None
 
     def fork(
-        self, seq_id: int, tokens: Sequence[int], n_most: int, *, n_least: int = 1
+        self,
+        seq_id: int,
+        tokens: Sequence[int],
+        n_most: int,
+        *,
+        n_least: int = 1,
+        kind: Hashable = None,
     ) -> Match | None:
         """Let ``seq_id``, new to the tree, share the longest beginning of ``tokens``.
 
@@ -89,12 +106,13 @@ class PrefixTree:
             tokens: What it is going to have.
             n_most: Most tokens to share.
             n_least: Fewer are not worth it.
+            kind: What it is computed with.
 
         Returns:
             From whom to copy and how many tokens; ``None`` when there is nothing to share.
         """
         assert seq_id not in self._leaves, f"seq_id {seq_id} is in the tree"
-        node, n = self._find(tokens, n_most)
+        node, n = self._find(tokens, n_most, kind)
         if n < max(1, n_least):
             return None
         match = Match(min(node.holders), n)
@@ -112,12 +130,12 @@ class PrefixTree:
             holder = holder.parent
         return match
 
-    def extend(self, seq_id: int, tokens: Sequence[int]) -> None:
-        """Record that ``seq_id`` has computed ``tokens`` after what it had."""
+    def extend(self, seq_id: int, tokens: Sequence[int], kind: Hashable = None) -> None:
+        """Record that ``seq_id`` has computed ``tokens`` after what it had, with ``kind``."""
         self.n_cells += len(tokens)
         leaf = self._leaves.get(seq_id, self._root)
         if leaf is self._root or leaf.children or len(leaf.holders) > 1:
-            child = _Node(list(tokens), leaf, {seq_id})
+            child = _Node(list(tokens), leaf, {seq_id}, kind=kind)
             leaf.children.append(child)
             self._leaves[seq_id] = child
         else:
@@ -139,13 +157,15 @@ class PrefixTree:
         self._leaves.clear()
         self.n_cells = 0
 
-    def _find(self, tokens: Sequence[int], n_most: int) -> tuple[_Node, int]:
+    def _find(self, tokens: Sequence[int], n_most: int, kind: Hashable) -> tuple[_Node, int]:
         """The node in which the longest beginning ends, and its length."""
         best, n_best = self._root, 0
         pending = [(self._root, 0)]
         while pending:
             parent, n = pending.pop()
             for child in parent.children:
+                if parent is self._root and child.kind != kind:
+                    continue
                 n_same = _n_common(child.tokens, tokens, n, n_most)
                 if n + n_same > n_best:
                     best, n_best = child, n + n_same
@@ -156,7 +176,7 @@ class PrefixTree:
     def _split(self, node: _Node, n: int) -> _Node:
         """Cut ``node`` after ``n`` tokens; returns the upper part, which keeps its place."""
         assert node.parent is not None, "the root has no tokens"
-        upper = _Node(node.tokens[:n], node.parent, set(node.holders), [node])
+        upper = _Node(node.tokens[:n], node.parent, set(node.holders), [node], node.kind)
         node.parent.children[node.parent.children.index(node)] = upper
         node.parent = upper
         del node.tokens[:n]

@@ -25,7 +25,7 @@ from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
 from runner.engine.embed import Job
 from runner.engine.framing import job_of
-from runner.engine.sequence import Sequence
+from runner.engine.sequence import Adapters, Sequence
 from runner.engine.stop import StopMatcher
 from runner.errors import CorralError, InvalidRequest, PromptTooLong, TemplateFailed
 from runner.prompt.literal import Shield
@@ -131,6 +131,7 @@ class Preparer:
         n_vocab = self._backend.n_vocab
         if any(not 0 <= token < n_vocab for token in request.context):
             raise InvalidRequest(f"context: tokens must be in [0, {n_vocab - 1}]", param="context")
+        adapters = _adapters(request, self._backend.n_adapters)
         return Sequence(
             request_id=request.request_id,
             tokens=tokens,
@@ -140,6 +141,7 @@ class Preparer:
             detokenizer=Detokenizer(),
             stop=StopMatcher(request.stop),
             wants_tokens=request.wants_tokens,
+            adapters=adapters,
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
             may_share=request.sampling.seed is None or request.sampling.temperature <= 0,
         )
@@ -208,6 +210,26 @@ class Preparer:
                 vocabulary.template, bos_text=vocabulary.bos_text, eos_text=vocabulary.eos_text
             )
         return self._template.render(messages)
+
+
+def _adapters(request: Generate, n_adapters: int) -> Adapters:
+    """The adapters of a request; all of the model's own, at full scale, when it does not say.
+
+    Raises:
+        InvalidRequest: The model has no such adapter.
+    """
+    if request.adapters is None:
+        return tuple((index, 1.0) for index in range(n_adapters))
+    scales: dict[int, float] = {}
+    for use in request.adapters:
+        if not 0 <= use.id < n_adapters:
+            raise InvalidRequest(
+                f"lora: there is no adapter {use.id}; the model has {n_adapters}",
+                hint="adapters are numbered from 0 in the order of the model's ADAPTER lines",
+                param="lora",
+            )
+        scales[use.id] = use.scale
+    return tuple((index, scale) for index, scale in sorted(scales.items()) if scale)
 
 
 def _limit(request: Generate, n_prompt: int, n_ctx_max: int) -> int:

@@ -24,7 +24,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from runner.engine.prefix import PrefixTree, n_common
-from runner.engine.sequence import Sequence
+from runner.engine.sequence import Adapters, Sequence
 
 #: Cells a sequence should find free beyond its prompt when it is admitted, in tokens.
 MARGIN = 64
@@ -114,6 +114,7 @@ class Scheduler:
     _free_ids: list[int] = field(init=False)
     _tree: PrefixTree = field(default_factory=PrefixTree)
     _is_backing_off: bool = False
+    _turns: list[Adapters] = field(default_factory=list)  # whose step comes first, comes first
 
     def __post_init__(self) -> None:
         assert self.n_batch >= self.n_seq_max
@@ -193,9 +194,10 @@ class Scheduler:
         """
         effects: list[Effect] = []
         self._make_room(effects)
-        decoding = [seq for seq in self._running if seq.n_pending == 1]
-        prefilling = [seq for seq in self._running if seq.n_pending > 1]
-        n_wanted = min(self.n_batch, sum(seq.n_pending for seq in self._running))
+        due = self._due()
+        decoding = [seq for seq in due if seq.n_pending == 1]
+        prefilling = [seq for seq in due if seq.n_pending > 1]
+        n_wanted = min(self.n_batch, sum(seq.n_pending for seq in due))
         effects += self.make_free(n_wanted)
         n_left = min(self.n_batch, self.n_free)
         chunks = _cut(decoding, n_left)
@@ -204,11 +206,26 @@ class Scheduler:
             n_left = min(n_left, n_prompt_max)
         return Plan(effects, chunks + _cut(prefilling, n_left))
 
+    def _due(self) -> list[Sequence]:
+        """The running sequences of the next step: those with one set of adapters, in turns.
+
+        A step is computed with one set, so each set waits for at most one step of every other.
+        """
+        sets = dict.fromkeys(seq.adapters for seq in self._running)
+        if len(sets) <= 1:
+            self._turns = list(sets)
+            return list(self._running)
+        turns = [adapters for adapters in self._turns if adapters in sets]
+        turns += [adapters for adapters in sets if adapters not in turns]
+        self._turns = [*turns[1:], turns[0]]
+        return [seq for seq in self._running if seq.adapters == turns[0]]
+
     def commit(self, plan: Plan) -> None:
         """Record that ``plan`` was computed; drawn tokens are the caller's to append."""
         for chunk in plan.chunks:
             seq = chunk.seq
-            self._tree.extend(seq.seq_id, seq.tokens[chunk.start : chunk.start + chunk.n])
+            computed = seq.tokens[chunk.start : chunk.start + chunk.n]
+            self._tree.extend(seq.seq_id, computed, seq.adapters)
             seq.n_computed += chunk.n
 
     def make_free(self, n: int) -> list[Effect]:
@@ -225,7 +242,7 @@ class Scheduler:
         """
         self._tree.drop(seq.seq_id)
         if n:
-            self._tree.extend(seq.seq_id, seq.tokens[:n])
+            self._tree.extend(seq.seq_id, seq.tokens[:n], seq.adapters)
         seq.n_computed = n
 
     def preempt(self, effects: list[Effect]) -> bool:
@@ -286,12 +303,12 @@ class Scheduler:
         """Whether a running sequence will soon have more of this one's beginning than is there."""
         if not self._may_share(seq):
             return False
-        match = self._tree.match(seq.tokens)
+        match = self._tree.match(seq.tokens, seq.adapters)
         n_there = match.n if match else 0
         return any(
             n_common(other.tokens, seq.tokens) >= max(n_there, other.n_computed) + WORTH_SHARING
             for other in self._running
-            if other.n_pending > 1
+            if other.n_pending > 1 and other.adapters == seq.adapters
         )
 
     def _may_share(self, seq: Sequence) -> bool:
@@ -304,7 +321,9 @@ class Scheduler:
         seq_id = self._free_ids.pop()
         # The last token is computed in any case: without it there would be nothing to draw from.
         n_most = len(seq.tokens) - 1 if self._may_share(seq) else 0
-        match = self._tree.fork(seq_id, seq.tokens, n_most, n_least=WORTH_SHARING)
+        match = self._tree.fork(
+            seq_id, seq.tokens, n_most, n_least=WORTH_SHARING, kind=seq.adapters
+        )
         n_shared = match.n if match else 0
         ids = {other.seq_id for other in self._running} | {seq_id}
         n_pending = sum(other.n_pending for other in self._running)
@@ -323,6 +342,7 @@ class Scheduler:
         seq_id = self._cold.pop(0)
         tokens = tuple(self._tree.tokens(seq_id))
         is_worth = self._tree.n_own(seq_id) >= max(WORTH_SAVING, len(tokens) // 4)
+        is_worth = is_worth and not self._tree.kind(seq_id)  # host memory knows no adapters
         self._tree.drop(seq_id)
         self._free_ids.append(seq_id)
         effects.append(Free(seq_id, tokens if is_worth else ()))

@@ -22,6 +22,10 @@ class Sampler(Protocol):
         ...
 
 
+#: LoRA adapters that a sequence is computed with: the index of each and its scale, by index.
+Adapters = tuple[tuple[int, float], ...]
+
+
 @dataclass(slots=True, eq=False)
 class Sequence:
     """Mutable state of one request; changed by the loop thread only.
@@ -36,6 +40,7 @@ class Sequence:
         stop: Watches the text for stop strings.
         wants_tokens: Whether the end shall carry all tokens.
         may_share: Whether it may begin with cells that were not computed for it.
+        adapters: What it is computed with beside the model; shares steps and cells with its like.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
@@ -52,6 +57,7 @@ class Sequence:
     stop: StopMatcher = field(default_factory=StopMatcher)
     wants_tokens: bool = False
     may_share: bool = True
+    adapters: Adapters = ()
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None

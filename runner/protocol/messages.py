@@ -18,7 +18,7 @@ from msgspec import Struct
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.options import SamplingParams
-from runner.domain.request import Constraint, Terms, Think
+from runner.domain.request import AdapterUse, Constraint, Terms, Think
 from runner.domain.vectors import Pooling
 
 
@@ -37,6 +37,7 @@ class Load(Struct, frozen=True, tag=True):
         use_mmap: Map the file instead of reading it.
         n_host_bytes: Memory for the states of prompts that left the cache.
         generates: Whether it shall answer; a model that only embeds needs no cache for that.
+        adapters: GGUF files of LoRA adapters, numbered from 0.
     """
 
     request_id: str
@@ -50,6 +51,7 @@ class Load(Struct, frozen=True, tag=True):
     use_mmap: bool = True
     n_host_bytes: int = 0
     generates: bool = True
+    adapters: tuple[str, ...] = ()
 
 
 class Loaded(Struct, frozen=True, tag=True):
@@ -80,6 +82,7 @@ class Generate(Struct, frozen=True, tag=True):
         n_logprobs: Most likely tokens to tell at each place; ``None``: none.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
         truncates: A conversation that does not fit loses its oldest turns.
+        adapters: LoRA adapters to answer with; ``None``: all that were loaded, at full scale.
     """
 
     request_id: str
@@ -99,6 +102,7 @@ class Generate(Struct, frozen=True, tag=True):
     n_logprobs: int | None = None
     shifts: bool = False
     truncates: bool = False
+    adapters: tuple[AdapterUse, ...] | None = None
 
 
 class Embed(Struct, frozen=True, tag=True):

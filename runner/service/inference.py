@@ -15,6 +15,8 @@ from runner.domain.options import Options
 from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
 from runner.domain.vectors import Embeddings, Ranking
 from runner.errors import Unsupported, WorkerError
+from runner.gguf.adapter import check_adapter
+from runner.gguf.reader import read_header
 from runner.protocol.messages import Delta, Generate, Started
 from runner.service import vectors
 from runner.service.sizing import choose_sizes
@@ -124,7 +126,7 @@ class InferenceService:
             ModelNotFound: There is no such model.
         """
         manifest = await asyncio.to_thread(self._library.find, name)
-        return await self._pool.unload(manifest.model.digest)
+        return await self._pool.unload(manifest.key)
 
     async def _prepare(
         self, name: ModelName, asked: Options, needed: Capability | None = Capability.COMPLETION
@@ -153,13 +155,23 @@ class InferenceService:
             fixed += (("generates", False),)
         wanted = Wanted(
             info=info,
-            key=manifest.model.digest,
+            key=manifest.key,
             path=str(path),
             n_ctx=sizes.n_ctx,
             n_cells=sizes.n_cells,
             fixed=fixed,
+            adapters=await asyncio.to_thread(self._adapters, manifest),
         )
         return manifest, wanted, options
+
+    def _adapters(self, manifest: Manifest) -> tuple[str, ...]:
+        """Return the files of the model's adapters, each looked at before the engine sees it."""
+        paths = []
+        for layer in manifest.adapters:
+            path = self._library.blobs.path(layer.digest)
+            check_adapter(read_header(path), manifest.facts.architecture)
+            paths.append(str(path))
+        return tuple(paths)
 
 
 def _lacks(name: ModelName, needed: Capability) -> Unsupported:
@@ -193,6 +205,7 @@ def _generate(
         # Ollama: -1 and -2 both mean that only the context is the limit.
         max_tokens=n_predict if n_predict is not None and n_predict >= 0 else None,
         wants_tokens=request.wants_context,
+        adapters=request.adapters,
     )
 
 

@@ -70,17 +70,17 @@ class ModelService:
         except StoreError:
             pass  # damaged: nothing can be running from it, and it can go
         else:
-            digest = manifest.model.digest
+            key = manifest.key
             is_resident_as_this = any(row.info.name == name for row in self._pool.resident())
-            if is_resident_as_this or not await asyncio.to_thread(self._is_shared, name, digest):
+            if is_resident_as_this or not await asyncio.to_thread(self._is_shared, name, key):
                 # First, since Windows cannot remove a file that is mapped.
-                await self._pool.unload(digest)
+                await self._pool.unload(key)
         await asyncio.to_thread(self._library.delete, name)
 
-    def _is_shared(self, name: ModelName, digest: str) -> bool:
+    def _is_shared(self, name: ModelName, key: str) -> bool:
         """Whether another name has the same weights: what runs for it shall go on."""
         for info in self._library.list():
             with contextlib.suppress(ModelNotFound, StoreError):  # it went while we looked
-                if info.name != name and self._library.find(info.name).model.digest == digest:
+                if info.name != name and self._library.find(info.name).key == key:
                     return True
         return False

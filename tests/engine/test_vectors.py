@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -12,9 +14,16 @@ from runner.engine.backend import DecodeFailed, EmbeddingFacts
 from runner.engine.embed import normalized
 from runner.protocol.messages import Abort, Embed, Embedded, Failed, Generate, Outcome, Rerank
 from tests.engine.running import Running
-from tests.fakes.backend import CONTROL, EOG, FakeBackend, FakeVocabulary, answer, token_vectors
+from tests.fakes.backend import (
+    CAUSAL,
+    CONTROL,
+    EOG,
+    FakeBackend,
+    FakeVocabulary,
+    answer,
+    token_vectors,
+)
 
-CAUSAL = EmbeddingFacts(Pooling.LAST, 4, is_causal=True)
 ENCODER = EmbeddingFacts(Pooling.MEAN, 4, is_causal=False)
 RANKER = EmbeddingFacts(Pooling.RANK, 4, is_causal=False)
 ON = SamplingParams(temperature=0, ignore_eos=True, seed=1)
@@ -127,7 +136,7 @@ def test_a_stream_has_steps_between_those_of_a_long_embedding():
     first, last = order.index("stream"), len(order) - 1 - order[::-1].index("stream")
     beside = order[first : last + 1]
     assert "vectors" in beside
-    assert all(pair != ("vectors", "vectors") for pair in zip(beside, beside[1:], strict=False))
+    assert all(pair != ("vectors", "vectors") for pair in itertools.pairwise(beside))
 
 
 def test_an_aborted_embedding_ends_once_and_leaves_nothing():

@@ -19,6 +19,7 @@ from runner.engine.backend import DecodeFailed, EmbeddingFacts, Frame, NoSlot
 from runner.engine.detokenize import Detokenizer
 from runner.engine.embed import Piece
 from runner.engine.scheduler import Chunk
+from runner.engine.sequence import Adapters
 from runner.engine.stop import StopMatcher
 
 #: What the fake says: one token each, some of them parts of a character, so that they go wrong
@@ -119,6 +120,10 @@ class FakeSampler:
         self._backend.count_sampler(-1)
 
 
+#: How the fake embeds unless told otherwise.
+CAUSAL = EmbeddingFacts(Pooling.LAST, 4, is_causal=True)
+
+
 class FakeEmbedder:
     """Each token's vector is a pure function of the tokens before it, or of all, and of itself.
 
@@ -178,8 +183,9 @@ def token_vectors(tokens: Seq[int], facts: EmbeddingFacts) -> np.ndarray:
 class Cell:
     """One cell of the cache; sequences that share it have the same object."""
 
-    def __init__(self, token: int) -> None:
+    def __init__(self, token: int, adapters: Adapters) -> None:
         self.token = token
+        self.adapters = adapters  # it was computed with
 
 
 class FakeBackend:
@@ -207,8 +213,10 @@ class FakeBackend:
         n_cold_max: int = 0,
         faults: Iterable[type[Exception] | None] = (),
         before_decode: Callable[[Seq[Chunk]], None] = lambda _: None,
-        embedding: EmbeddingFacts = EmbeddingFacts(Pooling.LAST, 4, is_causal=True),
+        embedding: EmbeddingFacts = CAUSAL,
+        n_adapters: int = 0,
     ) -> None:
+        self.n_adapters = n_adapters
         self.n_ctx, self.n_cells = n_ctx, n_cells
         self.n_batch, self.n_seq_max = n_batch, n_seq_max
         self.n_vocab = N_VOCAB
@@ -232,6 +240,7 @@ class FakeBackend:
         assert chunks, "an empty step"
         assert sum(chunk.n for chunk in chunks) <= self.n_batch
         assert len({chunk.seq.seq_id for chunk in chunks}) == len(chunks), "a seq_id twice"
+        assert len({chunk.seq.adapters for chunk in chunks}) == 1, "a step has one set of adapters"
         fault = next(self._faults, None)
         if fault is DecodeFailed:
             self._is_lost = True
@@ -256,7 +265,9 @@ class FakeBackend:
             assert chunk.n > 0
             held = self._cells.setdefault(seq.seq_id, [])
             assert chunk.start == len(held), "positions must follow each other"
-            held += map(Cell, seq.tokens[chunk.start : chunk.start + chunk.n])
+            new = seq.tokens[chunk.start : chunk.start + chunk.n]
+            held += (Cell(token, seq.adapters) for token in new)
+            assert {cell.adapters for cell in held} == {seq.adapters}, "cells of other adapters"
             self.n_computed += chunk.n
             assert len(held) < self.n_ctx, "the last token of a full context is never computed"
             row += chunk.n
@@ -299,7 +310,7 @@ class FakeBackend:
         assert 0 < n <= len(tokens)
         if self.n_used() + len(tokens) > self.n_cells:
             return False
-        self._cells[seq_id] = [Cell(token) for token in tokens[:n]]
+        self._cells[seq_id] = [Cell(token, ()) for token in tokens[:n]]
         return True
 
     def n_used(self) -> int:

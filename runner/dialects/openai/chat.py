@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from runner.dialects import wire
-from runner.dialects.fields import finish_word, parse_keep_alive
+from runner.dialects.fields import AdapterBody, finish_word, parse_adapters, parse_keep_alive
 from runner.dialects.openai.errors import error_body
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta, Usage
@@ -122,6 +122,7 @@ class ChatBody(msgspec.Struct):
     reasoning_effort: str | None = None
     grammar: Any = None
     json_schema: Any = None
+    lora: list[AdapterBody] | None = None
 
 
 _chat_body = msgspec.json.Decoder(ChatBody)
@@ -155,6 +156,7 @@ def parse(body: bytes) -> Call:
         messages=tuple(_message(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)),
         options=_options(asked),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        adapters=parse_adapters(asked.lora),
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     return Call(request, asked.model, stream=bool(asked.stream), include_usage=include_usage)

@@ -10,6 +10,7 @@ from runner.engine.detokenize import Detokenizer
 from runner.engine.llama import library
 from runner.engine.llama.context import Context, ContextParams
 from runner.engine.llama.embedder import LlamaEmbedder
+from runner.engine.llama.lora import AdapterSet
 from runner.engine.llama.model import Model, ModelParams
 from runner.engine.llama.sampler import new_sampler
 from runner.engine.scheduler import Chunk
@@ -42,9 +43,11 @@ class LlamaBackend:
         self.n_cells = max(load.n_cells, self.n_ctx)
         self.n_seq_max = load.n_seq_max
         self.n_vocab = self.model.n_vocab
+        self.n_adapters = len(load.adapters)
         self._generator: Context | None = None
         self._embedder: LlamaEmbedder | None = None
         try:
+            self._adapters = AdapterSet(self.model, load.adapters)
             if load.generates:
                 self._generator = self._new_context()
                 self._warm_up()
@@ -61,12 +64,16 @@ class LlamaBackend:
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute a step; see ``Backend``."""
+        self._adapters.use(self._context.handle, chunks[0].seq.adapters)
         return self._context.decode(chunks)
 
     def embedder(self) -> LlamaEmbedder:
         """Return what computes vectors, made when it is first asked for."""
         if self._embedder is None:
-            self._embedder = LlamaEmbedder(self.model, n_ctx=self.n_ctx, n_threads=self.n_threads)
+            embedder = LlamaEmbedder(self.model, n_ctx=self.n_ctx, n_threads=self.n_threads)
+            own = tuple((index, 1.0) for index in range(self.n_adapters))
+            self._adapters.use(embedder.handle, own)
+            self._embedder = embedder
         return self._embedder
 
     def new_sampler(self, params: SamplingParams, prompt: list[int]) -> Sampler:

@@ -57,13 +57,13 @@ class LlamaEmbedder:
         none, rank = llama_cpp.LLAMA_POOLING_TYPE_NONE, llama_cpp.LLAMA_POOLING_TYPE_RANK
         params.pooling_type = rank if self._is_ranker else none
         params.no_perf = True
-        self._handle = llama_cpp.llama_init_from_model(model.handle, params)
-        if not self._handle:
+        self.handle = llama_cpp.llama_init_from_model(model.handle, params)
+        if not self.handle:
             raise NotEnoughMemory(
                 f"no memory to embed texts of {n_ctx} tokens",
                 hint="ask for a smaller num_ctx, or close other programs",
             )
-        self._memory = llama_cpp.llama_get_memory(self._handle)
+        self._memory = llama_cpp.llama_get_memory(self.handle)
         self._n_scores = max(1, llama_cpp.llama_model_n_cls_out(model.handle))
         self._n_dimensions = facts.n_dimensions
         self._batch = llama_cpp.llama_batch_init(self.n_batch, 0, 1)
@@ -71,20 +71,20 @@ class LlamaEmbedder:
     def close(self) -> None:
         """Free the context."""
         llama_cpp.llama_batch_free(self._batch)
-        llama_cpp.llama_free(self._handle)
+        llama_cpp.llama_free(self.handle)
 
     def compute(self, pieces: Seq[Piece]) -> list[npt.NDArray[np.float32]]:
         """Compute a step; see ``Embedder``."""
         n = self._fill(pieces)
         if not self._memory:
-            code = llama_cpp.llama_encode(self._handle, self._batch)
+            code = llama_cpp.llama_encode(self.handle, self._batch)
         else:
-            code = llama_cpp.llama_decode(self._handle, self._batch)
+            code = llama_cpp.llama_decode(self.handle, self._batch)
         if code != 0:
             raise DecodeFailed(f"llama.cpp returned {code} for {n} tokens of {len(pieces)} inputs")
         if self._is_ranker:
             return [self._scores(piece.item.seq_id) for piece in pieces]
-        pointer = llama_cpp.llama_get_embeddings(self._handle)
+        pointer = llama_cpp.llama_get_embeddings(self.handle)
         rows = _array(pointer, n * self._n_dimensions).reshape(n, self._n_dimensions)
         ends = np.cumsum([piece.n for piece in pieces])[:-1]
         return np.split(rows, ends)
@@ -111,7 +111,7 @@ class LlamaEmbedder:
         return row
 
     def _scores(self, seq_id: int) -> npt.NDArray[np.float32]:
-        pointer = llama_cpp.llama_get_embeddings_seq(self._handle, seq_id)
+        pointer = llama_cpp.llama_get_embeddings_seq(self.handle, seq_id)
         return _array(pointer, self._n_scores).reshape(1, -1).copy()
 
 
