@@ -195,3 +195,22 @@ def test_a_template_for_pairs_is_followed_and_its_fields_are_text():
     with Running(vocabulary, FakeBackend(n_ctx=30, embedding=RANKER)) as running:
         found = running.ask(Rerank("r", "<end>", ("d{query}",)))
     assert rows(found)[0].item() == sum([CONTROL, *b"<end>|d{query}", EOG])
+
+
+@pytest.mark.live
+def test_the_real_engine_streams_the_same_beside_an_embedding(starter):
+    """And each vector is the one that its text has alone, in pieces or not."""
+    prompt = "Count: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,"
+    greedy = SamplingParams(temperature=0, ignore_eos=True)
+    texts = ("A cat sat on the mat.", "long " * 200, "Stock prices fell.", "x")
+    starter.clear()
+    with Running(starter.model, starter) as running:
+        running.ask(Generate("alone", greedy, prompt=prompt, max_tokens=30))
+        alone = [rows(running.ask(Embed(f"e{i}", (text,))))[0] for i, text in enumerate(texts)]
+        running.send(Generate("beside", greedy, prompt=prompt, max_tokens=30))
+        together = rows(running.ask(Embed("e", texts)))
+        running.ending("beside")
+        assert running.texts["beside"] == running.texts["alone"]
+    starter.clear()
+    for one, other in zip(alone, together, strict=True):
+        assert (one @ other.T).item() > 0.999  # a batch of another shape rounds otherwise
