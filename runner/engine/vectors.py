@@ -92,7 +92,7 @@ class VectorTurns:
     def _fail(
         self, embedder: Embedder, queue: EmbedQueue, pieces: list[Piece], error: DecodeFailed
     ) -> None:
-        """Fail the requests of a step; one that is half done elsewhere there is none."""
+        """Fail the requests of a step; all that was half done is in it, so nothing else is lost."""
         logger.error("embedding step failed error=%r n_inputs=%d", str(error), len(pieces))
         embedder.clear()
         for job in dict.fromkeys(piece.job for piece in pieces):
