@@ -13,6 +13,7 @@ from runner.server import (
     openai_routes,
     request_routes,
     search_routes,
+    vector_routes,
 )
 from runner.server.access import Access
 from runner.server.answers import MAX_BODY
@@ -26,6 +27,7 @@ _ROUTES = (
     request_routes.routes,
     cache_routes.routes,
     search_routes.routes,
+    vector_routes.routes,
 )
 
 

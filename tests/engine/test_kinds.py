@@ -279,8 +279,8 @@ def test_a_fault_in_one_request_fails_that_request(llama, monkeypatch, fault):
         expected = ask(running, Generate("alone", GREEDY, prompt="Once upon", max_tokens=20))
     new_sampler = backend.new_sampler
 
-    def breaking(params, prompt):
-        inner = new_sampler(params, prompt)
+    def breaking(params, prompt, **asked):
+        inner = new_sampler(params, prompt, **asked)
         return inner if params.seed is None else Breaking(inner, fault)
 
     monkeypatch.setattr(backend, "new_sampler", breaking)
