@@ -55,7 +55,7 @@ constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes ne
 	@cp constraints.txt $(VENV)/pins.txt
 	@$(COMPILE) --cache-dir $(PIN_CACHE) $(if $(UPGRADE),--upgrade) \
 		--group test --group check --group build pyproject.toml -o $(VENV)/pins.txt >/dev/null
-	@$(COMPILE) --cache-dir $(PIN_CACHE) --no-deps --group starter \
+	@$(COMPILE) --cache-dir $(PIN_CACHE) --no-deps --group starter --group minilm \
 		$(if $(UPGRADE),,--constraint constraints.txt) >> $(VENV)/pins.txt
 	@mv $(VENV)/pins.txt constraints.txt && git --no-pager diff --stat constraints.txt
 
@@ -82,4 +82,5 @@ $(VENV)/.run: $(VENV)/.uv pyproject.toml
 $(VENV)/.test: $(VENV)/.run
 	@echo "corral: installing what the tests need" >&2
 	@$(call install,installing,--group test --group check --group build)
+	@$(call install,fetching an embedding model,--no-deps --group minilm)
 	@touch $@

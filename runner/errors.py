@@ -23,6 +23,7 @@
     │   ├── RateLimited             the hub has had enough of us for a while
     │   ├── Offline                 the hub's client is told not to use the network
     │   ├── BadModelFile            not a model file this program can load
+    │   │   └── UnsupportedArchitecture     a kind of model there is no converter for
     │   └── DigestMismatch          the bytes are not the ones the name promises
     ├── StoreError              the library's folder cannot be read or written
     ├── Cancelled               the request was cancelled by somebody else than its client
@@ -104,9 +105,9 @@ class PromptTooLong(RequestError):
 
     code = "prompt_too_long"
 
-    def __init__(self, n_prompt: int, n_ctx: int) -> None:
+    def __init__(self, n_prompt: int, n_ctx: int, *, what: str = "the prompt") -> None:
         super().__init__(
-            f"the prompt has {n_prompt} tokens, but the context holds {n_ctx}",
+            f"{what} has {n_prompt} tokens, but the context holds {n_ctx}",
             hint="shorten the prompt, or ask for a larger context with num_ctx",
         )
 
@@ -199,6 +200,12 @@ class BadModelFile(SourceError):
     """Not a model file this program can load."""
 
     code = "bad_model_file"
+
+
+class UnsupportedArchitecture(BadModelFile):
+    """A kind of model there is no converter for."""
+
+    code = "unsupported_architecture"
 
 
 class DigestMismatch(SourceError):

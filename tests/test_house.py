@@ -34,6 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "store": {"domain", "gguf", "prompt"},
     "engine": {"domain", "protocol", "prompt", "kv"},
     "workers": {"domain", "protocol"},
+    "tools": {"domain", "protocol", "gguf", "engine"},
     "service": {"domain", "protocol", "gguf", "store", "hub", "prompt", "workers", "kv"},
     "server": {"domain", "service", "dialects"},
     "client": {"domain", "dialects", "config", "paths"},

@@ -8,8 +8,11 @@ import msgspec
 
 from runner.domain.duration import keep_alive_seconds
 from runner.domain.event import Finished, FinishReason
-from runner.domain.request import KeepAlive
+from runner.domain.request import AdapterUse, KeepAlive
 from runner.errors import InvalidRequest, WorkerError
+
+#: Strength of an adapter beyond which only noise comes out.
+_MAX_SCALE = 100
 
 
 def parse_keep_alive(value: Any) -> KeepAlive | None:
@@ -33,6 +36,33 @@ def parse_keep_alive(value: Any) -> KeepAlive | None:
         raise InvalidRequest(
             str(error), hint='write a duration such as "5m" or "300s"', param="keep_alive"
         ) from None
+
+
+class AdapterBody(msgspec.Struct):
+    """One item of ``lora``, as llama-server has it."""
+
+    id: int
+    scale: float = 1.0
+
+
+def parse_adapters(lora: list[AdapterBody] | None) -> tuple[AdapterUse, ...] | None:
+    """Return the adapters that a request names; ``None`` when it leaves that to the model.
+
+    Raises:
+        InvalidRequest: A number is out of range, or comes twice.
+    """
+    if lora is None:
+        return None
+    for index, use in enumerate(lora):
+        if not -_MAX_SCALE <= use.scale <= _MAX_SCALE:
+            where = f"lora[{index}].scale"
+            raise InvalidRequest(
+                f"{where} must be in [-{_MAX_SCALE}, {_MAX_SCALE}], not {use.scale}", param=where
+            )
+        if use.id < 0 or any(use.id == other.id for other in lora[:index]):
+            where = f"lora[{index}].id"
+            raise InvalidRequest(f"{where} is {use.id}: negative, or named twice", param=where)
+    return tuple(AdapterUse(use.id, use.scale) for use in lora)
 
 
 def finish_word(finished: Finished) -> str:

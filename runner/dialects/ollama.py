@@ -17,7 +17,14 @@ from typing import Any
 import msgspec
 
 from runner.dialects import constraints, wire
-from runner.dialects.fields import CacheFacts, cache_facts, finish_word, parse_keep_alive
+from runner.dialects.fields import (
+    AdapterBody,
+    CacheFacts,
+    cache_facts,
+    finish_word,
+    parse_adapters,
+    parse_keep_alive,
+)
 from runner.dialects.ollama_turns import (
     ReplyMessage,
     TurnBody,
@@ -95,6 +102,7 @@ class _AnswerBody(ModelBody):
     grammar: Any = None
     regex: Any = None
     lark: Any = None
+    lora: list[AdapterBody] | None = None
     debug_render_only: bool | None = msgspec.field(name="_debug_render_only", default=None)
     cache: Any = None
     cache_report: bool | None = None
@@ -183,6 +191,7 @@ def parse_generate(body: bytes) -> Call:
         truncates=asked.truncate is True,
         think=parse_think(asked.think),
         template=asked.template or None,
+        adapters=parse_adapters(asked.lora),
     )
     return Call(
         request,
@@ -219,6 +228,7 @@ def parse_chat(body: bytes) -> Call:
         n_logprobs=constraints.n_logprobs(asked.logprobs, asked.top_logprobs),
         tools=parse_tools(asked.tools),
         think=parse_think(asked.think),
+        adapters=parse_adapters(asked.lora),
     )
     return Call(
         request,

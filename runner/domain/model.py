@@ -13,7 +13,7 @@ from runner.domain.options import Options
 
 
 class Capability(StrEnum):
-    """What a model can do, in the words of Ollama's API."""
+    """What a model can do, in the words of Ollama's API; the last one is ours."""
 
     COMPLETION = "completion"
     TOOLS = "tools"
@@ -21,6 +21,7 @@ class Capability(StrEnum):
     VISION = "vision"
     EMBEDDING = "embedding"
     THINKING = "thinking"
+    RERANK = "rerank"
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,14 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterUse:
+    """A LoRA adapter of the model, by its number from 0, and how strongly it counts."""
+
+    id: int
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class InferenceRequest:
     """Answers wanted: to ``messages`` through the model's template, or to ``prompt`` raw.
 
@@ -107,6 +115,7 @@ class InferenceRequest:
         template: A chat template in place of the model's own.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
         truncates: A conversation that does not fit loses its oldest turns.
+        adapters: Adapters to answer with; ``None``: all of the model's own, at full scale.
     """
 
     model: ModelName
@@ -127,6 +136,7 @@ class InferenceRequest:
     template: str | None = None
     shifts: bool = False
     truncates: bool = False
+    adapters: tuple[AdapterUse, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,8 @@ class EmbedRequest:
         inputs: Texts, or tokens.
         n_dimensions: Length of each vector, cut and normalised again; ``None``: the model's own.
         truncates: An input beyond the context is cut to it; else it is an error.
+        normalizes: Whether each vector is scaled to length 1.
+        pooling: In place of what the model's file says; ``None``: as it says.
         options: What the request itself sets.
         keep_alive: As in ``InferenceRequest``.
         terms: How the engine is to treat it.
@@ -147,6 +159,8 @@ class EmbedRequest:
     inputs: tuple[str | tuple[int, ...], ...]
     n_dimensions: int | None = None
     truncates: bool = True
+    normalizes: bool = True
+    pooling: Literal["mean", "cls", "last", "none"] | None = None
     options: Options = field(default_factory=Options)
     keep_alive: KeepAlive | None = None
     terms: Terms = field(default_factory=Terms)

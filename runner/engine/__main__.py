@@ -168,7 +168,7 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
 
 def _disk(load: Load, backend: LlamaBackend) -> DiskTier | None:
     """Return what this model keeps on disk, if anything."""
-    if not (load.disk_folder and load.n_disk_bytes and load.digest):
+    if not (load.generates and load.disk_folder and load.n_disk_bytes and load.digest):
         return None
     key = CacheKey(load.digest, backend.build, backend.cache_settings)
     return DiskTier(

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint
+from runner.domain.vectors import Pooling
+from runner.engine.embed import Piece
 from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sampler
 
@@ -19,6 +25,63 @@ class DecodeFailed(Exception):
     """The step could not be computed, and what the cache holds is unknown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Tokens that the model wants around a text, and between the two of a pair."""
+
+    opening: tuple[int, ...] = ()
+    between: tuple[int, ...] = ()
+    closing: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingFacts:
+    """How a model embeds.
+
+    Attributes:
+        pooling: As its file says; ``last``, or ``mean`` of an encoder, when it does not say.
+        n_dimensions: Numbers in a token's vector.
+        is_causal: Whether a token sees only those before it, so that a text can be computed in
+            pieces.
+    """
+
+    pooling: Pooling
+    n_dimensions: int
+    is_causal: bool
+
+
+class Embedder(Protocol):
+    """Computes vectors beside the running sequences; called from the loop thread only.
+
+    Attributes:
+        n_batch: Most tokens of a step, and of an input that cannot be computed in pieces.
+        n_step: Tokens of a step beyond which it does not get cheaper by the token.
+        n_seq_max: Inputs of a step.
+    """
+
+    n_batch: int
+    n_step: int
+    n_seq_max: int
+
+    def compute(self, pieces: Seq[Piece]) -> list[npt.NDArray[np.float32]]:
+        """Compute a step; return the vectors of each piece's tokens, ``(n, n_dimensions)``.
+
+        Of a model that ranks: the scores of each piece, ``(1, n_scores)``.
+
+        Raises:
+            DecodeFailed: Nothing of the step was kept; ``clear`` before going on.
+        """
+        ...
+
+    def free(self, seq_id: int) -> None:
+        """Forget an input."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all inputs."""
+        ...
+
+
 class Vocabulary(Protocol):
     """Text ⇄ tokens; safe from any thread."""
 
@@ -26,6 +89,8 @@ class Vocabulary(Protocol):
     eos_text: str
     template: str  # the model's chat template; empty when it has none
     control_texts: tuple[str, ...]  # spellings of control tokens
+    frame: Frame
+    rank_template: str  # of a pair, with {query} and {document}; empty: the frame is all
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Return the tokens of ``text``, without a beginning-of-sequence token."""
@@ -55,6 +120,8 @@ class Backend(Protocol):
         n_vocab: Tokens the model knows.
         n_cold_max: Sequences it can keep beside those that run; 0: a sequence cannot be cut.
         native_s: Seconds spent inside llama.cpp's decode call so far.
+        embedding: How the model embeds.
+        n_adapters: LoRA adapters loaded beside the model.
     """
 
     n_ctx: int
@@ -63,12 +130,24 @@ class Backend(Protocol):
     n_seq_max: int
     n_vocab: int
     n_cold_max: int
+    embedding: EmbeddingFacts
+    n_adapters: int
+
+    def embedder(self) -> Embedder:
+        """Return what computes vectors, made when it is first asked for.
+
+        Raises:
+            NotEnoughMemory: There is no memory for its context.
+        """
+        ...
 
     @property
     def native_s(self) -> float: ...
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute a step; return the row of each chunk's last token, in order.
+
+        The sequences of a step all have the same adapters.
 
         Raises:
             NoSlot: No room; nothing changed.

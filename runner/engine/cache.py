@@ -66,9 +66,12 @@ class Cache:
         self._is_settled, self._idle_s = False, None
         if not seq.may_share or not self._backend.n_cold_max:
             return False
+        n_there = seq.n_alike = self._scheduler.n_alike(seq)
+        if not seq.uses_tiers:
+            return False
         packed = pack(seq.tokens)
-        found = self._host.match(packed, seq.owner_id)
-        n_there = seq.n_alike = max(self._scheduler.n_alike(seq), found[1] if found else 0)
+        if found := self._host.match(packed, seq.owner_id):
+            n_there = seq.n_alike = max(n_there, found[1])
         n_least = max(WORTH_WRITING, n_there + WORTH_SAVING)
         if self._disk is None or seq.cache is not CacheUse.DISK or n_tokens(packed) < n_least:
             return False
@@ -92,7 +95,7 @@ class Cache:
 
     def find(self, seq: Sequence) -> tuple[Saved, int] | None:
         """Return what memory has more of an admitted sequence than it shares, and how much."""
-        if not seq.may_share or not (len(self._host) or self._guest):
+        if not seq.uses_tiers or not (len(self._host) or self._guest):
             return None
         packed = pack(seq.tokens[:-1])
         found = self._host.match(packed, seq.owner_id)

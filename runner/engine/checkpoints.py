@@ -190,7 +190,7 @@ class Checkpoints:
         Returns:
             How many tokens it has now; ``None`` when there was nothing worth it.
         """
-        found = self._marks.find(seq.owner_id, seq.tokens[:-1]) if seq.may_share else None
+        found = self._marks.find(seq.owner_id, seq.tokens[:-1]) if seq.uses_tiers else None
         if found is None or found[1] < WORTH_MARKING or len(found[0].tokens) > n_free:
             return None
         kept, n = found
@@ -219,7 +219,7 @@ class Checkpoints:
         marks = self._marks.end(seq)
         n = seq.n_computed
         tokens = tuple(seq.tokens[:n])
-        if n < WORTH_MARKING or not seq.may_share or self._marks.has(seq.owner_id, tokens):
+        if n < WORTH_MARKING or not seq.uses_tiers or self._marks.has(seq.owner_id, tokens):
             return
         if blob := self._backend.save(seq.seq_id):
             kept = Kept(seq.owner_id, tokens, blob, tuple(mark for mark in marks if mark.n < n))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from runner.errors import DeadlineExceeded
+from runner.protocol.messages import Failed
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
@@ -48,3 +51,13 @@ class Deadlines:
             del self._at_s[name]
         self._next_s = min(self._at_s.values(), default=math.inf)
         return [name for _, name in passed]
+
+
+def too_late(request_id: str, done: str) -> Failed:
+    """Return what is said of a request whose deadline has passed; ``done`` says when it did."""
+    return Failed(
+        request_id,
+        DeadlineExceeded.code,
+        f"the request's deadline passed {done}",
+        "allow more time with deadline_s, or ask for less",
+    )

@@ -16,7 +16,7 @@ from collections import deque
 from runner.engine.backend import Backend
 from runner.engine.prefix import n_common
 from runner.engine.scheduler import Chunk
-from runner.engine.sequence import Sequence
+from runner.engine.sequence import Adapters, Sequence
 
 #: Tokens of a chunk: as few as a running stream may have to wait for, in one step.
 GRID = 32
@@ -30,6 +30,7 @@ class Grid:
         self._waiting: deque[Sequence] = deque()
         self._running: Sequence | None = None
         self._chunks: list[int] = []  # tokens of the whole chunks in the cache, from the first on
+        self._adapters: Adapters = ()  # which these were computed with
 
     @property
     def is_idle(self) -> bool:
@@ -57,7 +58,10 @@ class Grid:
 
     def rewind(self, seq: Sequence) -> None:
         """Let the running sequence begin: its tokens are new, or were changed."""
-        n = n_common(self._chunks, seq.tokens[:-1]) // GRID * GRID
+        n = 0
+        if seq.adapters == self._adapters:
+            n = n_common(self._chunks, seq.tokens[:-1]) // GRID * GRID
+        self._adapters = seq.adapters
         del self._chunks[n:]
         self._backend.cut(0, n)
         seq.seq_id, seq.n_computed = 0, n

@@ -17,8 +17,9 @@ from runner.engine.answer import advance, outcome
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
-from runner.engine.deadlines import Deadline, Deadlines
+from runner.engine.deadlines import Deadline, Deadlines, too_late
 from runner.engine.disk import DiskTier, Fetched
+from runner.engine.embed import Job
 from runner.engine.grid import Grid
 from runner.engine.pace import Pace
 from runner.engine.prepare import Preparer, failed
@@ -26,7 +27,9 @@ from runner.engine.report import inspected
 from runner.engine.scheduler import Chunk, Effect, Park, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
 from runner.engine.tiers import Saved
-from runner.errors import CorralError, DeadlineExceeded, WorkerError
+from runner.engine.underway import Fate, Underway
+from runner.engine.vectors import VectorTurns, aborted
+from runner.errors import CorralError, WorkerError
 from runner.kv.packed import n_tokens, pack
 from runner.protocol.messages import (
     FLUSH_S,
@@ -34,10 +37,13 @@ from runner.protocol.messages import (
     AskCache,
     ClearCache,
     Delta,
+    Embed,
+    Embedded,
     Failed,
     Generate,
     Inspect,
     Message,
+    Rerank,
     Shutdown,
     Started,
     Step,
@@ -54,6 +60,7 @@ _MAX_WAIT_S = 3600.0
 #: What reaches the loop thread.
 Item = (
     Sequence
+    | Job
     | Tokenized
     | Failed
     | Abort
@@ -93,10 +100,9 @@ class Loop:
             backend, self._scheduler, self._items.put, n_host_bytes=n_host_bytes, disk=disk
         )
         self._fetching: dict[str, Sequence] = {}  # until the disk has been asked
-        self._preparing: set[str] = set()
-        self._aborted: set[str] = set()  # while still being prepared
-        self._expired: set[str] = set()  # likewise, and told so already
+        self._underway = Underway()
         self._deadlines = Deadlines()
+        self._vectors = VectorTurns(backend, self._answer)
         self._preparer = Preparer(vocabulary, backend, self._items.put)
         self._n_steps = 0
         self._n_tokens = 0
@@ -105,11 +111,11 @@ class Loop:
     def receive(self, message: Message) -> None:
         """Take a message from the daemon; called by the inbox thread."""
         match message:
-            case Generate() | Tokenize():
-                if isinstance(message, Generate) and message.terms.deadline_s is not None:
+            case Generate() | Tokenize() | Embed() | Rerank():
+                if not isinstance(message, Tokenize) and message.terms.deadline_s is not None:
                     at_s = time.monotonic() + message.terms.deadline_s
                     self._items.put(Deadline(message.request_id, at_s))
-                self._preparing.add(message.request_id)
+                self._underway.add(message.request_id)
                 self._preparer.submit(message)
             case Abort() | Inspect() | AskCache() | ClearCache() | Shutdown():
                 self._items.put(message)
@@ -127,9 +133,10 @@ class Loop:
     def _serve(self) -> None:
         while True:
             is_idle = self._scheduler.is_idle and (self._grid is None or self._grid.is_idle)
+            is_idle = is_idle and self._vectors.is_idle
             if is_idle:
                 self._scheduler.check()
-                if self._preparer.is_stuck and not self._preparing:
+                if self._preparer.is_stuck and not self._underway:
                     logger.error("a chat template cannot be stopped; this worker ends")
                     return
             item = self._next(waits=is_idle)
@@ -143,6 +150,8 @@ class Loop:
             self._step()
             if self._grid is not None:
                 self._step_grid(self._grid)
+            streams = self._scheduler.running or (self._grid and not self._grid.is_idle)
+            self._vectors.turn(self._pace.n_prompt if streams else None)
 
     def _next(self, *, waits: bool = False) -> Item | None:
         """Return the next item; ``None`` when there is none, or something else was due meanwhile.
@@ -170,16 +179,12 @@ class Loop:
             case Shutdown():
                 return False
             case Sequence():
-                self._preparing.discard(item.request_id)
                 self._start(item)
+            case Job():
+                self._start_job(item)
             case Tokenized() | Failed():
-                self._preparing.discard(item.request_id)
-                self._aborted.discard(item.request_id)
-                self._deadlines.discard(item.request_id)
-                if item.request_id in self._expired:
-                    self._expired.discard(item.request_id)
-                else:
-                    self._send(item)
+                if self._underway.arrive(item.request_id) is not Fate.OVER:
+                    self._answer(item)
             case Fetched():
                 if seq := self._fetching.pop(item.request_id, None):
                     self._cache.take(item, seq)
@@ -199,23 +204,18 @@ class Loop:
                     self._cache.clear(item.owner_id, keeps=item.keeps)
                 self._send(self._cache.state(item.request_id))
             case Inspect():
-                self._send(inspected(item.request_id, self._scheduler))
+                self._send(inspected(item.request_id, self._scheduler, self._vectors.jobs))
             case Deadline():
                 self._deadlines.add(item.request_id, item.at_s)
 
     def _start(self, seq: Sequence) -> None:
         """Queue a sequence, unless it has ended meanwhile, was aborted or asks for no token."""
-        if seq.request_id in self._expired:
-            self._expired.discard(seq.request_id)
-            self._aborted.discard(seq.request_id)
+        fate = self._underway.arrive(seq.request_id)
+        if fate is not Fate.GOES_ON:
             seq.sampler.close()
-            return
-        if seq.request_id in self._aborted:
-            self._aborted.discard(seq.request_id)
-            seq.sampler.close()
-            self._end_now(seq, FinishReason.ABORTED)
-            return
-        if seq.n_limit <= seq.n_prompt:
+            if fate is Fate.ABORTED:
+                self._end_now(seq, FinishReason.ABORTED)
+        elif seq.n_limit <= seq.n_prompt:
             self._send(Started(seq.request_id, seq.n_prompt, 0, tail=seq.tail))
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
@@ -227,13 +227,23 @@ class Loop:
         else:
             self._scheduler.add(seq)
 
+    def _start_job(self, job: Job) -> None:
+        """Queue a request for vectors, unless it has ended meanwhile or was aborted."""
+        fate = self._underway.arrive(job.request_id)
+        if fate is Fate.GOES_ON:
+            self._vectors.add(job)
+        elif fate is Fate.ABORTED:
+            self._answer(aborted(job.request_id))
+
     def _abort(self, request_id: str) -> None:
         seq = self._find(request_id)
         if seq is not None:
             self._remove(seq)
             self._end_now(seq, FinishReason.ABORTED)
-        elif request_id in self._preparing:
-            self._aborted.add(request_id)
+        elif self._vectors.remove(request_id):
+            self._answer(aborted(request_id))
+        else:
+            self._underway.abort(request_id)
 
     def _find(self, request_id: str) -> Sequence | None:
         seq = self._fetching.get(request_id) or self._scheduler.find(request_id)
@@ -246,21 +256,12 @@ class Loop:
         seq = self._find(request_id)
         if seq is not None:
             self._remove(seq)
-        elif request_id in self._preparing:
-            self._expired.add(request_id)
-        else:
-            return
-        done = "before the first token"
-        if seq is not None and seq.n_generated:
-            done = f"after {seq.n_generated} tokens"
-        self._send(
-            Failed(
-                request_id,
-                DeadlineExceeded.code,
-                f"the request's deadline passed {done}",
-                "allow more time with deadline_s, or ask for fewer tokens",
-            )
-        )
+            n = seq.n_generated
+            self._send(too_late(request_id, f"after {n} tokens" if n else "before the first token"))
+        elif self._vectors.remove(request_id):
+            self._send(too_late(request_id, "before all vectors were computed"))
+        elif self._underway.end(request_id):
+            self._send(too_late(request_id, "before it could begin"))
 
     def _step(self) -> None:
         """Compute one step and send what it brought."""
@@ -456,6 +457,11 @@ class Loop:
         self._deadlines.discard(seq.request_id)
         ended = outcome(seq, reason, time.monotonic())
         self._send_step([Delta(seq.request_id, "", ended)])
+
+    def _answer(self, message: Embedded | Tokenized | Failed) -> None:
+        """Send the end of a request that is no sequence."""
+        self._deadlines.discard(message.request_id)
+        self._send(message)
 
     def _send_step(self, deltas: list[Delta]) -> None:
         if deltas:

@@ -10,15 +10,16 @@ spells what one sequence has in the cache:
 
 A new sequence that begins like one in the tree takes those cells over (``llama_memory_seq_cp``
 copies no data, it adds a holder), also when the likeness ends inside a node, which is then split.
-The tree is of cells, not of texts: the same tokens computed twice are two nodes.  Each owner has
-a root of its own: nobody finds, or shares, the cells of another.
+The tree is of cells, not of texts: the same tokens computed twice are two nodes.  Each ``key``,
+which is the owner and the adapters he computes with, has a root of its own: nobody finds, or
+shares, the cells of another.
 
 Pure: no ctypes, no clock; called from the loop thread only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, field
 
 
@@ -44,7 +45,7 @@ class PrefixTree:
     """What every ``seq_id`` has in the cache."""
 
     def __init__(self) -> None:
-        self._roots: dict[str, _Node] = {}
+        self._roots: dict[Hashable, _Node] = {}
         self._leaves: dict[int, _Node] = {}
         self.n_cells = 0  # in use, each counted once
 
@@ -75,13 +76,13 @@ class PrefixTree:
             node = node.parent
         return n
 
-    def match(self, tokens: list[int], owner_id: str) -> Match | None:
-        """Return the longest beginning of ``tokens`` its owner has in the cache, if any."""
-        node, n = self._find(tokens, len(tokens), owner_id)
+    def match(self, tokens: list[int], key: Hashable) -> Match | None:
+        """Return the longest beginning of ``tokens`` in the cache under its key, if any."""
+        node, n = self._find(tokens, len(tokens), key)
         return Match(min(node.holders), n) if n else None
 
     def fork(
-        self, seq_id: int, tokens: list[int], n_most: int, *, owner_id: str, n_least: int = 1
+        self, seq_id: int, tokens: list[int], n_most: int, *, key: Hashable, n_least: int = 1
     ) -> Match | None:
         """Let ``seq_id``, new to the tree, share the longest beginning of ``tokens``.
 
@@ -89,14 +90,14 @@ class PrefixTree:
             seq_id: Has nothing in the cache yet.
             tokens: What it is going to have.
             n_most: Most tokens to share.
-            owner_id: Whose they are.
+            key: Whose they are, and what they are computed with.
             n_least: Fewer are not worth it.
 
         Returns:
             From whom to copy and how many tokens; ``None`` when there is nothing to share.
         """
         assert seq_id not in self._leaves, f"seq_id {seq_id} is in the tree"
-        node, n = self._find(tokens, n_most, owner_id)
+        node, n = self._find(tokens, n_most, key)
         if n < max(1, n_least):
             return None
         match = Match(min(node.holders), n)
@@ -114,12 +115,12 @@ class PrefixTree:
             holder = holder.parent
         return match
 
-    def extend(self, seq_id: int, tokens: Sequence[int], owner_id: str) -> None:
-        """Record that ``seq_id`` has computed ``tokens``, its owner's, after what it had."""
+    def extend(self, seq_id: int, tokens: Sequence[int], key: Hashable) -> None:
+        """Record that ``seq_id`` has computed ``tokens``, under its key, after what it had."""
         self.n_cells += len(tokens)
         leaf = self._leaves.get(seq_id)
         if leaf is None:
-            leaf = self._roots.setdefault(owner_id, _Node([], None, set()))
+            leaf = self._roots.setdefault(key, _Node([], None, set()))
         if leaf.parent is None or leaf.children or len(leaf.holders) > 1:
             child = _Node(list(tokens), leaf, {seq_id})
             leaf.children.append(child)
@@ -137,7 +138,7 @@ class PrefixTree:
                 self.n_cells -= len(node.tokens)
             node = node.parent
         if node is not None and not node.children:
-            self._roots = {owner: root for owner, root in self._roots.items() if root is not node}
+            self._roots = {key: root for key, root in self._roots.items() if root is not node}
 
     def clear(self) -> None:
         """Forget everything."""
@@ -145,9 +146,9 @@ class PrefixTree:
         self._leaves.clear()
         self.n_cells = 0
 
-    def _find(self, tokens: list[int], n_most: int, owner_id: str) -> tuple[_Node, int]:
+    def _find(self, tokens: list[int], n_most: int, key: Hashable) -> tuple[_Node, int]:
         """The node in which the longest beginning ends, and its length; any node for none."""
-        best, n_best = self._roots.get(owner_id) or _Node([], None, set()), 0
+        best, n_best = self._roots.get(key) or _Node([], None, set()), 0
         pending = [(best, 0)]
         while pending:
             parent, n = pending.pop()

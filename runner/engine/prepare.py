@@ -25,8 +25,11 @@ from msgspec import structs
 
 from runner.domain.chat import Message, Tool
 from runner.domain.request import CacheUse, Priority
+from runner.engine.adapters import adapters_of, own_adapters
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
+from runner.engine.embed import Job
+from runner.engine.framing import job_of
 from runner.engine.limits import limits_of, n_ctx_of, room_of
 from runner.engine.logprobs import HeldLogprobs
 from runner.engine.sequence import Sequence
@@ -36,7 +39,7 @@ from runner.prompt.fit import Fitted, fit
 from runner.prompt.literal import Shield
 from runner.prompt.template import ChatTemplate, plain_prompt
 from runner.prompt.thinking import TAIL_CHARS, begins_at_once
-from runner.protocol.messages import Failed, Generate, Tokenize, Tokenized
+from runner.protocol.messages import Embed, Failed, Generate, Rerank, Tokenize, Tokenized
 
 try:
     import resource
@@ -55,8 +58,10 @@ _STOP_TRIES, _STOP_TRY_S = 4, 0.25
 RENDER_MEMORY = 1 << 30
 _RANKS = {priority: rank for rank, priority in enumerate(Priority)}
 
-#: What comes out: a sequence ready to run, or the end of its request.
-Outcome = Sequence | Tokenized | Failed
+#: What goes in.
+Request = Generate | Tokenize | Embed | Rerank
+#: What comes out: something ready to run, or the end of its request.
+Outcome = Sequence | Job | Tokenized | Failed
 
 
 @dataclass(slots=True)
@@ -86,7 +91,7 @@ class Preparer:
         self._deliver = deliver
         self._shield = Shield(vocabulary.control_texts)
         # By class, then by arrival: a flood of batch prompts holds up nobody who looks on.
-        self._requests: PriorityQueue[tuple[int, int, Generate | Tokenize | None]]
+        self._requests: PriorityQueue[tuple[int, int, Request | None]]
         self._requests = PriorityQueue()
         self._arrivals = itertools.count()
         self._renders: SimpleQueue[_Render | None] = SimpleQueue()
@@ -101,9 +106,9 @@ class Preparer:
         self._stopped = [thread for thread in self._stopped if thread.is_alive()]
         return bool(self._stopped)
 
-    def submit(self, request: Generate | Tokenize) -> None:
+    def submit(self, request: Request) -> None:
         """Queue a request; exactly one outcome with its ``request_id`` follows."""
-        priority = request.terms.priority if isinstance(request, Generate) else Priority.API
+        priority = Priority.API if isinstance(request, Tokenize) else request.terms.priority
         self._requests.put((_RANKS[priority], next(self._arrivals), request))
 
     def close(self) -> None:
@@ -127,11 +132,16 @@ class Preparer:
             self._deliver(outcome)
         self._renders.put(None)
 
-    def _prepare(self, request: Generate | Tokenize) -> Outcome:
+    def _prepare(self, request: Request) -> Outcome:
         vocabulary = self._vocabulary
         if isinstance(request, Tokenize):
             tokens = vocabulary.tokenize(request.text, parse_special=request.parse_special)
             return Tokenized(request.request_id, tuple(tokens))
+        if not isinstance(request, Generate):
+            return job_of(request, vocabulary, self._backend)
+        return self._sequence(request)
+
+    def _sequence(self, request: Generate) -> Sequence:
         fitted, tail = self._fit(request)
         request = settled(request, tail)
         tokens = fitted.tokens
@@ -144,6 +154,7 @@ class Preparer:
         if any(not 0 <= token < n_vocab for token in request.context):
             raise InvalidRequest(f"context: tokens must be in [0, {n_vocab - 1}]", param="context")
         limits = limits_of(request, len(tokens), backend.n_ctx)
+        adapters = adapters_of(request, backend.n_adapters)
         return Sequence(
             request_id=request.request_id,
             tokens=tokens,
@@ -166,6 +177,8 @@ class Preparer:
             wants_tokens=request.wants_tokens,
             tail=tail,
             kept=self._kept(request.keeps_control),
+            adapters=adapters,
+            has_own_adapters=adapters == own_adapters(backend.n_adapters),
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
             may_share=request.terms.cache is not CacheUse.NONE
             and (request.sampling.seed is None or request.sampling.temperature <= 0),

@@ -28,7 +28,7 @@ from itertools import chain
 from runner.domain.request import CacheUse
 from runner.engine.prefix import PrefixTree, n_common
 from runner.engine.queue import Queue, deal, youngest_of_lowest
-from runner.engine.sequence import Sequence
+from runner.engine.sequence import Adapters, Sequence
 
 #: Cells a sequence should find free beyond its prompt when it is admitted, in tokens.
 MARGIN = 64
@@ -134,6 +134,7 @@ class Scheduler:
     _free_ids: list[int] = field(init=False)
     _tree: PrefixTree = field(default_factory=PrefixTree)
     _is_backing_off: bool = False
+    _turns: list[Adapters] = field(default_factory=list)  # who has waited longest comes first
     _may_admit: bool = False  # something changed since nobody more could be let in
 
     def __post_init__(self) -> None:
@@ -193,7 +194,7 @@ class Scheduler:
         while len(self._cold) >= self.n_cold_max:
             self._evict(effects)
         self._cold.append(seq.seq_id)
-        self._cold_terms[seq.seq_id] = seq.owner_id, seq.cache
+        self._cold_terms[seq.seq_id] = seq.owner_id, seq.keeps
         seq.seq_id, seq.n_computed = -1, 0
         while self._running and self._cold:
             self._evict(effects)
@@ -221,24 +222,36 @@ class Scheduler:
         """
         effects: list[Effect] = []
         self._make_room(effects)
-        decoding = [seq for seq in self._running if seq.is_streaming]
-        prefilling = [seq for seq in self._running if not seq.is_streaming]
-        n_wanted = min(self.n_batch, sum(seq.n_pending for seq in self._running))
+        due = self._due()
+        decoding = [seq for seq in due if seq.is_streaming]
+        prefilling = [seq for seq in due if not seq.is_streaming]
+        n_wanted = min(self.n_batch, sum(seq.n_pending for seq in due))
         effects += self.make_free(n_wanted)
         n_left = min(self.n_batch, self.n_free)
         chunks = _one_for_each(decoding, n_left)
         n_left -= sum(chunk.n for chunk in chunks)
-        if n_prompt_max is not None and any(c.seq.n_generated >= ESTABLISHED for c in chunks):
+        if n_prompt_max is not None and any(map(_is_established, self._running)):
             n_left = min(n_left, n_prompt_max)
         shares = deal(prefilling, n_left)
         return Plan(effects, chunks + [_chunk(seq, n) for seq, n in shares])
+
+    def _due(self) -> list[Sequence]:
+        """The running sequences of the next step: those with one set of adapters, in turns.
+
+        A step is computed with one set, so each set waits for at most one step of every other.
+        """
+        sets = dict.fromkeys(seq.adapters for seq in self._running)
+        turns = [adapters for adapters in self._turns if adapters in sets]
+        turns += [adapters for adapters in sets if adapters not in turns]
+        self._turns = turns[1:] + turns[:1]
+        return [seq for seq in self._running if seq.adapters == turns[0]]
 
     def commit(self, plan: Plan) -> None:
         """Record that ``plan`` was computed; drawn tokens are the caller's to append."""
         for chunk in plan.chunks:
             seq = chunk.seq
             tokens = seq.tokens[chunk.start : chunk.start + chunk.n]
-            self._tree.extend(seq.seq_id, tokens, seq.cells_owner)
+            self._tree.extend(seq.seq_id, tokens, seq.cells_key)
             seq.n_computed += chunk.n
             if seq.account:
                 seq.account.n_served += chunk.n
@@ -259,7 +272,7 @@ class Scheduler:
         """
         self._tree.drop(seq.seq_id)
         if n:
-            self._tree.extend(seq.seq_id, seq.tokens[:n], seq.cells_owner)
+            self._tree.extend(seq.seq_id, seq.tokens[:n], seq.cells_key)
         seq.n_computed = n
 
     def rewind(self, seq: Sequence) -> list[Effect]:
@@ -270,7 +283,7 @@ class Scheduler:
 
     def n_alike(self, seq: Sequence) -> int:
         """Return how many tokens of its beginning are in the cache for ``seq`` to share."""
-        match = self._tree.match(seq.tokens, seq.cells_owner)
+        match = self._tree.match(seq.tokens, seq.cells_key)
         return match.n if match else 0
 
     def cold(self) -> list[Free]:
@@ -394,9 +407,7 @@ class Scheduler:
         return any(
             n_common(other.tokens, seq.tokens) >= max(n_there, other.n_computed) + WORTH_SHARING
             for other in self._running
-            if other.n_pending > 1
-            and other.rank <= seq.rank
-            and other.cells_owner == seq.cells_owner
+            if other.n_pending > 1 and other.rank <= seq.rank and other.cells_key == seq.cells_key
         )
 
     def _may_share(self, seq: Sequence) -> bool:
@@ -412,7 +423,7 @@ class Scheduler:
         # The last token is computed in any case: without it there would be nothing to draw from.
         n_most = len(seq.tokens) - 1 if self._may_share(seq) and not self._is_restored(seq) else 0
         match = self._tree.fork(
-            seq_id, seq.tokens, n_most, owner_id=seq.cells_owner, n_least=WORTH_SHARING
+            seq_id, seq.tokens, n_most, key=seq.cells_key, n_least=WORTH_SHARING
         )
         n_shared = match.n if match else 0
         ids = {other.seq_id for other in self._running} | {seq_id}
@@ -458,6 +469,11 @@ class Scheduler:
         self._tree.drop(seq.seq_id)
         self._free_ids.append(seq.seq_id)
         seq.seq_id, seq.n_computed = -1, 0
+
+
+def _is_established(seq: Sequence) -> bool:
+    """Whether somebody reads it already, and waits for its next token."""
+    return seq.is_streaming and seq.n_generated >= ESTABLISHED
 
 
 def _one_for_each(seqs: list[Sequence], n_left: int) -> list[Chunk]:

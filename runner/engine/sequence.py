@@ -48,6 +48,10 @@ class Sampler(Protocol):
         ...
 
 
+#: LoRA adapters that a sequence is computed with: the index of each and its scale, by index.
+Adapters = tuple[tuple[int, float], ...]
+
+
 @dataclass(slots=True, eq=False)
 class Account:
     """What one client of one class has had and has; ``queue.py`` keeps and reads it.
@@ -89,6 +93,9 @@ class Sequence:
         n_last: Tokens that came together last: one drawn and those it forced.
         tail: The last characters of its rendered prompt; empty for a raw one.
         kept: Text of control tokens that shall not vanish from the answer.
+        adapters: What it is computed with beside the model; shares steps and cells with its like.
+        has_own_adapters: Whether these are those that the model has by itself; what is kept
+            outside of the cache is computed with them.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
@@ -126,6 +133,8 @@ class Sequence:
     n_last: int = 1
     tail: str = ""
     kept: Mapping[int, bytes] = field(default_factory=dict)
+    adapters: Adapters = ()
+    has_own_adapters: bool = True
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None
@@ -141,9 +150,20 @@ class Sequence:
     n_saved: int = 0
 
     @property
-    def cells_owner(self) -> str:
-        """Among whose sequences its cells are found: with ``cache: none`` its own alone."""
-        return f"\0{self.request_id}" if self.cache is CacheUse.NONE else self.owner_id
+    def cells_key(self) -> tuple[str, Adapters]:
+        """Among whose cells its own are found: with ``cache: none`` nobody else's."""
+        is_alone = self.cache is CacheUse.NONE
+        return f"\0{self.request_id}" if is_alone else self.owner_id, self.adapters
+
+    @property
+    def uses_tiers(self) -> bool:
+        """Whether its state may come from outside of the cache, and be kept there."""
+        return self.may_share and self.has_own_adapters
+
+    @property
+    def keeps(self) -> CacheUse:
+        """Where its state may be kept once it has left the cache."""
+        return self.cache if self.has_own_adapters else CacheUse.NONE
 
     @property
     def n_pending(self) -> int:

@@ -76,6 +76,9 @@ _ENCODERS = frozenset(
     }
 )
 
+#: ``enum llama_pooling_type`` in ``llama.h``: a head that scores a query and a document.
+_RANK = 4
+
 #: The tokens before and after the gap, new name and old; a model that fills gaps has both.
 _FIM_PREFIX = ("tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id")
 _FIM_SUFFIX = ("tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id")
@@ -293,7 +296,10 @@ def _without_cache(keys: _Keys, architecture: str, n_layer: int) -> list[bool]:
 
 
 def _capabilities(metadata: Mapping[str, Any], architecture: str) -> tuple[Capability, ...]:
-    if architecture in _ENCODERS or f"{architecture}.pooling_type" in metadata:
+    pooling = metadata.get(f"{architecture}.pooling_type")
+    if pooling == _RANK:
+        return (Capability.RERANK,)
+    if architecture in _ENCODERS or pooling is not None:
         return (Capability.EMBEDDING,)
     found = [Capability.COMPLETION]
     if any(key in metadata for key in _FIM_PREFIX) and any(key in metadata for key in _FIM_SUFFIX):

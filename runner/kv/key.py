@@ -13,16 +13,14 @@ class CacheKey:
     """Everything that could make an entry wrong for another worker.
 
     Attributes:
-        model: Digest of the weights.
+        model: Digest of the weights, and those of the adapters that the model has by itself.
         build: llama.cpp's version and commit, and that of its bindings.
         settings: Of the context: types of keys and values, RoPE, flash attention, windows.
-        adapters: Digest and scale of each adapter that is in the numbers, in order.
     """
 
     model: str
     build: str
     settings: Mapping[str, str | int | float] = field(default_factory=dict)
-    adapters: tuple[tuple[str, float], ...] = ()
 
     def as_text(self) -> str:
         """Return the key as one line of JSON, the same for equal keys."""

@@ -1,12 +1,13 @@
 """What the daemon and a worker process say to each other.
 
-Down the pipe go ``Load``, ``Generate``, ``Abort``, ``Tokenize``, ``Inspect``, ``AskCache``,
-``ClearCache`` and ``Shutdown``; up come ``Loaded``, ``Started``, ``Step``, ``Tokenized``,
-``Inspected``, ``CacheState`` and ``Failed``.  Two promises bind the sides, and the tests of both
-check them:
+Down the pipe go ``Load``, ``Generate``, ``Embed``, ``Rerank``, ``Abort``, ``Tokenize``,
+``Inspect``, ``AskCache``, ``ClearCache`` and ``Shutdown``; up come ``Loaded``, ``Started``,
+``Step``, ``Embedded``, ``Tokenized``, ``Inspected``, ``CacheState`` and ``Failed``.  Two promises
+bind the sides, and the tests of both check them:
 
 1. every ``request_id`` sent down comes back exactly once as an ending: a ``Delta`` with a
-   ``finish``, a ``Loaded``, a ``Tokenized``, an ``Inspected``, a ``CacheState`` or a ``Failed``;
+   ``finish``, a ``Loaded``, an ``Embedded``, a ``Tokenized``, an ``Inspected``, a ``CacheState`` or
+   a ``Failed``;
 2. once it has ended, no later message names it.
 
 Closing the pipe ends the worker at once, whatever it is doing; after a ``Shutdown`` it first
@@ -20,8 +21,9 @@ from msgspec import Struct
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.options import SamplingParams
-from runner.domain.request import Constraint, Terms, Think
+from runner.domain.request import AdapterUse, Constraint, Terms, Think
 from runner.domain.running import RequestState
+from runner.domain.vectors import Pooling
 
 #: Tokens at the beginning that stay when a full context loses others; Ollama's own default.
 DEFAULT_KEEP = 4
@@ -48,9 +50,11 @@ class Load(Struct, frozen=True, tag=True):
         kv_type_k: Type of the cache's keys, as ggml names it.
         kv_type_v: Type of its values; a quantized one needs flash attention.
         flash_attention: ``None``: where it works.
-        digest: Of the weights; what is kept on disk is kept under it.
+        digest: Of the weights and adapters; what is kept on disk is kept under it.
         disk_folder: Where prompts are kept on disk; empty: nowhere.
         n_disk_bytes: What that folder may hold, all models together; 0: nothing is kept.
+        generates: Whether it shall answer; a model that only embeds needs no cache for that.
+        adapters: GGUF files of LoRA adapters, numbered from 0.
     """
 
     request_id: str
@@ -69,6 +73,8 @@ class Load(Struct, frozen=True, tag=True):
     digest: str = ""
     disk_folder: str = ""
     n_disk_bytes: int = 0
+    generates: bool = True
+    adapters: tuple[str, ...] = ()
 
 
 class Loaded(Struct, frozen=True, tag=True):
@@ -102,6 +108,7 @@ class Generate(Struct, frozen=True, tag=True):
         shifts: When the context is full, the oldest tokens go and the answer goes on.
         truncates: A conversation that does not fit loses its oldest turns.
         n_keep: Tokens at the beginning that stay when others go; negative: the whole prompt.
+        adapters: LoRA adapters to answer with; ``None``: all that were loaded, at full scale.
     """
 
     request_id: str
@@ -123,10 +130,47 @@ class Generate(Struct, frozen=True, tag=True):
     shifts: bool = False
     truncates: bool = False
     n_keep: int = DEFAULT_KEEP
+    adapters: tuple[AdapterUse, ...] | None = None
+
+
+class Embed(Struct, frozen=True, tag=True):
+    """Turn texts into vectors; the answer is one ``Embedded``.
+
+    Attributes:
+        request_id: Unique in this worker's life.
+        inputs: Texts, to which the model's own opening and closing tokens are added; or tokens,
+            which are taken as they are.
+        n_ctx: Most tokens of an input; the worker's own limit caps it; 0: that limit.
+        n_dimensions: Numbers to keep of each vector; ``None``: all.
+        truncates: Whether a longer input is cut, or fails the request.
+        normalizes: Whether each vector is scaled to length 1, after it was cut.
+        pooling: In place of what the model's file says.
+        terms: How the engine is to treat it.
+    """
+
+    request_id: str
+    inputs: tuple[str | tuple[int, ...], ...]
+    n_ctx: int = 0
+    n_dimensions: int | None = None
+    truncates: bool = True
+    normalizes: bool = True
+    pooling: Pooling | None = None
+    terms: Terms = Terms()
+
+
+class Rerank(Struct, frozen=True, tag=True):
+    """Score documents against a query; each score is a vector of one in ``Embedded``."""
+
+    request_id: str
+    query: str
+    documents: tuple[str, ...]
+    n_ctx: int = 0
+    truncates: bool = True
+    terms: Terms = Terms()
 
 
 class Abort(Struct, frozen=True, tag=True):
-    """Give up a request; it ends with ``aborted``, unless it has ended already."""
+    """Give up a request; it ends with ``aborted``, or ``Failed``, unless it has ended already."""
 
     request_id: str
 
@@ -236,6 +280,28 @@ class Step(Struct, frozen=True, tag=True):
     n_host_us: int = 0
 
 
+class Embedded(Struct, frozen=True, tag=True):
+    """The answer to ``Embed`` and to ``Rerank``.
+
+    Attributes:
+        request_id: Which.
+        vectors: One item an input, as ``domain.vectors.Embeddings`` has them.
+        n_dimensions: Numbers in a vector.
+        n_tokens: Tokens of each input.
+        truncated: Inputs that were cut, by their index.
+        compute_s: From its first step to its last.
+        is_pooled: Whether each item is one vector.
+    """
+
+    request_id: str
+    vectors: tuple[bytes, ...]
+    n_dimensions: int
+    n_tokens: tuple[int, ...]
+    truncated: tuple[int, ...]
+    compute_s: float
+    is_pooled: bool = True
+
+
 class Tokenized(Struct, frozen=True, tag=True):
     """The answer to ``Tokenize``."""
 
@@ -310,9 +376,12 @@ Message = (
     Load
     | Loaded
     | Generate
+    | Embed
+    | Rerank
     | Abort
     | Tokenize
     | Tokenized
+    | Embedded
     | Inspect
     | Inspected
     | AskCache

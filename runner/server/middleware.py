@@ -41,6 +41,16 @@ _FOR_PAGES = frozenset(
         "/v1/chat/completions",
         "/v1/messages",
         "/v1/responses",
+        "/api/embed",
+        "/api/embeddings",
+        "/v1/embeddings",
+        "/v1/rerank",
+        "/v1/reranking",
+        "/v1/score",
+        "/v2/rerank",
+        "/rerank",
+        "/reranking",
+        "/score",
     }
 )
 

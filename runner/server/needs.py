@@ -14,13 +14,14 @@ from aiohttp import web
 from runner.domain.cache import CacheReport, Cleared
 from runner.domain.event import Event
 from runner.domain.job import Job
-from runner.domain.model import ModelDetails, ModelInfo, RunningModel
+from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
-from runner.domain.request import InferenceRequest
+from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
+from runner.domain.vectors import Embeddings, Ranking
 
 
 class Inference(Protocol):
@@ -30,8 +31,22 @@ class Inference(Protocol):
         """Answer one request; closing the generator aborts it in the engine."""
         ...
 
-    async def load(self, name: ModelName, options: Options, keep_alive: float | None) -> float:
-        """Make a model resident; returns the seconds that took."""
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Return a vector for each input."""
+        ...
+
+    async def rerank(self, request: RerankRequest) -> Ranking:
+        """Return a score for each document."""
+        ...
+
+    async def load(
+        self,
+        name: ModelName,
+        options: Options,
+        keep_alive: float | None,
+        needed: Capability | None = Capability.COMPLETION,
+    ) -> float:
+        """Make a model that can do what is needed resident; returns the seconds that took."""
         ...
 
     async def unload(self, name: ModelName) -> bool:

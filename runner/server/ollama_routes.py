@@ -143,8 +143,6 @@ async def push(request: web.Request) -> web.Response:
 
 
 @routes.post("/api/create")
-@routes.post("/api/embed")
-@routes.post("/api/embeddings")
 async def not_yet(request: web.Request) -> web.Response:
     """Refused by name, so that nobody looks for a mistake in the address."""
     error = Unsupported(

@@ -55,7 +55,7 @@ class CacheService:
         """
         digest = None
         if name is not None:
-            digest = (await asyncio.to_thread(self._library.find, name)).model.digest
+            digest = (await asyncio.to_thread(self._library.find, name)).key
         n_prompts, n_bytes = await self._clear_memory(digest, owner_id, keeps=True)
         on_disk = await asyncio.to_thread(self._shelf.clear, model=digest, owner_id=owner_id)
         return Cleared(n_prompts + on_disk[0], n_bytes + on_disk[1])
@@ -86,7 +86,7 @@ class CacheService:
         names: dict[str, str] = {}
         for info in self._library.list():
             with contextlib.suppress(ModelNotFound, StoreError):  # it went while we looked
-                names.setdefault(self._library.find(info.name).model.digest, str(info.name))
+                names.setdefault(self._library.find(info.name).key, str(info.name))
         return self._shelf.prompts(), names
 
 

@@ -13,10 +13,14 @@ from runner.domain.event import Event, FinishReason
 from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.domain.options import MAX_SEED, Options
-from runner.domain.request import InferenceRequest, Terms
+from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest, Terms
+from runner.domain.vectors import Embeddings, Ranking
 from runner.errors import Unsupported, WorkerError
+from runner.gguf.adapter import check_adapter
+from runner.gguf.reader import read_header
 from runner.prompt.toolcalls.registry import AnswerFormat, answer_format
 from runner.protocol.messages import DEFAULT_KEEP, Generate, Started
+from runner.service import vectors
 from runner.service.answer import AnswerReader
 from runner.service.choices import merged
 from runner.service.requests import Ongoing, RequestService
@@ -127,14 +131,43 @@ class InferenceService:
                     if has_started or is_last_try or not worker.has_retired:
                         raise
 
-    async def load(self, name: ModelName, options: Options, keep_alive: float | None) -> float:
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Return a vector for each input; a model that generates text has vectors, too.
+
+        Raises:
+            CorralError: The model is missing, cannot be loaded, or cannot do it.
+        """
+        with self._requests.entry(request) as ongoing:
+            async with ongoing.waiting():
+                _, wanted, _ = await self._prepare(request.model, request.options, None)
+            return await vectors.embed(self._pool, wanted, request, ongoing)
+
+    async def rerank(self, request: RerankRequest) -> Ranking:
+        """Return a score for each document.
+
+        Raises:
+            CorralError: The model is missing, cannot be loaded, or is no reranker.
+        """
+        with self._requests.entry(request) as ongoing:
+            async with ongoing.waiting():
+                needed = Capability.RERANK
+                _, wanted, _ = await self._prepare(request.model, request.options, needed)
+            return await vectors.rerank(self._pool, wanted, request, ongoing)
+
+    async def load(
+        self,
+        name: ModelName,
+        options: Options,
+        keep_alive: float | None,
+        needed: Capability | None = Capability.COMPLETION,
+    ) -> float:
         """Make a model resident and return the seconds that took.
 
         Raises:
-            CorralError: It is missing or cannot be loaded.
+            CorralError: It is missing, cannot be loaded, or cannot do what is needed.
         """
         began = time.monotonic()
-        _, wanted, _ = await self._prepare(name, options)
+        _, wanted, _ = await self._prepare(name, options, needed)
         async with self._pool.lease(wanted, keep_alive):
             return time.monotonic() - began
 
@@ -145,18 +178,17 @@ class InferenceService:
             ModelNotFound: There is no such model.
         """
         manifest = await asyncio.to_thread(self._library.find, name)
-        return await self._pool.unload(manifest.model.digest)
+        return await self._pool.unload(manifest.key)
 
-    async def _prepare(self, name: ModelName, asked: Options) -> tuple[Manifest, Wanted, Options]:
+    async def _prepare(
+        self, name: ModelName, asked: Options, needed: Capability | None = Capability.COMPLETION
+    ) -> tuple[Manifest, Wanted, Options]:
         """Look the model up, and lay the request's options over the model's own."""
         manifest = await asyncio.to_thread(self._library.find, name)
         info = await asyncio.to_thread(self._library.info, name)
         path = await asyncio.to_thread(self._library.model_path, manifest)
-        if Capability.COMPLETION not in info.capabilities:
-            raise Unsupported(
-                f'"{name}" does not support generate',
-                hint="it is an embedding model: it turns text into numbers, not into text",
-            )
+        if needed is not None and needed not in info.capabilities:
+            raise _lacks(name, needed)
         options = asked.over(manifest.parameters)
         sizes = choose_sizes(
             manifest.facts,
@@ -171,15 +203,40 @@ class InferenceService:
             for option, field in _LOAD_FIELDS.items()
             if option in settings
         )
+        if Capability.COMPLETION not in info.capabilities:
+            fixed += (("generates", False),)
         wanted = Wanted(
             info=info,
-            key=manifest.model.digest,
+            key=manifest.key,
             path=str(path),
             n_ctx=sizes.n_ctx,
             n_cells=sizes.n_cells,
             fixed=fixed,
+            adapters=await asyncio.to_thread(self._adapters, manifest),
         )
         return manifest, wanted, options
+
+    def _adapters(self, manifest: Manifest) -> tuple[str, ...]:
+        """Return the files of the model's adapters, each looked at before the engine sees it."""
+        paths = []
+        for layer in manifest.adapters:
+            path = self._library.blobs.path(layer.digest)
+            check_adapter(read_header(path), manifest.facts.architecture)
+            paths.append(str(path))
+        return tuple(paths)
+
+
+def _lacks(name: ModelName, needed: Capability) -> Unsupported:
+    """The error of a model that cannot do what is asked; ``generate`` is Ollama's own word."""
+    if needed is Capability.RERANK:
+        return Unsupported(
+            f'"{name}" does not support rerank',
+            hint="use a reranker: a cross-encoder, whose file says pooling_type rank",
+        )
+    return Unsupported(
+        f'"{name}" does not support generate',
+        hint="it is an embedding model: it turns text into numbers, not into text",
+    )
 
 
 def _generate(
@@ -220,6 +277,7 @@ def _generate(
         template=manifest.template if request.template is None else request.template,
         keeps_control=form.keeps(has_tools=bool(tools)) if form else (),
         constraint=constraint_of(request, form),
+        adapters=request.adapters,
     )
 
 

@@ -74,27 +74,27 @@ class ModelService:
         except StoreError:
             pass  # damaged: nothing can be running from it, and it can go
         else:
-            await self._delete_whole(name, manifest.model.digest)
+            await self._delete_whole(name, manifest.key)
             return
         await asyncio.to_thread(self._library.delete, name)
 
-    async def _delete_whole(self, name: ModelName, digest: str) -> None:
+    async def _delete_whole(self, name: ModelName, key: str) -> None:
         is_resident_as_this = any(row.info.name == name for row in self._pool.resident())
-        is_shared = await asyncio.to_thread(self._is_shared, name, digest)
+        is_shared = await asyncio.to_thread(self._is_shared, name, key)
         cache = None if is_shared else self._cache
         if cache:
-            await cache.keep_no_more(digest)
+            await cache.keep_no_more(key)
         if is_resident_as_this or not is_shared:
             # First, since Windows cannot remove a file that is mapped.
-            await self._pool.unload(digest)
+            await self._pool.unload(key)
         await asyncio.to_thread(self._library.delete, name)
         if cache:
-            await cache.remove(digest)
+            await cache.remove(key)
 
-    def _is_shared(self, name: ModelName, digest: str) -> bool:
+    def _is_shared(self, name: ModelName, key: str) -> bool:
         """Whether another name has the same weights: what runs for it shall go on."""
         for info in self._library.list():
             with contextlib.suppress(ModelNotFound, StoreError):  # it went while we looked
-                if info.name != name and self._library.find(info.name).model.digest == digest:
+                if info.name != name and self._library.find(info.name).key == key:
                     return True
         return False

@@ -25,6 +25,7 @@ from runner.store.blobs import DIGEST
 #: Of the files this program writes.
 FORMAT = 1
 MODEL = "model"  # the kind of layer that holds the weights
+ADAPTER = "adapter"  # and of those that change them: LoRA
 _MAX_BYTES = 64 << 20  # of a file that is read as a manifest
 
 #: A port's colon cannot stand in a Windows path; ``+`` and ``=`` are in no name.
@@ -40,7 +41,7 @@ class Layer:
     """One blob of a model.
 
     Attributes:
-        kind: ``model`` for the weights.
+        kind: ``model`` for the weights, ``adapter`` for a LoRA adapter.
         digest: ``sha256:<hex>``.
         n_bytes: Its size.
     """
@@ -80,6 +81,16 @@ class Manifest:
     def model(self) -> Layer:
         """The layer that holds the weights."""
         return next(layer for layer in self.layers if layer.kind == MODEL)
+
+    @property
+    def adapters(self) -> tuple[Layer, ...]:
+        """The LoRA adapters, in the order that numbers them."""
+        return tuple(layer for layer in self.layers if layer.kind == ADAPTER)
+
+    @property
+    def key(self) -> str:
+        """What a process that can serve it is known by: names with the same weights share one."""
+        return "+".join(layer.digest for layer in (self.model, *self.adapters))
 
     @property
     def n_bytes(self) -> int:

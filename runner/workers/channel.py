@@ -21,6 +21,8 @@ from runner.protocol.messages import (
     CacheState,
     ClearCache,
     Delta,
+    Embed,
+    Embedded,
     Failed,
     Generate,
     Inspect,
@@ -28,6 +30,7 @@ from runner.protocol.messages import (
     Load,
     Loaded,
     Message,
+    Rerank,
     Shutdown,
     Started,
     Step,
@@ -46,8 +49,8 @@ _LINGER_S = 0.3
 _LAST_WORDS = re.compile(r"\D.*GGML_ASSERT|terminate called|\s*what\(\):|\w*(Error|Exception)\b")
 
 #: Questions with one answer, and these answers.
-Question = Load | Tokenize | Inspect | AskCache | ClearCache
-Answer = Loaded | Tokenized | Inspected | CacheState
+Question = Load | Tokenize | Embed | Rerank | Inspect | AskCache | ClearCache
+Answer = Loaded | Tokenized | Embedded | Inspected | CacheState
 #: What a request hears: its start, its text, its end.
 Reply = Started | Delta
 
@@ -88,7 +91,7 @@ class Channel(asyncio.SubprocessProtocol):
         return len(self._streams)
 
     async def ask(self, request: Question) -> Answer:
-        """Send a request that has one answer, and return it.
+        """Send a request that has one answer, and return it; cancelling aborts it in the worker.
 
         Raises:
             CorralError: The worker refused, failed or died.
@@ -98,6 +101,10 @@ class Channel(asyncio.SubprocessProtocol):
         try:
             self._send(request)
             return await future
+        except asyncio.CancelledError:
+            if isinstance(request, Embed | Rerank):
+                self._tell(Abort(request.request_id))
+            raise
         finally:
             self._answers.pop(request.request_id, None)
 
@@ -209,7 +216,7 @@ class Channel(asyncio.SubprocessProtocol):
             case Started():
                 if queue := self._streams.get(message.request_id):
                     queue.put_nowait(message)
-            case Loaded() | Tokenized() | Inspected() | CacheState():
+            case Loaded() | Tokenized() | Embedded() | Inspected() | CacheState():
                 future = self._answers.get(message.request_id)
                 if future and not future.done():
                     future.set_result(message)

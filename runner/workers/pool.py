@@ -39,6 +39,7 @@ class Wanted:
         path: The GGUF file.
         n_ctx: Tokens that one sequence must be able to have.
         n_cells: Cells of the whole cache, when it has to be loaded.
+        adapters: GGUF files of its LoRA adapters; ``key`` has their digests, too.
         fixed: Load settings that the request insists on, by ``Load``'s field names.
     """
 
@@ -48,6 +49,7 @@ class Wanted:
     n_ctx: int
     n_cells: int
     fixed: tuple[tuple[str, int | bool], ...] = ()
+    adapters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +301,7 @@ class Pool:
             digest=wanted.key,
             disk_folder=settings.disk_folder,
             n_disk_bytes=settings.n_disk_bytes,
+            adapters=wanted.adapters,
         )
         load = replace(load, **dict(wanted.fixed))
         loading = asyncio.get_running_loop().create_task(self._start(wanted, load))

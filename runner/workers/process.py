@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from runner.errors import WorkerError
-from runner.protocol.messages import Generate, Load, Loaded
+from runner.protocol.messages import Embed, Embedded, Generate, Load, Loaded, Rerank
 from runner.workers.channel import Channel, Reply
 
 logger = logging.getLogger(__name__)
@@ -98,6 +98,12 @@ class Worker:
     def abort(self, request_id: str) -> None:
         """Give a request up; its answer ends as ``aborted``, unless it has ended already."""
         self.channel.abort(request_id)
+
+    async def embed(self, request: Embed | Rerank) -> Embedded:
+        """Run a request for vectors or scores; see ``Channel.ask``."""
+        answer = await self.channel.ask(request)
+        assert isinstance(answer, Embedded), "the worker answers what it was asked"
+        return answer
 
     @property
     def has_retired(self) -> bool:

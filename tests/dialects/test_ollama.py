@@ -23,6 +23,7 @@ from runner.domain.event import (
     TokenLogprob,
     Usage,
 )
+from runner.domain.request import AdapterUse
 from runner.errors import CorralError, InvalidRequest, ModelNotFound, Unsupported
 
 CHAT = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
@@ -296,3 +297,28 @@ def test_likeliest_tokens_are_told_when_log_probabilities_are_wanted():
     assert ollama.parse_chat(body(CHAT, logprobs=True)).request.n_logprobs == 0
     assert ollama.parse_chat(body(CHAT, logprobs=True, top_logprobs=3)).request.n_logprobs == 3
     assert ollama.parse_chat(body(CHAT, top_logprobs=3)).request.n_logprobs is None
+
+
+def test_adapters_are_named_by_number_and_scale():
+    body = {"model": "m", "prompt": "x", "lora": [{"id": 1, "scale": 0.5}, {"id": 0}]}
+    call = ollama.parse_generate(json.dumps(body).encode())
+    assert call.request.adapters == (AdapterUse(1, 0.5), AdapterUse(0, 1.0))
+    assert ollama.parse_generate(b'{"model":"m","prompt":"x"}').request.adapters is None
+    assert ollama.parse_chat(b'{"model":"m","messages":[],"lora":[]}').request.adapters == ()
+
+
+@pytest.mark.parametrize(
+    ("lora", "param"),
+    [
+        ([{"id": 0, "scale": 1000}], "lora[0].scale"),
+        ([{"id": 0}, {"id": 0}], "lora[1].id"),
+        ([{"id": -1}], "lora[0].id"),
+        ([{"scale": 1}], "lora[0].id"),
+        ([{"id": "a"}], "lora[0].id"),
+    ],
+)
+def test_a_bad_adapter_is_refused_by_its_place(lora, param):
+    body = {"model": "m", "prompt": "x", "lora": lora}
+    with pytest.raises(InvalidRequest) as caught:
+        ollama.parse_generate(json.dumps(body).encode())
+    assert caught.value.param == param

@@ -15,11 +15,14 @@ from runner.protocol.messages import (
     CacheState,
     ClearCache,
     Delta,
+    Embed,
+    Embedded,
     Failed,
     Generate,
     Inspected,
     Message,
     Outcome,
+    Rerank,
     Shutdown,
     Started,
     Step,
@@ -30,7 +33,7 @@ from runner.protocol.messages import (
 DEADLINE_S = 30.0
 
 #: How what was asked of a loop ends.
-Ending = Outcome | Failed | Tokenized | CacheState
+Ending = Outcome | Failed | Tokenized | Embedded | CacheState
 
 
 class Running:
@@ -92,7 +95,7 @@ class Running:
         """Say something to the loop."""
         self.loop.receive(message)
 
-    def ask(self, request: Generate | Tokenize | AskCache | ClearCache) -> Ending:
+    def ask(self, request: Generate | Tokenize | Embed | Rerank | AskCache | ClearCache) -> Ending:
         """Send a request and return how it ended."""
         self.send(request)
         return self.ending(request.request_id)
@@ -149,7 +152,7 @@ class Running:
                     assert len(set(names)) == len(names), "one delta a sequence"
                     for delta in message.deltas:
                         self._hear_delta(delta)
-                case Tokenized() | Failed() | CacheState():
+                case Tokenized() | Embedded() | Failed() | CacheState():
                     self._end(message.request_id, message)
                 case Inspected():
                     self.told[message.request_id] = message

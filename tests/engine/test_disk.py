@@ -91,7 +91,7 @@ def test_the_one_that_has_most_is_read(shelf):
         replace(KEY, model="sha256:ac"),
         replace(KEY, build="other"),
         replace(KEY, settings={"type_k": 8}),
-        replace(KEY, adapters=(("sha256:cd", 1.0),)),
+        replace(KEY, model="sha256:ab+sha256:cd"),
     ],
 )
 def test_what_was_computed_otherwise_is_not_served(shelf, key):

@@ -47,7 +47,7 @@ class Naive(RuleBasedStateMachine):
         seq_id, self.n_ids = self.n_ids, self.n_ids + 1
         wanted = tokens + more
         n_most = min(n_most, len(wanted))
-        match = self.tree.fork(seq_id, wanted, n_most, owner_id=owner)
+        match = self.tree.fork(seq_id, wanted, n_most, key=owner)
         assert (match.n if match else 0) == min(self.longest(wanted, owner), n_most)
         assert match is None or self.owners[match.seq_id] == owner
         shared = self.seqs[match.seq_id][: match.n] if match else []

@@ -11,11 +11,16 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence as Seq
 
+import numpy as np
+
 from runner.domain.options import SamplingParams
-from runner.engine.backend import DecodeFailed, NoSlot
+from runner.domain.vectors import Pooling
+from runner.engine.backend import DecodeFailed, EmbeddingFacts, Frame, NoSlot
 from runner.engine.detokenize import Detokenizer
+from runner.engine.embed import Piece
 from runner.engine.grid import GRID
 from runner.engine.scheduler import Chunk
+from runner.engine.sequence import Adapters
 from runner.engine.stop import StopMatcher
 
 #: What the fake says: one token each, some of them parts of a character, so that they go wrong
@@ -33,6 +38,8 @@ class FakeVocabulary:
     bos_text = ""
     eos_text = "<end>"
     control_texts = ("<end>", "<control>")
+    frame = Frame(opening=(CONTROL,), between=(EOG,), closing=(EOG,))
+    rank_template = ""
 
     def __init__(self, template: str = "") -> None:
         self.template = template
@@ -118,11 +125,72 @@ class FakeSampler:
         self._backend.count_sampler(-1)
 
 
+#: How the fake embeds unless told otherwise.
+CAUSAL = EmbeddingFacts(Pooling.LAST, 4, is_causal=True)
+
+
+class FakeEmbedder:
+    """Each token's vector is a pure function of the tokens before it, or of all, and of itself.
+
+    It refuses, with ``AssertionError``, pieces that do not follow each other, and texts cut in two
+    where the model must see them whole.
+    """
+
+    n_batch, n_step, n_seq_max = 32, 16, 4
+
+    def __init__(self, facts: EmbeddingFacts, faults: Iterator[type[Exception] | None]) -> None:
+        self._facts = facts
+        self._faults = faults
+        self._cells: dict[int, list[int]] = {}
+        self.steps: list[list[int]] = []
+
+    def compute(self, pieces: Seq[Piece]) -> list[np.ndarray]:
+        self.steps.append([piece.n for piece in pieces])
+        assert len(pieces) <= self.n_seq_max
+        assert sum(piece.n for piece in pieces) <= self.n_batch
+        ids = [piece.item.seq_id for piece in pieces]
+        assert len(set(ids)) == len(ids)
+        if fault := next(self._faults, None):
+            raise fault("injected")
+        return [self._vectors(piece) for piece in pieces]
+
+    def _vectors(self, piece: Piece) -> np.ndarray:
+        tokens = piece.item.tokens[piece.start : piece.start + piece.n]
+        if not self._facts.is_causal or self._facts.pooling is Pooling.RANK:
+            assert piece.n == len(piece.item.tokens), "an encoder sees a text as a whole"
+        held = self._cells.setdefault(piece.item.seq_id, [])
+        assert len(held) == piece.start, "cells of another text, or a gap"
+        held += tokens
+        if self._facts.pooling is Pooling.RANK:
+            return np.array([[float(sum(held))]], np.float32)
+        return token_vectors(held, self._facts)[piece.start :]
+
+    def free(self, seq_id: int) -> None:
+        self._cells.pop(seq_id, None)
+
+    def clear(self) -> None:
+        self._cells.clear()
+
+    def check_empty(self) -> None:
+        assert not self._cells
+
+
+def token_vectors(tokens: Seq[int], facts: EmbeddingFacts) -> np.ndarray:
+    """What the fake says of each token of a text."""
+    rows = []
+    for end in range(1, len(tokens) + 1):
+        seen = tokens[:end] if facts.is_causal else tokens
+        number = zlib.crc32(repr((list(seen), tokens[end - 1])).encode())
+        rows.append([(number >> 8 * axis & 255) - 128 for axis in range(facts.n_dimensions)])
+    return np.array(rows, np.float32)
+
+
 class Cell:
     """One cell of the cache; sequences that share it have the same object."""
 
-    def __init__(self, token: int) -> None:
+    def __init__(self, token: int, adapters: Adapters) -> None:
         self.token = token
+        self.adapters = adapters  # it was computed with
 
 
 class FakeBackend:
@@ -153,7 +221,10 @@ class FakeBackend:
         can_be_cut: bool = True,
         faults: Iterable[type[Exception] | None] = (),
         before_decode: Callable[[Seq[Chunk]], None] = lambda _: None,
+        embedding: EmbeddingFacts = CAUSAL,
+        n_adapters: int = 0,
     ) -> None:
+        self.n_adapters = n_adapters
         self.n_ctx, self.n_cells = n_ctx, n_cells
         self.n_batch, self.n_seq_max = n_batch, n_seq_max
         self.n_vocab = N_VOCAB
@@ -166,6 +237,8 @@ class FakeBackend:
         self.n_decodes = self.n_open_samplers = self.n_shared = self.n_refused = 0
         self._faults: Iterator[type[Exception] | None] = iter(faults)
         self._before_decode = before_decode
+        self.embedding = embedding
+        self.vectors = FakeEmbedder(embedding, self._faults)
         self._cells: dict[int, list[Cell]] = {}
         self._rows: dict[int, list[int]] = {}
         self._is_lost = False
@@ -180,6 +253,7 @@ class FakeBackend:
         assert chunks, "an empty step"
         assert sum(chunk.n for chunk in chunks) <= self.n_batch
         assert len({chunk.seq.seq_id for chunk in chunks}) == len(chunks), "a seq_id twice"
+        assert len({chunk.seq.adapters for chunk in chunks}) == 1, "a step has one set of adapters"
         fault = next(self._faults, None)
         if fault is DecodeFailed:
             self._is_lost = True
@@ -193,6 +267,9 @@ class FakeBackend:
         self.n_shared += len(chunks) > 1
         return self._compute(chunks)
 
+    def embedder(self) -> FakeEmbedder:
+        return self.vectors
+
     def _compute(self, chunks: Seq[Chunk]) -> list[int]:
         last_rows, row = [], -1
         for chunk in chunks:
@@ -201,7 +278,9 @@ class FakeBackend:
             assert chunk.n > 0
             held = self._cells.setdefault(seq.seq_id, [])
             assert chunk.start == len(held), "positions must follow each other"
-            held += map(Cell, seq.tokens[chunk.start : chunk.start + chunk.n])
+            new = seq.tokens[chunk.start : chunk.start + chunk.n]
+            held += (Cell(token, seq.adapters) for token in new)
+            assert {cell.adapters for cell in held} == {seq.adapters}, "cells of other adapters"
             self.n_computed += chunk.n
             assert len(held) < self.n_ctx, "the last token of a full context is never computed"
             row += chunk.n
@@ -229,6 +308,7 @@ class FakeBackend:
                     n_batch=GRID,
                     n_seq_max=1,
                     n_cold_max=self.n_cold_max,
+                    n_adapters=self.n_adapters,
                 )
             return self._deterministic
 
@@ -265,20 +345,23 @@ class FakeBackend:
             self._cells[seq_id] = held[:n]
 
     def save(self, seq_id: int, *, partial: bool = False) -> bytes:
-        return repr([cell.token for cell in self._cells[seq_id]]).encode()
+        held = self._cells[seq_id]
+        return repr(([cell.token for cell in held], held[0].adapters)).encode()
 
     def restore(self, seq_id: int, blob: bytes, n: int, mark: bytes = b"") -> bool:
         self._check(seq_id)
         assert seq_id not in self._cells, "a sequence that is restored must be empty"
-        tokens = ast.literal_eval(blob.decode())
+        tokens, adapters = ast.literal_eval(blob.decode())
         assert 0 < n <= len(tokens)
         if mark:
-            assert ast.literal_eval(mark.decode()) == tokens[:n], "a mark of another text"
+            assert ast.literal_eval(mark.decode()) == (tokens[:n], adapters), (
+                "a mark of another text"
+            )
         else:
             assert self._can_be_cut or n == len(tokens), "this state cannot be cut"
         if self.n_used() + len(tokens) > self.n_cells:
             return False
-        self._cells[seq_id] = [Cell(token) for token in tokens[:n]]
+        self._cells[seq_id] = [Cell(token, adapters) for token in tokens[:n]]
         return True
 
     def n_used(self) -> int:

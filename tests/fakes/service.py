@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import struct
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningMode
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
-from runner.domain.request import InferenceRequest, Priority
+from runner.domain.request import EmbedRequest, InferenceRequest, Priority, RerankRequest
 from runner.domain.running import RequestState, RunningRequest
 from runner.domain.search import SearchResult
+from runner.domain.vectors import Embeddings, Ranking
 from runner.errors import ModelNotFound, RequestNotFound
 
 FINISHED = Finished(
@@ -52,6 +54,8 @@ class FakeInference:
     script: Sequence[Event | Exception | asyncio.Event] = HELLO
     known: frozenset[ModelName] = frozenset({ModelName.parse("smollm2")})
     requests: list[InferenceRequest] = field(default_factory=list)
+    embeds: list[EmbedRequest] = field(default_factory=list)
+    reranks: list[RerankRequest] = field(default_factory=list)
     loads: list[tuple[ModelName, Options, float | None]] = field(default_factory=list)
     unloads: list[ModelName] = field(default_factory=list)
     resident: set[ModelName] = field(default_factory=set)
@@ -74,7 +78,34 @@ class FakeInference:
         finally:
             self.closed.set()
 
-    async def load(self, name: ModelName, options: Options, keep_alive: float | None) -> float:
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Vectors that tell the input's place; the last input, when there are several, was cut."""
+        self.embeds.append(request)
+        if request.model not in self.known:
+            raise ModelNotFound(str(request.model))
+        if isinstance(self.script[0], Exception):
+            raise self.script[0]
+        n = len(request.inputs)
+        is_pooled = request.pooling != "none"
+        rows = [struct.pack("<2f", index, -0.5) * (1 if is_pooled else 2) for index in range(n)]
+        cut = (n - 1,) if n > 1 else ()
+        return Embeddings(tuple(rows), 2, (3,) * n, cut, FINISHED.timings, is_pooled=is_pooled)
+
+    async def rerank(self, request: RerankRequest) -> Ranking:
+        """Scores that grow with a document's length."""
+        self.reranks.append(request)
+        if request.model not in self.known:
+            raise ModelNotFound(str(request.model))
+        scores = tuple(float(len(document)) for document in request.documents)
+        return Ranking(scores, (3,) * len(scores), (), FINISHED.timings)
+
+    async def load(
+        self,
+        name: ModelName,
+        options: Options,
+        keep_alive: float | None,
+        needed: Capability | None = Capability.COMPLETION,
+    ) -> float:
         if name not in self.known:
             raise ModelNotFound(str(name))
         self.loads.append((name, options, keep_alive))

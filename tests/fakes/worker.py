@@ -12,7 +12,7 @@ How it loads is told by files beside ``Load.path``, how a request goes by its pr
     say 3           three pieces of text, then the end
     write A|B       says B in pieces of three characters; its template ended with A
     (anything)      one piece after the other, up to ``max_tokens`` or ``Abort``
-    hang            one piece, then nothing until ``Abort``
+    hang            one piece, then nothing until ``Abort``; of texts to embed, nothing at all
     die             one piece, then the process kills itself
     crash           as llama.cpp ends when a check of its own fails
     refuse          fails as a prompt that is too long does
@@ -27,6 +27,7 @@ import math
 import os
 import queue
 import signal
+import struct
 import sys
 import threading
 import time
@@ -43,6 +44,8 @@ from runner.protocol.messages import (
     CacheState,
     ClearCache,
     Delta,
+    Embed,
+    Embedded,
     Failed,
     Generate,
     Inspect,
@@ -51,6 +54,7 @@ from runner.protocol.messages import (
     Loaded,
     Outcome,
     Place,
+    Rerank,
     Shutdown,
     Started,
     Step,
@@ -89,6 +93,7 @@ class FakeWorker:
     def __init__(self) -> None:
         self.inbox: queue.SimpleQueue = queue.SimpleQueue()
         self.running: dict[str, _Running] = {}
+        self.embedding: set[str] = set()
         self.n_steps = self.n_tokens = 0
         self.load: Load | None = None
         #: What it says that it keeps in memory, until it is cleared.
@@ -155,10 +160,27 @@ class FakeWorker:
                 self.note("generate")
                 self.note(f"owner {message.terms.owner_id or '-'}")
                 self.generate(message)
+            case Embed():
+                if self.has("retire"):
+                    Path(f"{self.load.path}.retire").unlink()
+                    os._exit(0)
+                self.note(f"embed {message.n_ctx}")
+                self.embed(message)
+            case Rerank():
+                scores = [struct.pack("<f", len(text)) for text in message.documents]
+                self.vectors(message.request_id, scores, 1, [1] * len(scores))
             case Abort():
                 self.note("abort")
+                if message.request_id in self.embedding:
+                    self.embedding.discard(message.request_id)
+                    self.send(Failed(message.request_id, "worker_failed", "aborted"))
                 if self.running.pop(message.request_id, None):
                     self.tell(Delta(message.request_id, "", outcome(FinishReason.ABORTED, 0)))
+            case _:
+                self.answer(message)
+
+    def answer(self, message) -> None:
+        match message:
             case Inspect():
                 places = (
                     Place(name, RequestState.GENERATING, 0, 7, 3, run.n_said)
@@ -176,6 +198,26 @@ class FakeWorker:
                 self.send(CacheState(message.request_id, 0, n_bytes, self.prompts))
             case Tokenize():
                 self.send(Tokenized(message.request_id, tuple(message.text.encode())))
+
+    def embed(self, request: Embed) -> None:
+        """Two numbers for each input: its length and the dimensions asked for."""
+        if "refuse" in request.inputs:
+            error = PromptTooLong(6, 4)
+            self.send(Failed(request.request_id, error.code, error.message, error.hint))
+            return
+        if "die" in request.inputs:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.embedding.add(request.request_id)
+        if "hang" in request.inputs:
+            return
+        lengths = [len(text) for text in request.inputs]
+        rows = [struct.pack("<2f", n, request.n_dimensions or 0) for n in lengths]
+        self.vectors(request.request_id, rows, 2, lengths)
+
+    def vectors(self, request_id: str, rows: list[bytes], width: int, lengths: list[int]) -> None:
+        self.embedding.discard(request_id)
+        told = Embedded(request_id, tuple(rows), width, tuple(lengths), (), 0.001)
+        self.send(told)
 
     def generate(self, request: Generate) -> None:
         prompt = request.prompt or request.messages[-1].content

@@ -113,6 +113,7 @@ def test_without_a_count_of_kv_heads_each_head_has_its_own():
     [
         ({}, {"completion"}),
         ({"llama.pooling_type": 3}, {"embedding"}),
+        ({"llama.pooling_type": 4}, {"rerank"}),
         ({"general.architecture": "bert"}, {"embedding"}),
         ({"tokenizer.chat_template": "{% if tools %}<think>"}, {"completion"}),
         ({"tokenizer.ggml.fim_pre_token_id": 1}, {"completion"}),

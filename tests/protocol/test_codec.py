@@ -10,6 +10,7 @@ from runner.domain.chat import Message as ChatMessage
 from runner.domain.event import FinishReason
 from runner.domain.options import SamplingParams
 from runner.domain.running import RequestState
+from runner.domain.vectors import Pooling
 from runner.protocol.codec import MAX_FRAME, BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
     Abort,
@@ -17,6 +18,8 @@ from runner.protocol.messages import (
     CacheState,
     ClearCache,
     Delta,
+    Embed,
+    Embedded,
     Failed,
     Generate,
     Inspect,
@@ -26,6 +29,7 @@ from runner.protocol.messages import (
     Message,
     Outcome,
     Place,
+    Rerank,
     Shutdown,
     Started,
     Step,
@@ -72,6 +76,26 @@ KINDS = {
         stop=st.lists(st.text()).map(tuple),
         max_tokens=st.none() | COUNTS,
         wants_tokens=st.booleans(),
+    ),
+    Embed: st.builds(
+        Embed,
+        IDS,
+        st.lists(st.text() | TOKENS, max_size=3).map(tuple),
+        COUNTS,
+        n_dimensions=st.none() | COUNTS,
+        truncates=st.booleans(),
+        pooling=st.none() | st.sampled_from(Pooling),
+    ),
+    Rerank: st.builds(Rerank, IDS, st.text(), st.lists(st.text(), max_size=3).map(tuple), COUNTS),
+    Embedded: st.builds(
+        Embedded,
+        IDS,
+        st.lists(st.binary(max_size=16), max_size=3).map(tuple),
+        COUNTS,
+        TOKENS,
+        TOKENS,
+        FLOATS,
+        st.booleans(),
     ),
     Abort: st.builds(Abort, IDS),
     Tokenize: st.builds(Tokenize, IDS, st.text(), st.booleans()),

@@ -14,7 +14,13 @@ from typing import Any
 import msgspec
 
 from runner.dialects import constraints, wire
-from runner.dialects.fields import cache_facts, finish_word, parse_keep_alive
+from runner.dialects.fields import (
+    AdapterBody,
+    cache_facts,
+    finish_word,
+    parse_adapters,
+    parse_keep_alive,
+)
 from runner.dialects.openai.errors import error_body
 from runner.dialects.openai.turns import (
     TurnBody,
@@ -167,6 +173,7 @@ class ChatBody(msgspec.Struct):
     json_schema: Any = None
     cache: Any = None
     cache_report: bool | None = None
+    lora: list[AdapterBody] | None = None
 
 
 _chat_body = msgspec.json.Decoder(ChatBody)
@@ -216,6 +223,7 @@ def parse(body: bytes) -> Call:
         tools=parse_tools(asked.tools),
         tool_choice=_tool_choice(asked),
         think=_think(asked),
+        adapters=parse_adapters(asked.lora),
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     return Call(

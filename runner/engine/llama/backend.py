@@ -10,15 +10,19 @@ from dataclasses import replace
 
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint
+from runner.engine.adapters import own_adapters
 from runner.engine.detokenize import Detokenizer
 from runner.engine.grid import GRID
 from runner.engine.llama import identity, library
 from runner.engine.llama.context import Context, ContextParams
+from runner.engine.llama.embedder import LlamaEmbedder
 from runner.engine.llama.grammar import new_compiler
+from runner.engine.llama.lora import AdapterSet
 from runner.engine.llama.model import Model, ModelParams
 from runner.engine.llama.sampler import new_sampler
 from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sampler, Sequence
+from runner.errors import Unsupported
 from runner.protocol.messages import Load
 
 #: Ended sequences that stay in the cache: the last one; the others wait in host memory.
@@ -39,8 +43,9 @@ class LlamaBackend:
         self._lock = threading.Lock()
         self._deterministic: LlamaBackend | None = None
         self.model = Model(load.path, ModelParams(load.n_gpu_layers, load.use_mmap))
+        self.embedding = self.model.embedding
         self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
-        self.n_cold_max = _N_COLD_MAX if self.model.can_be_cut else 0
+        self.n_cold_max = _N_COLD_MAX if self.model.can_be_cut and load.generates else 0
         self.n_threads = load.n_threads or os.cpu_count() or 1
         self._params = ContextParams(
             n_cells=max(load.n_cells, self.n_ctx),
@@ -52,20 +57,44 @@ class LlamaBackend:
             kv_type_v=load.kv_type_v,
             flash_attention=load.flash_attention,
         )
-        try:
-            self._context = Context(self.model, self._params)
-        except BaseException:
-            self.model.close()
-            raise
         self.n_seq_max = load.n_seq_max
-        self._take_sizes()
-        self.build = identity.build()
-        self.cache_settings = identity.cache_settings(self.model, self._context)
+        self.n_adapters = len(load.adapters)
+        self._generator: Context | None = None
+        self._embedder: LlamaEmbedder | None = None
         self._compiler = new_compiler(self.model)
-        self._warm_up()
+        self.build = identity.build()
+        try:
+            self._adapters = AdapterSet(self.model, load.adapters)
+            if load.generates:
+                self._generator = Context(self.model, self._params)
+            self._take_sizes()
+            if load.generates:
+                self._warm_up()
+            else:
+                self.embedder()  # now, so that what does not fit is refused by the load
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def cache_settings(self) -> dict[str, str | int | float]:
+        """What the numbers of the cache depend on, beside the model and the build."""
+        return identity.cache_settings(self.model, self._context)
+
+    @property
+    def _context(self) -> Context:
+        if self._generator is None:
+            raise _does_not_generate()
+        return self._generator
 
     def deterministic(self) -> LlamaBackend:
-        """Return the backend of deterministic requests; see ``Backend``."""
+        """Return the backend of deterministic requests; see ``Backend``.
+
+        Raises:
+            Unsupported: The model was loaded to embed only.
+        """
+        if self._generator is None:
+            raise _does_not_generate()
         with self._lock:
             if self._deterministic is None:
                 self._deterministic = self._beside()
@@ -73,7 +102,16 @@ class LlamaBackend:
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute a step; see ``Backend``."""
+        self._adapters.use(self._context.handle, chunks[0].seq.adapters)
         return self._context.decode(chunks)
+
+    def embedder(self) -> LlamaEmbedder:
+        """Return what computes vectors, made when it is first asked for."""
+        if self._embedder is None:
+            embedder = LlamaEmbedder(self.model, n_ctx=self.n_ctx, n_threads=self.n_threads)
+            self._adapters.use(embedder.handle, own_adapters(self.n_adapters))
+            self._embedder = embedder
+        return self._embedder
 
     def new_sampler(
         self,
@@ -83,7 +121,11 @@ class LlamaBackend:
         constraint: Constraint | None = None,
         n_logprobs: int | None = None,
     ) -> Sampler:
-        """Return a sampler for one sequence; see ``Backend``."""
+        """Return a sampler for one sequence; see ``Backend``.
+
+        Raises:
+            Unsupported: The model was loaded to embed only.
+        """
         return new_sampler(
             self.model,
             self._context,
@@ -97,7 +139,7 @@ class LlamaBackend:
     @property
     def native_s(self) -> float:
         """Seconds inside ``llama_decode`` so far."""
-        return self._context.native_s
+        return self._generator.native_s if self._generator else 0.0
 
     def is_sound(self, row: int) -> bool:
         """Whether the logits of a row are numbers."""
@@ -129,13 +171,14 @@ class LlamaBackend:
 
     def close(self) -> None:
         """Free everything; called last."""
-        if self._deterministic is not None:
-            self._deterministic._context.close()
-        self._context.close()
+        beside = self._deterministic._generator if self._deterministic else None
+        for context in (self._embedder, beside, self._generator):
+            if context is not None:
+                context.close()
         self.model.close()
 
     def _take_sizes(self) -> None:
-        self.n_cells = self._context.n_cells
+        self.n_cells = self._generator.n_cells if self._generator else self._params.n_cells
         self.n_batch = self._params.n_batch
         self.n_vocab = self.model.n_vocab
 
@@ -144,7 +187,7 @@ class LlamaBackend:
         made = copy.copy(self)
         made.n_seq_max = 1
         made._params = replace(self._params, n_cells=self.n_ctx, n_seq_max=1, n_batch=GRID)
-        made._context = Context(self.model, made._params)
+        made._generator = Context(self.model, made._params)
         made._take_sizes()
         return made
 
@@ -155,3 +198,7 @@ class LlamaBackend:
         self.decode([Chunk(seq, 0, 1, draw=True)])
         sampler.close()
         self.clear()
+
+
+def _does_not_generate() -> Unsupported:
+    return Unsupported("this model does not generate text", hint="it turns text into numbers")

@@ -18,7 +18,6 @@ _OF_NO_ACCOUNT = frozenset(
         *("defrag_thold", "embeddings", "no_perf"),
     }
 )
-_TEXT_SIZE = 64
 
 
 def build() -> str:
@@ -44,14 +43,7 @@ def cache_settings(model: Model, context: Context) -> dict[str, str | int | floa
             settings[name] = value
     # llama.cpp has two sets of RoPE factors for some models, and picks one by the size of the
     # context: states are exchanged among long ones, or among short ones.
-    architecture = _text(model, "general.architecture")
-    border = _text(model, f"{architecture}.rope.scaling.original_context_length")
+    architecture = model.metadata("general.architecture")
+    border = model.metadata(f"{architecture}.rope.scaling.original_context_length")
     settings["rope_is_long"] = border.isdecimal() and context.n_cells > int(border)
     return settings
-
-
-def _text(model: Model, key: str) -> str:
-    """A value of the model's metadata as text; empty when it has none."""
-    buffer = ctypes.create_string_buffer(_TEXT_SIZE)
-    n = llama_cpp.llama_model_meta_val_str(model.handle, key.encode(), buffer, _TEXT_SIZE)
-    return buffer.value.decode("utf-8", "replace") if n > 0 else ""

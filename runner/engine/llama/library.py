@@ -12,8 +12,9 @@ logger = logging.getLogger(__name__)
 # ggml.h, enum ggml_log_level: 1 debug, 2 info, 3 warn, 4 error, 5 goes on with the line before.
 _LEVELS = {3: logging.WARNING, 4: logging.ERROR}
 _CONTINUED = 5
-#: Said of a cache larger than one context; ours is shared, and each sequence has its own limit.
-_EXPECTED = "possible training context overflow"
+#: Said of a cache larger than one context, ours being shared, while each sequence has its own
+#: limit; and of vectors that are pooled by us.
+_EXPECTED = ("possible training context overflow", "model default pooling_type is")
 _last_level = logging.DEBUG
 
 
@@ -23,7 +24,7 @@ def _log(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
     if level != _CONTINUED:
         _last_level = _LEVELS.get(level, logging.DEBUG)
     line = text.decode("utf-8", "replace").strip()
-    if _EXPECTED in line:
+    if any(words in line for words in _EXPECTED):
         return
     if line.strip("."):  # loading draws a row of dots
         logger.log(_last_level, "llama.cpp: %s", line)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import re
+import unicodedata
 from dataclasses import dataclass
 
 import llama_cpp
 import numpy as np
 
+from runner.domain.vectors import Pooling
+from runner.engine.backend import EmbeddingFacts, Frame
 from runner.engine.pieces import PieceIndex
 from runner.errors import WorkerError
 
@@ -20,6 +23,14 @@ _UNKNOWN, _CONTROL = 1 << 0, 1 << 3
 # llama.cpp gives gpt-oss's channel markers this kind, so that they are shown.
 _USER_DEFINED = 1 << 4
 _STEERING = re.compile(r"<\|[^<>|\s]+\|>")
+#: ``enum llama_pooling_type`` in ``llama.h``, as the metadata spells its numbers.
+POOLINGS = {
+    "0": Pooling.NONE,
+    "1": Pooling.MEAN,
+    "2": Pooling.CLS,
+    "3": Pooling.LAST,
+    "4": Pooling.RANK,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,7 @@ class Model:
             or llama_cpp.llama_model_is_hybrid(self.handle)
             or llama_cpp.llama_model_n_swa(self.handle) > 0
         )
+        self.embedding = self._embedding()
         self._bos = llama_cpp.llama_vocab_bos(self.vocab)
         self._wants_bos = bool(llama_cpp.llama_vocab_get_add_bos(self.vocab)) and self._bos >= 0
         self.bos_text = self._text(self._bos)
@@ -71,8 +83,16 @@ class Model:
             if llama_cpp.llama_vocab_is_eog(self.vocab, token)
         )
         self.eog_indices = np.fromiter(self.eog_tokens, dtype=np.intp)
+        # BERT takes accents off by decomposing first.  llama.cpp does so too, but knows no Hangul.
+        self._decomposes = (
+            llama_cpp.llama_vocab_type(self.vocab) == llama_cpp.LLAMA_VOCAB_TYPE_WPM
+            and self.metadata("tokenizer.ggml.normalizer.strip_accents") != "false"
+        )
         self._pieces: dict[int, bytes] = {}
         self._index: PieceIndex | None = None
+        self.frame = self._frame()
+        rank_template = llama_cpp.llama_model_chat_template(self.handle, b"rerank")
+        self.rank_template = rank_template.decode("utf-8", "replace") if rank_template else ""
 
     def close(self) -> None:
         """Free the model; its contexts must be closed before."""
@@ -81,6 +101,8 @@ class Model:
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Return the tokens of ``text``, without a beginning-of-sequence token."""
         # Lone surrogates cannot come from JSON we accepted, but a template may cut a pair.
+        if self._decomposes:
+            text = unicodedata.normalize("NFD", text)
         raw = text.encode("utf-8", "replace")
         n_max = len(raw) + 8
         tokens = (llama_cpp.llama_token * n_max)()
@@ -129,6 +151,40 @@ class Model:
         text = self._text(token)
         is_word = not attr & (_CONTROL | _UNKNOWN) and not _STEERING.fullmatch(text)
         return "" if is_word else text
+
+    def _frame(self) -> Frame:
+        """The tokens around a text; of a pair also those between, as llama-server puts it.
+
+        BERT closes a pair with the separator, too, as its cross-encoders were trained.
+        Source: ``format_prompt_rerank`` in llama.cpp's ``tools/server/server-common.cpp``.
+        """
+        vocab = self.vocab
+        buffer = (llama_cpp.llama_token * 8)()
+        n = llama_cpp.llama_tokenize(vocab, b"", 0, buffer, len(buffer), True, False)
+        around = list(buffer[: max(0, n)])
+        n_opening = int(around[:1] == [self._bos])
+        between = []
+        if llama_cpp.llama_vocab_get_add_eos(vocab):
+            between += around[n_opening:]
+        if llama_cpp.llama_vocab_get_add_sep(vocab):
+            between.append(llama_cpp.llama_vocab_sep(vocab))
+        return Frame(tuple(around[:n_opening]), tuple(between), tuple(around[n_opening:]))
+
+    def _embedding(self) -> EmbeddingFacts:
+        """What the file says about its vectors."""
+        architecture = self.metadata("general.architecture")
+        pooling = POOLINGS.get(self.metadata(f"{architecture}.pooling_type"))
+        is_causal = self.metadata(f"{architecture}.attention.causal") != "false"
+        if pooling is None:
+            pooling = Pooling.LAST if is_causal else Pooling.MEAN
+        n_dimensions = int(llama_cpp.llama_model_n_embd_out(self.handle))
+        return EmbeddingFacts(pooling, n_dimensions, is_causal)
+
+    def metadata(self, key: str) -> str:
+        """The value under a key of the file, as llama.cpp prints it; empty when there is none."""
+        buffer = ctypes.create_string_buffer(128)
+        n = llama_cpp.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if n >= 0 else ""
 
     def _text(self, token: int) -> str:
         """The spelling of a token, control tokens too; empty for no token."""

@@ -1,0 +1,128 @@
+"""``convert``: from a published folder to one GGUF file.
+
+The file appears under its name when it is whole; what was begun is removed when it fails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import gguf
+import numpy as np
+
+from runner.domain.progress import Progress
+from runner.errors import BadModelFile, UnsupportedArchitecture
+from runner.tools.convert.architecture import Architecture, TensorPlan
+from runner.tools.convert.bert import Bert
+from runner.tools.convert.folder import Array, ModelFolder
+
+FileType = Literal["f32", "f16"]
+
+#: By what ``architectures`` in ``config.json`` says.
+ARCHITECTURES: dict[str, type[Architecture]] = {
+    "BertModel": Bert,
+    "BertForMaskedLM": Bert,
+    "BertForSequenceClassification": Bert,
+}
+
+_FTYPES = {"f32": gguf.LlamaFileType.ALL_F32, "f16": gguf.LlamaFileType.MOSTLY_F16}
+_F16_MAX = float(np.finfo(np.float16).max)
+
+
+def convert(
+    folder: Path,
+    out: Path,
+    *,
+    file_type: FileType = "f16",
+    progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Write the model in ``folder`` as a GGUF file.
+
+    Args:
+        folder: ``config.json``, ``*.safetensors`` and the tokenizer's files, as on a hub.
+        out: The file to write; replaced if it is there.
+        file_type: Type of the matrices; vectors, norms and position tables stay float32.
+        progress: Called before the first tensor and after each, with bytes written.
+
+    Raises:
+        UnsupportedArchitecture: There is no converter for this architecture.
+        BadModelFile: The folder lacks something, or holds something damaged.
+    """
+    source = ModelFolder(folder)
+    architecture = _architecture(source)(source)
+    plans = list(architecture.tensors())
+    partial = out.with_name(f"{out.name}.partial")
+    try:
+        _write(source, architecture, plans, partial, file_type, progress or (lambda _: None))
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _architecture(folder: ModelFolder) -> type[Architecture]:
+    names = folder.config.get("architectures")
+    name = names[0] if isinstance(names, list) and names else None
+    found = ARCHITECTURES.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise UnsupportedArchitecture(
+            f"no converter for the architecture {name!r}",
+            hint=f"known: {', '.join(ARCHITECTURES)}; or look for a GGUF build of this model",
+        )
+    return found
+
+
+def _write(
+    folder: ModelFolder,
+    architecture: Architecture,
+    plans: list[TensorPlan],
+    path: Path,
+    file_type: FileType,
+    progress: Callable[[Progress], None],
+) -> None:
+    """Write the header, then one tensor after the other; only one is in memory at a time."""
+    writer = gguf.GGUFWriter(path, architecture.name)
+    try:
+        writer.add_type(gguf.GGUFType.MODEL)
+        writer.add_name(folder.path.resolve().name)
+        writer.add_file_type(_FTYPES[file_type])
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+        architecture.write_metadata(writer)
+        sizes = []
+        for plan in plans:
+            dtype = np.dtype(_dtype(plan, file_type))
+            sizes.append(math.prod(plan.shape) * dtype.itemsize)
+            writer.add_tensor_info(plan.target, plan.shape, dtype, sizes[-1])
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        n_done, n_bytes = 0, sum(sizes)
+        progress(Progress("converting", n_done, n_bytes))
+        for plan, size in zip(plans, sizes, strict=True):
+            writer.write_tensor_data(_typed(folder.read(plan.source), plan, file_type))
+            n_done += size
+            progress(Progress("converting", n_done, n_bytes))
+    finally:
+        writer.close()
+
+
+def _dtype(plan: TensorPlan, file_type: FileType) -> type[np.float16] | type[np.float32]:
+    is_small = plan.is_exact or len(plan.shape) < 2
+    return np.float32 if file_type == "f32" or is_small else np.float16
+
+
+def _typed(array: Array, plan: TensorPlan, file_type: FileType) -> Array:
+    """Return a tensor of the right shape in the type it is stored in."""
+    if array.shape != plan.shape:
+        raise BadModelFile(
+            f"the tensor '{plan.source}' has shape {array.shape}, but config.json says {plan.shape}"
+        )
+    dtype = _dtype(plan, file_type)
+    if dtype is np.float16 and np.abs(array).max(initial=0) > _F16_MAX:
+        raise BadModelFile(
+            f"the tensor '{plan.source}' has values beyond what f16 can hold",
+            hint="convert it to f32",
+        )
+    return np.ascontiguousarray(array, dtype=dtype)

@@ -1,0 +1,140 @@
+"""A model's folder as it is published: JSON beside safetensors, read piece by piece.
+
+Tensors come as numpy arrays of float32 or float16, one at a time, so that a model larger than
+memory can be converted.  What the names mean is the architecture's.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from runner.errors import BadModelFile
+
+Array = npt.NDArray[Any]
+
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+#: More JSON than any tokenizer has, in bytes.
+_MAX_JSON = 256 << 20
+#: safetensors' words for the types that weights are stored in.
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+class ModelFolder:
+    """What lies in one folder.
+
+    Attributes:
+        path: The folder.
+        config: ``config.json``.
+        tensors: Each tensor's file, by the tensor's name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read ``config.json`` and the tables of all safetensors files.
+
+        Raises:
+            BadModelFile: One of them is missing or damaged.
+        """
+        self.path = path
+        if not path.is_dir():
+            raise BadModelFile(f"{path} is not a folder", hint="give a model's folder")
+        config = self.json("config.json")
+        if config is None:
+            raise BadModelFile(
+                f"{path} has no config.json", hint="give a folder as a model hub publishes it"
+            )
+        self.config: dict[str, Any] = config
+        self.tensors = self._tensors()
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """Return the object in a JSON file of the folder; ``None`` when there is no such file.
+
+        Raises:
+            BadModelFile: It is not a JSON object.
+        """
+        file = self.path / name
+        if not file.is_file():
+            return None
+        if file.stat().st_size > _MAX_JSON:
+            raise BadModelFile(f"{file} has more than {_MAX_JSON} bytes")
+        try:
+            value = json.loads(file.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError, OSError) as error:
+            raise BadModelFile(f"{file} cannot be read: {error}") from None
+        if not isinstance(value, dict):
+            raise BadModelFile(f"{file} must hold an object")
+        return value
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """Return a positive whole number of ``config.json``.
+
+        Raises:
+            BadModelFile: It is missing, and has no default, or is none.
+        """
+        value = self.config.get(name, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
+            raise BadModelFile(f"'{name}' in config.json must be a positive number, not {value!r}")
+        return value
+
+    def read(self, name: str) -> Array:
+        """Return one tensor; bfloat16, which numpy has not, becomes float32.
+
+        Raises:
+            BadModelFile: It is missing, damaged, or does not hold fractions.
+        """
+        file = self.tensors.get(name)
+        if file is None:
+            raise BadModelFile(f"the tensor '{name}' is missing in {self.path}")
+        try:
+            with safe_open(file, framework="np") as tensors:
+                dtype = tensors.get_slice(name).get_dtype()
+                if dtype not in _FLOATS:
+                    raise BadModelFile(f"the tensor '{name}' is of type {dtype}, not a fraction")
+                if dtype != "BF16":
+                    array: Array = tensors.get_tensor(name)
+                    return array.astype(np.float32) if dtype == "F64" else array
+            return _read_bfloat16(file, name)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise BadModelFile(f"{file} cannot be read: {error}") from None
+
+    def _tensors(self) -> dict[str, Path]:
+        index = self.json(_INDEX)
+        if index is not None:
+            shards = index.get("weight_map")
+            if not isinstance(shards, dict):
+                raise BadModelFile(f"{self.path / _INDEX} has no weight_map")
+            # A name with a path in it must not lead out of the folder.
+            names = sorted({Path(str(shard)).name for shard in shards.values()})
+        else:
+            names = [_SINGLE]
+        found: dict[str, Path] = {}
+        for name in names:
+            file = self.path / name
+            try:
+                with safe_open(file, framework="np") as tensors:
+                    found |= dict.fromkeys(tensors.keys(), file)
+            except FileNotFoundError:
+                raise BadModelFile(
+                    f"{self.path} has no {name}", hint="only safetensors can be converted"
+                ) from None
+            except (SafetensorError, OSError) as error:
+                raise BadModelFile(f"{file} cannot be read: {error}") from None
+        return found
+
+
+def _read_bfloat16(file: Path, name: str) -> Array:
+    """The upper half of a float32 is a bfloat16; ``safe_open`` has checked the table before."""
+    with file.open("rb") as stream:
+        n_header = int.from_bytes(stream.read(8), "little")
+        entry = json.loads(stream.read(n_header))[name]
+        begin, end = entry["data_offsets"]
+        stream.seek(8 + n_header + begin)
+        halves = np.frombuffer(stream.read(end - begin), dtype="<u2")
+    wide = halves.astype(np.uint32) << 16
+    return wide.view(np.float32).reshape(entry["shape"])

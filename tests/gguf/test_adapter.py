@@ -1,0 +1,32 @@
+"""LoRA adapters are told from other files, and from those of other models, by their header."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.errors import BadModelFile
+from runner.gguf.adapter import check_adapter
+from runner.gguf.reader import read_header
+from tests.fakes.adapters import adaptable_model, adapter
+
+
+def test_an_adapter_of_the_architecture_passes(tmp_path):
+    check_adapter(read_header(adapter(tmp_path / "a.gguf")), "llama")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"architecture": "qwen2"}, "architecture 'qwen2', but this one is 'llama'"),
+        ({"kind": "other"}, "not a LoRA adapter"),
+        ({"half": True}, "lora_b' is missing"),
+    ],
+)
+def test_another_file_is_refused_with_the_reason(tmp_path, more, words):
+    with pytest.raises(BadModelFile, match=words):
+        check_adapter(read_header(adapter(tmp_path / "a.gguf", **more)), "llama")
+
+
+def test_a_model_is_no_adapter(tmp_path):
+    with pytest.raises(BadModelFile, match="not a LoRA adapter"):
+        check_adapter(read_header(adaptable_model(tmp_path / "m.gguf")), "llama")
