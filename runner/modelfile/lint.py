@@ -1,0 +1,75 @@
+"""What is wrong with a Modelfile, or would surprise: all of it at once, each with its line.
+
+Errors keep a model from being made; warnings do not.  The template's own grammar is not known
+here: whoever checks one adds what its parser says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from runner.errors import InvalidRequest
+from runner.modelfile.meaning import DEPRECATED, meaning_of
+from runner.modelfile.parse import Instruction, parse
+
+#: Of these the last one counts.
+_ONCE = frozenset({"template", "system", "requires", "sha256"})
+#: For the catalogue of short names alone.
+_CATALOGUE = frozenset({"size", "alias"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to say about a Modelfile; ``line`` is 0 where it is about the whole."""
+
+    severity: Literal["error", "warning"]
+    line: int
+    message: str
+    hint: str = ""
+
+
+def lint(text: str) -> list[Finding]:
+    """Return what is to be said about a Modelfile's text, in the order of its lines."""
+    try:
+        found = parse(text)
+    except InvalidRequest as error:
+        return [finding_of(error)]
+    findings = [finding for one in found if (finding := _error(one))]
+    seen: dict[tuple[str, str], Instruction] = {}
+    for one in found:
+        if warning := _warning(one, seen):
+            findings.append(Finding("warning", one.line, warning))
+        seen[one.command, one.key] = one
+    return sorted(findings, key=lambda finding: (finding.line, finding.severity))
+
+
+def finding_of(error: InvalidRequest) -> Finding:
+    """Return the finding that ``error`` is; its line is taken out of its message."""
+    place, is_placed, rest = error.message.partition("): ")
+    number = place.removeprefix("(line ")
+    if is_placed and place != number and number.isdecimal():
+        return Finding("error", int(number), rest, error.hint)
+    return Finding("error", 0, error.message, error.hint)
+
+
+def _error(one: Instruction) -> Finding | None:
+    try:
+        meaning_of([one])
+    except InvalidRequest as error:
+        return finding_of(error)
+    return None
+
+
+def _warning(one: Instruction, seen: dict[tuple[str, str], Instruction]) -> str:
+    before = seen.get((one.command, one.key))
+    if one.command == "parameter" and one.key in DEPRECATED:
+        return f"PARAMETER {one.key} has no effect any more"
+    if one.command in _CATALOGUE:
+        return f"{one.command.upper()} counts in the catalogue of short names only"
+    if before and (one.command in _ONCE or (one.command == "parameter" and one.key != "stop")):
+        what = f"{one.command.upper()} {one.key}".rstrip()
+        return f"{what} replaces that of line {before.line}"
+    if one.command == "template" and "{{" not in one.value and "{%" not in one.value:
+        return "TEMPLATE has no place for what is said: no {{ .Messages }} or {{ .Prompt }}"
+    return ""
