@@ -6,11 +6,11 @@
     SYSTEM '''Be brief.
     Be kind.'''
 
-(with double quotes for single ones.)  An instruction is a word, in any case, and a value: bare to the end
-of the line, in double quotes, or in three of them.  A quoted value goes on over lines until one
-ends with the quotes; nothing is escaped inside, and quotes within a line are part of it.  The
-grammar is Ollama's (``parser/parser.go``).  Corral's own are MIRROR, SHA256, SIZE and ALIAS, for its
-catalogue, and one form of value more, for texts in which a line ends with three quotes:
+(with double quotes for single ones.)  An instruction is a word, in any case, and a value: bare to
+the end of the line, in double quotes, or in three of them.  A quoted value goes on over lines until
+one ends with the quotes; nothing is escaped inside, and quotes within a line are part of it.  The
+grammar is Ollama's (``parser/parser.go``).  Corral's own are MIRROR, SHA256, SIZE and ALIAS, for
+its catalogue, and one form of value more, for texts in which a line ends with three quotes:
 
     SYSTEM <<END
     text
