@@ -26,8 +26,9 @@ from runner.engine.detokenize import Detokenizer
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.errors import CorralError, InvalidRequest, PromptTooLong, TemplateFailed
+from runner.prompt.compiled import Template, compiled
 from runner.prompt.literal import Shield
-from runner.prompt.template import ChatTemplate, plain_prompt
+from runner.prompt.template import plain_prompt
 from runner.protocol.messages import Failed, Generate, Tokenize, Tokenized
 
 try:
@@ -76,7 +77,7 @@ class Preparer:
         self._shield = Shield(vocabulary.control_texts)
         self._requests: SimpleQueue[Generate | Tokenize | None] = SimpleQueue()
         self._renders: SimpleQueue[_Render | None] = SimpleQueue()
-        self._template: ChatTemplate | None = None
+        self._template: Template | None = None
         self._stopped: list[threading.Thread] = []
         self._renderer = self._start(self._render_all, self._renders)
         self._start(self._prepare_all)
@@ -199,7 +200,7 @@ class Preparer:
         if not vocabulary.template:
             return plain_prompt(messages)
         if self._template is None:  # compiled here: compiling can take long, too
-            self._template = ChatTemplate(
+            self._template = compiled(
                 vocabulary.template, bos_text=vocabulary.bos_text, eos_text=vocabulary.eos_text
             )
         return self._template.render(messages)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from runner.prompt.gotemplate.printf import sprintf
-from runner.prompt.gotemplate.scalars import decoded, encoded, whole
+from runner.prompt.gotemplate.scalars import MARKS, decoded, encoded, whole
 from runner.prompt.gotemplate.values import (
     Struct,
     Value,
@@ -88,7 +88,7 @@ def _js(values: list[Value]) -> str:
 def _js_character(sign: str) -> str:
     if sign < "\x80":
         return _JS.get(ord(sign), sign)
-    is_print = unicodedata.category(sign)[0] in "LMNPS"
+    is_print = unicodedata.category(sign)[0] in "LMNPS" or sign in MARKS
     return sign if is_print else f"\\u{ord(sign):04X}"
 
 

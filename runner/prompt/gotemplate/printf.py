@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from runner.prompt.gotemplate.scalars import encoded, float_text, whole
+from runner.prompt.gotemplate.scalars import MARKS, encoded, float_text, whole
 from runner.prompt.gotemplate.values import Value, bare, print_text, type_name
 
 #: Longest field that may be asked for; Go has the same limit.
@@ -166,7 +166,7 @@ def _escaped(sign: str, to_ascii: bool) -> str:
     code = ord(sign)
     if 0xDC80 <= code < 0xDD00:  # a byte that is no character
         return f"\\x{code - 0xDC00:02x}"
-    if sign.isprintable() and not (to_ascii and code > 126):
+    if (sign.isprintable() or sign in MARKS) and not (to_ascii and code > 126):
         return sign
     if code < 32 or code == 127:
         return f"\\x{code:02x}"

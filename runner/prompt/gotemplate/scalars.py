@@ -7,6 +7,9 @@ import re
 from decimal import Decimal
 from typing import Any
 
+#: What stands around a shielded spelling (``prompt/literal.py``): it must come out as it went in.
+MARKS = "\ufdd0\ufdd1"
+
 _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\'\"])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|)",
     re.DOTALL,
