@@ -33,10 +33,12 @@ ROOMS: dict[str, set[str]] = {
     "store": {"domain", "gguf"},
     "engine": {"domain", "protocol", "prompt"},
     "workers": {"domain", "protocol"},
-    "service": {"domain", "protocol", "gguf", "store", "hub", "workers"},
+    "service": {
+        *("domain", "protocol", "gguf", "modelfile", "store", "hub", "prompt", "workers"),
+    },
     "server": {"domain", "service", "dialects"},
     "client": {"domain", "dialects", "config", "paths"},
-    "cli": {"domain", "client", "config", "paths"},
+    "cli": {"domain", "client", "modelfile", "config", "paths"},
     "daemon": {
         *("domain", "config", "paths", "protocol", "gguf", "prompt", "dialects"),
         *("hub", "store", "workers", "service", "server", "client"),

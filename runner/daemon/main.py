@@ -27,6 +27,7 @@ from runner.hub.places import hubs_and_sources
 from runner.paths import Paths, find_paths, own_command
 from runner.server.app import make_app, runner_for
 from runner.server.needs import Needs
+from runner.service.create import CreateService
 from runner.service.inference import InferenceService
 from runner.service.models import ModelService
 from runner.service.pull import PullService
@@ -99,6 +100,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             ),
             models=ModelService(library, pool),
             pulls=pulls,
+            creates=CreateService(library, pulls),
             searches=SearchService(hubs, memory_bytes=memory_bytes()),
             requests=requests,
             version=__version__,

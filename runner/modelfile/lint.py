@@ -6,9 +6,7 @@ here: whoever checks one adds what its parser says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
+from runner.domain.create import ModelfileFinding as Finding
 from runner.errors import InvalidRequest
 from runner.modelfile.meaning import DEPRECATED, meaning_of
 from runner.modelfile.parse import Instruction, parse
@@ -17,16 +15,6 @@ from runner.modelfile.parse import Instruction, parse
 _ONCE = frozenset({"template", "system", "requires", "sha256"})
 #: For the catalogue of short names alone.
 _CATALOGUE = frozenset({"size", "alias"})
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to say about a Modelfile; ``line`` is 0 where it is about the whole."""
-
-    severity: Literal["error", "warning"]
-    line: int
-    message: str
-    hint: str = ""
 
 
 def lint(text: str) -> list[Finding]:

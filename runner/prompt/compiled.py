@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import re
 
+import jinja2
+
+from runner.errors import TemplateFailed
 from runner.prompt.gotemplate.chat import GoChatTemplate
-from runner.prompt.template import ChatTemplate
+from runner.prompt.template import ChatTemplate, new_environment
 
 _GO = re.compile(
     r"\{\{-?\s*(?:[.$`]|/\*|(?:if|range|with|else|end|define|block|template|break|continue)\b(?!\s*\()"
@@ -41,3 +44,23 @@ def compiled(source: str, *, bos_text: str = "", eos_text: str = "") -> Template
     if is_go(source):
         return GoChatTemplate(source)
     return ChatTemplate(source, bos_text=bos_text, eos_text=eos_text)
+
+
+def check(source: str) -> None:
+    """Return if ``source`` is a valid template; it is parsed, and nothing of it runs.
+
+    Raises:
+        TemplateFailed: It is not; the message names the line.
+    """
+    if is_go(source):
+        GoChatTemplate(source)
+        return
+    try:
+        new_environment().parse(source)
+    except jinja2.TemplateSyntaxError as error:
+        reason = f"line {error.lineno}: {error.message}"
+    except (jinja2.TemplateError, RecursionError, ValueError, OverflowError) as error:
+        reason = str(error)[:200]
+    else:
+        return
+    raise TemplateFailed(f"template error: {reason}", hint="mend the TEMPLATE, or leave it out")

@@ -76,6 +76,11 @@ class ChatTemplate:
         return "".join(pieces)
 
 
+def new_environment() -> jinja2.Environment:
+    """Return what templates are compiled in; for looking at a source without running it."""
+    return _Environment()
+
+
 def plain_prompt(messages: Sequence[Message]) -> str:
     """Return the prompt for a model that has no template: its messages, one after the other."""
     return "\n".join(message.content for message in messages)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from runner.server import (
     anthropic_routes,
+    create_routes,
     ollama_routes,
     openai_routes,
     request_routes,
@@ -24,6 +25,7 @@ _ROUTES = (
     anthropic_routes.routes,
     request_routes.routes,
     search_routes.routes,
+    create_routes.routes,
 )
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from runner.domain.create import CheckedModelfile, CreateRequest
 from runner.domain.event import Event
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
@@ -71,6 +72,18 @@ class Pulls(Protocol):
         ...
 
 
+class Creates(Protocol):
+    """Models of one's own; both may raise ``CorralError``."""
+
+    def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        """Make one; closing the generator gives it up."""
+        ...
+
+    async def check(self, text: str) -> CheckedModelfile:
+        """Say what there is to say about a Modelfile."""
+        ...
+
+
 class Searches(Protocol):
     """The hubs' own lists; may raise ``CorralError``."""
 
@@ -99,6 +112,7 @@ class Needs:
         inference: Answers.
         models: The library.
         pulls: Downloads and imports.
+        creates: Models of one's own.
         searches: The hubs' own lists.
         requests: The answers that are on their way.
         version: Our own version, for ``/api/version``.
@@ -108,6 +122,7 @@ class Needs:
     inference: Inference
     models: Models
     pulls: Pulls
+    creates: Creates
     searches: Searches
     requests: Requests
     version: str

@@ -142,7 +142,6 @@ async def push(request: web.Request) -> web.Response:
     return error_answer(request, error, status=501)
 
 
-@routes.post("/api/create")
 @routes.post("/api/embed")
 @routes.post("/api/embeddings")
 async def not_yet(request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runner.domain.create import CheckedModelfile, CreateRequest, ModelfileFinding
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
@@ -119,6 +120,7 @@ class FakeModels:
                 "tokenizer.ggml.tokens": [str(n) for n in range(9)],
             },
             tensors=(("token_embd.weight", "Q4_1", (576, 49152)),),
+            modelfile=f"FROM {info.name}\n",
         )
 
     def running(self) -> Sequence[RunningModel]:
@@ -177,6 +179,27 @@ class FakePulls:
             if isinstance(step, Exception):
                 raise step
             yield step
+
+
+@dataclass
+class FakeCreates:
+    """Tells ``script``, whatever is asked for; finds every Modelfile wanting."""
+
+    script: Sequence[Progress | Exception] = (
+        Progress("writing manifest"),
+        Progress("success", name="mine:latest"),
+    )
+    asked: list[CreateRequest] = field(default_factory=list)
+
+    async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        self.asked.append(request)
+        for step in self.script:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+    async def check(self, text: str) -> CheckedModelfile:
+        return CheckedModelfile((ModelfileFinding("error", 2, text, "mend it"),), "FROM x\n")
 
 
 @dataclass

@@ -13,6 +13,7 @@ from aiohttp import web
 from runner.server.app import make_app, runner_for
 from runner.server.needs import Needs
 from tests.fakes.service import (
+    FakeCreates,
     FakeInference,
     FakeModels,
     FakePulls,
@@ -31,6 +32,7 @@ class House:
     inference: FakeInference = field(default_factory=FakeInference)
     models: FakeModels = field(default_factory=FakeModels)
     pulls: FakePulls = field(default_factory=FakePulls)
+    creates: FakeCreates = field(default_factory=FakeCreates)
     searches: FakeSearches = field(default_factory=FakeSearches)
     requests: FakeRequests = field(default_factory=FakeRequests)
     loopback_only: bool = True
@@ -48,6 +50,7 @@ class House:
             inference=self.inference,
             models=self.models,
             pulls=self.pulls,
+            creates=self.creates,
             searches=self.searches,
             requests=self.requests,
             version="9.8.7",
