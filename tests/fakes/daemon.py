@@ -230,6 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/chat": lambda: self._answer(name, body, lambda t: {"message": {"content": t}}),
             "/api/generate": lambda: self._answer(name, body, lambda t: {"response": t}),
             "/api/pull": lambda: self._pull(name, body),
+            "/api/create": lambda: self._pull(name, body),
             "/api/shutdown": self._shutdown,
             "/api/search": lambda: self._json(script.search),
         }

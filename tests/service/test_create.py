@@ -143,7 +143,7 @@ def test_a_base_that_is_not_here_is_fetched_from_the_first_place_that_has_it(lib
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"template": "{{ .System }}\n{{ foo }}"}, 'template error: line 2: function "foo" not defined'),
+        ({"template": "{{ .System }}\n{{ foo }}"}, 'line 2: function "foo" not defined'),
         ({"template": "{% if %}"}, "template error: line 1"),
         ({"sha256": "ab" * 32}, "not sha256:abab"),
         ({"file_paths": ("tiny",)}, "made from one model; these are several"),
