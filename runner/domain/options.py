@@ -171,19 +171,6 @@ def parse_option(name: str, value: Any) -> int | float | bool | str:
     return number % (MAX_SEED + 1) if name == "seed" and number > MAX_SEED else number
 
 
-def literal(text: str) -> int | float | bool | str:
-    """Return the number or truth value that a typed word means, or else the text itself."""
-    word = text.strip().lower()
-    if word in ("true", "false"):
-        return word == "true"
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return text
-
-
 def _stop(value: Any) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):

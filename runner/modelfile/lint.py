@@ -7,6 +7,7 @@ here: whoever checks one adds what its parser says.
 from __future__ import annotations
 
 from runner.domain.create import ModelfileFinding as Finding
+from runner.domain.options import OPTION_SPECS
 from runner.errors import InvalidRequest
 from runner.modelfile.meaning import DEPRECATED, meaning_of
 from runner.modelfile.parse import Instruction, parse
@@ -49,13 +50,19 @@ def _error(one: Instruction) -> Finding | None:
     return None
 
 
+def _is_single(one: Instruction) -> bool:
+    """Whether it is a parameter with one value; texts may come several times."""
+    spec = OPTION_SPECS.get(one.key)
+    return one.command == "parameter" and spec is not None and spec.kind is not str
+
+
 def _warning(one: Instruction, seen: dict[tuple[str, str], Instruction]) -> str:
     before = seen.get((one.command, one.key))
     if one.command == "parameter" and one.key in DEPRECATED:
         return f"PARAMETER {one.key} has no effect any more"
     if one.command in _CATALOGUE:
         return f"{one.command.upper()} counts in the catalogue of short names only"
-    if before and (one.command in _ONCE or (one.command == "parameter" and one.key != "stop")):
+    if before and (one.command in _ONCE or _is_single(one)):
         what = f"{one.command.upper()} {one.key}".rstrip()
         return f"{what} replaces that of line {before.line}"
     if one.command == "template" and "{{" not in one.value and "{%" not in one.value:

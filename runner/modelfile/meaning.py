@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from runner.domain.chat import Message
-from runner.domain.options import OPTION_SPECS, Options, literal, parse_option, parse_options
+from runner.domain.options import OPTION_SPECS, Options, parse_options
 from runner.errors import CorralError, InvalidRequest
 from runner.modelfile.parse import Instruction
 
@@ -68,8 +69,7 @@ def meaning_of(found: Iterable[Instruction]) -> Meaning:
         InvalidRequest: One of them cannot be followed; the message has its line.
     """
     texts: dict[str, list[str]] = {}
-    raw: dict[str, object] = {}
-    stops: list[str] = []
+    raw: dict[str, Any] = {}
     messages: list[Message] = []
     for one in found:
         with_line = _Line(one)
@@ -79,10 +79,9 @@ def meaning_of(found: Iterable[Instruction]) -> Meaning:
             messages.append(Message(one.key, one.value))
         elif one.command != "parameter":
             texts.setdefault(one.command, []).append(with_line.checked())
-        elif one.key == "stop":
-            stops.append(one.value)
         elif one.key not in DEPRECATED:
-            raw[one.key] = with_line.option()
+            value = with_line.option()
+            raw[one.key] = [*raw.get(one.key, ()), *value] if isinstance(value, list) else value
     return Meaning(
         bases=tuple(texts.get("from", ())),
         adapters=tuple(texts.get("adapter", ())),
@@ -92,7 +91,7 @@ def meaning_of(found: Iterable[Instruction]) -> Meaning:
         template=texts.get("template", [None])[-1],
         system=texts.get("system", [None])[-1],
         licenses=tuple(texts.get("license", ())),
-        options=parse_options({**raw, "stop": stops or None}),
+        options=parse_options(raw),
         messages=tuple(messages),
         requires=texts.get("requires", [""])[-1],
     )
@@ -123,13 +122,30 @@ class _Line:
             case _:
                 return value
 
-    def option(self) -> int | float | bool | str:
+    def option(self) -> Any:
+        """The value as ``parse_options`` takes it: a list of one text where several may come."""
         name, text = self._one.key, self._one.value
         if name not in OPTION_SPECS:
             raise self.bad(
                 f"unknown parameter '{name}'", f"known are: {', '.join(sorted(OPTION_SPECS))}"
             )
+        kind = OPTION_SPECS[name].kind
+        value = [text] if kind is str else _literal(text) if kind in (int, float, bool) else text
         try:
-            return parse_option(name, literal(text))
+            parse_options({name: value})
         except CorralError as error:
             raise self.bad(f"PARAMETER {name} '{text[:80]}': {error.message}") from None
+        return value
+
+
+def _literal(text: str) -> int | float | bool | str:
+    """A number or truth value, or else the text itself."""
+    word = text.strip().lower()
+    if word in ("true", "false"):
+        return word == "true"
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return text

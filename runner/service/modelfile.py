@@ -52,8 +52,11 @@ def _said(details: ModelDetails) -> Iterator[tuple[str, str, str]]:
     if details.system:
         yield "system", "", details.system
     for name, value in details.options.set_values().items():
-        for each in value if isinstance(value, tuple) else (value,):
-            yield "parameter", name, each if isinstance(each, str) else json.dumps(each)
+        texts = value if isinstance(value, tuple) and all(isinstance(v, str) for v in value) else ()
+        for text in texts:
+            yield "parameter", name, text
+        if not texts:
+            yield "parameter", name, json.dumps(value)
     for turn in details.messages:
         if turn.role in ("system", "user", "assistant"):
             yield "message", turn.role, turn.content
