@@ -35,10 +35,12 @@ ROOMS: dict[str, set[str]] = {
     "engine": {"domain", "protocol", "prompt", "kv"},
     "workers": {"domain", "protocol"},
     "tools": {"domain", "protocol", "gguf", "engine"},
-    "service": {"domain", "protocol", "gguf", "store", "hub", "prompt", "workers", "kv"},
+    "service": {
+        *("domain", "protocol", "gguf", "modelfile", "store", "hub", "prompt", "workers", "kv"),
+    },
     "server": {"domain", "service", "dialects"},
     "client": {"domain", "dialects", "config", "paths"},
-    "cli": {"domain", "client", "config", "paths"},
+    "cli": {"domain", "client", "modelfile", "config", "paths"},
     "daemon": {
         *("domain", "config", "paths", "protocol", "gguf", "prompt", "dialects"),
         *("hub", "store", "workers", "service", "server", "client", "kv"),

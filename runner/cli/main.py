@@ -30,6 +30,8 @@ COMMANDS = {
     "list": "list_",
     "ps": "ps",
     "show": "show",
+    "create": "create",
+    "modelfile": "modelfile",
     "stop": "stop",
     "cancel": "cancel",
     "rm": "rm",

@@ -152,6 +152,20 @@ class Client:
         exchange = self._exchange("POST", "/api/pull", body)
         return Stream(exchange, decode.progress, lambda line: line.get("status") == "success")
 
+    def create(self, name: str, body: Json) -> Stream[Progress]:
+        """Make a model; closing the stream gives it up.
+
+        Args:
+            name: What it will be called.
+            body: Further fields of ``/api/create``; paths in it need the owner's token.
+        """
+        exchange = self._exchange("POST", "/api/create", {**body, "model": name, "stream": True})
+        return Stream(exchange, decode.progress, lambda line: line.get("status") == "success")
+
+    def check_modelfile(self, text: str) -> Json:
+        """Return ``ok``, ``findings`` and ``formatted`` of a Modelfile."""
+        return self._call("POST", "/api/modelfile/check", {"modelfile": text})
+
     def search(self, words: str, *, hub: str = "all", limit: int = 10) -> SearchResult:
         """Return models on the hubs; ``hub`` is ``all``, ``hf`` or ``modelscope``."""
         query = urlencode({"q": words, "hub": hub, "limit": limit})

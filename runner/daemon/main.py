@@ -30,6 +30,7 @@ from runner.paths import Paths, find_paths, own_command
 from runner.server.app import make_app, runner_for
 from runner.server.needs import Needs
 from runner.service.cache import CacheService
+from runner.service.create import CreateService
 from runner.service.downloads import Downloads
 from runner.service.inference import InferenceService
 from runner.service.jobs import JobService
@@ -118,6 +119,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             models=ModelService(library, pool, cache),
             cache=cache,
             pulls=pulls,
+            creates=CreateService(library, pulls),
             searches=SearchService(hubs, memory_bytes=memory_bytes()),
             requests=requests,
             jobs=jobs,

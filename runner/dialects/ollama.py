@@ -8,7 +8,6 @@ dropped.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,9 +64,6 @@ CONTENT_TYPE = "application/json; charset=utf-8"
 STREAM_CONTENT_TYPE = "application/x-ndjson"
 
 _MAX_TOKEN_ID = 2**31 - 1  # llama.h: llama_token is an int32
-
-#: Ollama's own template language; ours, and that of the model files, is Jinja.
-_GO = re.compile(r"\{\{-?\s*(\.|\$|(if|range|with|end|else|template|block|define)\b)")
 
 
 # Requests
@@ -173,7 +169,6 @@ def parse_generate(body: bytes) -> Call:
     _refuse_common(asked, name)
     _refuse_if(asked.suffix, name, "insert", "suffix")
     _refuse_if(asked.images, name, "vision", "images")
-    _refuse_if(_GO.search(asked.template or ""), name, "Go templates", "template")
     prompt = asked.prompt or ""
     turns = [Message("system", asked.system)] if asked.system else []
     request = InferenceRequest(

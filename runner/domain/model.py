@@ -64,6 +64,9 @@ class ModelDetails:
         license: Licence text or name.
         options: The model's own parameters.
         messages: Turns that open every conversation.
+        has_own_template: Whether ``template`` stands in place of the file's own.
+        requires: The least version of the API that may use it; or empty.
+        modelfile: What makes the model again.
         metadata: The GGUF key/values, long arrays left out.
         tensors: ``(name, type, shape)`` of each tensor.
     """
@@ -74,6 +77,9 @@ class ModelDetails:
     license: str
     options: Options
     messages: tuple[Message, ...] = ()
+    has_own_template: bool = False
+    requires: str = ""
+    modelfile: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
 

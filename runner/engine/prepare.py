@@ -35,9 +35,10 @@ from runner.engine.logprobs import HeldLogprobs
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.errors import CorralError, InvalidRequest, TemplateFailed
+from runner.prompt.compiled import Template, compiled
 from runner.prompt.fit import Fitted, fit
 from runner.prompt.literal import Shield
-from runner.prompt.template import ChatTemplate, plain_prompt
+from runner.prompt.template import plain_prompt
 from runner.prompt.thinking import TAIL_CHARS, begins_at_once
 from runner.protocol.messages import Embed, Failed, Generate, Rerank, Tokenize, Tokenized
 
@@ -95,7 +96,7 @@ class Preparer:
         self._requests = PriorityQueue()
         self._arrivals = itertools.count()
         self._renders: SimpleQueue[_Render | None] = SimpleQueue()
-        self._template: ChatTemplate | None = None
+        self._template: Template | None = None
         self._stopped: list[threading.Thread] = []
         self._renderer = self._start(self._render_all, self._renders)
         self._start(self._prepare_all)
@@ -296,7 +297,7 @@ class Preparer:
             return plain_prompt(job.messages)
         if self._template is None or self._template.source != source:
             # compiled here: compiling can take long, too
-            self._template = ChatTemplate(
+            self._template = compiled(
                 source, bos_text=self._vocabulary.bos_text, eos_text=self._vocabulary.eos_text
             )
         return self._template.render(job.messages, tools=job.tools, think=job.request.think)

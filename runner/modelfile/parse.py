@@ -1,4 +1,4 @@
-"""A Modelfile's text as instructions with their places; the meaning is left to those who use it.
+"""A Modelfile's text as instructions with their places; the meaning is left to ``meaning.py``.
 
     # a comment
     FROM hf.co/Qwen/Qwen3-4B-GGUF:Q4_K_M
@@ -6,13 +6,20 @@
     SYSTEM '''Be brief.
     Be kind.'''
 
-An instruction is a word, in any case, and a value: bare to the end of the line, in double quotes,
-or in three of them over several lines; nothing is escaped inside.  The grammar is Ollama's
-(``parser/parser.go``); MIRROR, SHA256, SIZE and ALIAS are Corral's own, for its catalogue.
+(with double quotes for single ones.)  An instruction is a word, in any case, and a value: bare to
+the end of the line, in double quotes, or in three of them.  A quoted value goes on over lines until
+one ends with the quotes; nothing is escaped inside, and quotes within a line are part of it.  The
+grammar is Ollama's (``parser/parser.go``).  Corral's own are MIRROR, SHA256, SIZE and ALIAS, for
+its catalogue, and one form of value more, for texts in which a line ends with three quotes:
+
+    SYSTEM <<END
+    text
+    END
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,8 +31,16 @@ _OLLAMA = (
 )
 _OURS = ("mirror", "sha256", "size", "alias")
 COMMANDS = frozenset({*_OLLAMA, *_OURS})
-_ROLES = ("system", "user", "assistant")
-_QUOTES = '"""'
+#: Of lines that are kept for ``formatted`` alone.
+COMMENT = "#"
+ROLES = ("system", "user", "assistant")
+QUOTES = '"""'
+HEREDOC = re.compile(r"<<([A-Z][A-Z0-9_]*)")
+
+#: Values that may be empty.
+_MAY_BE_EMPTY = frozenset({"system", "template", "license", "message"})
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
+_ONLY_CRLF = re.compile(r"(?<!\r)\n|\r(?!\n)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +66,11 @@ def parse(text: str) -> tuple[Instruction, ...]:
     Raises:
         InvalidRequest: It is no Modelfile; the message has the line.  One without ``FROM`` is none.
     """
-    found = tuple(_instructions(text.removeprefix("\ufeff")))
+    found = tuple(one for one in instructions(text) if one.command != COMMENT)
     if not any(instruction.command == "from" for instruction in found):
-        raise InvalidRequest("no FROM line", hint="say what the model is made from: FROM smollm2")
+        raise InvalidRequest(
+            "no FROM line", hint="say what the model is made from: FROM smollm2", param="modelfile"
+        )
     return found
 
 
@@ -67,16 +84,27 @@ def decode(content: bytes) -> str:
     try:
         return content.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"the Modelfile is no text at byte {error.start}") from None
+        raise InvalidRequest(
+            f"the Modelfile is no text at byte {error.start}", param="modelfile"
+        ) from None
 
 
-def _instructions(text: str) -> Iterator[Instruction]:
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+def instructions(text: str) -> Iterator[Instruction]:
+    """Yield the instructions of ``text``, and its comments as those of ``COMMENT``.
+
+    Raises:
+        InvalidRequest: As ``parse``, but that ``FROM`` is missing.
+    """
+    lines = _lines(text.removeprefix("\ufeff"))
+    last = {line: number for number, (line, _) in enumerate(lines)}
     at = 0
     while at < len(lines):
-        begin, line = at, lines[at].strip()
+        begin, line = at, lines[at][0].strip()
         at += 1
-        if not line or line.startswith("#"):
+        if not line:
+            continue
+        if line.startswith("#"):
+            yield Instruction(COMMENT, line, "", begin + 1)
             continue
         command, rest = _word(line)
         if command.lower() not in COMMANDS:
@@ -84,13 +112,33 @@ def _instructions(text: str) -> Iterator[Instruction]:
         key = ""
         if command.lower() in ("parameter", "message"):
             key, rest = _word(rest)
-            if command.lower() == "message" and key.lower() not in _ROLES:
-                raise _bad(begin, f"message role must be one of {_list(_ROLES)}")
+            if command.lower() == "message" and key.lower() not in ROLES:
+                raise _bad(begin, f"message role must be one of {_list(ROLES)}")
             key = key.lower()
-        value, at = _value(rest, lines, at)
-        if not value and command.lower() not in ("system", "template", "license", "message"):
+        value, at = _value(rest, lines, at, last)
+        if not value and command.lower() not in _MAY_BE_EMPTY:
             raise _bad(begin, f"{command.upper()} {key}".rstrip() + " has no value")
         yield Instruction(command.lower(), value, key, begin + 1)
+
+
+def is_plain(value: str) -> bool:
+    """Whether ``value`` comes out of the end of a line as it went in, without quotes."""
+    bare = not value.startswith('"') and not HEREDOC.fullmatch(value)
+    return bool(value) and bare and value == value.strip() and not set("\r\n") & set(value)
+
+
+def is_closed(text: str, quotes: str) -> bool:
+    """Whether ``text``, from its opening quotes to the end of a line, is a whole value."""
+    whole = text.rstrip()
+    return len(whole) >= 2 * len(quotes) and whole.endswith(quotes)
+
+
+def _lines(text: str) -> list[tuple[str, str]]:
+    """Return each line and what ends it."""
+    if not _ONLY_CRLF.search(text):  # a file of Windows: what ends its lines is no part of it
+        text = text.replace("\r\n", "\n")
+    found = [(match[1], match[2]) for match in _LINE.finditer(text)]
+    return found[:-1] if found[-1] == ("", "") else found
 
 
 def _word(line: str) -> tuple[str, str]:
@@ -99,27 +147,38 @@ def _word(line: str) -> tuple[str, str]:
     return (parts[0] if parts else ""), (parts[1] if len(parts) > 1 else "")
 
 
-def _value(rest: str, lines: list[str], at: int) -> tuple[str, int]:
-    """Return the value that ``rest`` begins and the number of the line after it."""
-    if rest.startswith(_QUOTES):
-        return _quoted(rest[len(_QUOTES) :], _QUOTES, lines, at)
-    if rest.startswith('"') and rest != '"':
-        return _quoted(rest[1:], '"', lines, at)
+def _value(
+    rest: str, lines: list[tuple[str, str]], at: int, last: dict[str, int]
+) -> tuple[str, int]:
+    """Return the value that ``rest`` begins and the number of the line after it.
+
+    ``last`` has the last line of each text.
+    """
+    for quotes in (QUOTES, '"'):
+        if rest.startswith(quotes):
+            return _quoted(rest, quotes, lines, at)
+    heredoc = HEREDOC.fullmatch(rest)
+    if heredoc and last.get(heredoc[1], -1) >= at:
+        end = next(n for n in range(at, len(lines)) if lines[n][0] == heredoc[1])
+        body = "".join(line + ending for line, ending in lines[at:end])
+        return body[:-1], end + 1  # without the end of its last line
     return rest.strip(), at
 
 
-def _quoted(rest: str, quotes: str, lines: list[str], at: int) -> tuple[str, int]:
-    begin = at - 1
-    pieces = [rest]
-    while quotes not in pieces[-1]:
-        if at == len(lines):
-            raise _bad(begin, f"unexpected EOF: the value has no closing {quotes}")
-        pieces.append(lines[at])
+def _quoted(rest: str, quotes: str, lines: list[tuple[str, str]], at: int) -> tuple[str, int]:
+    begin, line = at - 1, lines[at - 1][0]
+    # With the spaces at the line's end, which are part of a value that goes on.
+    pieces = [line[len(line.rstrip()) - len(rest) :]]
+    if is_closed(pieces[0], quotes):
+        return pieces[0].rstrip()[len(quotes) : -len(quotes)], at
+    while at < len(lines):
+        pieces.append(lines[at - 1][1] + lines[at][0])
         at += 1
-    pieces[-1], _, after = pieces[-1].partition(quotes)
-    if after.strip():
-        raise _bad(at - 1, f"unexpected text after the closing {quotes}: {after.strip()[:40]}")
-    return "\n".join(pieces), at
+        if pieces[-1].rstrip().endswith(quotes):
+            whole = "".join(pieces).rstrip()
+            if is_closed(whole, quotes):
+                return whole[len(quotes) : -len(quotes)], at
+    raise _bad(begin, f"unexpected EOF: the value has no closing {quotes}")
 
 
 def _list(words: tuple[str, ...]) -> str:

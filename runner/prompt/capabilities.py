@@ -12,6 +12,8 @@ from functools import lru_cache
 from jinja2 import nodes
 
 from runner.domain.model import Capability
+from runner.prompt.compiled import is_go
+from runner.prompt.gotemplate.chat import reads
 from runner.prompt.source import parsed, texts_of
 from runner.prompt.thinking import FAMILIES
 
@@ -43,6 +45,9 @@ class Abilities:
 @lru_cache(maxsize=256)
 def abilities(template: str) -> Abilities:
     """Return what ``template`` can do; nothing when it is empty or not valid."""
+    if is_go(template):
+        read_by_go = reads(template)
+        return Abilities(read_by_go.tools, read_by_go.thinking, read_by_go.system)
     tree = parsed(template) if template else None
     if tree is None:
         return Abilities()

@@ -9,6 +9,7 @@ from aiohttp import web
 from runner.server import (
     anthropic_routes,
     cache_routes,
+    create_routes,
     job_routes,
     ollama_routes,
     openai_routes,
@@ -30,6 +31,7 @@ _ROUTES = (
     job_routes.routes,
     search_routes.routes,
     vector_routes.routes,
+    create_routes.routes,
 )
 
 

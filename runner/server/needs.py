@@ -12,6 +12,7 @@ from typing import Protocol
 from aiohttp import web
 
 from runner.domain.cache import CacheReport, Cleared
+from runner.domain.create import CheckedModelfile, CreateRequest
 from runner.domain.event import Event
 from runner.domain.job import Job
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
@@ -106,6 +107,18 @@ class Pulls(Protocol):
         ...
 
 
+class Creates(Protocol):
+    """Models of one's own; both may raise ``CorralError``."""
+
+    def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        """Make one; closing the generator gives it up."""
+        ...
+
+    async def check(self, text: str) -> CheckedModelfile:
+        """Say what there is to say about a Modelfile."""
+        ...
+
+
 class Searches(Protocol):
     """The hubs' own lists; may raise ``CorralError``."""
 
@@ -184,6 +197,7 @@ class Needs:
         models: The library.
         cache: Kept prompts.
         pulls: Downloads and imports.
+        creates: Models of one's own.
         searches: The hubs' own lists.
         requests: The answers that are on their way.
         jobs: All that takes long.
@@ -195,6 +209,7 @@ class Needs:
     models: Models
     cache: Cache
     pulls: Pulls
+    creates: Creates
     searches: Searches
     requests: Requests
     jobs: Jobs

@@ -142,16 +142,6 @@ async def push(request: web.Request) -> web.Response:
     return error_answer(request, error, status=501)
 
 
-@routes.post("/api/create")
-async def not_yet(request: web.Request) -> web.Response:
-    """Refused by name, so that nobody looks for a mistake in the address."""
-    error = Unsupported(
-        f"{request.path} is not offered by this version of Corral",
-        hint="it answers text: /api/generate and /api/chat",
-    )
-    return error_answer(request, error, status=501)
-
-
 @routes.post("/api/copy")
 async def copy(request: web.Request) -> web.Response:
     """Give a model a second name; clients take 200 alone for success."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.errors import ModelNotFound, StoreError
 from runner.service.cache import CacheService
+from runner.service.modelfile import modelfile_of
 from runner.store.library import Library
 from runner.workers.pool import Pool
 
@@ -33,7 +35,8 @@ class ModelService:
             ModelNotFound: There is no such model.
             BadModelFile: Its file is damaged.
         """
-        return await asyncio.to_thread(self._library.show, name)
+        details = await asyncio.to_thread(self._library.show, name)
+        return replace(details, modelfile=modelfile_of(details))
 
     def running(self) -> list[RunningModel]:
         """Return the models in memory, the longest-lived first."""

@@ -13,7 +13,7 @@ import builtins
 import errno
 import logging
 from collections import OrderedDict
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from runner.store.arrival import tidy_arrivals
 from runner.store.blobs import DIGEST, Blobs, Partial, Written
 from runner.store.capabilities import capabilities_of
 from runner.store.disk import explained, in_words, replace_file
+from runner.store.intake import bring
 from runner.store.lock import WAIT_S, StoreLock
 from runner.store.manifests import MODEL, Layer, Manifest
 
@@ -124,6 +125,8 @@ class Library:
             license=manifest.license or manifest.facts.license,
             options=manifest.parameters,
             messages=manifest.messages,
+            has_own_template=manifest.template is not None,
+            requires=manifest.requires,
             metadata={k: v for k, v in header.metadata.items() if not isinstance(v, GgufArray)},
             tensors=tuple((t.name, t.type_name, t.shape) for t in header.tensors),
         )
@@ -206,7 +209,7 @@ class Library:
         expected = f"sha256:{sha256.lower()}" if sha256 else ""
         is_done = False
         while not is_done:
-            partial, digest = yield from self._bring(path, n_bytes, expected)
+            partial, digest = yield from bring(self.blobs, path, n_bytes, expected)
             try:
                 yield Progress("verifying", n_bytes, n_bytes, digest)
                 if expected and digest != expected:
@@ -247,6 +250,16 @@ class Library:
                 return False
             self._write(manifest)
         return True
+
+    def keep_blob(self, partial: Partial) -> None:
+        """Give an uploaded file its place; it stays until a name uses it, or until a prune.
+
+        Raises:
+            StoreError: It cannot be written.
+            StoreBusy: Another process is changing the store.
+        """
+        with self._lock.hold("upload"):
+            self.blobs.commit(partial)
 
     def copy(self, source: ModelName, target: ModelName, *, asked: str = "") -> ModelInfo:
         """Let ``target`` mean what ``source`` means; blobs are shared.
@@ -385,19 +398,6 @@ class Library:
             while len(self._headers) > _MAX_HEADERS:
                 self._headers.popitem(last=False)
         return header
-
-    def _bring(
-        self, path: Path, n_bytes: int, expected: str
-    ) -> Generator[Progress, None, tuple[Partial | None, str]]:
-        """Return a copy of ``path`` and its digest; no copy when its bytes are here already."""
-        with explained(f"cannot read {path}"):
-            file = path.open("rb")
-        with file:
-            digest = yield from self.blobs.find_same(file, n_bytes, expected)
-            if digest:
-                return None, digest
-            partial = yield from self.blobs.copy(file, n_bytes)
-        return partial, partial.digest
 
     def _write(self, manifest: Manifest) -> ModelInfo:
         """Write the manifest and drop what its name used before; the lock is held."""

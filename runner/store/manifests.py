@@ -28,6 +28,9 @@ MODEL = "model"  # the kind of layer that holds the weights
 ADAPTER = "adapter"  # and of those that change them: LoRA
 _MAX_BYTES = 64 << 20  # of a file that is read as a manifest
 
+PROJECTOR = "projector"  # of a model that sees or hears
+DRAFT = "draft"  # of a model that guesses ahead
+
 #: A port's colon cannot stand in a Windows path; ``+`` and ``=`` are in no name.
 _COLON = "+"
 _MARK = "="
@@ -64,6 +67,7 @@ class Manifest:
         license: Licence text or name.
         template: A chat template in place of the file's own; ``None``: the file's.
         messages: Turns that open every conversation.
+        requires: The least version of the API that may use it; or empty.
         provenance: Where it came from: ``source`` and ``time`` at least.
     """
 
@@ -75,6 +79,7 @@ class Manifest:
     license: str = ""
     template: str | None = None
     messages: tuple[Message, ...] = ()
+    requires: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -110,6 +115,7 @@ class _Stored(msgspec.Struct, omit_defaults=True):
     license: str = ""
     template: str | None = None
     messages: tuple[Message, ...] = ()
+    requires: str = ""
     provenance: dict[str, Any] = {}
 
 
@@ -129,6 +135,7 @@ def _encode(manifest: Manifest, name: str) -> bytes:
         license=manifest.license,
         template=manifest.template,
         messages=manifest.messages,
+        requires=manifest.requires,
         provenance=dict(manifest.provenance),
     )
     return msgspec.json.encode(stored) + b"\n"
@@ -158,6 +165,7 @@ def decode(content: bytes) -> Manifest:
             license=stored.license,
             template=stored.template,
             messages=stored.messages,
+            requires=stored.requires,
             provenance=stored.provenance,
         )
     except StoreError:

@@ -117,7 +117,6 @@ COMMON = [
     + [
         (ollama.parse_generate, GENERATE, "suffix", "}"),
         (ollama.parse_generate, GENERATE, "images", ["aGk="]),
-        (ollama.parse_generate, GENERATE, "template", "{{ .Prompt }}"),
     ],
 )
 def test_what_would_change_the_answer_is_refused_by_name(parse, fields, param, value):

@@ -253,6 +253,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/generate": lambda: self._answer(name, body, lambda t: {"response": t}),
             "/api/pull": lambda: self._pull(name, body),
             "/api/cache": lambda: self._cache(name),
+            "/api/create": lambda: self._pull(name, body),
             "/api/shutdown": self._shutdown,
             "/api/search": lambda: self._json(script.search),
         }

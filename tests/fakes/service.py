@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
+from runner.domain.create import CheckedModelfile, CreateRequest, ModelfileFinding
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.job import Job
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
@@ -152,6 +153,7 @@ class FakeModels:
                 "tokenizer.ggml.tokens": [str(n) for n in range(9)],
             },
             tensors=(("token_embd.weight", "Q4_1", (576, 49152)),),
+            modelfile=f"FROM {info.name}\n",
         )
 
     def running(self) -> Sequence[RunningModel]:
@@ -248,6 +250,27 @@ class FakePulls:
             if isinstance(step, Exception):
                 raise step
             yield step
+
+
+@dataclass
+class FakeCreates:
+    """Tells ``script``, whatever is asked for; finds every Modelfile wanting."""
+
+    script: Sequence[Progress | Exception] = (
+        Progress("writing manifest"),
+        Progress("success", name="mine:latest"),
+    )
+    asked: list[CreateRequest] = field(default_factory=list)
+
+    async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        self.asked.append(request)
+        for step in self.script:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+    async def check(self, text: str) -> CheckedModelfile:
+        return CheckedModelfile((ModelfileFinding("error", 2, text, "mend it"),), "FROM x\n")
 
 
 @dataclass

@@ -87,7 +87,8 @@ def test_a_server_that_never_gives_anything_is_given_up_in_words(server, tmp_pat
     assert "HTTP 500" in caught.value.message
     assert f"tried {QUICK.n_tries} times" in caught.value.message
     assert "is kept" in caught.value.hint
-    assert len(server.requests) == QUICK.n_tries
+    # Another range may be under way when the last try of one fails.
+    assert QUICK.n_tries <= len(server.requests) < 2 * QUICK.n_tries
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,33 @@ def test_every_form_of_a_value():
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ('"say "hi" to "me"', 'say "hi" to "me'),
+        ('"""a """ b """', 'a """ b '),
+        ('"a\nb"  ', "a\nb"),
+        ('""""', '"'),
+        ('"""', '"""'),
+        ("<<END\na\n\nEND", "a\n"),
+        ("<<END", "<<END"),
+        ("# no comment", "# no comment"),
+        ("'single'", "'single'"),
+    ],
+)
+def test_quotes_close_at_the_end_of_a_line_alone(value, meant):
+    text = f"FROM a\nSYSTEM {value}\nLICENSE MIT"
+    if value in ('"""', '""""'):
+        text = f'FROM a\nSYSTEM """{meant}"""\nLICENSE MIT'
+    assert said(text)[1:] == [("system", "", meant), ("license", "", "MIT")]
+
+
+def test_a_carriage_return_is_kept_in_a_file_that_does_not_end_its_lines_so():
+    assert said('FROM a\nSYSTEM """x\r\ny"""\n')[1] == ("system", "", "x\r\ny")
+    assert said('FROM a\r\nSYSTEM """x\r\ny"""\r\n')[1] == ("system", "", "x\ny")
+    assert said("FROM a\rSYSTEM x\r")[1] == ("system", "", "x")
+
+
 def test_each_instruction_knows_its_line():
     text = 'FROM a\nSYSTEM """x\ny"""\n\nLICENSE MIT'
     assert [one.line for one in parse(text)] == [1, 2, 5]
@@ -46,7 +73,7 @@ def test_each_instruction_knows_its_line():
         ("FROM a\nBAKE it", r"\(line 2\): command must be one of"),
         ("FROM a\nMESSAGE robot hi", r"\(line 2\): message role must be one of"),
         ('FROM a\nSYSTEM """never ends', r"\(line 2\): unexpected EOF"),
-        ('FROM a\nSYSTEM "x" y', r"\(line 2\): unexpected text after"),
+        ('FROM a\nSYSTEM "x" y', r"\(line 2\): unexpected EOF"),
         ("FROM", r"\(line 1\): FROM has no value"),
         ("FROM a\nPARAMETER temperature", r"\(line 2\): PARAMETER temperature has no value"),
     ],

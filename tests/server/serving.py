@@ -15,6 +15,7 @@ from runner.server.needs import Needs
 from runner.service.jobs import JobService
 from tests.fakes.service import (
     FakeCache,
+    FakeCreates,
     FakeInference,
     FakeModels,
     FakePulls,
@@ -34,6 +35,7 @@ class House:
     models: FakeModels = field(default_factory=FakeModels)
     cache: FakeCache = field(default_factory=FakeCache)
     pulls: FakePulls = field(default_factory=FakePulls)
+    creates: FakeCreates = field(default_factory=FakeCreates)
     searches: FakeSearches = field(default_factory=FakeSearches)
     requests: FakeRequests = field(default_factory=FakeRequests)
     jobs: JobService = field(default_factory=JobService)
@@ -53,6 +55,7 @@ class House:
             models=self.models,
             cache=self.cache,
             pulls=self.pulls,
+            creates=self.creates,
             searches=self.searches,
             requests=self.requests,
             jobs=self.jobs,

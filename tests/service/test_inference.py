@@ -82,9 +82,8 @@ def test_an_answer_is_its_text_and_then_its_end(library, name):
 def test_the_second_answer_does_not_wait_for_a_load(library, name):
     async def story():
         async with open_place(library, name) as place:
-            first = (await place.events(chat(name, "say 1")))[-1]
-            second = (await place.events(chat(name, "say 1")))[-1]
-            assert second.timings.load_s < first.timings.load_s
+            await place.events(chat(name, "say 1"))
+            await place.events(chat(name, "say 1"))
             assert len(place.heard("load")) == 1
 
     asyncio.run(story())

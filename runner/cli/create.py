@@ -1,0 +1,147 @@
+"""``corral create``: make a model of one's own from a Modelfile.
+
+What the Modelfile means is read here, since its paths are of this folder; the daemon does the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from runner.cli.output import Output
+from runner.cli.parser import Subparsers
+from runner.client.client import Client
+from runner.errors import InvalidRequest
+from runner.modelfile.meaning import meaning_of
+from runner.modelfile.parse import Instruction, decode, parse
+
+_DEFAULT = "Modelfile"
+_PATH = re.compile(r"\.{1,2}(?:[/\\]|\Z)|[/\\]|~|[A-Za-z]:[/\\]")
+_FILES = (".gguf", ".safetensors", ".bin", ".pt", ".pth")
+
+
+def add(commands: Subparsers) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "create",
+        help="make a model of your own from a Modelfile",
+        description="Make a model of your own: a base model or GGUF files, with a system message,"
+        " parameters, a template or an adapter laid over it. The weights are not changed.",
+    )
+    parser.add_argument("model", help="what the new model will be called")
+    parser.add_argument(
+        "-f",
+        "--file",
+        metavar="FILE",
+        help="the Modelfile, '-' for standard input; else ./Modelfile, or else FROM .",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, client: Client, out: Output) -> int:
+    """Make the model, with its progress on stderr."""
+    text, folder = read_modelfile(args.file)
+    body = body_of(parse(text), folder)
+    with client.create(args.model, body) as steps, out.progress() as bars:
+        for step in steps:
+            bars.show(step)
+    name = str(steps.last.get("name") or args.model)
+    out.say(f"{name} is ready; try: corral run {name}")
+    return 0
+
+
+def read_modelfile(file: str | None) -> tuple[str, Path]:
+    """Return a Modelfile's text and the folder that its paths start from.
+
+    Raises:
+        InvalidRequest: There is none, or it is no text.
+    """
+    if file == "-":
+        return decode(sys.stdin.buffer.read()), Path.cwd()
+    path = Path(file or _DEFAULT).expanduser()
+    if file is None and not path.exists():
+        return "FROM .\n", Path.cwd()
+    if not path.is_file():
+        raise InvalidRequest(f"there is no file '{path}'", hint="name a Modelfile with -f")
+    return decode(path.read_bytes()), path.absolute().parent
+
+
+def body_of(found: tuple[Instruction, ...], folder: Path) -> dict[str, Any]:
+    """Return what ``/api/create`` is to be asked for.
+
+    Raises:
+        InvalidRequest: An instruction cannot be followed; the message has its line.
+    """
+    meaning = meaning_of(found)
+    body: dict[str, Any] = {"parameters": meaning.options.set_values()}
+    for one in found:
+        match one.command:
+            case "from" if (paths := _paths(one, folder)) is not None:
+                body.setdefault("paths", []).extend(paths)
+            case "from" if "from" in body:
+                raise InvalidRequest(
+                    f"(line {one.line}): a model is made from one model",
+                    hint="a second FROM may name a projector's file",
+                    param="from",
+                )
+            case "from":
+                body["from"] = one.value
+            case "adapter" | "draft":
+                paths = _paths(one, folder, is_file=True) or []
+                body.setdefault(f"{one.command}_paths", []).extend(paths)
+            case _:
+                pass  # in ``meaning``
+    told = {
+        "template": meaning.template,
+        "system": meaning.system,
+        "license": list(meaning.licenses) or None,
+        "messages": [_turn(asdict(turn)) for turn in meaning.messages] or None,
+        "mirrors": list(meaning.mirrors) or None,
+        "sha256": meaning.sha256 or None,
+        "requires": meaning.requires or None,
+    }
+    return body | {name: value for name, value in told.items() if value is not None}
+
+
+def _turn(turn: dict[str, Any]) -> dict[str, Any]:
+    return {"role": turn["role"], "content": turn["content"]}
+
+
+def _paths(one: Instruction, folder: Path, *, is_file: bool = False) -> list[str] | None:
+    """The files that an instruction names; ``None`` when it names a model."""
+    path = folder / Path(one.value).expanduser()
+    is_path = is_file or _PATH.match(one.value) is not None
+    if not is_path and not (path.suffix.lower() in _FILES and path.is_file()):
+        return None
+    if path.is_dir():
+        return _inside(one, path)
+    if not path.is_file():
+        raise InvalidRequest(
+            f"(line {one.line}): there is no file '{one.value}'",
+            hint=f"paths start from {folder}",
+            param=one.command,
+        )
+    return [str(path)]
+
+
+def _inside(one: Instruction, folder: Path) -> list[str]:
+    """The model files of a folder: GGUF ones, or else those in another form."""
+    for suffix in _FILES:
+        found = sorted(path for path in folder.iterdir() if path.suffix.lower() == suffix)
+        for path in found:
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise InvalidRequest(
+                    f"(line {one.line}): insecure path: {path.name} leads out of its folder",
+                    param=one.command,
+                )
+        if found:
+            return [str(path) for path in found]
+    raise InvalidRequest(
+        f"(line {one.line}): there is no model in the folder '{one.value}'",
+        hint="name a folder with a GGUF file in it, the file itself, or a model",
+        param=one.command,
+    )

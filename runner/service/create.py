@@ -1,0 +1,302 @@
+"""Models of one's own: a base or a file, and what is laid over it, under a name.
+
+All that can be wrong is found before the library is changed; the manifest is written last.  Weights
+are never rewritten: a model of one's own names the same blob as its base.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from runner.domain.create import CheckedModelfile, CreateRequest
+from runner.domain.name import ModelName
+from runner.domain.progress import Progress
+from runner.errors import (
+    BadModelFile,
+    CorralError,
+    DigestMismatch,
+    InvalidRequest,
+    ModelNotFound,
+    RequestError,
+    SourceError,
+)
+from runner.gguf.adapter import check_adapter
+from runner.gguf.metadata import ModelFacts, describe, refuse_unrunnable
+from runner.gguf.reader import Header, read_header
+from runner.prompt.compiled import check
+from runner.service.modelfile import check_modelfile
+from runner.store.blobs import Partial
+from runner.store.intake import bring
+from runner.store.library import Library
+from runner.store.manifests import ADAPTER, DRAFT, MODEL, PROJECTOR, Layer, Manifest
+
+T = TypeVar("T")
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+class Pulls(Protocol):
+    """Where a base comes from that is not here yet."""
+
+    def pull(self, name: ModelName) -> AsyncGenerator[Progress, None]:
+        """Bring it into the library."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that becomes a layer; ``digest`` is empty until it is in the library."""
+
+    label: str
+    path: Path
+    digest: str
+    kind: str
+    header: Header
+
+
+class CreateService:
+    """Makes models."""
+
+    def __init__(self, library: Library, pulls: Pulls) -> None:
+        self._library = library
+        self._pulls = pulls
+
+    async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        """Yield the progress of making a model; the last one is ``success``.
+
+        Raises:
+            InvalidRequest: The request cannot be followed.
+            BadModelFile: A file is not what it should be.
+            ModelNotFound: Its base is nowhere.
+            SourceError: Its base cannot be fetched.
+        """
+        if request.template:
+            await asyncio.to_thread(check, request.template)
+        base = None
+        if request.bases:
+            async with aclosing(self._pull_missing(request)) as moments:
+                async for progress in moments:
+                    yield progress
+            base = await self._base(request)
+        async with aclosing(_stepped(self._make(request, base))) as moments:
+            async for progress in moments:
+                yield progress
+
+    async def check(self, text: str) -> CheckedModelfile:
+        """Return what there is to say about a Modelfile."""
+        return await asyncio.to_thread(check_modelfile, text)
+
+    # The base
+
+    async def _pull_missing(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        """Fetch the base where no place of it is in the library."""
+        if any([await self._is_here(name) for name in request.bases]):
+            return
+        first: CorralError | None = None
+        for name in request.bases:
+            if name == request.name:
+                raise InvalidRequest(
+                    f"'{name}' cannot be made from itself: it is not in the library",
+                    hint="FROM must name another model, or a file",
+                    param="from",
+                )
+            try:
+                async with aclosing(self._pulls.pull(name)) as moments:
+                    async for progress in moments:
+                        if progress.phase != "success":
+                            yield progress
+                return
+            except (SourceError, RequestError) as error:
+                first = first or error
+        assert first, "there is a base"
+        raise first
+
+    async def _is_here(self, name: ModelName) -> bool:
+        try:
+            await asyncio.to_thread(self._library.find, name)
+        except ModelNotFound:
+            return False
+        return True
+
+    async def _base(self, request: CreateRequest) -> Manifest:
+        for name in request.bases:
+            try:
+                return await asyncio.to_thread(self._library.find, name)
+            except ModelNotFound:
+                continue
+        raise ModelNotFound(str(request.bases[0]))
+
+    # The work, in a thread
+
+    def _make(
+        self, request: CreateRequest, base: Manifest | None
+    ) -> Generator[Progress, None, None]:
+        yield Progress("gathering model components")
+        files = [*self._files(request)]
+        facts = _facts(files, base)
+        for file in files:
+            if file.kind == ADAPTER:
+                _check_adapter(file, facts)
+        with ExitStack() as copies:
+            layers, partials = yield from self._layers(files, base, copies)
+            _check_digest(request, layers)
+            yield Progress("writing manifest")
+            for partial in partials:
+                self._library.keep_blob(partial)
+            self._library.add(_manifest(request, base, facts, layers))
+        yield Progress("success", name=str(request.name))
+
+    def _files(self, request: CreateRequest) -> Iterator[_File]:
+        for kind, blobs, paths in (
+            (MODEL, request.files, request.file_paths),
+            (ADAPTER, request.adapters, request.adapter_paths),
+            (DRAFT, request.drafts, request.draft_paths),
+        ):
+            for label, digest in blobs.items():
+                if not self._library.blobs.has(digest):
+                    raise InvalidRequest(
+                        f'blob "{digest}" of {label} not found',
+                        hint="send it first: POST /api/blobs/" + digest,
+                        param="files",
+                    )
+                yield _looked_at(label, self._library.blobs.path(digest), digest, kind)
+            for path in paths:
+                if not path.is_file():
+                    raise InvalidRequest(f"there is no file '{path.name}'", param="paths")
+                yield _looked_at(path.name, path, "", kind)
+
+    def _layers(
+        self, files: list[_File], base: Manifest | None, copies: ExitStack
+    ) -> Generator[Progress, None, tuple[list[Layer], list[Partial]]]:
+        """Return the layers of the new model, and the copies that are to be kept for it."""
+        layers = list(base.layers) if base else []
+        partials = []
+        for file in files:
+            digest, word = file.digest, "using existing"
+            if not digest:
+                n_bytes = file.header.n_file_bytes
+                partial, digest = yield from bring(self._library.blobs, file.path, n_bytes)
+                if partial:
+                    copies.callback(partial.discard)
+                    partials.append(partial)
+                    word = "creating new"
+            if file.kind in (PROJECTOR, DRAFT):  # of these there is one
+                layers = [layer for layer in layers if layer.kind != file.kind]
+            yield Progress(f"{word} layer {digest}")
+            layers.append(Layer(file.kind, digest, file.header.n_file_bytes))
+        return layers, partials
+
+
+def _check_digest(request: CreateRequest, layers: list[Layer]) -> None:
+    own = next(layer.digest for layer in layers if layer.kind == MODEL)
+    if request.sha256 and own != f"sha256:{request.sha256}":
+        raise DigestMismatch(
+            f"the model's file has the digest {own}, not sha256:{request.sha256}",
+            hint="its owner has replaced it; name another place, or drop SHA256",
+        )
+
+
+def _looked_at(label: str, path: Path, digest: str, kind: str) -> _File:
+    """A file with its header read, and its kind told by it."""
+    suffix = Path(label).suffix.lower()
+    if suffix in _PICKLES:
+        raise InvalidRequest(
+            f"{label} is a pickle file, which can run code when it is read",
+            hint="use a GGUF or safetensors build of this model",
+            param="files",
+        )
+    if suffix == ".safetensors":
+        raise BadModelFile(
+            f"{label}: making a model from safetensors is not offered",
+            hint="use a GGUF build of this model; most have one on Hugging Face",
+        )
+    header = _in_words(label, lambda: read_header(path))
+    own = str(header.metadata.get("general.type", ""))
+    if kind == MODEL and own == "adapter":
+        raise BadModelFile(f"{label} is a LoRA adapter", hint="name it with ADAPTER, not FROM")
+    if kind == MODEL and (own == "mmproj" or header.metadata.get("general.architecture") == "clip"):
+        kind = PROJECTOR
+    if kind in (MODEL, DRAFT):
+        _in_words(label, lambda: refuse_unrunnable(header))
+    return _File(label, path, digest, kind, header)
+
+
+def _in_words(label: str, work: Callable[[], T]) -> T:
+    """Do ``work`` on a file, whose name its errors get."""
+    try:
+        return work()
+    except BadModelFile as error:
+        raise type(error)(f"{label}: {error.message}", hint=error.hint) from None
+
+
+def _check_adapter(file: _File, facts: ModelFacts) -> None:
+    _in_words(file.label, lambda: check_adapter(file.header, facts.architecture))
+
+
+def _facts(files: list[_File], base: Manifest | None) -> ModelFacts:
+    """Return the facts of the one model among the files, or else of the base."""
+    models = [file for file in files if file.kind == MODEL]
+    if len(models) + (base is not None) > 1:
+        names = ", ".join([*([str(base.name)] if base else []), *(file.label for file in models)])
+        raise InvalidRequest(
+            f"a model is made from one model; these are several: {names}",
+            hint="beside it there may be a projector (FROM), an ADAPTER and a DRAFT",
+            param="files",
+        )
+    if base is not None:
+        return base.facts
+    if not models:
+        raise InvalidRequest("no model is among the files", param="files")
+    return _in_words(models[0].label, lambda: describe(models[0].header))
+
+
+def _manifest(
+    request: CreateRequest, base: Manifest | None, facts: ModelFacts, layers: list[Layer]
+) -> Manifest:
+    """The base with what the request says laid over it."""
+    made = base or Manifest(name=request.name, layers=(), facts=facts)
+    origin: dict[str, object] = {"source": "create", "time": _now()}
+    if base is not None:
+        origin |= {"from": str(base.name), "base": dict(base.provenance)}
+    license_text = request.license
+    if license_text is None or license_text == (made.license or facts.license):
+        license_text = made.license
+    return replace(
+        made,
+        name=request.name,
+        layers=tuple(layers),
+        facts=facts,
+        parameters=request.options.over(made.parameters),
+        system=made.system if request.system is None else request.system,
+        license=license_text,
+        template=made.template if request.template is None else request.template,
+        messages=made.messages if request.messages is None else request.messages,
+        requires=request.requires or made.requires,
+        provenance=origin,
+    )
+
+
+async def _stepped(work: Generator[Progress, None, None]) -> AsyncGenerator[Progress, None]:
+    """Take each step of ``work`` in a thread; closing this waits for the step that runs."""
+    step: asyncio.Future[Progress | None] | None = None
+    try:
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, work, None))
+            moment = await asyncio.shield(step)
+            if moment is None:
+                return
+            yield moment
+    finally:
+        if step is not None and not step.done():
+            await asyncio.wait([step])
+        await asyncio.to_thread(work.close)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
