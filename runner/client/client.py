@@ -24,6 +24,7 @@ from runner.client.decode import DaemonVersion, ShownModel
 from runner.client.http1 import BadReply
 from runner.domain.chat import Message
 from runner.domain.event import Event
+from runner.domain.job import Job
 from runner.domain.model import ModelInfo, RunningModel
 from runner.domain.options import Options
 from runner.domain.progress import Progress
@@ -125,12 +126,15 @@ class Client:
         exchange = self._exchange("POST", "/api/generate", body)
         return Stream(exchange, decode.generate_events, _is_done)
 
-    def pull(self, name: str, path: Path | None = None) -> Stream[Progress]:
+    def pull(
+        self, name: str, path: Path | None = None, *, limit: str | None = None
+    ) -> Stream[Progress]:
         """Bring a model into the library; closing the stream pauses a download.
 
         Args:
             name: What to pull; with ``path`` how to call it, empty: after the file.
             path: A local GGUF file to take instead; needs the owner's token.
+            limit: Most bytes a second, such as ``5M``; ``None``: as the job has it.
 
         Returns:
             The progress; afterwards ``last`` may have the model's name as ``name`` or ``model``.
@@ -138,6 +142,8 @@ class Client:
         body: Json = {"model": name, "stream": True}
         if path is not None:
             body["path"] = str(path.absolute())
+        if limit is not None:
+            body["limit"] = limit
         exchange = self._exchange("POST", "/api/pull", body)
         return Stream(exchange, decode.progress, lambda line: line.get("status") == "success")
 
@@ -145,6 +151,35 @@ class Client:
         """Return models on the hubs; ``hub`` is ``all``, ``hf`` or ``modelscope``."""
         query = urlencode({"q": words, "hub": hub, "limit": limit})
         return decoded(decode.search_result, self._call("GET", f"/api/search?{query}"))
+
+    def begin_pull(self, name: str, *, limit: str | None = None) -> Job:
+        """Begin a pull that goes on alone; return its job."""
+        body: Json = {"kind": "pull", "model": name}
+        if limit is not None:
+            body["limit"] = limit
+        return decoded(decode.job, self._call("POST", "/api/jobs", body))
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs: those on their way in the order of the queue, then the latest."""
+        return decoded(decode.jobs, self._call("GET", "/api/jobs"))
+
+    def steer_job(self, job_id: int, verb: str, body: Json | None = None) -> Job:
+        """Change a job and return it.
+
+        Args:
+            job_id: Which.
+            verb: ``pause``, ``resume``, ``move`` (with ``place``) or ``limit`` (with ``limit``).
+            body: What the verb needs.
+        """
+        return decoded(decode.job, self._call("POST", f"/api/jobs/{job_id}/{verb}", body or {}))
+
+    def limit_jobs(self, limit: str) -> None:
+        """Limit the speed of all jobs together."""
+        self._call("POST", "/api/jobs/all/limit", {"limit": limit})
+
+    def cancel_job(self, job_id: int) -> Job:
+        """End a job, and remove what has arrived for it."""
+        return decoded(decode.job, self._call("DELETE", f"/api/jobs/{job_id}"))
 
     def copy(self, source: str, destination: str) -> None:
         """Give a model a second name."""

@@ -16,6 +16,7 @@ from datetime import datetime
 from runner.client.connection import Json
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
+from runner.domain.job import Job, JobError, JobState
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS, Options, parse_options
@@ -131,7 +132,46 @@ def generate_events(line: Json) -> tuple[Event, ...]:
 def progress(line: Json) -> tuple[Progress, ...]:
     """One line of ``POST /api/pull``."""
     n_done, n_bytes = int(line.get("completed") or 0), int(line.get("total") or 0)
-    return (Progress(str(line["status"]), n_done, n_bytes, str(line.get("digest") or "")),)
+    return (
+        Progress(
+            str(line["status"]),
+            n_done,
+            n_bytes,
+            str(line.get("digest") or ""),
+            source=str(line.get("source") or ""),
+        ),
+    )
+
+
+def jobs(value: Json) -> list[Job]:
+    """``GET /api/jobs``."""
+    return [job(entry) for entry in value["jobs"]]
+
+
+def job(value: Json) -> Job:
+    """One job; every call of ``/api/jobs/{id}`` answers with it."""
+    error = value.get("error")
+    finished = value.get("finished")
+    return Job(
+        job_id=int(value["id"]),
+        kind=str(value["kind"]),
+        name=str(value["name"]),
+        state=JobState(value["state"]),
+        phase=str(value.get("phase") or ""),
+        n_done=int(value.get("n_done") or 0),
+        n_bytes=int(value.get("n_bytes") or 0),
+        rate_bps=int(value.get("rate_bps") or 0),
+        eta_s=None if value.get("eta_s") is None else float(value["eta_s"]),
+        source=str(value.get("source") or ""),
+        error=JobError(str(error["code"]), str(error["message"]), str(error.get("hint") or ""))
+        if error
+        else None,
+        started=moment(value["started"]),
+        finished=moment(finished) if finished else None,
+        place=int(value.get("place") or 0),
+        limit_bps=int(value.get("limit_bps") or 0),
+        is_attended=bool(value.get("is_attended")),
+    )
 
 
 def moment(text: str) -> float:

@@ -15,6 +15,7 @@ class Progress:
         n_bytes: Bytes in this phase; 0 where bytes are not counted.
         digest: The blob this is about, ``sha256:<hex>``; empty for the job as a whole.
         name: The model's name, told by the last moment of a job that ends well.
+        source: Where the bytes come from, such as ``hf.co``; empty where nothing is fetched.
     """
 
     phase: str
@@ -22,3 +23,4 @@ class Progress:
     n_bytes: int = 0
     digest: str = ""
     name: str = ""
+    source: str = ""
