@@ -7,6 +7,7 @@ setting, then in ``config.toml``, and then has its default.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +18,14 @@ from runner.domain.duration import keep_alive_seconds, parse_duration
 from runner.errors import InvalidRequest
 
 DEFAULT_PORT = 11434
+
+#: Types that the cache can have, the largest first.
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+_SWITCH: Mapping[str, bool | None] = {
+    **dict.fromkeys(("1", "true", "on", "yes"), True),
+    **dict.fromkeys(("0", "false", "off", "no"), False),
+    "auto": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,11 @@ class Settings:
     max_loaded_models: int = 3
     max_queue: int = 512
     num_thread: int = 0
+    kv_cache_type: tuple[str, str] = ("f16", "f16")
+    flash_attention: bool | None = None
     load_timeout_s: float = 300.0
+    kv_disk_bytes: int = 4 << 30
+    share_cache: bool = False
     origins: tuple[str, ...] = ()
     hub: str = "auto"
     log_level: str = "info"
@@ -132,6 +145,39 @@ def _timeout(text: str) -> float:
     return seconds if seconds > 0 else float("inf")
 
 
+def _kv_types(text: str) -> tuple[str, str]:
+    """One type for keys and values, or one for each."""
+    keys, _, values = text.strip().lower().partition("/")
+    pair = (keys, values or keys)
+    for kind in pair:
+        if kind not in KV_TYPES:
+            raise ValueError(f"'{kind}' is no type of a cache; want one of {', '.join(KV_TYPES)}")
+    return pair
+
+
+def _switch(text: str) -> bool | None:
+    value = _SWITCH.get(text.lower(), text)
+    if isinstance(value, str):
+        raise ValueError(f"want on, off or auto, not '{text}'")
+    return value
+
+
+def _size(text: str) -> int:
+    """Bytes: a whole number of them, or one followed by KB, MB, GB or TB (powers of 1024)."""
+    found = re.fullmatch(r"(\d{1,15})\s*(?:([kmgt])(?:i?b)?|b)?", text.strip().lower())
+    if not found:
+        raise ValueError(f"want a size such as 500MB or 4GB, not '{text}'")
+    return int(found[1]) << 10 * (" kmgt".index(found[2] or " "))
+
+
+def _flag(text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True}
+    words |= {"0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in words:
+        raise ValueError(f"want true or false, not '{text}'")
+    return words[text.lower()]
+
+
 def _level(text: str) -> str:
     if text.lower() not in ("debug", "info", "warn", "warning", "error"):
         raise ValueError(f"want debug, info, warn or error, not '{text}'")
@@ -194,12 +240,40 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         "Threads of a model's engine; 0: one for each processor core.",
         "0",
     ),
+    "kv_cache_type": SettingSpec(
+        "CORRAL_KV_CACHE_TYPE",
+        _kv_types,
+        f"Numbers that the cache of a conversation holds: {', '.join(KV_TYPES)}; or keys and"
+        " values apart, as in q8_0/f16.",
+        "f16",
+        "OLLAMA_KV_CACHE_TYPE",
+    ),
+    "flash_attention": SettingSpec(
+        "CORRAL_FLASH_ATTENTION",
+        _switch,
+        "Whether attention is computed in one pass that saves memory: on, off, or auto.",
+        "auto",
+        "OLLAMA_FLASH_ATTENTION",
+    ),
     "load_timeout_s": SettingSpec(
         "CORRAL_LOAD_TIMEOUT",
         _timeout,
         "How long a model may take to load; 0: any time.",
         "5m",
         "OLLAMA_LOAD_TIMEOUT",
+    ),
+    "kv_disk_bytes": SettingSpec(
+        "CORRAL_KV_DISK",
+        _size,
+        "Most disk that kept prompts may take, such as 500MB or 4GB; 0: none is kept there.",
+        "4GB",
+    ),
+    "share_cache": SettingSpec(
+        "CORRAL_SHARE_CACHE",
+        _flag,
+        "Whether answers may start from what was computed for another owner's prompt; how fast"
+        " they start then tells what others have asked.",
+        "false",
     ),
     "origins": SettingSpec(
         "CORRAL_ORIGINS",
@@ -251,7 +325,7 @@ def _find(
         return spec.env, spec.parse, text
     if spec.ollama_env and (text := environ.get(spec.ollama_env, "").strip()):
         # Ollama's 0 means "choose for me" where our variables have no such value.
-        if text == "0" and name not in ("keep_alive_s", "load_timeout_s"):
+        if text == "0" and name not in ("keep_alive_s", "load_timeout_s", "flash_attention"):
             return None
         return spec.ollama_env, spec.parse, text
     if name == "host" and (text := environ.get("OLLAMA_HOST", "").strip()):

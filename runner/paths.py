@@ -60,6 +60,11 @@ class Paths:
         return self.config_file.parent / "modelfiles"
 
     @property
+    def kv(self) -> Path:
+        """Prompts that are kept on disk."""
+        return self.cache / "kv"
+
+    @property
     def catalogue(self) -> Path:
         """The Modelfiles that came with the program: in the wheel, else in the checkout."""
         package = Path(__file__).parent

@@ -33,6 +33,7 @@ COMMANDS = {
     "cancel": "cancel",
     "rm": "rm",
     "cp": "cp",
+    "cache": "cache",
     "daemon": "daemon",
 }
 ALIASES = {"ls": "list"}

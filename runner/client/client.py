@@ -22,6 +22,7 @@ from runner.client import decode
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
 from runner.client.decode import DaemonVersion, ShownModel
 from runner.client.http1 import BadReply
+from runner.domain.cache import CacheReport, Cleared
 from runner.domain.chat import Message
 from runner.domain.event import Event
 from runner.domain.job import Job
@@ -193,6 +194,15 @@ class Client:
     def unload(self, name: str) -> bool:
         """Take a model out of memory; return whether it was in it."""
         return bool(self._call("POST", "/api/unload", {"model": name}, model=name).get("unloaded"))
+
+    def cache(self) -> CacheReport:
+        """Return what is kept of prompts, the last used first."""
+        return decoded(decode.cache, self._call("GET", "/api/cache"))
+
+    def clear_cache(self, model: str = "") -> Cleared:
+        """Remove what is kept of prompts, of one model or of all."""
+        value = self._call("DELETE", "/api/cache", {"model": model} if model else {}, model=model)
+        return decoded(decode.cleared, value)
 
     def shutdown(self) -> None:
         """Ask the daemon to end; returns when it has agreed.  Needs the owner's token."""

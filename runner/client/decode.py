@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from runner.client.connection import Json
+from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.job import Job, JobError, JobState
@@ -174,6 +175,35 @@ def job(value: Json) -> Job:
     )
 
 
+def cache(value: Json) -> CacheReport:
+    """``GET /api/cache``."""
+    tiers = value["tiers"]
+    return CacheReport(
+        prompts=tuple(
+            CachedPrompt(
+                model=str(entry["model"]),
+                digest=str(entry["digest"]),
+                owner_id=str(entry["owner"]),
+                tier=CacheTier(entry["tier"]),
+                n_tokens=int(entry["tokens"]),
+                n_bytes=int(entry["size"]),
+                created_s=moment(entry["created_at"]),
+                used_s=moment(entry["last_used_at"]),
+            )
+            for entry in value["prompts"]
+        ),
+        n_resident_tokens=int(tiers["resident"]["tokens"]),
+        n_memory_bytes=int(tiers["memory"]["size"]),
+        n_disk_bytes=int(tiers["disk"]["size"]),
+        n_disk_max=int(tiers["disk"]["limit"]),
+    )
+
+
+def cleared(value: Json) -> Cleared:
+    """``DELETE /api/cache``."""
+    return Cleared(int(value["prompts"]), int(value["size"]))
+
+
 def moment(text: str) -> float:
     """Return seconds since the epoch of an RFC 3339 time."""
     return datetime.fromisoformat(text).timestamp()
@@ -194,6 +224,7 @@ def _finished(line: Json) -> Finished:
         reason=FinishReason(reason) if reason in set(FinishReason) else FinishReason.STOP,
         usage=Usage(
             n_prompt=int(line.get("prompt_eval_count") or 0),
+            n_cached=int(line.get("prompt_eval_cached_count") or 0),
             n_generated=int(line.get("eval_count") or 0),
         ),
         timings=Timings(
@@ -203,6 +234,8 @@ def _finished(line: Json) -> Finished:
             decode_s=seconds("eval_duration"),
         ),
         context=tuple(int(token) for token in line.get("context") or ()),
+        n_shifted=int(line.get("shifted_tokens") or 0),
+        n_dropped=int(line.get("dropped_messages") or 0),
     )
 
 

@@ -24,9 +24,11 @@ from runner.config import DEFAULT_PORT, Address, Settings, load_settings
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.errors import AddressInUse, CorralError
 from runner.hub.places import hubs_and_sources
+from runner.kv.shelf import Shelf
 from runner.paths import Paths, find_paths, own_command
 from runner.server.app import make_app, runner_for
 from runner.server.needs import Needs
+from runner.service.cache import CacheService
 from runner.service.inference import InferenceService
 from runner.service.models import ModelService
 from runner.service.pull import PullService
@@ -76,10 +78,11 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     ending = asyncio.Event()
     _on_signals(ending)
     library = Library(paths.models)
-    await asyncio.to_thread(_tidy, library)
+    shelf = Shelf(paths.kv)
+    await asyncio.to_thread(_tidy, library, shelf)
     token = secrets.token_urlsafe(32)
     async with contextlib.AsyncExitStack() as stack:
-        pool = Pool(_pool_settings(settings))
+        pool = Pool(_pool_settings(settings, paths))
         stack.push_async_callback(pool.close)
         hubs, sources = hubs_and_sources(
             order=settings.hub,
@@ -89,6 +92,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         pulls = PullService(library, sources)
         stack.push_async_callback(pulls.close)
         requests = RequestService()
+        cache = CacheService(library, pool, shelf, n_disk_max=settings.kv_disk_bytes)
         needs = Needs(
             inference=InferenceService(
                 library,
@@ -96,8 +100,10 @@ async def _serve(paths: Paths, settings: Settings) -> None:
                 context_length=settings.context_length,
                 memory_bytes=memory_bytes(),
                 requests=requests,
+                shares_cache=settings.share_cache,
             ),
-            models=ModelService(library, pool),
+            models=ModelService(library, pool, cache),
+            cache=cache,
             pulls=pulls,
             searches=SearchService(hubs, memory_bytes=memory_bytes()),
             requests=requests,
@@ -162,7 +168,7 @@ async def _cannot_listen(address: Address, error: OSError | UnicodeError) -> Add
     return AddressInUse(f"{address} is taken: {who} answers there", hint=hint)
 
 
-def _pool_settings(settings: Settings) -> PoolSettings:
+def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
     return PoolSettings(
         command=own_command("_worker", settings.log_level),
         keep_alive_s=settings.keep_alive_s,
@@ -172,11 +178,16 @@ def _pool_settings(settings: Settings) -> PoolSettings:
         n_threads=settings.num_thread or n_cores(),
         load_timeout_s=settings.load_timeout_s,
         n_host_bytes=memory_bytes() // _HOST_TIER_SHARE,
+        kv_types=settings.kv_cache_type,
+        flash_attention=settings.flash_attention,
+        disk_folder=str(paths.kv),
+        n_disk_bytes=settings.kv_disk_bytes,
     )
 
 
-def _tidy(library: Library) -> None:
-    """Remove what interrupted imports left; never a reason not to serve."""
+def _tidy(library: Library, shelf: Shelf) -> None:
+    """Remove what interrupted imports and writers left; never a reason not to serve."""
+    shelf.tidy()
     try:
         n_bytes = library.prune()
     except CorralError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from runner.domain.duration import keep_alive_seconds
 from runner.domain.event import Finished, FinishReason
 from runner.domain.request import KeepAlive
@@ -43,3 +45,19 @@ def finish_word(finished: Finished) -> str:
     if finished.reason is FinishReason.ABORTED:
         raise WorkerError("the answer was cut off before its end", hint="ask again")
     return finished.reason.value
+
+
+class CacheFacts(msgspec.Struct):
+    """What the cache had of a prompt.
+
+    ``first_divergence`` is the number of tokens after which the prompt differs from the stored
+    text most like it, ``null`` when none begins like it.
+    """
+
+    cached_tokens: int
+    first_divergence: int | None
+
+
+def cache_facts(finished: Finished) -> CacheFacts:
+    """Return what an answer tells when it was asked to."""
+    return CacheFacts(finished.usage.n_cached, finished.n_diverged)

@@ -17,13 +17,13 @@ from typing import Any
 import msgspec
 
 from runner.dialects import wire
-from runner.dialects.fields import finish_word, parse_keep_alive
+from runner.dialects.fields import CacheFacts, cache_facts, finish_word, parse_keep_alive
 from runner.dialects.terms import parse_terms
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta
 from runner.domain.name import DEFAULT_HOST, ModelName
 from runner.domain.options import parse_options
-from runner.domain.request import InferenceRequest
+from runner.domain.request import InferenceRequest, Terms
 from runner.errors import (
     CorralError,
     InvalidRequest,
@@ -68,11 +68,14 @@ class _AnswerBody(ModelBody):
     think: bool | str | None = None
     truncate: bool | None = None
     shift: bool | None = None
+    deterministic: bool | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     priority: str | None = None
     deadline_s: float | None = None
     debug_render_only: bool | None = msgspec.field(name="_debug_render_only", default=None)
+    cache: Any = None
+    cache_report: bool | None = None
 
 
 class GenerateBody(_AnswerBody):
@@ -117,6 +120,7 @@ class Call:
         is_chat: Whether the answer has the form of a chat.
         stream: Whether the answer comes in pieces.
         is_empty: Nothing to answer: the model shall be loaded, or unloaded.
+        reports_cache: Whether the answer shall tell what the cache had.
     """
 
     request: InferenceRequest
@@ -124,6 +128,7 @@ class Call:
     is_chat: bool
     stream: bool
     is_empty: bool
+    reports_cache: bool = False
 
     @property
     def unloads(self) -> bool:
@@ -158,9 +163,18 @@ def parse_generate(body: bytes) -> Call:
         keep_alive=parse_keep_alive(asked.keep_alive),
         context=_context(asked.context or []),
         wants_context=not asked.raw,
-        terms=parse_terms(asked.priority, asked.deadline_s),
+        terms=_terms(asked),
+        shifts=asked.shift is True,
+        truncates=asked.truncate is True,
     )
-    return Call(request, text, is_chat=False, stream=asked.stream is not False, is_empty=not prompt)
+    return Call(
+        request,
+        text,
+        is_chat=False,
+        stream=asked.stream is not False,
+        is_empty=not prompt,
+        reports_cache=bool(asked.cache_report),
+    )
 
 
 def parse_chat(body: bytes) -> Call:
@@ -186,9 +200,18 @@ def parse_chat(body: bytes) -> Call:
         ),
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
-        terms=parse_terms(asked.priority, asked.deadline_s),
+        terms=_terms(asked),
+        shifts=asked.shift is True,
+        truncates=asked.truncate is True,
     )
-    return Call(request, text, is_chat=True, stream=asked.stream is not False, is_empty=not turns)
+    return Call(
+        request,
+        text,
+        is_chat=True,
+        stream=asked.stream is not False,
+        is_empty=not turns,
+        reports_cache=bool(asked.cache_report),
+    )
 
 
 def parse_name(body: ModelBody) -> ModelName:
@@ -217,6 +240,15 @@ def parse_role(role: str, index: int) -> str:
             param=f"messages[{index}].role",
         )
     return lower
+
+
+def _terms(asked: _AnswerBody) -> Terms:
+    return parse_terms(
+        asked.priority,
+        asked.deadline_s,
+        is_deterministic=asked.deterministic is True,
+        cache=asked.cache,
+    )
 
 
 def _context(tokens: list[int]) -> tuple[int, ...]:
@@ -260,13 +292,6 @@ def _refuse_common(asked: _AnswerBody, name: ModelName) -> None:
     _refuse_if(asked.logprobs, name, "logprobs", "logprobs")
     _refuse_if(asked.top_logprobs, name, "logprobs", "top_logprobs")
     _refuse_if(asked.debug_render_only, name, "rendering alone", "_debug_render_only")
-    for param in ("truncate", "shift"):
-        if getattr(asked, param):
-            raise Unsupported(
-                f"{param}: true is not offered: nothing of a conversation is dropped",
-                hint=f"leave '{param}' out; a prompt that is too long is refused with its size",
-                param=param,
-            )
 
 
 # Answers
@@ -282,7 +307,11 @@ class ReplyMessage(msgspec.Struct):
 class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A whole answer, or the last chunk of one: ``response`` of a generate, ``message`` of a chat.
 
-    Durations are in nanoseconds; what is zero is left out.
+    Durations are in nanoseconds; what is zero is left out.  ``shifted_tokens`` and
+    ``dropped_messages`` are ours: what the answer and the prompt lost, where ``shift`` and
+    ``truncate`` allowed it.
+    Durations are in nanoseconds; what is zero is left out.  ``prompt_eval_cached_count`` is our
+    own: how many tokens of ``prompt_eval_count`` were not computed, since the cache had them.
     """
 
     model: str
@@ -295,9 +324,13 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     total_duration: int = 0
     load_duration: int = 0
     prompt_eval_count: int = 0
+    prompt_eval_cached_count: int = 0
     prompt_eval_duration: int = 0
     eval_count: int = 0
     eval_duration: int = 0
+    shifted_tokens: int = 0
+    dropped_messages: int = 0
+    cache: CacheFacts | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErrorBody(msgspec.Struct, omit_defaults=True):
@@ -321,7 +354,7 @@ def whole(call: Call, text: str, finished: Finished, *, at_ns: int) -> bytes:
     Raises:
         WorkerError: The answer was cut off.
     """
-    return wire.encode(_answer(call, rfc3339(at_ns), text, _metrics(finished)))
+    return wire.encode(_answer(call, rfc3339(at_ns), text, _metrics(call, finished)))
 
 
 def resident(call: Call, reason: str, *, at_ns: int) -> bytes:
@@ -340,7 +373,7 @@ def _answer(call: Call, created_at: str, text: str, metrics: dict[str, Any]) -> 
     )
 
 
-def _metrics(finished: Finished) -> dict[str, Any]:
+def _metrics(call: Call, finished: Finished) -> dict[str, Any]:
     usage, timings = finished.usage, finished.timings
     return {
         "done_reason": finish_word(finished),
@@ -348,9 +381,13 @@ def _metrics(finished: Finished) -> dict[str, Any]:
         "total_duration": nanoseconds(timings.total_s),
         "load_duration": nanoseconds(timings.load_s),
         "prompt_eval_count": usage.n_prompt,
+        "prompt_eval_cached_count": usage.n_cached,
         "prompt_eval_duration": nanoseconds(timings.prompt_s),
         "eval_count": usage.n_generated,
         "eval_duration": nanoseconds(timings.decode_s),
+        "shifted_tokens": finished.n_shifted,
+        "dropped_messages": finished.n_dropped,
+        "cache": cache_facts(finished) if call.reports_cache else msgspec.UNSET,
     }
 
 
@@ -387,7 +424,8 @@ class AnswerEncoder:
             return b"".join((self._head, self._now(), self._before, text, self._after))
         if not isinstance(event, Finished):
             return b""
-        return wire.encode(_answer(self._call, self._now().decode(), "", _metrics(event))) + b"\n"
+        metrics = _metrics(self._call, event)
+        return wire.encode(_answer(self._call, self._now().decode(), "", metrics)) + b"\n"
 
     def error(self, error: CorralError) -> bytes:
         """Return the line that ends a stream which failed on its way."""

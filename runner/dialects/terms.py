@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from runner.domain.request import Priority, Terms
+from typing import Any
+
+from runner.domain.request import CacheUse, Priority, Terms
 from runner.errors import InvalidRequest
 
 
-def parse_terms(priority: str | None, deadline_s: float | None) -> Terms:
+def parse_terms(
+    priority: str | None,
+    deadline_s: float | None,
+    *,
+    is_deterministic: bool = False,
+    cache: Any = None,
+) -> Terms:
     """Return the terms that a body sets; what it leaves out keeps its default.
 
     Raises:
@@ -19,7 +27,26 @@ def parse_terms(priority: str | None, deadline_s: float | None) -> Terms:
             param="deadline_s",
         )
     found = Priority.API if priority is None else parse_priority(priority, "priority")
-    return Terms(priority=found, deadline_s=deadline_s)
+    return Terms(
+        priority=found,
+        deadline_s=deadline_s,
+        cache=parse_cache(cache),
+        is_deterministic=is_deterministic,
+    )
+
+
+def parse_cache(value: Any) -> CacheUse:
+    """Return what a request's field ``cache`` says; absent, all tiers may be used.
+
+    Raises:
+        InvalidRequest: It is not one of the words.
+    """
+    if value is None:
+        return CacheUse.DISK
+    words = [use.value for use in CacheUse]
+    if not isinstance(value, str) or value not in words:
+        raise InvalidRequest(f"cache must be one of {', '.join(words)}", param="cache")
+    return CacheUse(value)
 
 
 def parse_priority(text: str, field: str) -> Priority:

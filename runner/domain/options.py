@@ -56,6 +56,7 @@ class Options:
     ignore_eos: bool | None = None
     stop: tuple[str, ...] | None = None
     num_predict: int | None = None  # most tokens of an answer; -1: until the context is full
+    num_keep: int | None = None  # tokens that stay when a full context shifts; -1: the prompt
     num_ctx: int | None = None  # context of one sequence, in tokens
     num_batch: int | None = None  # tokens a step
     num_thread: int | None = None  # 0: chosen by the engine
@@ -120,6 +121,7 @@ OPTION_SPECS: Mapping[str, OptionSpec] = {
     "ignore_eos": OptionSpec(bool),
     "stop": OptionSpec(str),
     "num_predict": OptionSpec(int, -2, 2**31 - 1),
+    "num_keep": OptionSpec(int, -1, 2**31 - 1),
     "num_ctx": OptionSpec(int, 4, 2**24),
     "num_batch": OptionSpec(int, 1, 2**16),
     "num_thread": OptionSpec(int, 0, 1024),

@@ -11,17 +11,30 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from runner import logs
+from runner.engine.disk import DiskTier
 from runner.engine.loop import Loop
 from runner.errors import CorralError
+from runner.kv.key import CacheKey
+from runner.kv.shelf import Shelf
 from runner.protocol.codec import BrokenFrame, FrameReader, encode
-from runner.protocol.messages import Failed, Load, Loaded, Message
+from runner.protocol.messages import FLUSH_S, Failed, Load, Loaded, Message, Shutdown
+
+if TYPE_CHECKING:
+    from runner.engine.llama.backend import LlamaBackend
 
 logger = logging.getLogger(__name__)
 
+#: Prompts that wait to be written to disk may take so much memory, in bytes, or the host tier's.
+_PENDING_BYTES = 256 << 20
+#: Seconds that a worker which was told to end has for the rest, when its pipe has closed.
+_LAST_S = FLUSH_S + 0.5
 _READ_SIZE = 1 << 20
 #: Seconds until a thread that computes must let another one on.  Python's own 5 ms, several times
 #: a step, would let a template that does not end slow all running answers down to a crawl.
@@ -88,6 +101,7 @@ class _Inbox:
         self._lock = threading.Lock()
         self._early: list[Message] = []  # what came before there was a loop
         self._receive: Callable[[Message], None] | None = None
+        self._is_ending = False
 
     def connect(self, receive: Callable[[Message], None]) -> None:
         """Hand over what came and what will come."""
@@ -104,6 +118,7 @@ class _Inbox:
             while chunk := os.read(self._pipe_in, _READ_SIZE):
                 for message in reader.feed(chunk):
                     n_read += 1
+                    self._is_ending |= isinstance(message, Shutdown)
                     self._deliver(message, is_first=n_read == 1)
         except (OSError, BrokenFrame) as error:
             logger.error("pipe error=%r", str(error))
@@ -111,6 +126,10 @@ class _Inbox:
         except Exception:
             logger.exception("reading the pipe failed")
             os._exit(1)
+        if (
+            self._is_ending and self._receive
+        ):  # the loop ends by itself, once it has written what is worth it
+            time.sleep(_LAST_S)
         os._exit(0)
 
     def _deliver(self, message: Message, *, is_first: bool) -> None:
@@ -133,7 +152,9 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
     except CorralError as error:
         send(Failed(load.request_id, error.code, error.message, error.hint))
         return None
-    loop = Loop(backend.model, backend, send, n_host_bytes=load.n_host_bytes)
+    loop = Loop(
+        backend.model, backend, send, n_host_bytes=load.n_host_bytes, disk=_disk(load, backend)
+    )
     send(
         Loaded(
             load.request_id,
@@ -143,3 +164,16 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
         )
     )
     return loop
+
+
+def _disk(load: Load, backend: LlamaBackend) -> DiskTier | None:
+    """Return what this model keeps on disk, if anything."""
+    if not (load.disk_folder and load.n_disk_bytes and load.digest):
+        return None
+    key = CacheKey(load.digest, backend.build, backend.cache_settings)
+    return DiskTier(
+        Shelf(Path(load.disk_folder)),
+        key,
+        n_bytes_max=load.n_disk_bytes,
+        n_pending_max=max(load.n_host_bytes, _PENDING_BYTES),
+    )

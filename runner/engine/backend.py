@@ -53,6 +53,7 @@ class Backend(Protocol):
         n_seq_max: Sequences at once.
         n_vocab: Tokens the model knows.
         n_cold_max: Sequences it can keep beside those that run; 0: a sequence cannot be cut.
+        native_s: Seconds spent inside llama.cpp's decode call so far.
     """
 
     n_ctx: int
@@ -62,12 +63,29 @@ class Backend(Protocol):
     n_vocab: int
     n_cold_max: int
 
+    @property
+    def native_s(self) -> float: ...
+
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute a step; return the row of each chunk's last token, in order.
 
         Raises:
             NoSlot: No room; nothing changed.
             DecodeFailed: Anything else; ``clear`` before going on.
+        """
+        ...
+
+    def is_sound(self, row: int) -> bool:
+        """Whether the logits of ``row`` are numbers to draw from."""
+        ...
+
+    def deterministic(self) -> Backend:
+        """Return a backend of the same model with a cache of its own, made on first use.
+
+        One sequence, id 0, in steps of ``GRID`` tokens.  Safe from any thread.
+
+        Raises:
+            NotEnoughMemory: There is none for it.
         """
         ...
 
@@ -83,12 +101,27 @@ class Backend(Protocol):
         """Let ``target`` see the first ``n`` cells of ``source``; copies nothing."""
         ...
 
-    def save(self, seq_id: int) -> bytes:
-        """Return the state of all cells of a sequence; empty when there is no memory for it."""
+    def cut(self, seq_id: int, n: int) -> None:
+        """Free all cells of a sequence but the first ``n``; 0 where it cannot be cut."""
         ...
 
-    def restore(self, seq_id: int, blob: bytes, n: int) -> bool:
+    def save(self, seq_id: int, *, partial: bool = False) -> bytes:
+        """Return the state of all cells of a sequence; empty when there is no memory for it.
+
+        Args:
+            seq_id: Whose.
+            partial: Only what later tokens overwrite, to be a ``mark`` of ``restore``.
+        """
+        ...
+
+    def restore(self, seq_id: int, blob: bytes, n: int, mark: bytes = b"") -> bool:
         """Give an empty sequence the first ``n`` cells of a saved one.
+
+        Args:
+            seq_id: The empty one.
+            blob: What ``save`` gave.
+            n: Fewer than it has only where a sequence can be cut, or with ``mark``.
+            mark: What ``save(partial=True)`` gave when it had ``n``.
 
         Returns:
             Whether that worked; if not, the sequence is empty.

@@ -9,22 +9,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence as Seq
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from runner.domain.event import FinishReason
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
+from runner.engine.cache import Cache
+from runner.engine.checkpoints import Checkpoints
 from runner.engine.deadlines import Deadlines
+from runner.engine.disk import DiskTier, Fetched
+from runner.engine.grid import Grid
 from runner.engine.pace import Pace
 from runner.engine.prepare import Preparer
 from runner.engine.report import inspected
-from runner.engine.scheduler import WORTH_SAVING, Effect, Free, Park, Plan, Scheduler, Share
+from runner.engine.scheduler import Chunk, Effect, Park, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
-from runner.engine.tiers import HostTier, Saved
-from runner.errors import DeadlineExceeded
+from runner.engine.tiers import Saved
+from runner.errors import CorralError, DeadlineExceeded, WorkerError
+from runner.kv.packed import n_tokens, pack
 from runner.protocol.messages import (
+    FLUSH_S,
     Abort,
+    AskCache,
+    ClearCache,
     Delta,
     Failed,
     Generate,
@@ -53,7 +61,18 @@ class _Deadline:
 
 
 #: What reaches the loop thread.
-Item = Sequence | Tokenized | Failed | Abort | Inspect | Shutdown | _Deadline
+Item = (
+    Sequence
+    | Tokenized
+    | Failed
+    | Abort
+    | Inspect
+    | AskCache
+    | ClearCache
+    | Fetched
+    | Shutdown
+    | _Deadline
+)
 
 
 class Loop:
@@ -66,6 +85,7 @@ class Loop:
         send: Callable[[Message], None],
         *,
         n_host_bytes: int = 0,
+        disk: DiskTier | None = None,
     ) -> None:
         self._vocabulary = vocabulary
         self._backend = backend
@@ -74,9 +94,14 @@ class Loop:
             backend.n_batch, backend.n_cells, backend.n_seq_max, backend.n_cold_max
         )
         self._pace = Pace()
-        self._n_host_bytes = n_host_bytes
-        self._tier = HostTier(n_host_bytes) if backend.n_cold_max and n_host_bytes else None
+        can_mark = n_host_bytes and not backend.n_cold_max
+        self._checkpoints = Checkpoints(backend, n_host_bytes) if can_mark else None
+        self._grid: Grid | None = None  # made with the first deterministic request
         self._items: SimpleQueue[Item] = SimpleQueue()
+        self._cache = Cache(
+            backend, self._scheduler, self._items.put, n_host_bytes=n_host_bytes, disk=disk
+        )
+        self._fetching: dict[str, Sequence] = {}  # until the disk has been asked
         self._preparing: set[str] = set()
         self._aborted: set[str] = set()  # while still being prepared
         self._expired: set[str] = set()  # likewise, and told so already
@@ -84,6 +109,7 @@ class Loop:
         self._preparer = Preparer(vocabulary, backend, self._items.put)
         self._n_steps = 0
         self._n_tokens = 0
+        self._host_s = 0.0
 
     def receive(self, message: Message) -> None:
         """Take a message from the daemon; called by the inbox thread."""
@@ -94,7 +120,7 @@ class Loop:
                     self._items.put(_Deadline(message.request_id, at_s))
                 self._preparing.add(message.request_id)
                 self._preparer.submit(message)
-            case Abort() | Inspect() | Shutdown():
+            case Abort() | Inspect() | AskCache() | ClearCache() | Shutdown():
                 self._items.put(message)
             case _:
                 logger.error("unexpected message kind=%s", type(message).__name__)
@@ -105,10 +131,11 @@ class Loop:
             self._serve()
         finally:
             self._preparer.close()
+            self._cache.close(FLUSH_S)
 
     def _serve(self) -> None:
         while True:
-            is_idle = self._scheduler.is_idle
+            is_idle = self._scheduler.is_idle and (self._grid is None or self._grid.is_idle)
             if is_idle:
                 self._scheduler.check()
                 if self._preparer.is_stuck and not self._preparing:
@@ -123,18 +150,28 @@ class Loop:
                 for request_id in self._deadlines.due(time.monotonic()):
                     self._expire(request_id)
             self._step()
+            if self._grid is not None:
+                self._step_grid(self._grid)
 
     def _next(self, *, waits: bool = False) -> Item | None:
-        """Return the next item; ``None`` when there is none, or a deadline passed meanwhile."""
+        """Return the next item; ``None`` when there is none, or something else was due meanwhile.
+
+        A pause is used to copy what ended.
+        """
         try:
-            if not waits:
-                return self._items.get_nowait()
-            if not self._deadlines:
-                return self._items.get()
-            left_s = self._deadlines.next_s - time.monotonic()
-            return self._items.get(timeout=min(max(0.0, left_s), _MAX_WAIT_S))
+            return self._items.get(timeout=self._wait_s()) if waits else self._items.get_nowait()
         except Empty:
+            if waits and self._cache.settle_in(time.monotonic()) == 0:
+                self._cache.settle()
             return None
+
+    def _wait_s(self) -> float | None:
+        """Seconds until something is due by itself; ``None``: never."""
+        now = time.monotonic()
+        waits_s = [] if (settle_s := self._cache.settle_in(now)) is None else [settle_s]
+        if self._deadlines:
+            waits_s.append(self._deadlines.next_s - now)
+        return min(max(0.0, min(waits_s)), _MAX_WAIT_S) if waits_s else None
 
     def _take(self, item: Item) -> bool:
         """Act on one item; return whether to go on."""
@@ -154,6 +191,15 @@ class Loop:
                     self._expired.discard(item.request_id)
                 else:
                     self._send(item)
+            case Fetched():
+                if seq := self._fetching.pop(item.request_id, None):
+                    self._cache.take(item, seq)
+                    self._scheduler.add(seq)
+            case AskCache() | ClearCache():
+                if isinstance(item, ClearCache):
+                    self._apply(self._scheduler.forget(item.owner_id))
+                    self._cache.clear(item.owner_id, keeps=item.keeps)
+                self._send(self._cache.state(item.request_id))
             case Inspect():
                 self._send(inspected(item.request_id, self._scheduler))
             case _Deadline():
@@ -176,20 +222,31 @@ class Loop:
             self._send(Started(seq.request_id, seq.n_prompt, 0))
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
+        elif seq.is_deterministic:
+            self._grid = self._grid or Grid(self._backend.deterministic())
+            self._grid.add(seq)
+        elif self._cache.look_up(seq):
+            self._fetching[seq.request_id] = seq
         else:
             self._scheduler.add(seq)
 
     def _abort(self, request_id: str) -> None:
-        seq = self._scheduler.find(request_id)
+        seq = self._find(request_id)
         if seq is not None:
             self._remove(seq)
             self._end_now(seq, FinishReason.ABORTED)
         elif request_id in self._preparing:
             self._aborted.add(request_id)
 
+    def _find(self, request_id: str) -> Sequence | None:
+        seq = self._fetching.get(request_id) or self._scheduler.find(request_id)
+        if seq is None and self._grid is not None:
+            seq = self._grid.find(request_id)
+        return seq
+
     def _expire(self, request_id: str) -> None:
         """A request's deadline has passed: it ends here, whatever it was doing."""
-        seq = self._scheduler.find(request_id)
+        seq = self._find(request_id)
         if seq is not None:
             self._remove(seq)
         elif request_id in self._preparing:
@@ -210,6 +267,7 @@ class Loop:
 
     def _step(self) -> None:
         """Compute one step and send what it brought."""
+        began, native_s = time.perf_counter(), self._backend.native_s
         admission = self._scheduler.admit()
         self._apply(admission.effects)
         for seq in admission.admitted:
@@ -231,41 +289,74 @@ class Loop:
             self._on_decode_failed(plan, error)
             return
         self._scheduler.commit(plan)
+        if self._checkpoints is not None:
+            for chunk in plan.chunks:
+                self._checkpoints.reach(chunk.seq)
         n_tokens = sum(chunk.n for chunk in plan.chunks)
         self._n_steps += 1
         self._n_tokens += n_tokens
-        deltas = self._draw(plan, rows)
+        deltas = self._draw(self._backend, plan.chunks, rows)
         if n_tokens > len(plan.chunks):  # a prompt is in it
             self._pace.learn(n_tokens, time.monotonic() - now)
         self._send_step(deltas)
+        self._host_s += time.perf_counter() - began - (self._backend.native_s - native_s)
+
+    def _step_grid(self, grid: Grid) -> None:
+        """Compute one chunk of a deterministic sequence: in turn with a step of the others."""
+        if (seq := grid.admit()) is not None:
+            self._say_started(seq)
+            seq.started_s = time.monotonic()
+        chunk = grid.next_chunk()
+        if chunk is None:
+            return
+        try:
+            row = grid.compute(chunk)
+        except (NoSlot, DecodeFailed) as error:
+            grid.reset()
+            self._fail(chunk.seq, _not_computed(error))
+            return
+        self._n_steps += 1
+        self._n_tokens += chunk.n
+        self._send_step(self._draw(self._backend.deterministic(), [chunk], [row]))
 
     def _begin(self, seq: Sequence) -> None:
-        """Bring what host memory has of an admitted sequence beyond the cache, and say so."""
+        """Bring what memory has of an admitted sequence beyond the cache, and say so."""
+        if self._checkpoints is not None:
+            n = self._checkpoints.restore(seq, self._scheduler.n_free)
+            if n is not None:
+                self._scheduler.replace_beginning(seq, n)
+            self._checkpoints.begin(seq)
         if seq.saved:
             self._take_back(seq)
-        elif self._tier is not None and seq.may_share:
-            found = self._tier.match(seq.tokens[:-1])
-            if found and found[1] >= seq.n_computed + WORTH_SAVING:
-                self._tier.touch(found[0])
-                self._restore(seq, *found)
+        elif found := self._cache.find(seq):
+            self._restore(seq, *found)
+        self._say_started(seq)
+
+    def _say_started(self, seq: Sequence) -> None:
+        """Say once how much of a sequence's prompt need not be computed."""
         if seq.n_cached is None:
             seq.n_cached = seq.n_computed
-            self._send(Started(seq.request_id, seq.n_prompt, seq.n_cached))
+            n_diverged = max(seq.n_alike, seq.n_cached) or None
+            self._send(
+                Started(seq.request_id, seq.n_prompt, seq.n_cached, n_diverged, seq.n_dropped)
+            )
 
     def _take_back(self, seq: Sequence) -> None:
         """One that gave way comes back: with its own state, or with what others have of it."""
-        saved = Saved(tuple(seq.tokens[: seq.n_saved]), seq.saved)
-        seq.saved, seq.n_saved = b"", 0
+        saved = Saved(pack(seq.tokens[: seq.n_saved]), seq.saved, seq.owner_id)
+        n, seq.saved, seq.n_saved = seq.n_saved, b"", 0
         if not seq.n_computed:
-            self._restore(seq, saved, len(saved.tokens))
+            self._restore(seq, saved, n)
 
     def _restore(self, seq: Sequence, saved: Saved, n: int) -> None:
         # It comes whole before it is cut; where there is no room for that, it is computed anew.
-        self._apply(self._scheduler.make_free(len(saved.tokens)))
-        if len(saved.tokens) > self._scheduler.n_free:
+        n_whole = n_tokens(saved.tokens)
+        self._apply(self._scheduler.make_free(n_whole))
+        if n_whole > self._scheduler.n_free:
             return
         self._backend.free(seq.seq_id)
         if not self._backend.restore(seq.seq_id, saved.blob, n):
+            self._cache.drop(saved)
             n = 0
         self._scheduler.replace_beginning(seq, n)
 
@@ -276,55 +367,83 @@ class Loop:
                 self._backend.share(effect.source, effect.target, effect.n)
                 continue
             if isinstance(effect, Park):
-                self._park(effect)
+                self._cache.park(effect)
             else:
-                self._keep(effect)
+                self._cache.keep(effect)
             self._backend.free(effect.seq_id)
 
-    def _park(self, effect: Park) -> None:
-        """Save the state of one that gives way; without memory for it, it is computed again.
-
-        Such states may take as much memory as those of ended sequences, apart from them: whoever
-        ends now must not push out what a waiting client needs.
-        """
-        n_left = self._n_host_bytes - self._scheduler.n_saved_bytes
-        blob = self._backend.save(effect.seq_id) if n_left > 0 else b""
-        if blob and len(blob) <= n_left:
-            effect.seq.saved, effect.seq.n_saved = blob, effect.n
-
-    def _keep(self, effect: Free) -> None:
-        """Copy to host memory what is about to be freed, where it is worth that."""
-        if self._tier is None or not effect.tokens or self._tier.has(effect.tokens):
-            return
-        if blob := self._backend.save(effect.seq_id):
-            self._tier.add(Saved(effect.tokens, blob))
-
-    def _draw(self, plan: Plan, rows: list[int]) -> list[Delta]:
+    def _draw(self, backend: Backend, chunks: Seq[Chunk], rows: list[int]) -> list[Delta]:
         """Draw a token for each sequence that is due; return what there is to say."""
         deltas: list[Delta] = []
         vocabulary = self._vocabulary
         now = time.monotonic()
-        for chunk, row in zip(plan.chunks, rows, strict=True):
+        for chunk, row in zip(chunks, rows, strict=True):
             if not chunk.draw:
                 continue
             seq = chunk.seq
-            token = seq.sampler.draw(row)
+            token = self._draw_one(backend, seq, row)
+            if token is None:
+                continue
             if not seq.first_token_s:
                 seq.first_token_s = now
             text, reason = seq.take(token, vocabulary.piece(token), is_eog=vocabulary.is_eog(token))
             if reason is not None:
                 self._remove(seq)
                 deltas.append(Delta(seq.request_id, text, _outcome(seq, reason, now)))
-            elif text:
+                continue
+            if text:
                 deltas.append(Delta(seq.request_id, text))
+            if seq.is_full:
+                self._shift(seq)
         return deltas
+
+    def _draw_one(self, backend: Backend, seq: Sequence, row: int) -> int | None:
+        """Draw a sequence's next token; ``None`` when that failed, and with it the request."""
+        try:
+            if not backend.is_sound(row):
+                raise ValueError("the model computed NaN, which is no number")
+            token = seq.sampler.draw(row)
+            if not 0 <= token < backend.n_vocab:
+                raise ValueError(f"{token} is not a token")
+            return token
+        except AssertionError:
+            raise
+        except Exception as error:  # whatever it is, it is this request's alone
+            logger.exception("drawing a token failed")
+            hint = "leave out options one by one; else try another quantization of the model"
+            self._fail(seq, WorkerError(f"no token could be drawn: {error}", hint=hint))
+        return None
+
+    def _shift(self, seq: Sequence) -> None:
+        """Make room in a full context that may go on: what is left is computed as a new prompt."""
+        seq.shift()
+        if seq.is_deterministic:
+            assert self._grid is not None
+            self._grid.rewind(seq)
+            return
+        self._apply(self._scheduler.rewind(seq))
+        if self._checkpoints is not None:
+            self._checkpoints.begin(seq)
 
     def _remove(self, seq: Sequence) -> None:
         """Take a sequence out of the engine: its cells, its place."""
-        self._apply(self._scheduler.remove(seq))
         self._deadlines.discard(seq.request_id)
         seq.saved, seq.n_saved = b"", 0
         seq.sampler.close()
+        if self._fetching.pop(seq.request_id, None):
+            return
+        if seq.is_deterministic:
+            assert self._grid is not None
+            self._grid.remove(seq)
+            return
+        if self._checkpoints is not None:
+            self._checkpoints.end(seq)
+        self._apply(self._scheduler.remove(seq))
+
+    def _fail(self, seq: Sequence, error: CorralError) -> None:
+        """End one request with an error; the others go on."""
+        self._remove(seq)
+        self._send(Failed(seq.request_id, error.code, error.message, error.hint))
 
     def _end_now(self, seq: Sequence, reason: FinishReason) -> None:
         """Send the end of a sequence outside a step."""
@@ -334,7 +453,8 @@ class Loop:
 
     def _send_step(self, deltas: list[Delta]) -> None:
         if deltas:
-            self._send(Step(tuple(deltas), self._n_steps, self._n_tokens))
+            n_host_us = int(self._host_s * 1e6)
+            self._send(Step(tuple(deltas), self._n_steps, self._n_tokens, n_host_us))
 
     def _on_no_slot(self, plan: Plan) -> None:
         """llama.cpp disagrees about the free cells: give some back, or fail the last one."""
@@ -343,14 +463,12 @@ class Loop:
             self._apply(effects)
             return
         seq = plan.chunks[0].seq
-        self._remove(seq)
-        self._send(
-            Failed(
-                seq.request_id,
-                "worker_failed",
+        self._fail(
+            seq,
+            WorkerError(
                 f"no room in the cache for {len(seq.tokens)} tokens",
-                "shorten the prompt, or load the model with a larger num_ctx",
-            )
+                hint="shorten the prompt, or load the model with a larger num_ctx",
+            ),
         )
 
     def _on_decode_failed(self, plan: Plan, error: DecodeFailed) -> None:
@@ -359,15 +477,14 @@ class Loop:
         self._backend.clear()
         self._scheduler.restart()
         for seq in {chunk.seq for chunk in plan.chunks}:
-            self._remove(seq)
-            self._send(
-                Failed(
-                    seq.request_id,
-                    "worker_failed",
-                    f"the engine could not compute this step ({error})",
-                    "try again; if it happens again, restart the daemon",
-                )
-            )
+            self._fail(seq, _not_computed(error))
+
+
+def _not_computed(error: Exception) -> WorkerError:
+    return WorkerError(
+        f"the engine could not compute this step ({error})",
+        hint="try again; if it happens again, restart the daemon",
+    )
 
 
 def _outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:
@@ -379,5 +496,6 @@ def _outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:
         prompt_s=first - started,
         decode_s=now - first,
         stop=seq.stop.hit,
+        n_shifted=seq.n_shifted,
         tokens=tuple(seq.tokens) if seq.wants_tokens else (),
     )

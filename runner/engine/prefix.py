@@ -10,7 +10,8 @@ spells what one sequence has in the cache:
 
 A new sequence that begins like one in the tree takes those cells over (``llama_memory_seq_cp``
 copies no data, it adds a holder), also when the likeness ends inside a node, which is then split.
-The tree is of cells, not of texts: the same tokens computed twice are two nodes.
+The tree is of cells, not of texts: the same tokens computed twice are two nodes.  Each owner has
+a root of its own: nobody finds, or shares, the cells of another.
 
 Pure: no ctypes, no clock; called from the loop thread only.
 """
@@ -43,13 +44,13 @@ class PrefixTree:
     """What every ``seq_id`` has in the cache."""
 
     def __init__(self) -> None:
-        self._root = _Node([], None, set())
+        self._roots: dict[str, _Node] = {}
         self._leaves: dict[int, _Node] = {}
         self.n_cells = 0  # in use, each counted once
 
     def n_held(self, seq_ids: Set[int]) -> int:
         """Cells that at least one of ``seq_ids`` holds."""
-        n_cells, pending = 0, [self._root]
+        n_cells, pending = 0, list(self._roots.values())
         while pending:
             for child in pending.pop().children:
                 if not child.holders.isdisjoint(seq_ids):
@@ -74,13 +75,13 @@ class PrefixTree:
             node = node.parent
         return n
 
-    def match(self, tokens: Sequence[int]) -> Match | None:
-        """Return the longest beginning of ``tokens`` in the cache; ``None`` for none at all."""
-        node, n = self._find(tokens, len(tokens))
+    def match(self, tokens: list[int], owner_id: str) -> Match | None:
+        """Return the longest beginning of ``tokens`` its owner has in the cache, if any."""
+        node, n = self._find(tokens, len(tokens), owner_id)
         return Match(min(node.holders), n) if n else None
 
     def fork(
-        self, seq_id: int, tokens: Sequence[int], n_most: int, *, n_least: int = 1
+        self, seq_id: int, tokens: list[int], n_most: int, *, owner_id: str, n_least: int = 1
     ) -> Match | None:
         """Let ``seq_id``, new to the tree, share the longest beginning of ``tokens``.
 
@@ -88,13 +89,14 @@ class PrefixTree:
             seq_id: Has nothing in the cache yet.
             tokens: What it is going to have.
             n_most: Most tokens to share.
+            owner_id: Whose they are.
             n_least: Fewer are not worth it.
 
         Returns:
             From whom to copy and how many tokens; ``None`` when there is nothing to share.
         """
         assert seq_id not in self._leaves, f"seq_id {seq_id} is in the tree"
-        node, n = self._find(tokens, n_most)
+        node, n = self._find(tokens, n_most, owner_id)
         if n < max(1, n_least):
             return None
         match = Match(min(node.holders), n)
@@ -106,17 +108,19 @@ class PrefixTree:
         if n - above < len(node.tokens):
             node = self._split(node, n - above)
         self._leaves[seq_id] = node
-        holder: _Node | None = node
-        while holder is not None and holder is not self._root:
+        holder = node
+        while holder.parent is not None:
             holder.holders.add(seq_id)
             holder = holder.parent
         return match
 
-    def extend(self, seq_id: int, tokens: Sequence[int]) -> None:
-        """Record that ``seq_id`` has computed ``tokens`` after what it had."""
+    def extend(self, seq_id: int, tokens: Sequence[int], owner_id: str) -> None:
+        """Record that ``seq_id`` has computed ``tokens``, its owner's, after what it had."""
         self.n_cells += len(tokens)
-        leaf = self._leaves.get(seq_id, self._root)
-        if leaf is self._root or leaf.children or len(leaf.holders) > 1:
+        leaf = self._leaves.get(seq_id)
+        if leaf is None:
+            leaf = self._roots.setdefault(owner_id, _Node([], None, set()))
+        if leaf.parent is None or leaf.children or len(leaf.holders) > 1:
             child = _Node(list(tokens), leaf, {seq_id})
             leaf.children.append(child)
             self._leaves[seq_id] = child
@@ -126,23 +130,25 @@ class PrefixTree:
     def drop(self, seq_id: int) -> None:
         """Forget ``seq_id``; cells that nobody else holds are free."""
         node: _Node | None = self._leaves.pop(seq_id, None)
-        while node is not None and node is not self._root:
+        while node is not None and node.parent is not None:
             node.holders.discard(seq_id)
-            if not node.holders and node.parent is not None:
+            if not node.holders:
                 node.parent.children.remove(node)
                 self.n_cells -= len(node.tokens)
             node = node.parent
+        if node is not None and not node.children:
+            self._roots = {owner: root for owner, root in self._roots.items() if root is not node}
 
     def clear(self) -> None:
         """Forget everything."""
-        self._root.children.clear()
+        self._roots.clear()
         self._leaves.clear()
         self.n_cells = 0
 
-    def _find(self, tokens: Sequence[int], n_most: int) -> tuple[_Node, int]:
-        """The node in which the longest beginning ends, and its length."""
-        best, n_best = self._root, 0
-        pending = [(self._root, 0)]
+    def _find(self, tokens: list[int], n_most: int, owner_id: str) -> tuple[_Node, int]:
+        """The node in which the longest beginning ends, and its length; any node for none."""
+        best, n_best = self._roots.get(owner_id) or _Node([], None, set()), 0
+        pending = [(best, 0)]
         while pending:
             parent, n = pending.pop()
             for child in parent.children:
@@ -165,15 +171,25 @@ class PrefixTree:
 
 def n_common(a: Sequence[int], b: Sequence[int]) -> int:
     """How many tokens two texts have in common from their beginning."""
-    return _n_common(a, b, 0, len(b))
+    first, second = (x if isinstance(x, list) else list(x) for x in (a, b))
+    return _n_common(first, second, 0, len(second))
 
 
-def _n_common(run: Sequence[int], tokens: Sequence[int], start: int, end: int) -> int:
-    """How many tokens of ``run`` equal those of ``tokens`` from ``start``, before ``end``."""
+def _n_common(run: list[int], tokens: list[int], start: int, end: int) -> int:
+    """How many tokens of ``run`` equal those of ``tokens`` from ``start``, before ``end``.
+
+    The difference is found by halving: lists compare in C, a loop over them here would not.
+    """
     n_most = min(len(run), end - start)
+    if n_most <= 0 or run[0] != tokens[start]:
+        return 0
     if run[:n_most] == tokens[start : start + n_most]:
         return n_most
-    for i in range(n_most):
-        if run[i] != tokens[start + i]:
-            return i
-    return n_most
+    low, high = 1, n_most  # equal below low, different below high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if run[low:middle] == tokens[start + low : start + middle]:
+            low = middle
+        else:
+            high = middle
+    return low

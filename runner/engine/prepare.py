@@ -17,15 +17,18 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 
 from runner.domain.chat import Message
+from runner.domain.request import CacheUse
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
+from runner.engine.limits import limits_of, n_ctx_of, room_of
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
-from runner.errors import CorralError, InvalidRequest, PromptTooLong, TemplateFailed
+from runner.errors import CorralError, InvalidRequest, TemplateFailed
+from runner.prompt.fit import Fitted, fit
 from runner.prompt.literal import Shield
 from runner.prompt.template import ChatTemplate, plain_prompt
 from runner.protocol.messages import Failed, Generate, Tokenize, Tokenized
@@ -117,26 +120,56 @@ class Preparer:
         if isinstance(request, Tokenize):
             tokens = vocabulary.tokenize(request.text, parse_special=request.parse_special)
             return Tokenized(request.request_id, tuple(tokens))
-        if request.prompt is not None:
-            tokens = vocabulary.tokenize(request.prompt, parse_special=True)
-        else:
-            tokens = self._chat_tokens(request.messages or ())
-        tokens = vocabulary.with_bos([*request.context, *tokens])
-        n_vocab = self._backend.n_vocab
+        fitted = self._fit(request)
+        tokens = fitted.tokens
+        terms = request.terms
+        backend = self._backend.deterministic() if terms.is_deterministic else self._backend
+        sampling = request.sampling
+        if terms.is_deterministic and sampling.seed is None:
+            sampling = replace(sampling, seed=0)
+        n_vocab = backend.n_vocab
         if any(not 0 <= token < n_vocab for token in request.context):
             raise InvalidRequest(f"context: tokens must be in [0, {n_vocab - 1}]", param="context")
+        limits = limits_of(request, len(tokens), backend.n_ctx)
         return Sequence(
             request_id=request.request_id,
             tokens=tokens,
             n_prompt=len(tokens),
-            n_limit=_limit(request, len(tokens), self._backend.n_ctx),
-            sampler=self._backend.new_sampler(request.sampling, tokens),
+            n_limit=limits.n_limit,
+            n_keep=limits.n_keep,
+            n_draw_max=limits.n_draw_max,
+            n_dropped=fitted.n_dropped,
+            owner_id=terms.owner_id,
+            is_deterministic=terms.is_deterministic,
+            sampler=backend.new_sampler(sampling, tokens),
             detokenizer=Detokenizer(),
             stop=StopMatcher(request.stop),
             wants_tokens=request.wants_tokens,
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
-            may_share=request.sampling.seed is None or request.sampling.temperature <= 0,
+            may_share=request.terms.cache is not CacheUse.NONE
+            and (request.sampling.seed is None or request.sampling.temperature <= 0),
             terms=request.terms,
+            cache=request.terms.cache,
+        )
+
+    def _fit(self, request: Generate) -> Fitted:
+        """All tokens of a prompt, without a conversation's oldest turns where that is allowed."""
+
+        def whole(tokens: list[int]) -> list[int]:
+            return self._vocabulary.with_bos([*request.context, *tokens])
+
+        if request.prompt is not None:
+            tokens = self._vocabulary.tokenize(request.prompt, parse_special=True)
+            return Fitted(whole(tokens), 0)
+        messages = request.messages or ()
+        if not request.truncates:
+            return Fitted(whole(self._chat_tokens(messages)), 0)
+        n_ctx = n_ctx_of(request, self._backend.n_ctx)
+        return fit(
+            messages,
+            lambda turns: whole(self._chat_tokens(turns)),
+            n_max=n_ctx - 1,  # a drawn token needs a place, too
+            n_room=room_of(request, n_ctx),
         )
 
     def _chat_tokens(self, messages: tuple[Message, ...]) -> list[int]:
@@ -203,21 +236,6 @@ class Preparer:
                 vocabulary.template, bos_text=vocabulary.bos_text, eos_text=vocabulary.eos_text
             )
         return self._template.render(messages)
-
-
-def _limit(request: Generate, n_prompt: int, n_ctx_max: int) -> int:
-    """Most tokens of the sequence, prompt included.
-
-    Raises:
-        InvalidRequest: The prompt has no tokens.
-        PromptTooLong: It leaves no room for an answer of one token.
-    """
-    n_ctx = min(request.n_ctx or n_ctx_max, n_ctx_max)
-    if not n_prompt:
-        raise InvalidRequest("the prompt is empty: it has no tokens")
-    if n_prompt >= n_ctx:
-        raise PromptTooLong(n_prompt, n_ctx)
-    return n_ctx if request.max_tokens is None else min(n_ctx, n_prompt + request.max_tokens)
 
 
 @contextlib.contextmanager

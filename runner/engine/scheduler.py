@@ -25,6 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import chain
 
+from runner.domain.request import CacheUse
 from runner.engine.prefix import PrefixTree, n_common
 from runner.engine.queue import Queue, deal, youngest_of_lowest
 from runner.engine.sequence import Sequence
@@ -62,10 +63,15 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """Free all cells of ``seq_id``; when ``tokens`` is not empty they are worth saving first."""
+    """Free all cells of ``seq_id``; when ``tokens`` is not empty they are worth saving first.
+
+    Whose they are, and where they may be saved, is for these alone.
+    """
 
     seq_id: int
     tokens: tuple[int, ...] = ()
+    owner_id: str = ""
+    cache: CacheUse = CacheUse.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ class Scheduler:
     _queue: Queue = field(default_factory=Queue)
     _running: list[Sequence] = field(default_factory=list)
     _cold: list[int] = field(default_factory=list)  # seq_ids, oldest first
+    _cold_terms: dict[int, tuple[str, CacheUse]] = field(default_factory=dict)  # owner_id, where to
     _free_ids: list[int] = field(init=False)
     _tree: PrefixTree = field(default_factory=PrefixTree)
     _is_backing_off: bool = False
@@ -179,13 +186,14 @@ class Scheduler:
         self._running.remove(seq)
         self._is_backing_off = False
         effects: list[Effect] = []
-        if not self.n_cold_max or not seq.n_computed:
+        if not self.n_cold_max or not seq.n_computed or seq.cache is CacheUse.NONE:
             effects.append(Free(seq.seq_id))
             self._release(seq)
             return effects
         while len(self._cold) >= self.n_cold_max:
             self._evict(effects)
         self._cold.append(seq.seq_id)
+        self._cold_terms[seq.seq_id] = seq.owner_id, seq.cache
         seq.seq_id, seq.n_computed = -1, 0
         while self._running and self._cold:
             self._evict(effects)
@@ -229,7 +237,8 @@ class Scheduler:
         """Record that ``plan`` was computed; drawn tokens are the caller's to append."""
         for chunk in plan.chunks:
             seq = chunk.seq
-            self._tree.extend(seq.seq_id, seq.tokens[chunk.start : chunk.start + chunk.n])
+            tokens = seq.tokens[chunk.start : chunk.start + chunk.n]
+            self._tree.extend(seq.seq_id, tokens, seq.cells_owner)
             seq.n_computed += chunk.n
             if seq.account:
                 seq.account.n_served += chunk.n
@@ -250,8 +259,33 @@ class Scheduler:
         """
         self._tree.drop(seq.seq_id)
         if n:
-            self._tree.extend(seq.seq_id, seq.tokens[:n])
+            self._tree.extend(seq.seq_id, seq.tokens[:n], seq.cells_owner)
         seq.n_computed = n
+
+    def rewind(self, seq: Sequence) -> list[Effect]:
+        """A running sequence's tokens were changed: its cells go, and it is computed again."""
+        self._tree.drop(seq.seq_id)
+        seq.n_computed = 0
+        return [Free(seq.seq_id)]
+
+    def n_alike(self, seq: Sequence) -> int:
+        """Return how many tokens of its beginning are in the cache for ``seq`` to share."""
+        match = self._tree.match(seq.tokens, seq.cells_owner)
+        return match.n if match else 0
+
+    def cold(self) -> list[Free]:
+        """Return what would be freed if the cold prefixes left now, whatever it is worth."""
+        return [self._as_freed(seq_id) for seq_id in self._cold]
+
+    def forget(self, owner_id: str | None = None) -> list[Effect]:
+        """Free the cold prefixes of one owner, or all, without saving them."""
+        effects: list[Effect] = []
+        for seq_id in tuple(self._cold):
+            if owner_id in (None, self._cold_terms[seq_id][0]):
+                self._cold.remove(seq_id)
+                self._drop_cold(seq_id)
+                effects.append(Free(seq_id))
+        return effects
 
     def preempt(self, effects: list[Effect]) -> bool:
         """Take the cells of the youngest of the lowest class; return whether there was one to take.
@@ -282,6 +316,7 @@ class Scheduler:
         self._tree.clear()
         self._free_ids += self._cold
         self._cold.clear()
+        self._cold_terms.clear()
         for seq in self._running:
             seq.n_computed = 0
 
@@ -289,6 +324,7 @@ class Scheduler:
         """Assert the bookkeeping's invariants; cheap enough for every idle moment."""
         ids = [seq.seq_id for seq in self._running] + self._cold + self._free_ids
         assert sorted(ids) == list(range(self.n_seq_max + self.n_cold_max)), "seq_ids leaked"
+        assert sorted(self._cold_terms) == sorted(self._cold)
         assert all(seq not in self._queue for seq in self._running), "both running and waiting"
         assert not any(seq.saved for seq in self._running), "a state that nobody needs"
         self._queue.check()
@@ -354,12 +390,13 @@ class Scheduler:
         """
         if not self._may_share(seq):
             return False
-        match = self._tree.match(seq.tokens)
-        n_there = match.n if match else 0
+        n_there = self.n_alike(seq)
         return any(
             n_common(other.tokens, seq.tokens) >= max(n_there, other.n_computed) + WORTH_SHARING
             for other in self._running
-            if other.n_pending > 1 and other.rank <= seq.rank
+            if other.n_pending > 1
+            and other.rank <= seq.rank
+            and other.cells_owner == seq.cells_owner
         )
 
     def _may_share(self, seq: Sequence) -> bool:
@@ -374,7 +411,9 @@ class Scheduler:
         seq_id = self._free_ids.pop()
         # The last token is computed in any case: without it there would be nothing to draw from.
         n_most = len(seq.tokens) - 1 if self._may_share(seq) and not self._is_restored(seq) else 0
-        match = self._tree.fork(seq_id, seq.tokens, n_most, n_least=WORTH_SHARING)
+        match = self._tree.fork(
+            seq_id, seq.tokens, n_most, owner_id=seq.cells_owner, n_least=WORTH_SHARING
+        )
         n_shared = match.n if match else 0
         ids = {other.seq_id for other in self._running} | {seq_id}
         n_pending = sum(other.n_pending for other in self._running)
@@ -395,18 +434,25 @@ class Scheduler:
         """
         if not seq.saved:
             return False
-        match = self._tree.match(seq.tokens) if self._may_share(seq) else None
-        n_there = match.n if match else 0
+        n_there = self.n_alike(seq) if self._may_share(seq) else 0
         return n_there < WORTH_SHARING or seq.n_saved - n_there >= WORTH_SAVING
 
     def _evict(self, effects: list[Effect]) -> None:
         """Free the oldest cold prefix; it is worth saving if much of it would be lost."""
-        seq_id = self._cold.pop(0)
-        tokens = tuple(self._tree.tokens(seq_id))
-        is_worth = self._tree.n_own(seq_id) >= max(WORTH_SAVING, len(tokens) // 4)
+        freed = self._as_freed(self._cold.pop(0))
+        n_own = self._tree.n_own(freed.seq_id)
+        is_worth = n_own >= max(WORTH_SAVING, len(freed.tokens) // 4)
+        self._drop_cold(freed.seq_id)
+        effects.append(freed if is_worth else Free(freed.seq_id))
+
+    def _as_freed(self, seq_id: int) -> Free:
+        owner_id, cache = self._cold_terms[seq_id]
+        return Free(seq_id, tuple(self._tree.tokens(seq_id)), owner_id, cache)
+
+    def _drop_cold(self, seq_id: int) -> None:
         self._tree.drop(seq_id)
         self._free_ids.append(seq_id)
-        effects.append(Free(seq_id, tokens if is_worth else ()))
+        del self._cold_terms[seq_id]
 
     def _release(self, seq: Sequence) -> None:
         self._tree.drop(seq.seq_id)
@@ -415,5 +461,6 @@ class Scheduler:
 
 
 def _chunk(seq: Sequence, n: int) -> Chunk:
-    """The next ``n`` tokens of a sequence."""
+    """The next ``n`` tokens of a sequence, no further than where it must stop to be marked."""
+    n = min(n, seq.n_until_halt)
     return Chunk(seq, seq.n_computed, n, draw=n == seq.n_pending)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from runner.domain.event import FinishReason
-from runner.domain.request import Terms
+from runner.domain.request import CacheUse, Terms
 from runner.engine.detokenize import Detokenizer
 from runner.engine.stop import StopMatcher
 
@@ -51,11 +51,21 @@ class Sequence:
         wants_tokens: Whether the end shall carry all tokens.
         may_share: Whether it may begin with cells that were not computed for it.
         terms: Its class, its client and the like.
+        owner_id: Whose prompts it may share.
+        cache: Where its state may come from and be kept.
+        is_deterministic: Whether ``grid.py`` runs it.
+        n_keep: Tokens at the beginning that stay when the context is full and the oldest half of
+            the others goes; ``None``: a full context ends it.
+        n_draw_max: Most tokens drawn, where ``n_keep`` is set.
+        n_shifted: Tokens that went.
+        n_dropped: Turns that were left out of its prompt.
+        halts: Numbers of computed tokens, ascending, that a step must stop at, to be marked.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
         started_s: When its first step began, on the loop's clock; 0 before.
         first_token_s: When its first token was drawn; 0 before.
+        n_alike: Of its prompt, how many the stored text most like it begins with; 0: none is.
         arrival: Its number in the order of arrival.
         rank: Its class as a number, 0 goes first.
         account: Its client's; ``None`` before it was queued.
@@ -75,11 +85,20 @@ class Sequence:
     wants_tokens: bool = False
     may_share: bool = True
     terms: Terms = field(default_factory=Terms)
+    owner_id: str = ""
+    cache: CacheUse = CacheUse.DISK
+    is_deterministic: bool = False
+    n_keep: int | None = None
+    n_draw_max: int = 0
+    n_shifted: int = 0
+    n_dropped: int = 0
+    halts: list[int] = field(default_factory=list)
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None
     started_s: float = 0.0
     first_token_s: float = 0.0
+    n_alike: int = 0
     arrival: int = 0
     rank: int = 0
     account: Account | None = None
@@ -89,6 +108,11 @@ class Sequence:
     n_saved: int = 0
 
     @property
+    def cells_owner(self) -> str:
+        """Among whose sequences its cells are found: with ``cache: none`` its own alone."""
+        return f"\0{self.request_id}" if self.cache is CacheUse.NONE else self.owner_id
+
+    @property
     def n_pending(self) -> int:
         """Tokens that are not in the cache yet; at least 1 while it lives."""
         return len(self.tokens) - self.n_computed
@@ -96,7 +120,25 @@ class Sequence:
     @property
     def n_generated(self) -> int:
         """Tokens drawn so far."""
-        return len(self.tokens) - self.n_prompt
+        return len(self.tokens) + self.n_shifted - self.n_prompt
+
+    @property
+    def n_until_halt(self) -> int:
+        """Most tokens that the next step may compute."""
+        return self.halts[0] - self.n_computed if self.halts else self.n_pending
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it can only go on after a ``shift``."""
+        return self.n_keep is not None and len(self.tokens) >= self.n_limit
+
+    def shift(self) -> None:
+        """Drop the oldest half of what need not stay; the rest is to be computed as if new."""
+        assert self.n_keep is not None
+        n = max(1, (len(self.tokens) - self.n_keep) // 2)
+        del self.tokens[self.n_keep : self.n_keep + n]
+        self.n_shifted += n
+        self.n_computed = 0
 
     def take(self, token: int, piece: bytes, *, is_eog: bool) -> tuple[str, FinishReason | None]:
         """Add a drawn token; return the text now certain, and why the sequence ends, if it does.
@@ -109,6 +151,12 @@ class Sequence:
         text = self.stop.feed(self.detokenizer.feed(piece))
         if self.stop.hit is not None:
             return text, FinishReason.STOP
-        if len(self.tokens) >= self.n_limit:
+        if self._is_long_enough:
             return text + self.stop.flush(), FinishReason.LENGTH
         return text, None
+
+    @property
+    def _is_long_enough(self) -> bool:
+        if self.n_keep is not None:
+            return self.n_generated >= self.n_draw_max
+        return len(self.tokens) >= self.n_limit

@@ -1,14 +1,16 @@
 """What the daemon and a worker process say to each other.
 
-Down the pipe go ``Load``, ``Generate``, ``Abort``, ``Tokenize``, ``Inspect`` and ``Shutdown``; up
-come ``Loaded``, ``Started``, ``Step``, ``Tokenized``, ``Inspected`` and ``Failed``.  Two promises
-bind the sides, and the tests of both check them:
+Down the pipe go ``Load``, ``Generate``, ``Abort``, ``Tokenize``, ``Inspect``, ``AskCache``,
+``ClearCache`` and ``Shutdown``; up come ``Loaded``, ``Started``, ``Step``, ``Tokenized``,
+``Inspected``, ``CacheState`` and ``Failed``.  Two promises bind the sides, and the tests of both
+check them:
 
 1. every ``request_id`` sent down comes back exactly once as an ending: a ``Delta`` with a
-   ``finish``, a ``Loaded``, a ``Tokenized``, an ``Inspected`` or a ``Failed``;
+   ``finish``, a ``Loaded``, a ``Tokenized``, an ``Inspected``, a ``CacheState`` or a ``Failed``;
 2. once it has ended, no later message names it.
 
-Closing the pipe ends the worker at once, whatever it is doing.
+Closing the pipe ends the worker at once, whatever it is doing; after a ``Shutdown`` it first
+writes the prompts that are worth it to disk, for at most ``FLUSH_S``.
 """
 
 from __future__ import annotations
@@ -20,6 +22,12 @@ from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint, Terms, Think
 from runner.domain.running import RequestState
+
+#: Tokens at the beginning that stay when a full context loses others; Ollama's own default.
+DEFAULT_KEEP = 4
+
+#: Seconds that a worker may go on writing prompts to disk after ``Shutdown``.
+FLUSH_S = 2.0
 
 
 class Load(Struct, frozen=True, tag=True):
@@ -37,6 +45,12 @@ class Load(Struct, frozen=True, tag=True):
         use_mmap: Map the file instead of reading it.
         n_host_bytes: Memory for the states of prompts that left the cache, and as much again for
             those of sequences that gave way to others.
+        kv_type_k: Type of the cache's keys, as ggml names it.
+        kv_type_v: Type of its values; a quantized one needs flash attention.
+        flash_attention: ``None``: where it works.
+        digest: Of the weights; what is kept on disk is kept under it.
+        disk_folder: Where prompts are kept on disk; empty: nowhere.
+        n_disk_bytes: What that folder may hold, all models together; 0: nothing is kept.
     """
 
     request_id: str
@@ -49,6 +63,12 @@ class Load(Struct, frozen=True, tag=True):
     n_gpu_layers: int = -1
     use_mmap: bool = True
     n_host_bytes: int = 0
+    kv_type_k: str = "f16"
+    kv_type_v: str = "f16"
+    flash_attention: bool | None = None
+    digest: str = ""
+    disk_folder: str = ""
+    n_disk_bytes: int = 0
 
 
 class Loaded(Struct, frozen=True, tag=True):
@@ -79,6 +99,7 @@ class Generate(Struct, frozen=True, tag=True):
         n_logprobs: Most likely tokens to tell at each place; ``None``: none.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
         truncates: A conversation that does not fit loses its oldest turns.
+        n_keep: Tokens at the beginning that stay when others go; negative: the whole prompt.
     """
 
     request_id: str
@@ -98,6 +119,7 @@ class Generate(Struct, frozen=True, tag=True):
     n_logprobs: int | None = None
     shifts: bool = False
     truncates: bool = False
+    n_keep: int = DEFAULT_KEEP
 
 
 class Abort(Struct, frozen=True, tag=True):
@@ -120,8 +142,28 @@ class Inspect(Struct, frozen=True, tag=True):
     request_id: str
 
 
+class AskCache(Struct, frozen=True, tag=True):
+    """Ask what memory holds of prompts."""
+
+    request_id: str
+
+
+class ClearCache(Struct, frozen=True, tag=True):
+    """Forget prompts that nothing runs with; answered as ``AskCache``, once they are gone.
+
+    Attributes:
+        request_id: Comes back in ``CacheState``.
+        owner_id: Whose; ``None``: everybody's.
+        keeps: Whether prompts may be kept from here on; ``False`` before a model is deleted.
+    """
+
+    request_id: str
+    owner_id: str | None = None
+    keeps: bool = True
+
+
 class Shutdown(Struct, frozen=True, tag=True):
-    """End at once; what is running is aborted."""
+    """End; what is running is aborted."""
 
 
 class Started(Struct, frozen=True, tag=True):
@@ -180,11 +222,13 @@ class Step(Struct, frozen=True, tag=True):
         deltas: Sequences with something to say; those that hold text back are left out.
         n_steps: Decode steps since the model was loaded.
         n_tokens: Tokens computed since then.
+        n_host_us: Microseconds that those steps took outside llama.cpp's decode call.
     """
 
     deltas: tuple[Delta, ...]
     n_steps: int
     n_tokens: int
+    n_host_us: int = 0
 
 
 class Tokenized(Struct, frozen=True, tag=True):
@@ -221,6 +265,32 @@ class Inspected(Struct, frozen=True, tag=True):
     places: tuple[Place, ...]
 
 
+class StoredPrompt(Struct, frozen=True, array_like=True):
+    """A prompt's state in host memory; times in seconds since the epoch."""
+
+    owner_id: str
+    n_tokens: int
+    n_bytes: int
+    created_s: float
+    used_s: float
+
+
+class CacheState(Struct, frozen=True, tag=True):
+    """What memory holds of prompts.
+
+    Attributes:
+        request_id: Of the question.
+        n_cells: Cells of the context in use, in tokens.
+        n_host_bytes: Host memory that states take.
+        prompts: These states, the last used first.
+    """
+
+    request_id: str
+    n_cells: int
+    n_host_bytes: int
+    prompts: tuple[StoredPrompt, ...] = ()
+
+
 class Failed(Struct, frozen=True, tag=True):
     """A request ended with an error: ``errors.CorralError``'s own words."""
 
@@ -239,6 +309,9 @@ Message = (
     | Tokenized
     | Inspect
     | Inspected
+    | AskCache
+    | ClearCache
+    | CacheState
     | Shutdown
     | Started
     | Step

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from runner.server import (
     anthropic_routes,
+    cache_routes,
     ollama_routes,
     openai_routes,
     request_routes,
@@ -23,6 +24,7 @@ _ROUTES = (
     openai_routes.routes,
     anthropic_routes.routes,
     request_routes.routes,
+    cache_routes.routes,
     search_routes.routes,
 )
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from runner.domain.cache import CacheReport, Cleared
 from runner.domain.event import Event
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
@@ -59,6 +60,18 @@ class Models(Protocol):
         ...
 
 
+class Cache(Protocol):
+    """The prompts that are kept."""
+
+    async def report(self) -> CacheReport:
+        """Return what there is."""
+        ...
+
+    async def clear(self, name: ModelName | None = None, *, owner_id: str | None = None) -> Cleared:
+        """Remove what is kept of one model or all, of one owner or all."""
+        ...
+
+
 class Pulls(Protocol):
     """Models that come; both may raise ``CorralError`` before or between their moments."""
 
@@ -98,6 +111,7 @@ class Needs:
     Attributes:
         inference: Answers.
         models: The library.
+        cache: Kept prompts.
         pulls: Downloads and imports.
         searches: The hubs' own lists.
         requests: The answers that are on their way.
@@ -107,6 +121,7 @@ class Needs:
 
     inference: Inference
     models: Models
+    cache: Cache
     pulls: Pulls
     searches: Searches
     requests: Requests

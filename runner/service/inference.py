@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
@@ -14,7 +15,7 @@ from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.request import InferenceRequest, Terms
 from runner.errors import Unsupported, WorkerError
-from runner.protocol.messages import Delta, Generate, Started
+from runner.protocol.messages import DEFAULT_KEEP, Delta, Generate, Started
 from runner.service.requests import Ongoing, RequestService
 from runner.service.sizing import choose_sizes
 from runner.store.library import Library
@@ -42,6 +43,7 @@ class InferenceService:
         context_length: int,
         memory_bytes: int,
         requests: RequestService | None = None,
+        shares_cache: bool = False,
     ) -> None:
         """Take what is needed.
 
@@ -51,12 +53,14 @@ class InferenceService:
             context_length: Default context in tokens; 0: chosen for each model.
             memory_bytes: The machine's main memory.
             requests: Where answers are listed for as long as they take.
+            shares_cache: Whether owners may start from each other's prompts.
         """
         self._requests = requests or RequestService()
         self._library = library
         self._pool = pool
         self._context_length = context_length
         self._memory_bytes = memory_bytes
+        self._shares_cache = shares_cache
 
     async def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
         """Yield the answer's text as it comes, then ``Finished``.
@@ -66,6 +70,8 @@ class InferenceService:
         Raises:
             CorralError: The model is missing, cannot be loaded, or failed; also between events.
         """
+        if self._shares_cache:
+            request = replace(request, terms=replace(request.terms, owner_id=""))
         with self._requests.entry(request) as ongoing:
             async with aclosing(self._answer(request, ongoing)) as events:
                 async for event in events:
@@ -183,6 +189,9 @@ def _generate(
         max_tokens=n_predict if n_predict is not None and n_predict >= 0 else None,
         wants_tokens=request.wants_context,
         terms=terms or request.terms,
+        shifts=request.shifts,
+        truncates=request.truncates,
+        n_keep=DEFAULT_KEEP if options.num_keep is None else options.num_keep,
     )
 
 
@@ -209,4 +218,7 @@ def _events(
             timings=Timings(total_s, load_s, outcome.prompt_s, outcome.decode_s),
             stop=outcome.stop,
             context=outcome.tokens,
+            n_shifted=outcome.n_shifted,
+            n_dropped=started.n_dropped if started else 0,
+            n_diverged=started.n_diverged if started else None,
         )

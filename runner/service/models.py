@@ -8,6 +8,7 @@ import contextlib
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.errors import ModelNotFound, StoreError
+from runner.service.cache import CacheService
 from runner.store.library import Library
 from runner.workers.pool import Pool
 
@@ -15,9 +16,11 @@ from runner.workers.pool import Pool
 class ModelService:
     """List, show, copy, delete; and what is in memory."""
 
-    def __init__(self, library: Library, pool: Pool) -> None:
+    def __init__(self, library: Library, pool: Pool, cache: CacheService | None = None) -> None:
+        """Take what is needed; ``cache`` is what has kept prompts, if anything has."""
         self._library = library
         self._pool = pool
+        self._cache = cache
 
     async def list_models(self) -> list[ModelInfo]:
         """Return every usable model, newest first."""
@@ -58,9 +61,10 @@ class ModelService:
         await asyncio.to_thread(self._library.copy, source, destination)
 
     async def delete(self, name: ModelName) -> None:
-        """Stop a model, once it has answered, and remove it from the library.
+        """Stop a model, once it has answered, and remove it and its prompts.
 
-        A model that is in memory under another name with the same weights stays there.
+        A model that is in memory under another name with the same weights stays there, and so do
+        the prompts that are kept for these.
 
         Raises:
             ModelNotFound: There is no such model.
@@ -70,12 +74,22 @@ class ModelService:
         except StoreError:
             pass  # damaged: nothing can be running from it, and it can go
         else:
-            digest = manifest.model.digest
-            is_resident_as_this = any(row.info.name == name for row in self._pool.resident())
-            if is_resident_as_this or not await asyncio.to_thread(self._is_shared, name, digest):
-                # First, since Windows cannot remove a file that is mapped.
-                await self._pool.unload(digest)
+            await self._delete_whole(name, manifest.model.digest)
+            return
         await asyncio.to_thread(self._library.delete, name)
+
+    async def _delete_whole(self, name: ModelName, digest: str) -> None:
+        is_resident_as_this = any(row.info.name == name for row in self._pool.resident())
+        is_shared = await asyncio.to_thread(self._is_shared, name, digest)
+        cache = None if is_shared else self._cache
+        if cache:
+            await cache.keep_no_more(digest)
+        if is_resident_as_this or not is_shared:
+            # First, since Windows cannot remove a file that is mapped.
+            await self._pool.unload(digest)
+        await asyncio.to_thread(self._library.delete, name)
+        if cache:
+            await cache.remove(digest)
 
     def _is_shared(self, name: ModelName, digest: str) -> bool:
         """Whether another name has the same weights: what runs for it shall go on."""

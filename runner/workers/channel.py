@@ -17,6 +17,9 @@ from runner.errors import CorralError, WorkerError, from_code
 from runner.protocol.codec import BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
     Abort,
+    AskCache,
+    CacheState,
+    ClearCache,
     Delta,
     Failed,
     Generate,
@@ -42,8 +45,9 @@ _LINGER_S = 0.3
 #: How a C or Python program says why it dies; log lines begin with their time instead.
 _LAST_WORDS = re.compile(r"\D.*GGML_ASSERT|terminate called|\s*what\(\):|\w*(Error|Exception)\b")
 
-#: What a question hears.
-Answer = Loaded | Tokenized | Inspected
+#: Questions with one answer, and these answers.
+Question = Load | Tokenize | Inspect | AskCache | ClearCache
+Answer = Loaded | Tokenized | Inspected | CacheState
 #: What a request hears: its start, its text, its end.
 Reply = Started | Delta
 
@@ -83,7 +87,7 @@ class Channel(asyncio.SubprocessProtocol):
         """Requests that have not ended."""
         return len(self._streams)
 
-    async def ask(self, request: Load | Tokenize | Inspect) -> Answer:
+    async def ask(self, request: Question) -> Answer:
         """Send a request that has one answer, and return it.
 
         Raises:
@@ -205,7 +209,7 @@ class Channel(asyncio.SubprocessProtocol):
             case Started():
                 if queue := self._streams.get(message.request_id):
                     queue.put_nowait(message)
-            case Loaded() | Tokenized() | Inspected():
+            case Loaded() | Tokenized() | Inspected() | CacheState():
                 future = self._answers.get(message.request_id)
                 if future and not future.done():
                     future.set_result(message)

@@ -52,12 +52,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """A loaded model, for listing; ``expires_at`` in seconds since the epoch or ``math.inf``."""
+    """A loaded model, for listing; ``expires_at`` in seconds since the epoch or ``math.inf``.
+
+    ``key`` is ``Wanted.key``.
+    """
 
     info: ModelInfo
     worker: Worker
     n_active: int
     expires_at: float
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,10 @@ class PoolSettings:
         load_timeout_s: Seconds a load may take.
         n_host_bytes: Memory of one worker for prompts that left its cache, and as much again for
             answers that gave way to others.
+        kv_types: Types of the cache's keys and values, as ggml names them.
+        flash_attention: ``None``: where it works.
+        disk_folder: Where workers keep prompts on disk; empty: nowhere.
+        n_disk_bytes: What that folder may hold.
     """
 
     command: list[str]
@@ -84,6 +92,10 @@ class PoolSettings:
     n_threads: int
     load_timeout_s: float
     n_host_bytes: int = 0
+    kv_types: tuple[str, str] = ("f16", "f16")
+    flash_attention: bool | None = None
+    disk_folder: str = ""
+    n_disk_bytes: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -172,6 +184,7 @@ class Pool:
                 entry.n_leases,
                 # Its time begins when the last answer ends; until then this is the earliest.
                 now + entry.keep_alive_s if entry.n_leases else entry.expires_at,
+                entry.wanted.key,
             )
             for entry in self._entries.values()
             if (worker := _worker_of(entry)) is not None
@@ -280,6 +293,12 @@ class Pool:
             n_seq_max=settings.n_seq_max,
             n_threads=settings.n_threads,
             n_host_bytes=settings.n_host_bytes,
+            kv_type_k=settings.kv_types[0],
+            kv_type_v=settings.kv_types[1],
+            flash_attention=settings.flash_attention,
+            digest=wanted.key,
+            disk_folder=settings.disk_folder,
+            n_disk_bytes=settings.n_disk_bytes,
         )
         load = replace(load, **dict(wanted.fixed))
         loading = asyncio.get_running_loop().create_task(self._start(wanted, load))

@@ -183,9 +183,31 @@ def test_cp_and_stop_say_what_they_did(corral):
     assert (done.returncode, done.err) == (0, "'smollm2' is not in memory\n")
 
 
+def test_cache_shows_what_is_kept_and_clears_it(corral, daemon):
+    done = corral("cache")
+    head, first, second = done.out.splitlines()
+    assert head.split() == ["MODEL", "WHERE", "TOKENS", "SIZE", "LAST", "USED"]
+    assert first.split()[:5] == ["smollm2:latest", "memory", "2000", "46", "MB"]
+    assert second.startswith("deleted (abababababab)")
+    assert (
+        "in use: 480 tokens; memory: 1 prompts, 46 MB; disk: 1 prompts, 46 MB of 4.2 GB" in done.err
+    )
+    told = json.loads(corral("cache", "--json").out)
+    assert told["disk_limit"] == 4_294_967_296
+    assert [prompt["tier"] for prompt in told["prompts"]] == ["memory", "disk"]
+    assert corral("cache", "clear").err == "removed 2 prompts, 92 MB\n"
+    assert corral("cache", "clear", "smollm2").err == "removed 1 prompts, 46 MB\n"
+    assert daemon.bodies("/api/cache")[-2:] == [{}, {"model": "smollm2"}]
+    done = corral("cache", "clear", "nobody")
+    assert (done.returncode, done.out) == (1, "")
+    assert "error: model 'nobody' not found\n  what is there: corral list\n" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["cache", "show", "smollm2"], "error: show takes no model, not 'smollm2'\n"),
+        (["cache", "empty"], "invalid choice: 'empty'"),
         (["lst"], "error: unknown command 'lst'\n  did you mean 'list'?\n"),
         (["--bogus"], "error: unknown option '--bogus'\n"),
         (["list", "--bogus"], "error: unrecognized arguments: --bogus\n  see: corral list --help"),

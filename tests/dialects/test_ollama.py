@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
+from runner.client import decode
 from runner.dialects import ollama
 from runner.domain.chat import Message
 from runner.domain.event import Finished, FinishReason, TextDelta, Timings, Usage
@@ -100,8 +102,6 @@ COMMON = [
     ("think", "high"),
     ("logprobs", True),
     ("top_logprobs", 3),
-    ("truncate", True),
-    ("shift", True),
     ("_debug_render_only", True),
 ]
 
@@ -142,6 +142,33 @@ def test_the_refusal_has_the_words_that_clients_match_on():
         ollama.parse_chat(body(CHAT, think="x"))
     with pytest.raises(InvalidRequest, match="top_logprobs must be between 0 and 20"):
         ollama.parse_chat(body(CHAT, top_logprobs=21))
+
+
+@pytest.mark.parametrize(
+    ("parse", "fields"), [(ollama.parse_chat, CHAT), (ollama.parse_generate, GENERATE)]
+)
+def test_nothing_is_dropped_and_nothing_fixed_unless_it_says_so(parse, fields):
+    """Absent means no, where Ollama takes it for yes."""
+    plain = parse(body(fields)).request
+    assert (plain.truncates, plain.shifts, plain.terms.is_deterministic) == (False, False, False)
+    asked = parse(body(fields, truncate=True, shift=True, deterministic=True)).request
+    assert (asked.truncates, asked.shifts, asked.terms.is_deterministic) == (True, True, True)
+    with pytest.raises(InvalidRequest, match="shift"):
+        parse(body(fields, shift="yes"))
+
+
+def test_the_end_tells_what_was_lost_and_keeps_silent_where_nothing_was():
+    call = ollama.parse_chat(body(CHAT))
+    plain = Finished(FinishReason.STOP, Usage(1, 0, 1), Timings())
+    assert (
+        not {"shifted_tokens", "dropped_messages"}
+        & json.loads(ollama.whole(call, "", plain, at_ns=0)).keys()
+    )
+    lost = replace(plain, n_shifted=7, n_dropped=2)
+    told = json.loads(ollama.whole(call, "", lost, at_ns=0))
+    assert (told["shifted_tokens"], told["dropped_messages"]) == (7, 2)
+    _, event = decode.chat_events(told | {"message": {"content": "x"}})
+    assert (event.n_shifted, event.n_dropped) == (7, 2)
 
 
 def test_what_says_no_is_not_refused():

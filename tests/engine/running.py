@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
 from runner.engine.backend import Backend, Vocabulary
+from runner.engine.disk import DiskTier
 from runner.engine.loop import Loop
 from runner.protocol.messages import (
+    AskCache,
+    CacheState,
+    ClearCache,
     Delta,
     Failed,
     Generate,
@@ -24,6 +29,9 @@ from runner.protocol.messages import (
 
 DEADLINE_S = 30.0
 
+#: How what was asked of a loop ends.
+Ending = Outcome | Failed | Tokenized | CacheState
+
 
 class Running:
     """``with Running(...) as running``: a loop that is served until the block ends.
@@ -36,15 +44,22 @@ class Running:
         told: Where requests stood, by the question's id.
     """
 
-    def __init__(self, vocabulary: Vocabulary, backend: Backend, *, n_host_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        backend: Backend,
+        *,
+        n_host_bytes: int = 0,
+        disk: DiskTier | None = None,
+    ) -> None:
         self.sent: list[Message] = []
         self.texts: dict[str, str] = {}
-        self.endings: dict[str, Outcome | Failed | Tokenized] = {}
+        self.endings: dict[str, Ending] = {}
         self.started: dict[str, Started] = {}
         self.told: dict[str, Inspected] = {}
         self._faults: list[BaseException] = []
         self._news = threading.Condition()
-        self.loop = Loop(vocabulary, backend, self._hear, n_host_bytes=n_host_bytes)
+        self.loop = Loop(vocabulary, backend, self._hear, n_host_bytes=n_host_bytes, disk=disk)
         self._thread = threading.Thread(target=self._run, name="loop")
 
     def __enter__(self) -> Running:
@@ -77,12 +92,12 @@ class Running:
         """Say something to the loop."""
         self.loop.receive(message)
 
-    def ask(self, request: Generate | Tokenize) -> Outcome | Failed | Tokenized:
+    def ask(self, request: Generate | Tokenize | AskCache | ClearCache) -> Ending:
         """Send a request and return how it ended."""
         self.send(request)
         return self.ending(request.request_id)
 
-    def ending(self, request_id: str) -> Outcome | Failed | Tokenized:
+    def ending(self, request_id: str) -> Ending:
         """Wait until a request has ended."""
         self.wait(lambda: request_id in self.endings)
         return self.endings[request_id]
@@ -91,6 +106,13 @@ class Running:
         """Wait until an ``Inspect`` that was sent is answered."""
         self.wait(lambda: request_id in self.told)
         return self.told[request_id]
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait until ``condition`` holds, though the loop says nothing."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.005)
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait until ``condition`` holds, which is looked at whenever the loop says something."""
@@ -127,7 +149,7 @@ class Running:
                     assert len(set(names)) == len(names), "one delta a sequence"
                     for delta in message.deltas:
                         self._hear_delta(delta)
-                case Tokenized() | Failed():
+                case Tokenized() | Failed() | CacheState():
                     self._end(message.request_id, message)
                 case Inspected():
                     self.told[message.request_id] = message
@@ -145,7 +167,7 @@ class Running:
         if delta.finish:
             self._end(delta.request_id, delta.finish)
 
-    def _end(self, request_id: str, how: Outcome | Failed | Tokenized) -> None:
+    def _end(self, request_id: str, how: Ending) -> None:
         self._check_silent(request_id)
         self.endings[request_id] = how
 

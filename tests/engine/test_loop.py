@@ -9,7 +9,7 @@ from runner.domain.chat import Message as ChatMessage
 from runner.domain.event import FinishReason
 from runner.domain.options import SamplingParams
 from runner.engine.backend import DecodeFailed, NoSlot
-from runner.protocol.messages import Abort, Failed, Generate, Outcome, Tokenize, Tokenized
+from runner.protocol.messages import Abort, Failed, Generate, Outcome, Step, Tokenize, Tokenized
 from tests.engine.running import Running
 from tests.fakes.backend import FakeBackend, FakeVocabulary, answer
 
@@ -151,7 +151,7 @@ def test_requests_that_begin_alike_have_the_answers_that_each_has_alone(
     monkeypatch, requests, sizes, n_host_bytes, faults
 ):
     """Whatever they take over from the cache or from host memory, and whatever fails."""
-    monkeypatch.setattr("runner.engine.loop.WORTH_SAVING", 2)
+    monkeypatch.setattr("runner.engine.cache.WORTH_SAVING", 2)
     monkeypatch.setattr("runner.engine.scheduler.WORTH_SHARING", 2)
     monkeypatch.setattr("runner.engine.scheduler.WORTH_SAVING", 2)
     backend = FakeBackend(**sizes, faults=faults)
@@ -397,3 +397,30 @@ def test_control_tokens_are_parsed_in_raw_prompts_and_nowhere_else():
     assert plain.tokens == tuple(b"<end>")
     assert isinstance(special, Tokenized)
     assert special.tokens == (256,)
+
+
+def test_numbers_that_are_none_fail_their_request_and_no_other():
+    backend = FakeBackend(n_cold_max=1)
+    backend.unsound.add("bad")
+    with Running(VOCABULARY, backend) as running:
+        for name in ("well", "bad", "fine"):
+            running.send(Generate(name, ON, prompt=name, max_tokens=20))
+        ending = running.ending("bad")
+        assert isinstance(ending, Failed)
+        assert (ending.code, "NaN" in ending.message, bool(ending.hint)) == (
+            "worker_failed",
+            True,
+            True,
+        )
+        for name in ("well", "fine"):
+            running.ending(name)
+            check_answer(running, Generate(name, ON, prompt=name, max_tokens=20), 64)
+    backend.check_empty()
+
+
+def test_steps_tell_what_they_cost_outside_the_decode_call():
+    with Running(VOCABULARY, FakeBackend()) as running:
+        running.ask(Generate("r", ON, prompt="abc", max_tokens=20))
+        costs = [step.n_host_us for step in running.sent if isinstance(step, Step)]
+    assert costs == sorted(costs)
+    assert costs[-1] > 0

@@ -1,4 +1,7 @@
-"""The prefix tree against a model so simple that it cannot be wrong: a list of cells a sequence."""
+"""The prefix tree against a model so simple that it cannot be wrong: a list of cells a sequence.
+
+Each sequence has an owner, and no owner may ever see what another has.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from runner.engine.prefix import PrefixTree
 
+owners = st.sampled_from(["", "a", "b"])
 texts = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 
 
@@ -27,31 +31,38 @@ class Naive(RuleBasedStateMachine):
         super().__init__()
         self.tree = PrefixTree()
         self.seqs = {}
+        self.owners = {}
         self.n_ids = 0
 
-    def longest(self, tokens):
-        lengths = [n_common([cell.token for cell in cells], tokens) for cells in self.seqs.values()]
+    def longest(self, tokens, owner):
+        lengths = [
+            n_common([cell.token for cell in cells], tokens)
+            for seq_id, cells in self.seqs.items()
+            if self.owners[seq_id] == owner
+        ]
         return max(lengths, default=0)
 
-    @rule(tokens=texts, more=texts, n_most=st.integers(0, 16))
-    def begin(self, tokens, more, n_most):
+    @rule(tokens=texts, more=texts, n_most=st.integers(0, 16), owner=owners)
+    def begin(self, tokens, more, n_most, owner):
         seq_id, self.n_ids = self.n_ids, self.n_ids + 1
         wanted = tokens + more
         n_most = min(n_most, len(wanted))
-        match = self.tree.fork(seq_id, wanted, n_most)
-        assert (match.n if match else 0) == min(self.longest(wanted), n_most)
+        match = self.tree.fork(seq_id, wanted, n_most, owner_id=owner)
+        assert (match.n if match else 0) == min(self.longest(wanted, owner), n_most)
+        assert match is None or self.owners[match.seq_id] == owner
         shared = self.seqs[match.seq_id][: match.n] if match else []
         assert [cell.token for cell in shared] == wanted[: len(shared)]
         own = [Cell(token) for token in wanted[len(shared) :]]
         if own:
-            self.tree.extend(seq_id, [cell.token for cell in own])
+            self.tree.extend(seq_id, [cell.token for cell in own], owner)
         self.seqs[seq_id] = shared + own
+        self.owners[seq_id] = owner
 
     @precondition(lambda self: self.seqs)
     @rule(data=st.data(), tokens=texts)
     def go_on(self, data, tokens):
         seq_id = data.draw(st.sampled_from(sorted(self.seqs)))
-        self.tree.extend(seq_id, tokens)
+        self.tree.extend(seq_id, tokens, self.owners[seq_id])
         self.seqs[seq_id] = self.seqs[seq_id] + [Cell(token) for token in tokens]
 
     @precondition(lambda self: self.seqs)
@@ -64,10 +75,15 @@ class Naive(RuleBasedStateMachine):
         assert self.tree.n_own(seq_id) == len(cells)
         self.tree.drop(seq_id)
 
-    @rule(tokens=texts)
-    def look(self, tokens):
-        match = self.tree.match(tokens)
-        assert (match.n if match else 0) == self.longest(tokens)
+    @rule(tokens=texts, owner=owners)
+    def look(self, tokens, owner):
+        match = self.tree.match(tokens, owner)
+        assert (match.n if match else 0) == self.longest(tokens, owner)
+
+    @rule(ids=st.sets(st.integers(0, 6)))
+    def count(self, ids):
+        held = {cell for seq_id in ids for cell in self.seqs.get(seq_id, [])}
+        assert self.tree.n_held(ids) == len(held)
 
     @invariant()
     def the_same_cells_are_in_use(self):

@@ -57,6 +57,36 @@ def prepared(request) -> Iterator[Prepared]:
         assert not thread.is_alive(), f"{thread.name} was left behind"
 
 
+def talk(n_turns: int, **more: object) -> Generate:
+    """A system turn, then questions and answers of about 60 tokens each, then a question."""
+    turns = [Message("system", "S" * 20)]
+    for i in range(n_turns):
+        turns += [Message("user", f"{i}" * 20), Message("assistant", "a" * 20)]
+    return Generate("r", GREEDY, messages=(*turns, Message("user", "last")), **more)
+
+
+@pytest.mark.parametrize(("max_tokens", "n_room"), [(None, 250), (10, 10), (0, 0), (900, 250)])
+def test_a_conversation_that_may_be_cut_loses_its_oldest_turns_and_says_how_many(
+    prepared, max_tokens, n_room
+):
+    seq = prepared.ask(talk(12, truncates=True, max_tokens=max_tokens))
+    assert isinstance(seq, Sequence)
+    text = bytes(seq.tokens).decode()
+    assert text.startswith("<|im_start|>system\nSSS")
+    assert "last<|im_end|>" in text
+    assert seq.n_dropped > 0
+    assert seq.n_dropped % 2 == 0
+    assert f"user\n{seq.n_dropped // 2}" in text
+    assert len(seq.tokens) < 1000 - n_room
+
+
+def test_a_conversation_that_fits_is_whole_and_one_that_may_not_be_cut_is_refused(prepared):
+    assert prepared.ask(talk(3, truncates=True)).n_dropped == 0
+    assert prepared.ask(talk(12)).code == "prompt_too_long"
+    alone = Generate("r", GREEDY, messages=(Message("user", "x" * 2000),), truncates=True)
+    assert prepared.ask(alone).code == "prompt_too_long"
+
+
 def with_template(template: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("prepared", [template], indirect=True)
 

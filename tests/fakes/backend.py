@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence as Seq
 from runner.domain.options import SamplingParams
 from runner.engine.backend import DecodeFailed, NoSlot
 from runner.engine.detokenize import Detokenizer
+from runner.engine.grid import GRID
 from runner.engine.scheduler import Chunk
 from runner.engine.stop import StopMatcher
 
@@ -126,8 +127,10 @@ class FakeBackend:
     Args:
         faults: For each decode in turn, the error it raises, or ``None``.
         before_decode: Called at the beginning of every decode, with its chunks.
+        can_be_cut: Whether a saved state serves fewer tokens than it has, without a mark.
 
     Attributes:
+        unsound: Requests whose logits are no numbers.
         n_decodes: Calls of ``decode``, failed ones included.
         n_open_samplers: Samplers made and not closed.
         n_shared: Steps that computed more than one sequence.
@@ -143,6 +146,7 @@ class FakeBackend:
         n_batch: int = 16,
         n_seq_max: int = 4,
         n_cold_max: int = 0,
+        can_be_cut: bool = True,
         faults: Iterable[type[Exception] | None] = (),
         before_decode: Callable[[Seq[Chunk]], None] = lambda _: None,
     ) -> None:
@@ -150,6 +154,10 @@ class FakeBackend:
         self.n_batch, self.n_seq_max = n_batch, n_seq_max
         self.n_vocab = N_VOCAB
         self.n_cold_max = n_cold_max
+        self.native_s = 0.0
+        self.unsound: set[str] = set()
+        self._can_be_cut = can_be_cut
+        self._deterministic: FakeBackend | None = None
         self.n_computed = 0
         self.n_decodes = self.n_open_samplers = self.n_shared = self.n_refused = 0
         self._faults: Iterator[type[Exception] | None] = iter(faults)
@@ -163,6 +171,7 @@ class FakeBackend:
         self.n_decodes += 1
         self._before_decode(chunks)
         self._rows = {}
+        self._bad_rows: set[int] = set()
         assert not self._is_lost, "after a failed step the cache must be cleared"
         assert chunks, "an empty step"
         assert sum(chunk.n for chunk in chunks) <= self.n_batch
@@ -193,6 +202,8 @@ class FakeBackend:
             assert len(held) < self.n_ctx, "the last token of a full context is never computed"
             row += chunk.n
             last_rows.append(row)
+            if chunk.draw and seq.request_id in self.unsound:
+                self._bad_rows.add(row)
             if chunk.draw:
                 self._rows[row] = [cell.token for cell in held]
         return last_rows
@@ -200,6 +211,22 @@ class FakeBackend:
     def take_row(self, row: int) -> list[int]:
         """The tokens that row's logits come from; each is drawn from once."""
         return self._rows.pop(row)
+
+    def is_sound(self, row: int) -> bool:
+        assert row in self._rows
+        return row not in self._bad_rows
+
+    def deterministic(self) -> FakeBackend:
+        with self._lock:
+            if self._deterministic is None:
+                self._deterministic = FakeBackend(
+                    n_ctx=self.n_ctx,
+                    n_cells=self.n_ctx,
+                    n_batch=GRID,
+                    n_seq_max=1,
+                    n_cold_max=self.n_cold_max,
+                )
+            return self._deterministic
 
     def new_sampler(self, params: SamplingParams, prompt: list[int]) -> FakeSampler:
         assert prompt
@@ -221,14 +248,26 @@ class FakeBackend:
         assert 0 < n <= len(self._cells[source]), "cells that are not there"
         self._cells[target] = self._cells[source][:n]
 
-    def save(self, seq_id: int) -> bytes:
+    def cut(self, seq_id: int, n: int) -> None:
+        self._check(seq_id)
+        assert n == 0 or self.n_cold_max, "this state cannot be cut"
+        assert n <= len(self._cells.get(seq_id, ())), "cells that are not there"
+        held = self._cells.pop(seq_id, [])
+        if n:
+            self._cells[seq_id] = held[:n]
+
+    def save(self, seq_id: int, *, partial: bool = False) -> bytes:
         return repr([cell.token for cell in self._cells[seq_id]]).encode()
 
-    def restore(self, seq_id: int, blob: bytes, n: int) -> bool:
+    def restore(self, seq_id: int, blob: bytes, n: int, mark: bytes = b"") -> bool:
         self._check(seq_id)
         assert seq_id not in self._cells, "a sequence that is restored must be empty"
         tokens = ast.literal_eval(blob.decode())
         assert 0 < n <= len(tokens)
+        if mark:
+            assert ast.literal_eval(mark.decode()) == tokens[:n], "a mark of another text"
+        else:
+            assert self._can_be_cut or n == len(tokens), "this state cannot be cut"
         if self.n_used() + len(tokens) > self.n_cells:
             return False
         self._cells[seq_id] = [Cell(token) for token in tokens[:n]]

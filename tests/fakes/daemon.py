@@ -91,6 +91,26 @@ SEARCH = {
     ],
     "errors": [],
 }
+CACHE = {
+    "prompts": [
+        {
+            "model": name,
+            "digest": "sha256:" + "ab" * 32,
+            "owner": "",
+            "tier": tier,
+            "tokens": 2000,
+            "size": 46_080_000,
+            "created_at": "2026-01-02T03:04:05.678901234Z",
+            "last_used_at": "2026-01-02T03:04:05.678901234Z",
+        }
+        for name, tier in (("smollm2:latest", "memory"), ("", "disk"))
+    ],
+    "tiers": {
+        "resident": {"tokens": 480},
+        "memory": {"prompts": 1, "size": 46_080_000},
+        "disk": {"prompts": 1, "size": 46_080_000, "limit": 4_294_967_296},
+    },
+}
 ENDED = {
     "done": True,
     "done_reason": "stop",
@@ -230,6 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/chat": lambda: self._answer(name, body, lambda t: {"message": {"content": t}}),
             "/api/generate": lambda: self._answer(name, body, lambda t: {"response": t}),
             "/api/pull": lambda: self._pull(name, body),
+            "/api/cache": lambda: self._cache(name),
             "/api/shutdown": self._shutdown,
             "/api/search": lambda: self._json(script.search),
         }
@@ -239,6 +260,13 @@ class _Handler(BaseHTTPRequestHandler):
         if route is None:
             return self._whole(b"404 page not found", "text/plain", 404)
         return route()
+
+    def _cache(self, name):
+        if self.command == "GET":
+            return self._json(CACHE)
+        if name:
+            return self._known(name, {"prompts": 1, "size": 46_080_000})
+        return self._json({"prompts": 2, "size": 92_160_000})
 
     def _version(self):
         version = self.server.fake.script.version

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
@@ -142,6 +143,38 @@ class FakeModels:
         if name not in self.library:
             raise ModelNotFound(str(name))
         return self.library[name]
+
+
+CACHED = CachedPrompt(
+    model="smollm2:latest",
+    digest="sha256:" + "cd" * 32,
+    owner_id="",
+    tier=CacheTier.DISK,
+    n_tokens=2000,
+    n_bytes=46_080_000,
+    created_s=1_700_000_000.5,
+    used_s=1_700_000_100.0,
+)
+
+
+@dataclass
+class FakeCache:
+    """One prompt on disk, and one in memory."""
+
+    prompts: tuple[CachedPrompt, ...] = (CACHED, replace(CACHED, tier=CacheTier.MEMORY))
+    cleared: list[tuple[ModelName | None, str | None]] = field(default_factory=list)
+    error: Exception | None = None  # raised by every call
+
+    async def report(self) -> CacheReport:
+        if self.error:
+            raise self.error
+        return CacheReport(self.prompts, 480, 46_080_000, 46_080_000, 1 << 30)
+
+    async def clear(self, name: ModelName | None = None, *, owner_id: str | None = None) -> Cleared:
+        if self.error:
+            raise self.error
+        self.cleared.append((name, owner_id))
+        return Cleared(2, 92_160_000)
 
 
 DIGEST = "sha256:" + "cd" * 32

@@ -38,6 +38,9 @@ from runner.errors import DeadlineExceeded, PromptTooLong
 from runner.protocol.codec import FrameReader, encode
 from runner.protocol.messages import (
     Abort,
+    AskCache,
+    CacheState,
+    ClearCache,
     Delta,
     Failed,
     Generate,
@@ -50,6 +53,7 @@ from runner.protocol.messages import (
     Shutdown,
     Started,
     Step,
+    StoredPrompt,
     Tokenize,
     Tokenized,
 )
@@ -86,6 +90,8 @@ class FakeWorker:
         self.running: dict[str, _Running] = {}
         self.n_steps = self.n_tokens = 0
         self.load: Load | None = None
+        #: What it says that it keeps in memory, until it is cleared.
+        self.prompts = (StoredPrompt("a", 300, 30, 1.0, 4.0), StoredPrompt("b", 200, 20, 2.0, 3.0))
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self) -> None:
@@ -146,6 +152,7 @@ class FakeWorker:
                     Path(f"{self.load.path}.retire").unlink()
                     os._exit(0)
                 self.note("generate")
+                self.note(f"owner {message.terms.owner_id or '-'}")
                 self.generate(message)
             case Abort():
                 self.note("abort")
@@ -157,6 +164,15 @@ class FakeWorker:
                     for name, run in self.running.items()
                 )
                 self.send(Inspected(message.request_id, tuple(places)))
+            case AskCache():
+                self.send(CacheState(message.request_id, 7, 50, self.prompts))
+            case ClearCache():
+                self.note(f"clear {message.owner_id} {message.keeps}")
+                self.prompts = tuple(
+                    p for p in self.prompts if message.owner_id not in (None, p.owner_id)
+                )
+                n_bytes = sum(p.n_bytes for p in self.prompts)
+                self.send(CacheState(message.request_id, 0, n_bytes, self.prompts))
             case Tokenize():
                 self.send(Tokenized(message.request_id, tuple(message.text.encode())))
 

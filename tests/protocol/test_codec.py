@@ -13,6 +13,9 @@ from runner.domain.running import RequestState
 from runner.protocol.codec import MAX_FRAME, BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
     Abort,
+    AskCache,
+    CacheState,
+    ClearCache,
     Delta,
     Failed,
     Generate,
@@ -26,6 +29,7 @@ from runner.protocol.messages import (
     Shutdown,
     Started,
     Step,
+    StoredPrompt,
     Tokenize,
     Tokenized,
 )
@@ -52,6 +56,9 @@ OUTCOMES = st.builds(
     tokens=TOKENS,
 )
 DELTAS = st.lists(st.builds(Delta, IDS, st.text(), st.none() | OUTCOMES), max_size=3).map(tuple)
+STORED = st.lists(
+    st.builds(StoredPrompt, st.text(), COUNTS, COUNTS, FLOATS, FLOATS), max_size=3
+).map(tuple)
 KINDS = {
     Load: st.builds(Load, IDS, st.text(), COUNTS, COUNTS, COUNTS, n_gpu_layers=st.integers(-1, 99)),
     Loaded: st.builds(Loaded, IDS, COUNTS, COUNTS, COUNTS),
@@ -69,6 +76,9 @@ KINDS = {
     Abort: st.builds(Abort, IDS),
     Tokenize: st.builds(Tokenize, IDS, st.text(), st.booleans()),
     Tokenized: st.builds(Tokenized, IDS, TOKENS),
+    AskCache: st.builds(AskCache, IDS),
+    ClearCache: st.builds(ClearCache, IDS, st.none() | st.text(), st.booleans()),
+    CacheState: st.builds(CacheState, IDS, COUNTS, COUNTS, STORED),
     Shutdown: st.builds(Shutdown),
     Inspect: st.builds(Inspect, IDS),
     Inspected: st.builds(

@@ -13,6 +13,7 @@ from aiohttp import web
 from runner.server.app import make_app, runner_for
 from runner.server.needs import Needs
 from tests.fakes.service import (
+    FakeCache,
     FakeInference,
     FakeModels,
     FakePulls,
@@ -30,6 +31,7 @@ class House:
 
     inference: FakeInference = field(default_factory=FakeInference)
     models: FakeModels = field(default_factory=FakeModels)
+    cache: FakeCache = field(default_factory=FakeCache)
     pulls: FakePulls = field(default_factory=FakePulls)
     searches: FakeSearches = field(default_factory=FakeSearches)
     requests: FakeRequests = field(default_factory=FakeRequests)
@@ -47,6 +49,7 @@ class House:
         needs = Needs(
             inference=self.inference,
             models=self.models,
+            cache=self.cache,
             pulls=self.pulls,
             searches=self.searches,
             requests=self.requests,

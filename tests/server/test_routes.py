@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from runner.domain.name import ModelName
+from tests.fakes.service import FINISHED
 from tests.server.serving import OWNER, call
 
 CHAT = {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}], "stream": False}
@@ -243,3 +245,87 @@ def test_many_streams_at_once_keep_apart(house):
         lines = [json.loads(line) for line in reply.body.splitlines()]
         assert "".join(line["message"]["content"] for line in lines) == "Hello"
         assert len(lines) == (3 if n % 2 == 0 else 1)
+
+
+def test_what_is_kept_of_prompts_is_listed_without_their_text(house):
+    told = house.ask("GET", "/api/cache").json
+    on_disk, in_memory = told["prompts"]
+    assert on_disk == {
+        "model": "smollm2:latest",
+        "digest": "sha256:" + "cd" * 32,
+        "owner": "",
+        "tier": "disk",
+        "tokens": 2000,
+        "size": 46_080_000,
+        "created_at": "2023-11-14T22:13:20.500000000Z",
+        "last_used_at": "2023-11-14T22:15:00.000000000Z",
+    }
+    assert in_memory["tier"] == "memory"
+    assert told["tiers"] == {
+        "resident": {"tokens": 480},
+        "memory": {"prompts": 1, "size": 46_080_000},
+        "disk": {"prompts": 1, "size": 46_080_000, "limit": 1 << 30},
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "asked"),
+    [
+        (None, (None, None)),
+        ({}, (None, None)),
+        ({"model": "smollm2"}, (SMOLLM2, None)),
+        ({"owner": "a"}, (None, "a")),
+        ({"model": "smollm2", "owner": ""}, (SMOLLM2, "")),
+    ],
+)
+def test_kept_prompts_are_cleared_as_asked(house, body, asked):
+    assert house.ask("DELETE", "/api/cache", body).json == {"prompts": 2, "size": 92_160_000}
+    assert house.cache.cleared == [asked]
+
+
+@pytest.mark.parametrize("body", [{"model": 1}, {"model": "a b"}, {"owner": []}, []])
+def test_clearing_what_cannot_be_named_clears_nothing(house, body):
+    assert house.ask("DELETE", "/api/cache", body).status == 400
+    assert house.cache.cleared == []
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_kept_prompts_are_no_business_of_web_pages(house, method):
+    page = {"Origin": "http://localhost:3000"}
+    assert house.ask(method, "/api/cache", headers=page).status == 403
+    assert house.ask(method, "/api/cache", headers=page | OWNER).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
+@pytest.mark.parametrize("word", ["none", "memory", "disk", None])
+def test_a_request_says_where_its_prompt_may_be_kept(house, path, word):
+    house.ask("POST", path, CHAT | {"cache": word})
+    assert house.inference.requests[0].terms.cache == (word or "disk")
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate", "/v1/chat/completions"])
+@pytest.mark.parametrize("word", ["", "ram", "DISK", True, 1, ["none"], {}])
+def test_a_place_that_there_is_not_is_refused_by_name(house, path, word):
+    reply = house.ask("POST", path, CHAT | {"prompt": "Hi", "cache": word})
+    assert reply.status == 400
+    assert b"cache must be one of none, memory, disk" in reply.body
+    assert house.inference.requests == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate", "/v1/chat/completions"])
+def test_an_answer_tells_what_the_cache_had_when_asked(house, path, stream):
+    house.inference.script = (replace(FINISHED, n_diverged=7),)
+    for asked, told in ((True, {"cached_tokens": 4, "first_divergence": 7}), (False, None)):
+        body = CHAT | {"prompt": "Hi", "stream": stream, "cache_report": asked}
+        reply = house.ask("POST", path, body)
+        if stream:
+            objects = reply.frames if path.startswith("/v1") else reply.lines
+        else:
+            objects = [reply.json]
+        assert objects[-1].get("cache") == told
+        assert all("cache" not in one for one in objects[:-1])
+
+
+def test_ollamas_answers_tell_how_much_of_the_prompt_was_cached(house):
+    assert house.ask("POST", "/api/chat", CHAT).json["prompt_eval_cached_count"] == 4

@@ -13,7 +13,7 @@ from runner.domain.chat import Message
 from runner.domain.event import Finished, FinishReason, TextDelta
 from runner.domain.name import ModelName
 from runner.domain.options import Options
-from runner.domain.request import InferenceRequest
+from runner.domain.request import InferenceRequest, Terms
 from runner.errors import ModelNotFound, PromptTooLong, Unsupported, WorkerError
 from runner.protocol.messages import Generate
 from runner.service.inference import InferenceService, _generate
@@ -234,6 +234,15 @@ def test_the_models_own_system_message_stands_where_the_request_has_none(library
     turns = (Message("system", "Be long."), Message("user", "hi"))
     own = generate_of(library, own_words, InferenceRequest(own_words, messages=turns))
     assert own.messages == turns
+
+
+def test_what_may_be_lost_is_as_the_request_says(library, own_words):
+    plain = generate_of(library, own_words, chat(own_words, "hi"))
+    assert (plain.shifts, plain.truncates, plain.n_keep) == (False, False, 4)
+    terms = Terms(is_deterministic=True, owner_id="ann")
+    allowed = chat(own_words, "hi", shifts=True, truncates=True, terms=terms, num_keep=-1)
+    asked = generate_of(library, own_words, allowed)
+    assert (asked.shifts, asked.truncates, asked.n_keep, asked.terms) == (True, True, -1, terms)
 
 
 def test_a_raw_prompt_gets_nothing_added(library, own_words):

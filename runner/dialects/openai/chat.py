@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from runner.dialects import wire
-from runner.dialects.fields import finish_word, parse_keep_alive
+from runner.dialects.fields import cache_facts, finish_word, parse_keep_alive
 from runner.dialects.openai.errors import error_body
 from runner.dialects.terms import parse_terms
 from runner.domain.chat import Message
@@ -111,6 +111,7 @@ class ChatBody(msgspec.Struct):
     keep_alive: Any = None
     priority: str | None = None
     deadline_s: float | None = None
+    deterministic: bool | None = None
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
@@ -125,6 +126,8 @@ class ChatBody(msgspec.Struct):
     reasoning_effort: str | None = None
     grammar: Any = None
     json_schema: Any = None
+    cache: Any = None
+    cache_report: bool | None = None
 
 
 _chat_body = msgspec.json.Decoder(ChatBody)
@@ -132,12 +135,16 @@ _chat_body = msgspec.json.Decoder(ChatBody)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What one chat completion asks for; ``model`` as the caller wrote it."""
+    """What one chat completion asks for; ``model`` as the caller wrote it.
+
+    ``reports_cache``: the answer shall tell what the cache had.
+    """
 
     request: InferenceRequest
     model: str
     stream: bool
     include_usage: bool
+    reports_cache: bool = False
 
 
 def parse(body: bytes) -> Call:
@@ -158,10 +165,21 @@ def parse(body: bytes) -> Call:
         messages=tuple(_message(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)),
         options=_options(asked),
         keep_alive=parse_keep_alive(asked.keep_alive),
-        terms=parse_terms(asked.priority, asked.deadline_s),
+        terms=parse_terms(
+            asked.priority,
+            asked.deadline_s,
+            is_deterministic=asked.deterministic is True,
+            cache=asked.cache,
+        ),
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
-    return Call(request, asked.model, stream=bool(asked.stream), include_usage=include_usage)
+    return Call(
+        request,
+        asked.model,
+        stream=bool(asked.stream),
+        include_usage=include_usage,
+        reports_cache=bool(asked.cache_report),
+    )
 
 
 def _options(asked: ChatBody) -> Options:
@@ -264,8 +282,11 @@ def whole(call: Call, text: str, finished: Finished, *, answer_id: str, created:
         "logprobs": None,
         "finish_reason": finish_word(finished),
     }
-    head = _head(call, "chat.completion", answer_id, created)
-    return wire.encode(head | {"choices": [choice], "usage": usage_object(finished.usage)})
+    answer = _head(call, "chat.completion", answer_id, created)
+    answer |= {"choices": [choice], "usage": usage_object(finished.usage)}
+    if call.reports_cache:
+        answer["cache"] = cache_facts(finished)
+    return wire.encode(answer)
 
 
 def _head(call: Call, kind: str, answer_id: str, created: int) -> dict[str, Any]:
@@ -289,6 +310,7 @@ class ChunkEncoder:
 
     def __init__(self, call: Call, *, answer_id: str, created: int) -> None:
         self._include_usage = call.include_usage
+        self._reports_cache = call.reports_cache
         head = wire.encode(_head(call, "chat.completion.chunk", answer_id, created))
         self._head = b"data: " + head[:-1]
         choice = self._head + b',"choices":[{"index":0,"delta":'
@@ -314,7 +336,8 @@ class ChunkEncoder:
         frames = []
         if self._before is self._first:  # an empty answer opens with its role, too
             frames.append(self._first + b'""' + self._after)
-        frames.append(self._last + reason + b'"}]}\n\n')
+        told = b',"cache":' + wire.encode(cache_facts(event)) if self._reports_cache else b""
+        frames.append(self._last + reason + b'"}]' + told + b"}\n\n")
         if self._include_usage:
             usage = wire.encode(usage_object(event.usage))
             frames.append(self._head + b',"choices":[],"usage":' + usage + b"}\n\n")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import threading
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 
 from runner.domain.options import SamplingParams
 from runner.engine.detokenize import Detokenizer
-from runner.engine.llama import library
+from runner.engine.grid import GRID
+from runner.engine.llama import identity, library
 from runner.engine.llama.context import Context, ContextParams
 from runner.engine.llama.model import Model, ModelParams
 from runner.engine.llama.sampler import new_sampler
@@ -30,27 +34,39 @@ class LlamaBackend:
             NotEnoughMemory: The context does not fit.
         """
         library.start()
+        self._lock = threading.Lock()
+        self._deterministic: LlamaBackend | None = None
         self.model = Model(load.path, ModelParams(load.n_gpu_layers, load.use_mmap))
         self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
         self.n_cold_max = _N_COLD_MAX if self.model.can_be_cut else 0
         self.n_threads = load.n_threads or os.cpu_count() or 1
-        params = ContextParams(
+        self._params = ContextParams(
             n_cells=max(load.n_cells, self.n_ctx),
             n_seq_max=load.n_seq_max + self.n_cold_max,
             # llama.cpp wants room for a token of each sequence in a step, and so do we.
             n_batch=max(load.n_batch, load.n_seq_max + self.n_cold_max),
             n_threads=self.n_threads,
+            kv_type_k=load.kv_type_k,
+            kv_type_v=load.kv_type_v,
+            flash_attention=load.flash_attention,
         )
         try:
-            self._context = Context(self.model, params)
+            self._context = Context(self.model, self._params)
         except BaseException:
             self.model.close()
             raise
-        self.n_cells = self._context.n_cells
-        self.n_batch = params.n_batch
         self.n_seq_max = load.n_seq_max
-        self.n_vocab = self.model.n_vocab
+        self._take_sizes()
+        self.build = identity.build()
+        self.cache_settings = identity.cache_settings(self.model, self._context)
         self._warm_up()
+
+    def deterministic(self) -> LlamaBackend:
+        """Return the backend of deterministic requests; see ``Backend``."""
+        with self._lock:
+            if self._deterministic is None:
+                self._deterministic = self._beside()
+            return self._deterministic
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute a step; see ``Backend``."""
@@ -60,21 +76,34 @@ class LlamaBackend:
         """Return a sampler for one sequence."""
         return new_sampler(self.model, self._context, params, prompt)
 
+    @property
+    def native_s(self) -> float:
+        """Seconds inside ``llama_decode`` so far."""
+        return self._context.native_s
+
+    def is_sound(self, row: int) -> bool:
+        """Whether the logits of a row are numbers."""
+        return self._context.is_sound(row)
+
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""
         self._context.free(seq_id)
+
+    def cut(self, seq_id: int, n: int) -> None:
+        """Free all cells of a sequence but the first ones."""
+        self._context.cut(seq_id, n)
 
     def share(self, source: int, target: int, n: int) -> None:
         """Let a sequence see another's first cells."""
         self._context.share(source, target, n)
 
-    def save(self, seq_id: int) -> bytes:
+    def save(self, seq_id: int, *, partial: bool = False) -> bytes:
         """Return the state of a sequence."""
-        return self._context.save(seq_id)
+        return self._context.save(seq_id, partial=partial)
 
-    def restore(self, seq_id: int, blob: bytes, n: int) -> bool:
-        """Give an empty sequence the first cells of a saved one."""
-        return self._context.restore(seq_id, blob, n)
+    def restore(self, seq_id: int, blob: bytes, n: int, mark: bytes = b"") -> bool:
+        """Give an empty sequence the first tokens of a saved one."""
+        return self._context.restore(seq_id, blob, n, mark)
 
     def clear(self) -> None:
         """Free all cells."""
@@ -82,8 +111,24 @@ class LlamaBackend:
 
     def close(self) -> None:
         """Free everything; called last."""
+        if self._deterministic is not None:
+            self._deterministic._context.close()
         self._context.close()
         self.model.close()
+
+    def _take_sizes(self) -> None:
+        self.n_cells = self._context.n_cells
+        self.n_batch = self._params.n_batch
+        self.n_vocab = self.model.n_vocab
+
+    def _beside(self) -> LlamaBackend:
+        """A backend with the same model and a small context of its own."""
+        made = copy.copy(self)
+        made.n_seq_max = 1
+        made._params = replace(self._params, n_cells=self.n_ctx, n_seq_max=1, n_batch=GRID)
+        made._context = Context(self.model, made._params)
+        made._take_sizes()
+        return made
 
     def _warm_up(self) -> None:
         """Touch the weights once: a mapped file is read from disk here, not in a first answer."""

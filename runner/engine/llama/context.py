@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import time
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
@@ -13,30 +15,77 @@ import numpy.typing as npt
 from runner.engine.backend import DecodeFailed, NoSlot
 from runner.engine.llama.model import Model
 from runner.engine.scheduler import Chunk
-from runner.errors import NotEnoughMemory
+from runner.errors import CorralError, NotEnoughMemory, WorkerError
 
 _INT32 = ctypes.sizeof(ctypes.c_int32)
+_PARTIAL = llama_cpp.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+#: ggml.h, enum ggml_type, of the types that a cache can have.
+_KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q5_1": 7, "q5_0": 6, "q4_1": 3, "q4_0": 2}
+_FLASH_AUTO = -1  # llama.h, enum llama_flash_attn_type: -1 where it works, 0 off, 1 on
 
 
 @dataclass(frozen=True, slots=True)
 class ContextParams:
-    """Sizes, in tokens: cells over all sequences, tokens a step; and threads."""
+    """Sizes in tokens (cells over all sequences, tokens a step), threads, and the cache's numbers.
+
+    ``kv_type_k`` and ``kv_type_v`` are ggml's names; ``flash_attention`` is ``None`` where
+    llama.cpp decides.
+    """
 
     n_cells: int
     n_seq_max: int
     n_batch: int
     n_threads: int
+    kv_type_k: str = "f16"
+    kv_type_v: str = "f16"
+    flash_attention: bool | None = None
+
+
+def _check_types(params: ContextParams) -> None:
+    """Refuse what llama.cpp would refuse without a word to our caller."""
+    for kind in (params.kv_type_k, params.kv_type_v):
+        if kind not in _KV_TYPES:
+            raise WorkerError(
+                f"a cache cannot have the type '{kind}'", hint=f"use {', '.join(_KV_TYPES)}"
+            )
+    if params.kv_type_v.startswith("q") and params.flash_attention is False:
+        raise WorkerError(
+            f"a cache of type {params.kv_type_v} needs flash attention, which is switched off",
+            hint="set CORRAL_KV_CACHE_TYPE=f16, or leave CORRAL_FLASH_ATTENTION unset",
+        )
+
+
+def _no_context(params: ContextParams) -> CorralError:
+    """What to say when llama.cpp made no context: it does not tell us why."""
+    if params.kv_type_k.startswith("q") or params.kv_type_v.startswith("q"):
+        return WorkerError(
+            f"llama.cpp cannot make a context of {params.n_cells} tokens with a cache of type"
+            f" {params.kv_type_k}/{params.kv_type_v} for this model",
+            hint="set CORRAL_KV_CACHE_TYPE=f16: not every model's heads can be packed; its own"
+            " reason is in the log: corral daemon logs",
+        )
+    return NotEnoughMemory(
+        f"no memory for a context of {params.n_cells} tokens",
+        hint="ask for a smaller num_ctx, or close other programs",
+    )
 
 
 class Context:
-    """Owns a ``llama_context`` with one unified cache; loop thread only."""
+    """Owns a ``llama_context`` with one unified cache; loop thread only.
+
+    Attributes:
+        n_cells: Cells over all sequences.
+        native_s: Seconds spent inside ``llama_decode`` so far.
+    """
 
     def __init__(self, model: Model, params: ContextParams) -> None:
         """Allocate cache and buffers.
 
         Raises:
             NotEnoughMemory: llama.cpp could not allocate them.
+            WorkerError: The cache cannot be as it was asked for.
         """
+        _check_types(params)
         c_params = llama_cpp.llama_context_default_params()
         c_params.n_ctx = params.n_cells
         c_params.n_batch = params.n_batch
@@ -48,14 +97,17 @@ class Context:
         c_params.kv_unified = True
         c_params.swa_full = False
         c_params.no_perf = True
+        c_params.type_k = _KV_TYPES[params.kv_type_k]
+        c_params.type_v = _KV_TYPES[params.kv_type_v]
+        flash = params.flash_attention
+        c_params.flash_attn_type = _FLASH_AUTO if flash is None else int(flash)
+        self.params = c_params
         self.handle = llama_cpp.llama_init_from_model(model.handle, c_params)
         if not self.handle:
-            raise NotEnoughMemory(
-                f"no memory for a context of {params.n_cells} tokens",
-                hint="ask for a smaller num_ctx, or close other programs",
-            )
+            raise _no_context(params)
         self.n_cells = int(llama_cpp.llama_n_ctx(self.handle))
         self._memory = llama_cpp.llama_get_memory(self.handle)
+        self.native_s = 0.0
         self._logits_type = ctypes.c_float * model.n_vocab
         self._allocate(params.n_batch)
 
@@ -92,7 +144,9 @@ class Context:
                 draws[row - 1] = 1
             last_rows.append(row - 1)
         self._batch.n_tokens = row
+        began = time.perf_counter()
         code = llama_cpp.llama_decode(self.handle, self._batch)
+        self.native_s += time.perf_counter() - began
         if code == 0:
             return last_rows
         if code == 1:  # llama.h: 1 means no KV slot
@@ -107,32 +161,65 @@ class Context:
         values = self._logits_type.from_address(ctypes.addressof(address.contents))
         return np.frombuffer(values, dtype=np.float32)
 
+    def is_sound(self, row: int) -> bool:
+        """Whether the logits of batch row ``row`` are numbers.
+
+        A state that overflowed makes all of them NaN, so one tells: each is a sum over the state.
+        """
+        first = llama_cpp.llama_get_logits_ith(self.handle, row)
+        return bool(first) and not math.isnan(first[0])
+
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""
         llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+
+    def cut(self, seq_id: int, n: int) -> None:
+        """Free all cells of a sequence but the first ``n``."""
+        llama_cpp.llama_memory_seq_rm(self._memory, seq_id, n, -1)
 
     def share(self, source: int, target: int, n: int) -> None:
         """Let ``target`` see the first ``n`` cells of ``source``; copies no data."""
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, n)
 
-    def save(self, seq_id: int) -> bytes:
-        """Return the state of a sequence's cells, as llama.cpp serializes it; empty if it can't."""
-        size = llama_cpp.llama_state_seq_get_size(self.handle, seq_id)
+    def save(self, seq_id: int, *, partial: bool = False) -> bytes:
+        """Return the state of a sequence, as llama.cpp serializes it; empty if it can't.
+
+        Args:
+            seq_id: Whose.
+            partial: Only what later tokens overwrite: recurrent state, and a sliding window.
+        """
+        flags = _PARTIAL if partial else 0
+        size = llama_cpp.llama_state_seq_get_size_ext(self.handle, seq_id, flags)
         try:
             buffer = (ctypes.c_uint8 * size)()
-            n_written = llama_cpp.llama_state_seq_get_data(self.handle, buffer, size, seq_id)
+            n_written = llama_cpp.llama_state_seq_get_data_ext(
+                self.handle, buffer, size, seq_id, flags
+            )
             return bytes(memoryview(buffer)[:n_written])
         except MemoryError:  # it can be computed again; nothing else may fail for it
             return b""
 
-    def restore(self, seq_id: int, blob: bytes, n: int) -> bool:
-        """Give an empty sequence the first ``n`` cells of a saved one; whether it worked."""
-        pointer = ctypes.cast(ctypes.c_char_p(blob), ctypes.POINTER(ctypes.c_uint8))
-        n_read = llama_cpp.llama_state_seq_set_data(self.handle, pointer, len(blob), seq_id)
-        if n_read and llama_cpp.llama_memory_seq_rm(self._memory, seq_id, n, -1):
+    def restore(self, seq_id: int, blob: bytes, n: int, mark: bytes = b"") -> bool:
+        """Give an empty sequence the first ``n`` tokens of a saved one; whether it worked.
+
+        Where a state cannot be cut, ``mark`` is what ``save(partial=True)`` gave after ``n``
+        tokens: it takes the place of what the later ones overwrote.
+        """
+        if (
+            self._set(seq_id, blob, 0)
+            and (not mark or self._set(seq_id, mark, _PARTIAL))
+            and llama_cpp.llama_memory_seq_rm(self._memory, seq_id, n, -1)
+        ):
             return True
         self.free(seq_id)
         return False
+
+    def _set(self, seq_id: int, blob: bytes, flags: int) -> bool:
+        pointer = ctypes.cast(ctypes.c_char_p(blob), ctypes.POINTER(ctypes.c_uint8))
+        n_read = llama_cpp.llama_state_seq_set_data_ext(
+            self.handle, pointer, len(blob), seq_id, flags
+        )
+        return bool(n_read)
 
     def clear(self) -> None:
         """Free all cells; their contents may stay."""

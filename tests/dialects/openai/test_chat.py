@@ -41,6 +41,7 @@ def test_sampling_limits_and_extensions_are_taken():
             max_tokens=9, max_completion_tokens=5, top_k=3, min_p=0.1, typical_p=0.9,
             repeat_penalty=1.1, repeat_last_n=-1, ignore_eos=True, num_ctx=512, keep_alive=-1,
             user="u", metadata={"a": "b"}, store=True, n=1, tools=[], logprobs=False,
+            deterministic=True,
             response_format={"type": "text"}, stream_options={"include_usage": True}, stream=True,
         )
     )  # fmt: skip
@@ -50,6 +51,7 @@ def test_sampling_limits_and_extensions_are_taken():
         "repeat_penalty": 1.1, "repeat_last_n": -1, "ignore_eos": True, "num_ctx": 512,
     }  # fmt: skip
     assert call.request.keep_alive == math.inf
+    assert call.request.terms.is_deterministic
     assert call.stream
     assert call.include_usage
 
@@ -57,6 +59,7 @@ def test_sampling_limits_and_extensions_are_taken():
 def test_what_is_left_out_is_left_to_the_model():
     call = chat.parse(body())
     assert call.request.options.set_values() == {}
+    assert not call.request.terms.is_deterministic
     assert not call.stream
 
 

@@ -1,0 +1,101 @@
+"""What Python itself costs in a decode step: everything outside llama.cpp's decode call.
+
+The engine's loop runs in this process, greedy streams of the starter model in it.  Counted is a
+whole step of the loop: scheduling, filling the batch, drawing, text, and the message to the daemon,
+which is encoded and written to nowhere.
+
+    python bench/step.py --streams 1 8 --name step
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from bench import report
+from bench.servers import CannotStart, starter_model
+from runner.domain.options import SamplingParams
+from runner.engine.llama.backend import LlamaBackend
+from runner.engine.loop import Loop
+from runner.protocol.codec import encode
+from runner.protocol.messages import Generate, Load, Message, Shutdown, Step
+
+_GREEDY = SamplingParams(temperature=0, ignore_eos=True)
+#: Steps at each end that do not count: prompts are computed, streams begin and end.
+_MARGIN = 8
+
+
+def one_round(backend: LlamaBackend, n_streams: int, n_tokens: int) -> float:
+    """Return the microseconds of a step beside the decode call, over one batch of answers."""
+    steps: list[Step] = []
+    n_left = n_streams
+    with open(os.devnull, "wb", buffering=0) as nowhere:  # noqa: PTH123 - a device
+
+        def send(message: Message) -> None:
+            nonlocal n_left
+            nowhere.write(encode(message))
+            if isinstance(message, Step):
+                steps.append(message)
+                n_left -= sum(delta.finish is not None for delta in message.deltas)
+                if not n_left:
+                    loop.receive(Shutdown())
+
+        loop = Loop(backend.model, backend, send)
+        for i in range(n_streams):
+            prompt = f"Story number {i}. Once upon a time"
+            loop.receive(Generate(f"r{i}", _GREEDY, prompt=prompt, max_tokens=n_tokens))
+        loop.run()
+    backend.clear()
+    first, last = steps[_MARGIN], steps[-_MARGIN]
+    return (last.n_host_us - first.n_host_us) / (last.n_steps - first.n_steps)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure and print; returns what the result file keeps."""
+    most = max(args.streams)
+    load = Load(
+        "load",
+        str(starter_model()),
+        n_ctx=1024,
+        n_cells=most * (args.tokens + 64),
+        n_seq_max=most,
+        n_threads=args.threads,
+    )
+    backend = LlamaBackend(load)
+    found: dict[str, list[float]] = {}
+    for n_streams in args.streams:
+        one_round(backend, n_streams, args.tokens)
+        figures = [one_round(backend, n_streams, args.tokens) for _ in range(args.rounds)]
+        found[str(n_streams)] = figures
+        print(
+            f"{n_streams:3} streams  {statistics.median(figures):6.0f} µs a step outside llama.cpp"
+            f"  ({min(figures):.0f} to {max(figures):.0f})"
+        )
+    return {"versions": report.versions("corral", "llama-cpp-python"), "host_us_a_step": found}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 8], help="at once")
+    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=100, help="of each answer, at least 40")
+    parser.add_argument("--threads", type=int, default=2, help="of the engine")
+    parser.add_argument("--name", help="write bench/results/NAME.json")
+    args = parser.parse_args(arguments)
+    try:
+        found = run(args)
+    except CannotStart as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if args.name:
+        print(f"written to bench/results/{report.save(args.name, found).name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,27 @@
+"""``/api/cache``: what is kept of prompts, and how it goes."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from runner.dialects import ollama_cache
+from runner.server.answers import facts_of, json_answer, read_body
+from runner.server.needs import NEEDS
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/api/cache")
+async def show(request: web.Request) -> web.Response:
+    """The kept prompts, the last used first; never their text."""
+    return json_answer(request, ollama_cache.report(await request.app[NEEDS].cache.report()))
+
+
+@routes.delete("/api/cache")
+async def clear(request: web.Request) -> web.Response:
+    """Remove them: all, or those of the body's ``model`` and ``owner``."""
+    call = ollama_cache.parse_clear(await read_body(request))
+    if call.name is not None:
+        facts_of(request).model = str(call.name)
+    told = await request.app[NEEDS].cache.clear(call.name, owner_id=call.owner_id)
+    return json_answer(request, ollama_cache.cleared(told))
