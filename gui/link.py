@@ -155,7 +155,7 @@ class Link(QObject):
         super().__init__()
         self.state = State()
         self.address = address
-        self._paths = paths
+        self.paths = paths
         self._starts = starts
         self._relay = _Relay()
         self._pool = QThreadPool()
@@ -253,7 +253,7 @@ class Link(QObject):
             self._post(task, failed, failure)
 
     def _client(self) -> Client:
-        return launch.client_for(self._paths, self.address)
+        return launch.client_for(self.paths, self.address)
 
     def _post(self, task: Task, callback: Callable[[Any], object] | None, value: Any) -> None:
         if callback is None or task.is_cancelled:
@@ -276,7 +276,7 @@ class Link(QObject):
             found = launch.probe(self.address)
             if found.kind is Kind.NOTHING and self._starts:
                 self._say(State(Phase.STARTING))
-                found = launch.start(self._paths, self.address)
+                found = launch.start(self.paths, self.address)
             _refuse_others(found, self.address)
             running = tuple(self._client().running())
             return State(Phase.UP, found.version, running)

@@ -1,4 +1,4 @@
-"""Which pages the window has, in order: the one list that a new page is added to."""
+"""What a page is, and what it is built from; ``contents.py`` lists the pages."""
 
 from __future__ import annotations
 
@@ -43,8 +43,3 @@ class Page(QWidget):
 
     def retranslate(self) -> None:
         """The language changed: write every text anew."""
-
-
-def pages() -> list[type[Page]]:
-    """Return the pages, as the sidebar lists them."""
-    return []

@@ -54,6 +54,15 @@ class Settings(QObject):
         self._lock = threading.Lock()
         self.choices = read(path)
 
+    @property
+    def folder(self) -> Path:
+        """Where the app keeps what is its own."""
+        return self._path.parent
+
+    def reset(self) -> None:
+        """Forget every choice, as if the app were new."""
+        self.change(**asdict(Choices()))
+
     def change(self, **values: Any) -> None:
         """Set some choices; they are written soon."""
         choices = replace(self.choices, **values)

@@ -6,6 +6,7 @@ tells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,13 +71,12 @@ def fit(model: FoundModel) -> bool | None:
 def chosen(models: Iterable[FoundModel], wishes: Wishes) -> list[FoundModel]:
     """Return the models that the wishes leave, in their order."""
     kept = [model for model in models if _is_wanted(model, wishes)]
-    match wishes.order:
-        case "likes":
-            kept.sort(key=lambda model: -model.n_likes)
-        case "downloads":
-            kept.sort(key=lambda model: -model.n_downloads)
-        case "size":
-            kept.sort(key=lambda model: _smallest(model) or float("inf"))
+    if wishes.order == "likes":
+        kept.sort(key=lambda model: -model.n_likes)
+    elif wishes.order == "downloads":
+        kept.sort(key=lambda model: -model.n_downloads)
+    elif wishes.order == "size":
+        kept.sort(key=lambda model: _smallest(model) or math.inf)
     return kept
 
 
@@ -144,7 +144,7 @@ class FoundList(QAbstractListModel):
         if self._models:
             self.dataChanged.emit(self.index(0), self.index(len(self._models) - 1))
 
-    def n_here(self, model: FoundModel) -> set[str]:
+    def tags_of(self, model: FoundModel) -> set[str]:
         """Return the tags of a model that are in the library."""
         return tags_here(model, self._library)
 

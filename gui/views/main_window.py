@@ -15,8 +15,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from gui.contents import pages
 from gui.link import Link, Phase, State
-from gui.pages import House, Page, pages
+from gui.pages import House, Page
 from gui.settings import Settings
 from gui.theme import XS, S
 from gui.words import WORDS, tr

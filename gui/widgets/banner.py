@@ -21,9 +21,7 @@ class Banner(QFrame):
         self._text.setWordWrap(True)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._copy = QPushButton()
-        self._copy.clicked.connect(
-            lambda: QGuiApplication.clipboard().setText(self._text.text())
-        )
+        self._copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._text.text()))
         self._close = QPushButton()
         self._close.clicked.connect(self.hide)
         row = QHBoxLayout(self)
