@@ -165,6 +165,11 @@ class Link(QObject):
         self._is_closed = False
         self._watcher: threading.Thread | None = None
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no call and no stream is under way."""
+        return self._pool.activeThreadCount() == 0
+
     def call(
         self,
         work: Callable[[Client], T],

@@ -54,6 +54,12 @@ class History:
         self.span_s = span_s
         self._samples: deque[Sample] = deque()
 
+    @property
+    def shown_s(self) -> float:
+        """How far back a plot goes: far enough for the oldest sample, in few steps."""
+        age = self._samples[-1].at_s - self._samples[0].at_s if self._samples else 0.0
+        return next((step for step in (120.0, 300.0) if age <= step), self.span_s)
+
     def __iter__(self) -> Iterator[Sample]:
         return iter(self._samples)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QPalette
@@ -76,6 +77,9 @@ CONTRAST = Colours(
 )
 THEMES = {"light": LIGHT, "dark": DARK, "contrast": CONTRAST}
 
+#: Marks that a style sheet can only take from files.
+_PICTURES = Path(__file__).parent / "resources"
+
 #: Steps of the spacing scale, in pixels at 100 %.
 XS, S, M, L, XL = 4, 8, 12, 16, 24
 
@@ -116,7 +120,20 @@ QLineEdit, QPlainTextEdit, QTextEdit, QTextBrowser, QSpinBox, QDoubleSpinBox, QC
   selection-background-color: {accent}; selection-color: {on_accent}; }}
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus,
 QComboBox:focus {{ border: 1px solid {accent}; }}
-QComboBox::drop-down {{ border: none; width: 22px; }}
+QComboBox::drop-down {{ border: none; width: 24px; }}
+QComboBox::down-arrow, QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {{
+  image: url({pictures}/down.svg); width: 12px; height: 12px; }}
+QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url({pictures}/up.svg); width: 10px;
+  height: 10px; }}
+QSpinBox, QDoubleSpinBox {{ padding-right: 22px; }}
+QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button,
+QDoubleSpinBox::down-button {{ border: none; background: transparent; width: 20px; }}
+QCheckBox {{ spacing: 8px; }}
+QCheckBox::indicator {{ width: 16px; height: 16px; border: 1px solid {muted}; border-radius: 4px;
+  background: {surface}; }}
+QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent};
+  image: url({pictures}/check-{tick}.svg); }}
+QCheckBox:focus {{ color: {accent}; }}
 QComboBox QAbstractItemView {{ background: {surface}; border: 1px solid {line};
   selection-background-color: {selected}; selection-color: {text}; }}
 QAbstractItemView {{ background: {surface}; border: 1px solid {line}; border-radius: 8px;
@@ -125,6 +142,10 @@ QAbstractItemView {{ background: {surface}; border: 1px solid {line}; border-rad
 QAbstractItemView::item {{ padding: {pad}px 6px; }}
 QHeaderView::section {{ background: {ground}; color: {muted}; border: none;
   border-bottom: 1px solid {line}; padding: 6px; font-weight: 600; }}
+QHeaderView::up-arrow, QHeaderView::down-arrow {{ subcontrol-position: top center; width: 9px;
+  height: 9px; }}
+QHeaderView::up-arrow {{ image: url({pictures}/up.svg); }}
+QHeaderView::down-arrow {{ image: url({pictures}/down.svg); }}
 QTableCornerButton::section {{ background: {ground}; border: none; }}
 QProgressBar {{ background: {raised}; border: none; border-radius: 4px; min-height: 8px;
   max-height: 8px; }}
@@ -198,7 +219,8 @@ class Theme(QObject):
             "title": self.font_px + 8,
             "pad": 3 if self._is_dense else 6,
         }
-        return _SHEET.format(**names, **sizes)
+        tick = next(name for name, colours in THEMES.items() if colours is self.colours)
+        return _SHEET.format(**names, **sizes, pictures=_PICTURES.as_posix(), tick=tick)
 
 
 def _palette(colours: Colours) -> QPalette:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from gui.words_zh_pages import PAGES
+
 CHINESE: dict[str, str] = {
+    **PAGES,
     "Chat": "对话",
     "Connecting…": "正在连接…",
     "Copy details": "复制详情",

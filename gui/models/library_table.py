@@ -98,24 +98,24 @@ def library_table() -> Table[LibraryRow]:
         (
             Column("Name", lambda r: r.name, tip=lambda r: r.name),
             Column("Size", lambda r: figures.size(r.info.n_bytes), lambda r: r.info.n_bytes, True),
+            Column("Quantization", lambda r: r.info.quantization),
+            Column(
+                "In memory", standing, lambda r: r.running.n_resident if r.running else r.is_loading
+            ),
             Column(
                 "Weights",
                 lambda r: figures.count(r.info.n_params) if r.info.n_params else "",
                 lambda r: r.info.n_params,
                 True,
             ),
-            Column("Quantization", lambda r: r.info.quantization),
-            Column("Architecture", lambda r: r.info.architecture),
             Column(
                 "Context",
                 lambda r: figures.grouped(r.info.n_ctx_train) if r.info.n_ctx_train else "",
                 lambda r: r.info.n_ctx_train,
                 True,
             ),
+            Column("Architecture", lambda r: r.info.architecture),
             Column("Abilities", lambda r: abilities(r.info)),
-            Column(
-                "In memory", standing, lambda r: r.running.n_resident if r.running else r.is_loading
-            ),
             Column(
                 "Changed",
                 lambda r: figures.ago(r.info.modified_at, time.time()),

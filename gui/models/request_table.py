@@ -5,12 +5,18 @@ from __future__ import annotations
 from gui import figures
 from gui.models.table import Column, Table
 from gui.words import tr
+from runner.domain.request import Priority
 from runner.domain.running import RequestState, RunningRequest
 
 _STATES = {
     RequestState.QUEUED: "Waiting",
     RequestState.PROMPT: "Reading the prompt",
     RequestState.GENERATING: "Answering",
+}
+_PRIORITIES = {
+    Priority.INTERACTIVE: "Interactive",
+    Priority.API: "API",
+    Priority.BATCH: "Batch",
 }
 
 
@@ -32,7 +38,7 @@ def request_table() -> Table[RunningRequest]:
                 "Answer", lambda r: figures.grouped(r.n_generated), lambda r: r.n_generated, True
             ),
             Column("Time", lambda r: figures.left(r.seconds), lambda r: r.seconds, True),
-            Column("Priority", lambda r: tr(r.priority.value.capitalize())),
+            Column("Priority", lambda r: tr(_PRIORITIES[r.priority])),
             Column("Client", lambda r: r.client_id),
         ),
         key=lambda request: request.id,

@@ -86,6 +86,7 @@ class DiscoverPage(Sheet):
         self.fits, self.open = QCheckBox(), QCheckBox()
         self.note = QLabel()
         self.note.setProperty("role", "muted")
+        self.note.hide()
         self.list = QListView()
         self.pane = FoundPane()
         self.pane.pulled.connect(self._pull_quant)
@@ -231,6 +232,7 @@ class DiscoverPage(Sheet):
         body.addWidget(self.pane)
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
+        body.setSizes([560, 400])
         return body
 
     def _typed(self, text: str) -> None:
@@ -243,7 +245,7 @@ class DiscoverPage(Sheet):
     def _took(self, search: LastSearch) -> None:
         self._last = search
         self._found = search.result.models
-        self.note.setText(_failures(search.result))
+        self._note(_failures(search.result))
         self._fill_licenses()
         self._show_results()
 
@@ -252,7 +254,7 @@ class DiscoverPage(Sheet):
         if self._found:
             when = figures.ago(self._last.made_at, time.time())
             self.banner.show_error(tr("The hubs do not answer"), error)
-            self.note.setText(
+            self._note(
                 tr("Offline: results for “{words}”, {when}", words=self._last.words, when=when)
             )
             self._show_results()
@@ -266,7 +268,7 @@ class DiscoverPage(Sheet):
                 return
             self._took(found)
             when = figures.ago(found.made_at, time.time())
-            self.note.setText(tr("Results for “{words}”, {when}", words=found.words, when=when))
+            self._note(tr("Results for “{words}”, {when}", words=found.words, when=when))
 
         file = self._file
         self.link.call(lambda _: searches.last(file), took)
@@ -305,6 +307,10 @@ class DiscoverPage(Sheet):
                 tr("Nothing found for “{words}”", words=self._last.words),
                 tr("Only repositories with GGUF files are shown. Fewer words find more."),
             )
+
+    def _note(self, text: str) -> None:
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
 
     def _loosen(self) -> None:
         for box in (self.license, self.up_to):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -52,9 +53,9 @@ def metadata_facts(metadata: Mapping[str, Any]) -> list[Fact]:
 
 def fact_table() -> Table[Fact]:
     """Return an empty table of metadata."""
-    columns = (
-        Column[Fact]("Key", lambda f: f.key, tip=lambda f: f.key),
-        Column[Fact]("Value", lambda f: f.value, tip=lambda f: f.value),
+    columns: tuple[Column[Fact], ...] = (
+        Column("Key", lambda f: f.key, tip=lambda f: f.key),
+        Column("Value", lambda f: f.value, tip=lambda f: f.value),
     )
     return Table[Fact](columns, key=lambda fact: fact.key)
 
@@ -241,7 +242,7 @@ def _facts_of(shown: ShownModel, row: LibraryRow | None) -> Sequence[tuple[str, 
         (tr("Parameters"), shown.parameters.strip()),
         (tr("System prompt"), details.system),
         (tr("Also named"), "\n".join(row.others) if row is not None else ""),
-        (tr("Digest"), info.digest),
+        (tr("Digest"), "\n".join(textwrap.wrap(info.digest, 32))),
     )
     return [(name, value) for name, value in facts if value]
 

@@ -42,7 +42,7 @@ class LibraryPage(Sheet):
         self.table = library_table()
         self.sorted = Sorted(self.table, self)
         self.grid = Grid(
-            self.sorted, stretched=0, widths=(240, 90, 80, 110, 110, 90, 120, 170, 110)
+            self.sorted, stretched=None, widths=(210, 80, 110, 150, 80, 90, 110, 130, 110)
         )
         self.grid.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.details = LibraryDetails()
@@ -129,6 +129,7 @@ class LibraryPage(Sheet):
         body.addWidget(self.details)
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
+        body.setSizes([580, 400])
         self.details.setMinimumWidth(320)
         left.setMinimumWidth(320)
         return body

@@ -60,6 +60,16 @@ class MainWindow(QMainWindow):
         self._buttons[key].setChecked(True)
         page.entered()
 
+    @property
+    def link(self) -> Link:
+        """The daemon."""
+        return self._link
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The pages, as the sidebar lists them."""
+        return tuple(self._kinds)
+
     def page(self, key: str) -> Page:
         """Return a page, built if need be."""
         self.go(key)

@@ -23,7 +23,7 @@ class Grid(QTableView):
     menu_wanted = Signal(QPoint, object)
 
     def __init__(
-        self, model: Sorted[Any], *, stretched: int = 0, widths: Sequence[int] = ()
+        self, model: Sorted[Any], *, stretched: int | None = 0, widths: Sequence[int] = ()
     ) -> None:
         super().__init__()
         self._sorted = model
@@ -45,7 +45,8 @@ class Grid(QTableView):
         head.setStretchLastSection(False)
         for column, width in enumerate(widths):
             self.setColumnWidth(column, width)
-        head.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
+        if stretched is not None:
+            head.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._ask_menu)
         self.selectionModel().currentRowChanged.connect(lambda *_: self._tell())

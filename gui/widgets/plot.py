@@ -71,7 +71,7 @@ class MemoryPlot(QWidget):
                 painter.setPen(QColor(colours.muted))
                 text = figures.size(self._n_memory * quarter / 4) if quarter else "0"
                 painter.drawText(QRectF(0, y - 10, _LEFT - S, 20), int(side), text)
-        minutes = int(self._history.span_s // 60)
+        minutes = int(self._history.shown_s // 60)
         painter.setPen(QColor(colours.muted))
         below = QRectF(room.left(), room.bottom() + 4, room.width(), _BOTTOM - 4)
         top = Qt.AlignmentFlag.AlignTop
@@ -90,7 +90,7 @@ class MemoryPlot(QWidget):
         last = samples[-1].at_s
 
         def point(sample: Sample) -> QPointF:
-            x = room.right() - room.width() * (last - sample.at_s) / self._history.span_s
+            x = room.right() - room.width() * (last - sample.at_s) / self._history.shown_s
             return QPointF(x, room.bottom() - room.height() * amount(sample) / self._n_memory)
 
         line = [point(sample) for sample in samples]

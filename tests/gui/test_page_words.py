@@ -1,0 +1,68 @@
+"""Every text of the pages exists in both languages, with the same places to fill in."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from gui.contents import pages
+from gui.models import job_table, library_table, request_table
+from gui.views import log_view, settings_page
+from gui.words_zh import CHINESE
+from gui.words_zh_pages import PAGES
+
+GUI = Path(__file__).parents[2] / "gui"
+
+
+def literals(path):
+    """First arguments of ``tr`` and ``Column``, also where ``partial`` hands them over."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        args = node.args[1:] if name == "partial" else node.args
+        is_text = name in ("tr", "Column") or (
+            name == "partial" and node.args and getattr(node.args[0], "id", "") == "tr"
+        )
+        if is_text and args and isinstance(args[0], ast.Constant):
+            yield args[0].value
+
+
+def from_tables():
+    """Texts that reach ``tr`` from tables of words."""
+    for table in (
+        library_table.ABILITIES,
+        job_table._STATES,
+        job_table._PHASES,
+        request_table._STATES,
+        request_table._PRIORITIES,
+        log_view._WORDS,
+        dict(settings_page._THEMES),
+    ):
+        yield from table.values()
+    for page in pages():
+        yield page.title
+        yield getattr(page, "subtitle", "") or page.title
+
+
+@pytest.mark.parametrize("path", sorted(GUI.rglob("*.py")), ids=lambda path: path.name)
+def test_every_text_in_a_file_has_its_chinese(path):
+    assert [text for text in literals(path) if text not in CHINESE] == []
+
+
+def test_every_text_in_a_table_of_words_has_its_chinese():
+    assert [text for text in from_tables() if text not in CHINESE] == []
+
+
+def test_both_languages_fill_in_the_same_values():
+    places = re.compile(r"\{\w+\}")
+    for english, chinese in CHINESE.items():
+        assert sorted(places.findall(english)) == sorted(places.findall(chinese)), english
+
+
+def test_no_text_of_the_pages_is_left_over():
+    used = {text for path in GUI.rglob("*.py") for text in literals(path)} | set(from_tables())
+    assert sorted(set(PAGES) - used) == []
