@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from gui.link import Link
 from gui.settings import Choices, Settings
+from gui.singletons import make_lasting
 from gui.theme import THEME
 from gui.views.main_window import MainWindow
 from gui.words import WORDS
@@ -80,6 +81,7 @@ class App(QObject):
 
 def main(argv: Sequence[str]) -> int:
     """Run the app; returns the exit code."""
+    make_lasting()
     application = QApplication(list(argv))
     application.setApplicationName("corral")
     application.setApplicationDisplayName("Corral")
