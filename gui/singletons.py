@@ -1,9 +1,9 @@
 """Keeps ``None``, ``True`` and ``False`` alive where Qt's bindings give them back too often.
 
-WORKAROUND PySide6 6.12.0 on Python 3.11: the bindings are compiled for Pythons whose ``None`` lasts
-for ever (PEP 683, from 3.12 on), so each call that returns nothing takes one reference away from it.
-A few thousand calls later Python ends with "deallocating None".  Enough references for any session
-are added once; from 3.12 on nothing is done.
+WORKAROUND PySide6 6.12.0 on Python 3.11: the bindings are compiled for Pythons whose ``None``
+lasts for ever (PEP 683, from 3.12 on), so each call that returns nothing takes one reference away
+from it.  A few thousand calls later Python ends with "deallocating None".  Enough references for
+any session are added once; from 3.12 on nothing is done.
 """
 
 from __future__ import annotations

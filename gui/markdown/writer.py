@@ -11,29 +11,23 @@ from __future__ import annotations
 from functools import cache
 
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
-from PySide6.QtCore import Qt
 from PySide6.QtGui import (
     QBrush,
     QColor,
     QFont,
-    QFontDatabase,
     QTextBlockFormat,
     QTextCharFormat,
     QTextCursor,
     QTextDocument,
     QTextFormat,
-    QTextFrameFormat,
-    QTextLength,
-    QTextList,
-    QTextListFormat,
     QTextTable,
     QTextTableCell,
-    QTextTableCellFormat,
     QTextTableFormat,
 )
 
+from gui.markdown.blocks import Blocks
 from gui.markdown.highlight import words
+from gui.markdown.looks import mono_families, table_format
 from gui.markdown.pieces import Piece
 from gui.theme import Colours
 
@@ -41,7 +35,6 @@ from gui.theme import Colours
 COPY = "corral-copy:"
 #: A code block is drawn in parts of so many pieces: Qt lays a changed cell out as a whole.
 _PIECES_A_TABLE = 4
-_BREAK = "\u2028"  # a new line in the same block
 _SIZES = {"h1": 1.45, "h2": 1.25, "h3": 1.12}
 
 
@@ -129,7 +122,7 @@ class Writer:
 
     def _write_text(self, text: str) -> None:
         self._code = None
-        _Text(self, _parser().parse(text)).write()
+        Blocks(self, _parser().parse(text)).write()
 
     def block(self, form: QTextBlockFormat, letters: QTextCharFormat) -> QTextCursor:
         """Begin a block and return where its text goes."""
@@ -195,7 +188,7 @@ class Writer:
         self._code = open_block
 
     def _code_table(self, language: str, has_head: bool) -> QTextTable:
-        form = _table_format()
+        form = table_format()
         form.setBackground(QBrush(QColor(self._colours.code)))
         form.setBorder(0)
         form.setCellPadding(8)
@@ -276,241 +269,3 @@ class _CodeBlock:
     def copy(self) -> _CodeBlock:
         """Return it as it stands now."""
         return _CodeBlock(self.number, self.table, self.n_pieces, self.text)
-
-
-@cache
-def mono_families() -> list[str]:
-    """Return the families for code, the system's own first."""
-    return [QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).family(), "monospace"]
-
-
-def _table_format() -> QTextTableFormat:
-    form = QTextTableFormat()
-    form.setWidth(QTextLength(QTextLength.Type.PercentageLength, 100))
-    form.setCellSpacing(0)
-    form.setBorderStyle(QTextFrameFormat.BorderStyle.BorderStyle_None)
-    return form
-
-
-class _Text:
-    """Draws the tokens of one piece."""
-
-    def __init__(self, writer: Writer, tokens: list[Token]) -> None:
-        self._writer = writer
-        self._tokens = tokens
-        self._lists: list[tuple[QTextListFormat, QTextList | None]] = []
-        self._is_item = False  # the next block carries the item's mark
-        self._n_quotes = 0
-        self._tag = ""
-        self._table: _Rows | None = None
-
-    def write(self) -> None:
-        """Draw all of them."""
-        for token in self._tokens:
-            draw = getattr(self, f"_on_{token.type}", None)
-            if draw is not None:
-                draw(token)
-
-    def _on_heading_open(self, token: Token) -> None:
-        self._tag = token.tag
-
-    def _on_heading_close(self, _: Token) -> None:
-        self._tag = ""
-
-    def _on_bullet_list_open(self, _: Token) -> None:
-        form = QTextListFormat()
-        styles = QTextListFormat.Style
-        form.setStyle((styles.ListDisc, styles.ListCircle)[len(self._lists) % 2])
-        self._open_list(form)
-
-    def _on_ordered_list_open(self, token: Token) -> None:
-        form = QTextListFormat()
-        form.setStyle(QTextListFormat.Style.ListDecimal)
-        form.setStart(int(token.attrGet("start") or 1))
-        self._open_list(form)
-
-    def _open_list(self, form: QTextListFormat) -> None:
-        form.setIndent(len(self._lists) + 1)
-        self._lists.append((form, None))
-
-    def _on_bullet_list_close(self, _: Token) -> None:
-        self._lists.pop()
-
-    _on_ordered_list_close = _on_bullet_list_close
-
-    def _on_list_item_open(self, _: Token) -> None:
-        self._is_item = True
-
-    def _on_list_item_close(self, _: Token) -> None:
-        if self._is_item:  # an empty one
-            self._begin(self._writer.letters())
-
-    def _on_blockquote_open(self, _: Token) -> None:
-        self._n_quotes += 1
-
-    def _on_blockquote_close(self, _: Token) -> None:
-        self._n_quotes -= 1
-
-    def _on_hr(self, _: Token) -> None:
-        form = QTextBlockFormat()
-        form.setProperty(
-            QTextFormat.Property.BlockTrailingHorizontalRulerWidth,
-            QTextLength(QTextLength.Type.PercentageLength, 100),
-        )
-        self._writer.block(form, self._writer.letters())
-
-    def _on_fence(self, token: Token) -> None:
-        # Fences of their own are pieces of their own; this one stands in a list or a quotation.
-        words_of = token.info.split()
-        self._is_item = False
-        self._writer.settle_code(token.content, words_of[0] if words_of else "")
-
-    _on_code_block = _on_fence
-
-    def _on_table_open(self, _: Token) -> None:
-        self._table = _Rows()
-
-    def _on_tr_open(self, _: Token) -> None:
-        assert self._table is not None
-        self._table.rows.append([])
-
-    def _on_th_open(self, token: Token) -> None:
-        assert self._table is not None
-        self._table.style = str(token.attrGet("style") or "")
-
-    _on_td_open = _on_th_open
-
-    def _on_table_close(self, _: Token) -> None:
-        assert self._table is not None
-        rows, self._table = self._table.rows, None
-        self._write_table(rows)
-
-    def _on_inline(self, token: Token) -> None:
-        if self._table is not None:
-            self._table.rows[-1].append((token, self._table.style))
-            return
-        letters = self._writer.heading(self._tag) if self._tag else self._writer.letters()
-        if self._n_quotes:
-            letters.setForeground(QColor(self._writer.colours.muted))
-        _inline(self._begin(letters), token.children or [], letters, self._writer.colours)
-
-    def _begin(self, letters: QTextCharFormat) -> QTextCursor:
-        form = QTextBlockFormat()
-        form.setLineHeight(135, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
-        form.setTopMargin(10 if self._tag else 2)
-        form.setBottomMargin(2 if self._lists else 6)
-        form.setLeftMargin(20 * self._n_quotes)
-        if self._tag:
-            form.setHeadingLevel(int(self._tag[1:]))
-        if self._lists and not self._is_item:
-            form.setIndent(len(self._lists))
-        cursor = self._writer.block(form, letters)
-        if self._lists and self._is_item:
-            form_of, held = self._lists[-1]
-            if held is None:
-                self._lists[-1] = form_of, cursor.createList(form_of)
-            else:
-                held.add(cursor.block())
-        self._is_item = False
-        return cursor
-
-    def _write_table(self, rows: list[list[tuple[Token, str]]]) -> None:
-        n_columns = max((len(row) for row in rows), default=0)
-        if not n_columns:
-            return
-        colours = self._writer.colours
-        form = _table_format()
-        form.setCellPadding(6)
-        form.setBorder(1)
-        form.setBorderCollapse(True)
-        form.setBorderBrush(QBrush(QColor(colours.line)))
-        form.setBorderStyle(QTextFrameFormat.BorderStyle.BorderStyle_Solid)
-        form.setHeaderRowCount(1)
-        form.setTopMargin(4)
-        form.setBottomMargin(8)
-        table = self._writer.table(len(rows), n_columns, form)
-        for y, row in enumerate(rows):
-            for x, (token, style) in enumerate(row):
-                cell = table.cellAt(y, x)
-                letters = self._writer.letters()
-                if y == 0:
-                    letters.setFontWeight(QFont.Weight.DemiBold)
-                    ground = QTextTableCellFormat(cell.format().toTableCellFormat())
-                    ground.setBackground(QBrush(QColor(colours.code)))
-                    cell.setFormat(ground)
-                cursor = cell.firstCursorPosition()
-                block = QTextBlockFormat()
-                block.setAlignment(_alignment(style))
-                cursor.setBlockFormat(block)
-                _inline(cursor, token.children or [], letters, colours)
-
-
-class _Rows:
-    """The cells of a table, collected until it ends, and the alignment of the next one."""
-
-    def __init__(self) -> None:
-        self.rows: list[list[tuple[Token, str]]] = []
-        self.style = ""
-
-
-def _alignment(style: str) -> Qt.AlignmentFlag:
-    if "right" in style:
-        return Qt.AlignmentFlag.AlignRight
-    return Qt.AlignmentFlag.AlignHCenter if "center" in style else Qt.AlignmentFlag.AlignLeft
-
-
-def _inline(
-    cursor: QTextCursor, tokens: list[Token], plain: QTextCharFormat, colours: Colours
-) -> None:
-    """Draw the words of a block."""
-    formats = [plain]
-    for token in tokens:
-        letters = formats[-1]
-        match token.type:
-            case "text" | "text_special" | "html_inline":
-                cursor.insertText(token.content, letters)
-            case "code_inline":
-                cursor.insertText(token.content, _code_word(letters, colours))
-            case "softbreak" | "hardbreak":
-                cursor.insertText(_BREAK, letters)
-            case "image":
-                address = str(token.attrGet("src") or "")
-                name = token.content or address
-                cursor.insertText(name, _link(letters, address, colours))
-            case "strong_open" | "em_open" | "s_open" | "link_open":
-                formats.append(_opened(token, letters, colours))
-            case "strong_close" | "em_close" | "s_close" | "link_close":
-                formats.pop()
-            case _:
-                pass  # tokens that this parser does not make
-
-
-def _opened(token: Token, letters: QTextCharFormat, colours: Colours) -> QTextCharFormat:
-    new = QTextCharFormat(letters)
-    match token.type:
-        case "strong_open":
-            new.setFontWeight(QFont.Weight.Bold)
-        case "em_open":
-            new.setFontItalic(True)
-        case "s_open":
-            new.setFontStrikeOut(True)
-        case _:
-            return _link(letters, str(token.attrGet("href") or ""), colours)
-    return new
-
-
-def _code_word(letters: QTextCharFormat, colours: Colours) -> QTextCharFormat:
-    new = QTextCharFormat(letters)
-    new.setFontFamilies(mono_families())
-    new.setBackground(QBrush(QColor(colours.code)))
-    return new
-
-
-def _link(letters: QTextCharFormat, address: str, colours: Colours) -> QTextCharFormat:
-    new = QTextCharFormat(letters)
-    new.setAnchor(True)
-    new.setAnchorHref(address)
-    new.setToolTip(address)
-    new.setForeground(QColor(colours.accent))
-    new.setFontUnderline(True)
-    return new
