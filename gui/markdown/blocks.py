@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from markdown_it.token import Token
 from PySide6.QtGui import (
@@ -17,20 +17,43 @@ from PySide6.QtGui import (
     QTextLength,
     QTextList,
     QTextListFormat,
+    QTextTable,
     QTextTableCellFormat,
+    QTextTableFormat,
 )
 
 from gui.markdown.looks import alignment, table_format, write_words
+from gui.theme import Colours
 
-if TYPE_CHECKING:
-    from gui.markdown.writer import Writer
+
+class Sheet(Protocol):
+    """What is drawn on: the end of a document."""
+
+    @property
+    def colours(self) -> Colours:
+        """The palette it draws in."""
+
+    def block(self, form: QTextBlockFormat, letters: QTextCharFormat) -> QTextCursor:
+        """Begin a block and return where its text goes."""
+
+    def table(self, n_rows: int, n_columns: int, form: QTextTableFormat) -> QTextTable:
+        """Insert a table at the end."""
+
+    def letters(self) -> QTextCharFormat:
+        """Return the look of plain text."""
+
+    def heading(self, tag: str) -> QTextCharFormat:
+        """Return the look of a heading, ``h1`` to ``h6``."""
+
+    def settle_code(self, text: str, language: str) -> None:
+        """Draw a whole code block that stands inside another block."""
 
 
 class Blocks:
     """Draws the tokens of one piece."""
 
-    def __init__(self, writer: Writer, tokens: list[Token]) -> None:
-        self._writer = writer
+    def __init__(self, sheet: Sheet, tokens: list[Token]) -> None:
+        self._sheet = sheet
         self._tokens = tokens
         self._lists: list[tuple[QTextListFormat, QTextList | None]] = []
         self._is_item = False  # the next block carries the item's mark
@@ -77,7 +100,7 @@ class Blocks:
 
     def _on_list_item_close(self, _: Token) -> None:
         if self._is_item:  # an empty one
-            self._begin(self._writer.letters())
+            self._begin(self._sheet.letters())
 
     def _on_blockquote_open(self, _: Token) -> None:
         self._n_quotes += 1
@@ -91,13 +114,13 @@ class Blocks:
             QTextFormat.Property.BlockTrailingHorizontalRulerWidth,
             QTextLength(QTextLength.Type.PercentageLength, 100),
         )
-        self._writer.block(form, self._writer.letters())
+        self._sheet.block(form, self._sheet.letters())
 
     def _on_fence(self, token: Token) -> None:
         # Fences of their own are pieces of their own; this one stands in a list or a quotation.
         words_of = token.info.split()
         self._is_item = False
-        self._writer.settle_code(token.content, words_of[0] if words_of else "")
+        self._sheet.settle_code(token.content, words_of[0] if words_of else "")
 
     _on_code_block = _on_fence
 
@@ -123,10 +146,10 @@ class Blocks:
         if self._table is not None:
             self._table.rows[-1].append((token, self._table.style))
             return
-        letters = self._writer.heading(self._tag) if self._tag else self._writer.letters()
+        letters = self._sheet.heading(self._tag) if self._tag else self._sheet.letters()
         if self._n_quotes:
-            letters.setForeground(QColor(self._writer.colours.muted))
-        write_words(self._begin(letters), token.children or [], letters, self._writer.colours)
+            letters.setForeground(QColor(self._sheet.colours.muted))
+        write_words(self._begin(letters), token.children or [], letters, self._sheet.colours)
 
     def _begin(self, letters: QTextCharFormat) -> QTextCursor:
         form = QTextBlockFormat()
@@ -138,7 +161,7 @@ class Blocks:
             form.setHeadingLevel(int(self._tag[1:]))
         if self._lists and not self._is_item:
             form.setIndent(len(self._lists))
-        cursor = self._writer.block(form, letters)
+        cursor = self._sheet.block(form, letters)
         if self._lists and self._is_item:
             form_of, held = self._lists[-1]
             if held is None:
@@ -152,7 +175,7 @@ class Blocks:
         n_columns = max((len(row) for row in rows), default=0)
         if not n_columns:
             return
-        colours = self._writer.colours
+        colours = self._sheet.colours
         form = table_format()
         form.setCellPadding(6)
         form.setBorder(1)
@@ -162,11 +185,11 @@ class Blocks:
         form.setHeaderRowCount(1)
         form.setTopMargin(4)
         form.setBottomMargin(8)
-        table = self._writer.table(len(rows), n_columns, form)
+        table = self._sheet.table(len(rows), n_columns, form)
         for y, row in enumerate(rows):
             for x, (token, style) in enumerate(row):
                 cell = table.cellAt(y, x)
-                letters = self._writer.letters()
+                letters = self._sheet.letters()
                 if y == 0:
                     letters.setFontWeight(QFont.Weight.DemiBold)
                     ground = QTextTableCellFormat(cell.format().toTableCellFormat())
