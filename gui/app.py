@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication
 
+from gui.chats.archive import Archive
 from gui.link import Link
 from gui.settings import Choices, Settings
 from gui.singletons import make_lasting
@@ -59,9 +60,10 @@ class App(QObject):
         self._dress(self.settings.choices)
         THEME.follow_system()
         self.link = Link(paths, load_settings(paths.config_file).host)
-        self.window = MainWindow(self.link, self.settings)
+        self.archive = Archive(paths.state / "chats.sqlite")
+        self.window = MainWindow(self.link, self.settings, self.archive)
         self.settings.changed.connect(self._dress)
-        application.aboutToQuit.connect(self.link.close)
+        application.aboutToQuit.connect(self._end)
 
     def start(self) -> None:
         """Show the window and look for the daemon."""
@@ -73,6 +75,12 @@ class App(QObject):
         self.window.showNormal()
         self.window.raise_()
         self.window.activateWindow()
+
+    def _end(self) -> None:
+        """Keep what is not on disk yet; what the daemon does goes on."""
+        self.window.leaving()
+        self.archive.close()
+        self.link.close()
 
     def _dress(self, choices: Choices) -> None:
         THEME.apply(choices.theme, font_px=choices.font_px, is_dense=choices.is_dense)
