@@ -10,8 +10,10 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication
 
+from gui.chats.archive import Archive
 from gui.link import Link
 from gui.settings import Choices, Settings
+from gui.singletons import make_lasting
 from gui.theme import THEME
 from gui.views.main_window import MainWindow
 from gui.words import WORDS
@@ -58,9 +60,10 @@ class App(QObject):
         self._dress(self.settings.choices)
         THEME.follow_system()
         self.link = Link(paths, load_settings(paths.config_file).host)
-        self.window = MainWindow(self.link, self.settings)
+        self.archive = Archive(paths.state / "chats.sqlite")
+        self.window = MainWindow(self.link, self.settings, self.archive)
         self.settings.changed.connect(self._dress)
-        application.aboutToQuit.connect(self.link.close)
+        application.aboutToQuit.connect(self._end)
 
     def start(self) -> None:
         """Show the window and look for the daemon."""
@@ -73,6 +76,12 @@ class App(QObject):
         self.window.raise_()
         self.window.activateWindow()
 
+    def _end(self) -> None:
+        """Keep what is not on disk yet; what the daemon does goes on."""
+        self.window.leaving()
+        self.archive.close()
+        self.link.close()
+
     def _dress(self, choices: Choices) -> None:
         THEME.apply(choices.theme, font_px=choices.font_px, is_dense=choices.is_dense)
         WORDS.use(choices.language)
@@ -80,6 +89,7 @@ class App(QObject):
 
 def main(argv: Sequence[str]) -> int:
     """Run the app; returns the exit code."""
+    make_lasting()
     application = QApplication(list(argv))
     application.setApplicationName("corral")
     application.setApplicationDisplayName("Corral")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gui.pages import Page
+from gui.views.chat_page import ChatPage
 from gui.views.discover_page import DiscoverPage
 from gui.views.downloads_page import DownloadsPage
 from gui.views.library_page import LibraryPage
@@ -13,4 +14,12 @@ from gui.views.settings_page import SettingsPage
 
 def pages() -> list[type[Page]]:
     """Return the pages, as the sidebar lists them."""
-    return [DiscoverPage, DownloadsPage, LibraryPage, ServerPage, MachinePage, SettingsPage]
+    return [
+        ChatPage,
+        DiscoverPage,
+        DownloadsPage,
+        LibraryPage,
+        ServerPage,
+        MachinePage,
+        SettingsPage,
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PySide6.QtWidgets import QWidget
 
+from gui.chats.archive import Archive
 from gui.link import Link
 from gui.settings import Settings
 
@@ -19,11 +20,13 @@ class House:
         link: The daemon.
         settings: The app's own settings.
         go: Shows another page, by its ``key``.
+        archive: Where chats are kept; the chat's page needs it.
     """
 
     link: Link
     settings: Settings
     go: Callable[[str], None]
+    archive: Archive | None = None
 
 
 class Page(QWidget):
@@ -43,3 +46,6 @@ class Page(QWidget):
 
     def retranslate(self) -> None:
         """The language changed: write every text anew."""
+
+    def leaving(self) -> None:
+        """The app is about to end: hand over what is not kept yet."""

@@ -112,6 +112,21 @@ QPushButton[role="nav"] {{ text-align: left; border: 1px solid transparent; back
 QPushButton[role="nav"]:hover {{ background: {raised}; }}
 QPushButton[role="nav"]:checked {{ background: {selected}; font-weight: 600; }}
 QPushButton[role="nav"]:focus {{ border: 1px solid {accent}; }}
+QLabel[role="who"] {{ color: {muted}; font-weight: 600; }}
+QLabel[role="small"] {{ color: {muted}; font-size: {small}px; }}
+QWidget#panel {{ background: {surface}; }}
+QFrame#said {{ background: {selected}; border-radius: 12px; }}
+QFrame#composer {{ background: {surface}; border: 1px solid {line}; border-radius: 14px; }}
+QFrame#chip {{ background: {raised}; border-radius: 8px; }}
+QFrame#bar {{ background: {ground}; border-bottom: 1px solid {line}; }}
+QFrame#toast {{ background: {raised}; border: 1px solid {line}; border-radius: 8px; }}
+QPlainTextEdit#prompt, QPlainTextEdit#prompt:focus {{ background: transparent; border: none; }}
+QTextBrowser#markdown {{ background: transparent; border: none; padding: 0; }}
+QListView#chats {{ background: transparent; border: none; }}
+QLineEdit[wrong="true"] {{ border: 1px solid {bad}; }}
+QPushButton#round {{ padding: 8px 11px; border-radius: 10px; }}
+QToolButton::menu-button {{ border: none; width: 14px; }}
+QToolButton::menu-indicator {{ image: none; }}
 QToolButton {{ background: transparent; border: 2px solid transparent; border-radius: 6px;
   padding: 4px; }}
 QToolButton:hover, QToolButton:checked {{ background: {raised}; }}
@@ -215,6 +230,7 @@ class Theme(QObject):
         names = {f.name: getattr(self.colours, f.name) for f in fields(Colours)}
         sizes = {
             "size": self.font_px,
+            "small": max(10, self.font_px - 2),
             "heading": self.font_px + 2,
             "title": self.font_px + 8,
             "pad": 3 if self._is_dense else 6,

@@ -286,9 +286,8 @@ PAGES: dict[str, str] = {
     "{n} s": "{n} 秒",
     "{n} tokens": "{n} 个词元",
     "{share} in use": "已用 {share}",
-    "{size} in memory, context of {n} tokens": "占用内存 {size}，上下文 {n} 个词元",
+    "{size} in memory {time}, context of {n} tokens": "占用内存 {size}，{time}，上下文 {n} 个词元",
     "{size} on disk, not in memory": "磁盘占用 {size}，未加载",
     "{size} still to come": "还需下载 {size}",
-    "{size}, {time}": "{size}，{time}",
     "{used} of {size} in use, {models} by models": "已用 {used}，共 {size}，其中模型占 {models}",
 }

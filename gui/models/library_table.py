@@ -81,10 +81,12 @@ def standing(row: LibraryRow) -> str:
     """Return how a model stands to memory: empty when it is not there."""
     if row.is_loading:
         return tr("Loading…")
-    if row.running is None:
-        return ""
-    size = figures.size(row.running.n_resident)
-    return tr("{size}, {time}", size=size, time=figures.until(row.running.expires_at, time.time()))
+    return figures.size(row.running.n_resident) if row.running else ""
+
+
+def stay(row: LibraryRow) -> str:
+    """Return how long it stays in memory."""
+    return figures.until(row.running.expires_at, time.time()) if row.running else ""
 
 
 def abilities(info: ModelInfo) -> str:
@@ -100,7 +102,11 @@ def library_table() -> Table[LibraryRow]:
             Column("Size", lambda r: figures.size(r.info.n_bytes), lambda r: r.info.n_bytes, True),
             Column("Quantization", lambda r: r.info.quantization),
             Column(
-                "In memory", standing, lambda r: r.running.n_resident if r.running else r.is_loading
+                "In memory",
+                standing,
+                lambda r: r.running.n_resident if r.running else int(r.is_loading),
+                True,
+                stay,
             ),
             Column(
                 "Weights",

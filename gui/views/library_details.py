@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from gui import figures, icons
-from gui.models.library_table import LibraryRow, abilities
+from gui.models.library_table import LibraryRow, abilities, stay
 from gui.models.table import Column, Sorted, Table
 from gui.theme import L, M, S
 from gui.views.sheet import scrolled
@@ -257,7 +257,8 @@ def _state_line(row: LibraryRow) -> str:
     if row.running is None:
         return tr("{size} on disk, not in memory", size=figures.size(row.info.n_bytes))
     return tr(
-        "{size} in memory, context of {n} tokens",
+        "{size} in memory {time}, context of {n} tokens",
+        time=stay(row),
         size=figures.size(row.running.n_resident),
         n=figures.grouped(row.running.n_ctx),
     )

@@ -42,7 +42,7 @@ class LibraryPage(Sheet):
         self.table = library_table()
         self.sorted = Sorted(self.table, self)
         self.grid = Grid(
-            self.sorted, stretched=None, widths=(210, 80, 110, 150, 80, 90, 110, 130, 110)
+            self.sorted, stretched=None, widths=(200, 80, 105, 95, 85, 90, 110, 130, 110)
         )
         self.grid.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.details = LibraryDetails()
