@@ -23,8 +23,8 @@ _N_LINES = 1000
 #: What may be secret: anything named like it, hubs' and owners' tokens, credentials in addresses.
 _SECRETS = (
     re.compile(
-        r"(?i)((?:token|secret|password|passwd|api[_-]?key|authorization|bearer)\w*['\"]?"
-        r"\s*[=:\s]\s*['\"]?)(?!bearer\b)[^\s'\",}]+"
+        r"(?i)((?:token(?!s)|secret|passw|api[_-]?key|authorization|bearer)\w*['\"]?"
+        r"[ \t]*[=: \t][ \t]*)(?:\"[^\"\n]*\"|'[^'\n]*'|(?!bearer\b)[^\s'\",}]+)"
     ),
     re.compile(r"\b()(?:hf_|ms-|sk-)[A-Za-z0-9_-]{8,}"),
     re.compile(r"(://)[^\s/@]+(?=@)"),
