@@ -50,13 +50,9 @@ def amount(job: Job) -> str:
 
 
 def news(job: Job) -> str:
-    """Return the speed, why it failed, or when it ended."""
-    if job.error is not None:
-        return job.error.message
+    """Return the speed, or when it ended."""
     if job.state is JobState.RUNNING:
-        rate = figures.speed(job.rate_bps) if job.rate_bps else ""
-        limit = tr("limit {speed}", speed=figures.speed(job.limit_bps)) if job.limit_bps else ""
-        return " · ".join(part for part in (rate, limit) if part)
+        return figures.speed(job.rate_bps) if job.rate_bps else ""
     return figures.ago(job.finished, time.time()) if job.finished else ""
 
 
@@ -68,12 +64,16 @@ def job_table() -> Table[Job]:
             Column("State", state_text, _order),
             Column("Progress", lambda j: f"{share(j):.0%}" if share(j) >= 0 else "", share),
             Column("Arrived", amount, lambda j: j.n_bytes, True),
-            Column("Left", lambda j: figures.left(j.eta_s), lambda j: j.eta_s or 0.0, True),
+            Column("Left", _left, lambda j: j.eta_s or 0.0, True),
             Column("Source", lambda j: j.source),
-            Column("Details", news, tip=_reason),
+            Column("Details", news, tip=remark),
         ),
         key=lambda job: job.job_id,
     )
+
+
+def _left(job: Job) -> str:
+    return figures.left(job.eta_s) if job.state is JobState.RUNNING else ""
 
 
 def _order(job: Job) -> tuple[bool, int, int]:
@@ -81,7 +81,11 @@ def _order(job: Job) -> tuple[bool, int, int]:
     return job.state.is_over, 0 if job.state.is_over else job.place, -job.job_id
 
 
-def _reason(job: Job) -> str:
-    if job.error is None:
-        return news(job)
-    return "\n".join(part for part in (job.error.message, job.error.hint) if part)
+def remark(job: Job) -> str:
+    """Return what else there is to say: why it failed or paused by itself, or its limit."""
+    if job.error is not None:
+        words = (job.error.message, f"{job.error.hint}  [{job.error.code}]".strip())
+        return "\n".join(words)
+    if job.limit_bps and not job.state.is_over:
+        return tr("limit {speed}", speed=figures.speed(job.limit_bps))
+    return ""

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayo
 
 from gui import figures
 from gui.local import Disk, disk_of
-from gui.models.job_table import job_table
+from gui.models.job_table import job_table, remark
 from gui.models.table import Sorted
 from gui.pages import House
 from gui.theme import S
@@ -44,7 +44,7 @@ class DownloadsPage(Sheet):
         super().__init__(house)
         self.table = job_table()
         self.grid = Grid(
-            Sorted(self.table, self), stretched=6, widths=(280, 100, 170, 150, 90, 100)
+            Sorted(self.table, self), stretched=0, widths=(260, 115, 150, 145, 70, 110, 100)
         )
         self.grid.setItemDelegateForColumn(_PROGRESS, ProgressCell(self.grid))
         self.grid.sortByColumn(1, Qt.SortOrder.AscendingOrder)
@@ -142,11 +142,14 @@ class DownloadsPage(Sheet):
     def _choose(self, job: Job | None) -> None:
         for verb, button in self._buttons.items():
             button.setEnabled(job is not None and is_possible(verb, job))
-        error = job.error if job is not None else None
-        self.reason.setVisible(error is not None)
-        if error is not None:
-            hint = f"\n{error.hint}" if error.hint else ""
-            self.reason.setText(f"{error.message}{hint}  [{error.code}]")
+        words = remark(job) if job is not None else ""
+        self.reason.setVisible(bool(words))
+        self.reason.setText(words)
+        role = "bad" if job is not None and job.error is not None else "muted"
+        if self.reason.property("role") != role:
+            self.reason.setProperty("role", role)
+            self.reason.style().unpolish(self.reason)
+            self.reason.style().polish(self.reason)
 
     def _show_menu(self, at: QPoint, job: Job) -> None:
         menu = QMenu(self)
@@ -171,9 +174,9 @@ class DownloadsPage(Sheet):
             case "limit":
                 self._limit(job)
             case "cancel":
-                title = tr("Cancel {name}?", name=job.name)
+                title = tr("Remove the download of {name}?", name=job.name)
                 what = tr("What has arrived of it, {size}, is removed.", size=_arrived(job))
-                confirm(self, title, what, tr("Cancel the download"), lambda: self._cancel(job))
+                confirm(self, title, what, tr("Remove"), lambda: self._cancel(job))
             case "chat":
                 self.house.settings.change(model=job.name)
                 self.house.go("chat")
@@ -229,7 +232,7 @@ _VERBS: tuple[tuple[str, Callable[[], str]], ...] = (
     ("up", lambda: tr("Move up")),
     ("down", lambda: tr("Move down")),
     ("limit", lambda: tr("Limit…")),
-    ("cancel", lambda: tr("Cancel…")),
+    ("cancel", lambda: tr("Remove…")),
     ("chat", lambda: tr("Chat now")),
 )
 

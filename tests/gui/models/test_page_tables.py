@@ -134,7 +134,7 @@ JOB = Job(3, "pull", "hf.co/a/b:Q4_K_M", started=1.0)
                 "Arrived": "500 MB / 2.0 GB",
                 "Left": "3 min",
                 "Source": "hf.co",
-                "Details": "12 MB/s · limit 20 MB/s",
+                "Details": "12 MB/s",
             },
         ),
         (
@@ -143,7 +143,7 @@ JOB = Job(3, "pull", "hf.co/a/b:Q4_K_M", started=1.0)
         ),
         (
             {"state": JobState.FAILED, "error": JobError("disk_full", "no room", "make some")},
-            {"State": "Failed", "Details": "no room"},
+            {"State": "Failed", "Left": ""},
         ),
         (
             {"state": JobState.DONE, "n_bytes": 7_000, "finished": 1.0},
