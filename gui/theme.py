@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QPalette
@@ -40,7 +41,7 @@ LIGHT = Colours(
     good="#24704f",
     warn="#8a5a00",
     bad="#b3261e",
-    code="#f0f2f4",
+    code="#e9edf0",
     selected="#dcebe4",
 )
 DARK = Colours(
@@ -78,6 +79,9 @@ THEMES = {"light": LIGHT, "dark": DARK, "contrast": CONTRAST}
 
 #: Steps of the spacing scale, in pixels at 100 %.
 XS, S, M, L, XL = 4, 8, 12, 16, 24
+
+#: Style sheets take pictures from files only; its grey shows on every ground.
+_ARROW = Path(__file__).parent / "resources" / "chevron-down.svg"
 
 _SHEET = """
 * {{ font-size: {size}px; }}
@@ -121,7 +125,9 @@ QTextBrowser#markdown {{ background: transparent; border: none; padding: 0; }}
 QListView#chats {{ background: transparent; border: none; }}
 QLineEdit[wrong="true"] {{ border: 1px solid {bad}; }}
 QPushButton#round {{ padding: 8px 11px; border-radius: 10px; }}
+QToolButton[popupMode="1"] {{ padding-right: 16px; }}
 QToolButton::menu-button {{ border: none; width: 14px; }}
+QToolButton::menu-arrow {{ image: url("{arrow}"); width: 10px; height: 10px; }}
 QToolButton::menu-indicator {{ image: none; }}
 QToolButton {{ background: transparent; border: 2px solid transparent; border-radius: 6px;
   padding: 4px; }}
@@ -131,7 +137,8 @@ QLineEdit, QPlainTextEdit, QTextEdit, QTextBrowser, QSpinBox, QDoubleSpinBox, QC
   selection-background-color: {accent}; selection-color: {on_accent}; }}
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus,
 QComboBox:focus {{ border: 1px solid {accent}; }}
-QComboBox::drop-down {{ border: none; width: 22px; }}
+QComboBox::drop-down {{ border: none; width: 24px; }}
+QComboBox::down-arrow {{ image: url("{arrow}"); width: 12px; height: 12px; }}
 QComboBox QAbstractItemView {{ background: {surface}; border: 1px solid {line};
   selection-background-color: {selected}; selection-color: {text}; }}
 QAbstractItemView {{ background: {surface}; border: 1px solid {line}; border-radius: 8px;
@@ -155,6 +162,8 @@ QMenu {{ background: {surface}; border: 1px solid {line}; padding: 4px; }}
 QMenu::item {{ padding: 6px 20px; border-radius: 4px; }}
 QMenu::item:selected {{ background: {selected}; }}
 QMenu::separator {{ height: 1px; background: {line}; margin: 4px 8px; }}
+QStatusBar QLabel {{ padding: 2px 8px; color: {muted}; }}
+QStatusBar::item {{ border: none; }}
 QStatusBar {{ background: {surface}; border-top: 1px solid {line}; color: {muted}; }}
 QSplitter::handle {{ background: {line}; width: 1px; height: 1px; }}
 QTabBar::tab {{ padding: 6px 14px; border-bottom: 2px solid transparent; color: {muted}; }}
@@ -214,7 +223,7 @@ class Theme(QObject):
             "title": self.font_px + 8,
             "pad": 3 if self._is_dense else 6,
         }
-        return _SHEET.format(**names, **sizes)
+        return _SHEET.format(**names, **sizes, arrow=_ARROW.as_posix())
 
 
 def _palette(colours: Colours) -> QPalette:

@@ -67,6 +67,10 @@ class MainWindow(QMainWindow):
         self.go(key)
         return self._pages[key]
 
+    def keys(self) -> list[str]:
+        """Return the keys of the pages that there are."""
+        return list(self._kinds)
+
     def leaving(self) -> None:
         """The app is about to end: let every page hand over what is not kept yet."""
         for page in self._pages.values():
