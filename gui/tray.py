@@ -6,6 +6,7 @@ Where there is no tray nothing is shown, and the window is all there is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
@@ -87,7 +88,7 @@ class Tray(QObject):
         self._add(menu, tr("Copy address"), self._copy_address)
         for key, text in (("downloads", tr("Downloads")), ("settings", tr("Settings"))):
             if key in self._keys:
-                self._add(menu, text, lambda key=key: self.opened.emit(key))
+                self._add(menu, text, partial(self.opened.emit, key))
         menu.addSeparator()
         self._add(menu, tr("Quit, the daemon goes on"), lambda: self.left.emit(False))
         self._add(menu, tr("Quit and stop the daemon"), lambda: self.left.emit(True))

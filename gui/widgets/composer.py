@@ -80,7 +80,7 @@ class PromptEdit(QPlainTextEdit):
     def _fit(self) -> None:
         # A QPlainTextEdit's document counts its height in lines.
         n_lines = self.document().size().height()
-        height = round(n_lines * self.fontMetrics().lineSpacing()) + 20
+        height = round(n_lines * self.fontMetrics().lineSpacing()) + 24
         self.setFixedHeight(max(_LOWEST, min(height, _TALLEST)))
 
 
