@@ -91,7 +91,7 @@ def icon(name: str, role: str = "text") -> QIcon:
         name: Which one.
         role: The field of ``Colours`` that it is drawn in; its disabled form is ``muted``.
     """
-    return _icon(name, getattr(THEME.colours, role), THEME.colours.line)
+    return _icon(name, getattr(THEME.colours, role), THEME.colours.muted)
 
 
 def pixmap(name: str, n_px: int, role: str = "text") -> QPixmap:

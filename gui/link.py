@@ -9,6 +9,7 @@ A callback runs on the GUI's thread, or not at all once its ``Task`` was cancell
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -133,6 +134,11 @@ class _Relay(QObject):
     def __init__(self) -> None:
         super().__init__()
         self.posted.connect(self._run, Qt.ConnectionType.QueuedConnection)
+
+    def post(self, work: Callable[[], object]) -> None:
+        """Have ``work`` done on the GUI's thread; any thread."""
+        with contextlib.suppress(RuntimeError):  # the app has ended meanwhile: nobody waits for it
+            self.posted.emit(work)
 
     @Slot(object)
     def _run(self, work: Callable[[], object]) -> None:
@@ -268,7 +274,7 @@ class Link(QObject):
             if not task.is_cancelled:
                 callback(value)
 
-        self._relay.posted.emit(run)
+        self._relay.post(run)
 
     def _watch(self) -> None:
         while not self._is_closed:
@@ -294,7 +300,7 @@ class Link(QObject):
                 self.state = state
                 self.changed.emit(state)
 
-        self._relay.posted.emit(run)
+        self._relay.post(run)
 
 
 def _refuse_others(found: Found, address: Address) -> None:

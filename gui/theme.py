@@ -41,7 +41,7 @@ LIGHT = Colours(
     good="#24704f",
     warn="#8a5a00",
     bad="#b3261e",
-    code="#f0f2f4",
+    code="#e9edf0",
     selected="#dcebe4",
 )
 DARK = Colours(
@@ -82,6 +82,7 @@ _PICTURES = Path(__file__).parent / "resources"
 
 #: Steps of the spacing scale, in pixels at 100 %.
 XS, S, M, L, XL = 4, 8, 12, 16, 24
+
 
 _SHEET = """
 * {{ font-size: {size}px; }}
@@ -125,7 +126,9 @@ QTextBrowser#markdown {{ background: transparent; border: none; padding: 0; }}
 QListView#chats {{ background: transparent; border: none; }}
 QLineEdit[wrong="true"] {{ border: 1px solid {bad}; }}
 QPushButton#round {{ padding: 8px 11px; border-radius: 10px; }}
+QToolButton[popupMode="1"] {{ padding-right: 16px; }}
 QToolButton::menu-button {{ border: none; width: 14px; }}
+QToolButton::menu-arrow {{ image: url("{arrow}"); width: 10px; height: 10px; }}
 QToolButton::menu-indicator {{ image: none; }}
 QToolButton {{ background: transparent; border: 2px solid transparent; border-radius: 6px;
   padding: 4px; }}
@@ -137,8 +140,8 @@ QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QSpinBox:focus, QDoubleS
 QComboBox:focus {{ border: 1px solid {accent}; }}
 QComboBox::drop-down {{ border: none; width: 24px; }}
 QComboBox::down-arrow, QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {{
-  image: url({pictures}/down.svg); width: 12px; height: 12px; }}
-QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url({pictures}/up.svg); width: 10px;
+  image: url({pictures}/chevron-down.svg); width: 12px; height: 12px; }}
+QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url({pictures}/chevron-up.svg); width: 10px;
   height: 10px; }}
 QSpinBox, QDoubleSpinBox {{ padding-right: 22px; }}
 QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button,
@@ -159,8 +162,8 @@ QHeaderView::section {{ background: {ground}; color: {muted}; border: none;
   border-bottom: 1px solid {line}; padding: 6px; font-weight: 600; }}
 QHeaderView::up-arrow, QHeaderView::down-arrow {{ subcontrol-position: top center; width: 9px;
   height: 9px; }}
-QHeaderView::up-arrow {{ image: url({pictures}/up.svg); }}
-QHeaderView::down-arrow {{ image: url({pictures}/down.svg); }}
+QHeaderView::up-arrow {{ image: url({pictures}/chevron-up.svg); }}
+QHeaderView::down-arrow {{ image: url({pictures}/chevron-down.svg); }}
 QTableCornerButton::section {{ background: {ground}; border: none; }}
 QProgressBar {{ background: {raised}; border: none; border-radius: 4px; min-height: 8px;
   max-height: 8px; }}
@@ -176,6 +179,8 @@ QMenu {{ background: {surface}; border: 1px solid {line}; padding: 4px; }}
 QMenu::item {{ padding: 6px 20px; border-radius: 4px; }}
 QMenu::item:selected {{ background: {selected}; }}
 QMenu::separator {{ height: 1px; background: {line}; margin: 4px 8px; }}
+QStatusBar QLabel {{ padding: 2px 8px; color: {muted}; }}
+QStatusBar::item {{ border: none; }}
 QStatusBar {{ background: {surface}; border-top: 1px solid {line}; color: {muted}; }}
 QSplitter::handle {{ background: {line}; width: 1px; height: 1px; }}
 QTabBar::tab {{ padding: 6px 14px; border-bottom: 2px solid transparent; color: {muted}; }}

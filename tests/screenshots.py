@@ -130,7 +130,7 @@ def shoot(window: MainWindow, folder: Path) -> None:
         WORDS.use(language)
         for theme in THEMES:
             THEME.apply(theme)
-            for key in window.keys:
+            for key in window.keys():
                 page = window.page(key)
                 prepare(key, page)
                 settle(window)

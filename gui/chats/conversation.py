@@ -13,10 +13,12 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from gui.activity import ACTIVITY
 from gui.chats.archive import Archive
 from gui.chats.storage import Chat
 from gui.chats.tree import Tree, Turn
 from gui.link import Link, Task
+from gui.words import tr
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta, ThinkingDelta
 from runner.domain.options import parse_options
@@ -27,6 +29,8 @@ _KEEP_MS = 800
 #: Milliseconds of silence after which a draft is written.
 _DRAFT_MS = 400
 _TITLE_CHARS = 60
+#: Seconds after which somebody may have looked away from an answer.
+_LONG_S = 10
 _GO_ON = "Continue your last answer exactly where it stopped. Do not repeat what you have said."
 
 
@@ -179,6 +183,8 @@ class Conversation(QObject):
             self._done,
             self._failed,
         )
+        loaded = {str(running.info.name) for running in self._link.state.running}
+        ACTIVITY.set_loading(self.chat.id, model not in loaded)
         self._keep_timer.start()
         self._keep_chat()
         self.changed.emit()
@@ -192,6 +198,7 @@ class Conversation(QObject):
         if answer is None:
             return
         answer.take(events)
+        ACTIVITY.set_loading(self.chat.id, False)
         self.tree.put(answer.turn)
         self.grew.emit(answer.turn_id)
 
@@ -199,6 +206,8 @@ class Conversation(QObject):
         answer = self._answer
         if answer is not None:
             self._end(answer.figures, is_whole=True)
+            if time.monotonic() - answer.asked >= _LONG_S:
+                ACTIVITY.announce(tr("An answer is ready"), self.chat.title)
 
     def _failed(self, error: CorralError) -> None:
         told = {"message": error.message, "hint": error.hint, "code": error.code}
@@ -210,6 +219,7 @@ class Conversation(QObject):
         if answer is None:
             return
         self._keep_timer.stop()
+        ACTIVITY.set_loading(self.chat.id, False)
         known = {**answer.turn.figures, **answer.clocked(), **figures}
         self._put(replace(answer.turn, figures=known, is_whole=is_whole))
         self._change(changed_s=time.time())

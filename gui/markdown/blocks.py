@@ -157,6 +157,8 @@ class Blocks:
         form.setTopMargin(10 if self._tag else 2)
         form.setBottomMargin(2 if self._lists else 6)
         form.setLeftMargin(20 * self._n_quotes)
+        if self._n_quotes:
+            form.setBackground(QBrush(QColor(self._sheet.colours.code)))
         if self._tag:
             form.setHeadingLevel(int(self._tag[1:]))
         if self._lists and not self._is_item:

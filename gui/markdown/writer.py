@@ -22,6 +22,7 @@ from PySide6.QtGui import (
     QTextFormat,
     QTextTable,
     QTextTableCell,
+    QTextTableCellFormat,
     QTextTableFormat,
 )
 
@@ -189,12 +190,15 @@ class Writer:
 
     def _code_table(self, language: str, has_head: bool) -> QTextTable:
         form = table_format()
-        form.setBackground(QBrush(QColor(self._colours.code)))
         form.setBorder(0)
         form.setCellPadding(8)
         form.setTopMargin(4 if has_head else 0)
         form.setBottomMargin(0)
         table = self.table(2 if has_head else 1, 1, form)
+        for row in range(table.rows()):
+            ground = QTextTableCellFormat(table.cellAt(row, 0).format().toTableCellFormat())
+            ground.setBackground(QBrush(QColor(self._colours.code)))
+            table.cellAt(row, 0).setFormat(ground)
         if has_head:
             cursor = table.cellAt(0, 0).firstCursorPosition()
             muted = QTextCharFormat()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Slot
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
@@ -33,11 +33,15 @@ from gui.widgets.composer import Composer
 from gui.widgets.first_model import FirstModel
 from gui.widgets.notice import Notice
 from gui.widgets.parameters import Parameters
+from gui.widgets.starters import Starters
 from gui.widgets.toast import Toast
 from gui.widgets.transcript import Transcript
 from gui.words import tr
 from runner.domain.model import Capability, ModelInfo
 from runner.errors import CorralError
+
+#: Pixels of width below which the list of chats gives way.
+_NARROW = 620
 
 
 class ChatPage(Page):
@@ -54,6 +58,7 @@ class ChatPage(Page):
         self._has_library = False
         self._conversation: Conversation | None = None
         self._turn_wanted = 0
+        self._wants_side = True
         self.shelf = Shelf(house.link, house.archive, self)
         self.side = ChatSide()
         self.bar = ChatBar()
@@ -65,7 +70,9 @@ class ChatPage(Page):
         self._first: FirstModel | None = None
         self._toast = Toast(self)
         self._middle = QStackedWidget()
+        self._starters = Starters()
         self._middle.addWidget(self._notice)
+        self._middle.addWidget(self._starters)
         self._middle.addWidget(self.transcript)
         self._lay_out()
         self._connect()
@@ -83,7 +90,7 @@ class ChatPage(Page):
     def retranslate(self) -> None:
         """The language changed."""
         parts = (self.side, self.bar, self.transcript, self.composer, self.parameters)
-        for part in parts:
+        for part in (*parts, self._starters):
             part.retranslate()
         if self._first is not None:
             self._first.retranslate()
@@ -93,6 +100,11 @@ class ChatPage(Page):
         """The app is about to end."""
         self.parameters.flush()
         self.shelf.close()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow page has no room for the list of chats."""
+        super().resizeEvent(event)
+        self._make_room()
 
     # What a person does
 
@@ -268,7 +280,7 @@ class ChatPage(Page):
         elif not self._models:
             self._show_first()
         else:
-            self._show_starters()
+            self._middle.setCurrentWidget(self._starters)
         is_first = self._first is not None and self._middle.currentWidget() is self._first
         for part in (self.composer, self.bar):
             part.setVisible(not is_first)
@@ -279,20 +291,6 @@ class ChatPage(Page):
             self._first.ready.connect(self._got_first)
             self._middle.addWidget(self._first)
         self._middle.setCurrentWidget(self._first)
-
-    def _show_starters(self) -> None:
-        starters = (
-            tr("Explain how a refrigerator works"),
-            tr("Write a short poem about rain"),
-            tr("Write a Python function that finds primes"),
-        )
-        actions = [(text, lambda text=text: self._send(text)) for text in starters]
-        self._notice.show_empty(
-            tr("What would you like to know?"),
-            tr("Answers come from this computer, and what you ask stays on it."),
-            actions,
-        )
-        self._middle.setCurrentWidget(self._notice)
 
     def _show_context(self) -> None:
         answer = self.transcript.last_answer()
@@ -332,6 +330,18 @@ class ChatPage(Page):
         wanted = self.house.settings.choices.model
         return wanted if wanted in self._models else next(iter(self._models), "")
 
+    def _show_parameters(self, is_shown: bool) -> None:
+        self.parameters.setVisible(is_shown)
+        self._make_room()
+
+    def _toggle_side(self) -> None:
+        self._wants_side = not self.side.isVisible()
+        self.side.setVisible(self._wants_side)
+
+    def _make_room(self) -> None:
+        taken = _NARROW + (300 if self.bar.parameters.isChecked() else 0)
+        self.side.setVisible(self._wants_side and self.width() >= taken)
+
     # Building
 
     def _lay_out(self) -> None:
@@ -369,7 +379,8 @@ class ChatPage(Page):
         self.side.imported.connect(self._ask_import)
         self.bar.model_chosen.connect(self._choose_model)
         self.bar.asked.connect(self._ask_here)
-        self.bar.parameters_shown.connect(self.parameters.setVisible)
+        self.bar.parameters_shown.connect(self._show_parameters)
+        self._starters.chosen.connect(self._send)
         self.composer.sent.connect(self._send)
         self.composer.stopped.connect(self._stop)
         self.composer.files_wanted.connect(self._ask_files)
@@ -388,7 +399,7 @@ class ChatPage(Page):
             ("Ctrl+N", lambda: self.begin(is_temporary=False)),
             ("Ctrl+K", self.side.search.setFocus),
             ("Ctrl+L", self.bar.models.showPopup),
-            ("Ctrl+B", lambda: self.side.setVisible(not self.side.isVisible())),
+            ("Ctrl+B", self._toggle_side),
             ("Ctrl+P", self.bar.parameters.toggle),
             ("Esc", self._stop),
             ("Ctrl+Shift+Up", lambda: self._step_chat(-1)),

@@ -67,15 +67,14 @@ class MainWindow(QMainWindow):
         """The daemon."""
         return self._link
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The pages, as the sidebar lists them."""
-        return tuple(self._kinds)
-
     def page(self, key: str) -> Page:
         """Return a page, built if need be."""
         self.go(key)
         return self._pages[key]
+
+    def keys(self) -> list[str]:
+        """Return the keys of the pages that there are."""
+        return list(self._kinds)
 
     def leaving(self) -> None:
         """The app is about to end: let every page hand over what is not kept yet."""

@@ -59,6 +59,7 @@ class ChatSide(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("sidebar")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedWidth(250)
         self._model = ChatList()
         self._current = 0

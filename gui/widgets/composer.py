@@ -23,7 +23,7 @@ from gui.theme import XS, S
 from gui.words import tr
 
 #: Pixels: the field grows with its text between these.
-_LOWEST, _TALLEST = 44, 220
+_LOWEST, _TALLEST = 38, 220
 
 
 class PromptEdit(QPlainTextEdit):
@@ -80,7 +80,7 @@ class PromptEdit(QPlainTextEdit):
     def _fit(self) -> None:
         # A QPlainTextEdit's document counts its height in lines.
         n_lines = self.document().size().height()
-        height = round(n_lines * self.fontMetrics().lineSpacing()) + 22
+        height = round(n_lines * self.fontMetrics().lineSpacing()) + 24
         self.setFixedHeight(max(_LOWEST, min(height, _TALLEST)))
 
 
@@ -120,10 +120,12 @@ class Composer(QFrame):
         self._chips.hide()
         self._attach = QToolButton()
         dress(self._attach, "attach", "muted")
+        self._attach.setFixedSize(36, 36)
         self._attach.clicked.connect(self.files_wanted)
         self._button = QPushButton()
         self._button.setProperty("role", "primary")
         self._button.setObjectName("round")
+        self._button.setFixedHeight(36)
         self._button.clicked.connect(self._press)
         row = QHBoxLayout()
         row.setSpacing(XS)
@@ -167,8 +169,9 @@ class Composer(QFrame):
 
     def retranslate(self) -> None:
         """The language changed."""
-        self.field.setPlaceholderText(tr("Ask anything. Enter sends, Shift+Enter is a new line."))
+        self.field.setPlaceholderText(tr("Ask anything"))
         self.field.setAccessibleName(tr("Your question"))
+        self.field.setToolTip(tr("Enter sends, Shift+Enter begins a line"))
         self._attach.setToolTip(tr("Add text files"))
         self._attach.setAccessibleName(tr("Add text files"))
         self._show_button()

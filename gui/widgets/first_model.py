@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from gui.activity import ACTIVITY
 from gui.icons import mark
 from gui.link import Link, Task
 from gui.suggest import GB, Room, Suggestion, look, suggest
@@ -169,6 +170,8 @@ class _Card(QFrame):
 
     def _took(self, steps: list[Progress]) -> None:
         step = steps[-1]
+        percent = step.n_done * 100 // step.n_bytes if step.n_bytes else 0
+        ACTIVITY.set_download(self._model.name, percent)
         if step.n_bytes:
             self._bar.setRange(0, 1000)
             self._bar.setValue(step.n_done * 1000 // step.n_bytes)
@@ -178,6 +181,7 @@ class _Card(QFrame):
 
     def _done(self) -> None:
         self._end("", "muted")
+        ACTIVITY.announce(tr("A model is ready"), self._model.name)
         self.ready.emit(self._model.name)
 
     def _failed(self, error: CorralError) -> None:
@@ -186,6 +190,7 @@ class _Card(QFrame):
 
     def _end(self, text: str, role: str) -> None:
         self._task = None
+        ACTIVITY.set_download(self._model.name, None)
         self._bar.hide()
         self._tell(text, role)
         self._show_button()

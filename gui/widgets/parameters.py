@@ -70,7 +70,7 @@ class Parameters(QScrollArea):
         form = QFormLayout()
         form.setSpacing(S)
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
-        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         for name, field in self._fields.items():
             form.addRow(self._names[name], field)
             field.textChanged.connect(self._on_edit)

@@ -9,10 +9,12 @@ from gui.theme import XL, M, S
 from gui.widgets.notice import Action
 
 _SHOWN_MS = 6000
+#: Pixels from the page's upper end: below its bar.
+_TOP = 60
 
 
 class Toast(QFrame):
-    """Lies over the lower end of ``over``."""
+    """Lies over the upper end of ``over``."""
 
     def __init__(self, over: QWidget) -> None:
         super().__init__(over)
@@ -49,7 +51,7 @@ class Toast(QFrame):
         self.raise_()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stay at the lower end."""
+        """Stay in the middle."""
         if event.type() is QEvent.Type.Resize and watched is self._over:
             self._place()
         return super().eventFilter(watched, event)
@@ -62,5 +64,4 @@ class Toast(QFrame):
     def _place(self) -> None:
         width = min(520, self._over.width() - 2 * XL)
         self.resize(width, max(self.sizeHint().height(), self.heightForWidth(width)))
-        x = (self._over.width() - width) // 2
-        self.move(x, self._over.height() - self.height() - 110)
+        self.move((self._over.width() - width) // 2, _TOP)

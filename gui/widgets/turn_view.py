@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QMenu,
     QPlainTextEdit,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -71,6 +72,7 @@ class TurnView(QFrame):
         self._column = QVBoxLayout(self)
         side = M if self._is_user else 0
         self._column.setContentsMargins(side, S, side, XS)
+        self._who.setVisible(not self._is_user)  # the ground says it
         self._column.setSpacing(XS)
         for widget in (self._who, self._fold, self._thinking, self.body, self._waiting):
             self._column.addWidget(widget)
@@ -205,6 +207,9 @@ class _Buttons(QWidget):
         self._retry, self._go_on = _tool("retry"), _tool("play")
         self._figures = QLabel()
         self._figures.setProperty("role", "small")
+        # What has no room is cut: the row may not keep the turn from being narrow.
+        self._figures.setMinimumWidth(0)
+        self._figures.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -215,9 +220,7 @@ class _Buttons(QWidget):
         for widget in (self._retry, self._go_on):
             row.addWidget(widget)
         row.addSpacing(S)
-        row.addWidget(self._figures)
-        if not self._is_user:
-            row.addStretch()
+        row.addWidget(self._figures, 0 if self._is_user else 1)
         self._back.clicked.connect(lambda: view.stepped.emit(-1))
         self._on.clicked.connect(lambda: view.stepped.emit(1))
         self._copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(view.turn.text))
