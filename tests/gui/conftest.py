@@ -34,9 +34,13 @@ def application():
 def no_warnings():
     """Fail a test in which Qt warned."""
     told = []
-    previous = qInstallMessageHandler(
-        lambda kind, _, text: told.append(text) if kind != QtMsgType.QtDebugMsg else None
-    )
+
+    def hear(kind, _, text):
+        # The screen that is none says what it cannot do; that is no fault of ours.
+        if kind != QtMsgType.QtDebugMsg and not text.startswith("This plugin does not support"):
+            told.append(text)
+
+    previous = qInstallMessageHandler(hear)
     yield
     qInstallMessageHandler(previous)
     assert not told, told

@@ -18,10 +18,18 @@ from tests.gui.scripted import MODEL, end, said
 
 
 @pytest.fixture
-def window(link, archive, tmp_path, until, nothing_waits):
+def settings(tmp_path):
+    """Read at the start, before anything is on the screen."""
+    return Settings(tmp_path / "app.json")
+
+
+@pytest.fixture
+def window(link, archive, settings, until, nothing_waits):
     THEME.apply("light")
-    made = MainWindow(link, Settings(tmp_path / "app.json"), archive)
+    made = MainWindow(link, settings, archive)
     made.show()
+    made.activateWindow()
+    until(made.isActiveWindow)
     yield made
     made.leaving()
     made.close()
@@ -71,6 +79,14 @@ def test_a_question_is_typed_sent_and_answered(page, until, daemon):
     assert page.side._model.rowCount() == 1
 
 
+def test_no_part_of_the_page_is_ever_a_window_of_its_own(window, page, until):
+    windows = []
+    QGuiApplication.instance().focusWindowChanged.connect(windows.append)
+    type_in(page, "Hi")
+    until(idle(page))
+    assert windows == [] and window.isActiveWindow()
+
+
 def test_shift_enter_begins_a_line_and_empty_words_are_not_sent(page, daemon):
     field = page.composer.field
     QTest.keyClick(field, Qt.Key.Key_Return)
@@ -94,7 +110,7 @@ def test_escape_stops_and_the_button_says_so(page, until, daemon):
     type_in(page, "Hi")
     until(lambda: page._conversation.tree.path()[-1].text)
     assert page.composer._button.accessibleName() == "Stop"
-    QTest.keyClick(page.window(), Qt.Key.Key_Escape)
+    QTest.keyClick(page.composer.field, Qt.Key.Key_Escape)
     until(idle(page))
     until(daemon.left.is_set)
     assert page.composer._button.accessibleName() == "Send"
