@@ -128,7 +128,7 @@ QLineEdit[wrong="true"] {{ border: 1px solid {bad}; }}
 QPushButton#round {{ padding: 8px 11px; border-radius: 10px; }}
 QToolButton[popupMode="1"] {{ padding-right: 16px; }}
 QToolButton::menu-button {{ border: none; width: 14px; }}
-QToolButton::menu-arrow {{ image: url("{arrow}"); width: 10px; height: 10px; }}
+QToolButton::menu-arrow {{ image: url({pictures}/chevron-down.svg); width: 10px; height: 10px; }}
 QToolButton::menu-indicator {{ image: none; }}
 QToolButton {{ background: transparent; border: 2px solid transparent; border-radius: 6px;
   padding: 4px; }}

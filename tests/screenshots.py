@@ -24,8 +24,10 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication, QPlainTextEdit
 
+from gui.contents import pages
 from gui.link import Link, Phase
 from gui.settings import Settings
+from gui.singletons import make_lasting
 from gui.theme import THEME
 from gui.views.main_window import MainWindow
 from gui.words import WORDS
@@ -52,6 +54,7 @@ QUANTS = ("Q2_K", "Q4_K_M", "Q5_K_M", "Q8_0")
 
 def main(folder: Path) -> None:
     """Make all pictures."""
+    make_lasting()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, a_home(Path(temporary)) as daemon:
         os.environ |= {"CORRAL_HOME": str(daemon.home), "CORRAL_HOST": daemon.address}
@@ -130,7 +133,7 @@ def shoot(window: MainWindow, folder: Path) -> None:
         WORDS.use(language)
         for theme in THEMES:
             THEME.apply(theme)
-            for key in window.keys():
+            for key in [page.key for page in pages()]:
                 page = window.page(key)
                 prepare(key, page)
                 settle(window)

@@ -165,6 +165,8 @@ class Shelf(QObject):
         for chat_id, conversation in list(self._open.items()):
             if not conversation.answering_id:
                 conversation.keep_now()
+                if chat_id in self._chats:  # with its draft, and the branch that was in sight
+                    self._chats[chat_id] = conversation.chat
                 del self._open[chat_id]
                 conversation.deleteLater()
 

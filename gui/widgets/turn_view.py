@@ -72,10 +72,11 @@ class TurnView(QFrame):
         self._column = QVBoxLayout(self)
         side = M if self._is_user else 0
         self._column.setContentsMargins(side, S, side, XS)
-        self._who.setVisible(not self._is_user)  # the ground says it
         self._column.setSpacing(XS)
         for widget in (self._who, self._fold, self._thinking, self.body, self._waiting):
             self._column.addWidget(widget)
+        # Only now: a widget without a parent that is made visible is a window for a moment.
+        self._who.setVisible(not self._is_user)  # the ground says it
         self._column.addWidget(self._error)
         self._column.addWidget(self._buttons)
         self._clock = QTimer(self)
