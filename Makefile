@@ -24,7 +24,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header -
 PIN_CACHE := $(VENV)/pin-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check fix bench constraints clean
+.PHONY: help run serve test check fix bench screenshots constraints clean
 .DELETE_ON_ERROR:
 
 help: ## List the tasks
@@ -50,6 +50,10 @@ fix: $(VENV)/.test ## Let the formatter and the linter mend what they can
 
 bench: $(VENV)/.test ## Compare with llama-server; ARGS="--help" tells how (bench/README.md)
 	@$(BIN)/python bench/serve.py $(ARGS)
+
+screenshots: $(VENV)/.test ## Draw docs/images: every page of the app, both themes and languages
+	@$(call install,installing the app,--editable .[gui])
+	@$(BIN)/python tests/screenshots.py
 
 constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes newer versions of all
 	@cp constraints.txt $(VENV)/pins.txt

@@ -10,11 +10,16 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication
 
+from gui.activity import ACTIVITY
+from gui.chats.archive import Archive
+from gui.icons import mark
 from gui.link import Link
 from gui.settings import Choices, Settings
+from gui.singletons import make_lasting
 from gui.theme import THEME
+from gui.tray import Tray
 from gui.views.main_window import MainWindow
-from gui.words import WORDS
+from gui.words import WORDS, tr
 from runner.config import load_settings
 from runner.paths import Paths, find_paths
 
@@ -58,13 +63,22 @@ class App(QObject):
         self._dress(self.settings.choices)
         THEME.follow_system()
         self.link = Link(paths, load_settings(paths.config_file).host)
-        self.window = MainWindow(self.link, self.settings)
+        self.archive = Archive(paths.state / "chats.sqlite")
+        self.window = MainWindow(self.link, self.settings, self.archive)
+        self.tray = Tray(self.link, self.settings, self.window.keys())
+        self.tray.opened.connect(self.open_page)
+        self.tray.left.connect(self.quit)
+        self.window.closed.connect(self._on_closed)
         self.settings.changed.connect(self._dress)
-        application.aboutToQuit.connect(self.link.close)
+        application.setWindowIcon(mark())
+        # With a tray the app lives on when its window closes; without one there is no way back.
+        application.setQuitOnLastWindowClosed(not self.tray.is_there)
+        application.aboutToQuit.connect(self._end)
 
     def start(self) -> None:
         """Show the window and look for the daemon."""
         self.window.show()
+        self.tray.show()
         self.link.watch()
 
     def show_window(self) -> None:
@@ -73,6 +87,37 @@ class App(QObject):
         self.window.raise_()
         self.window.activateWindow()
 
+    def open_page(self, key: str) -> None:
+        """Bring the window to the front, at a page; empty: as it is."""
+        if key:
+            self.window.go(key)
+        self.show_window()
+
+    def quit(self, stops_daemon: bool) -> None:
+        """End the app, and the daemon too if asked for."""
+        if not stops_daemon:
+            self._application.quit()
+            return
+
+        def ended(_: object) -> None:
+            self._application.quit()
+
+        # Nobody may start it again while it ends.
+        self.link.close()
+        self.link.call(lambda client: client.shutdown(), ended, ended)
+
+    def _on_closed(self) -> None:
+        if self.tray.is_there and not self.settings.choices.knows_tray:
+            self.settings.change(knows_tray=True)
+            ACTIVITY.announce(tr("Corral is still here"), tr("Open or quit it from this icon."))
+
+    def _end(self) -> None:
+        """Keep what is not on disk yet; what the daemon does goes on."""
+        self.tray.hide()
+        self.window.leaving()
+        self.archive.close()
+        self.link.close()
+
     def _dress(self, choices: Choices) -> None:
         THEME.apply(choices.theme, font_px=choices.font_px, is_dense=choices.is_dense)
         WORDS.use(choices.language)
@@ -80,6 +125,7 @@ class App(QObject):
 
 def main(argv: Sequence[str]) -> int:
     """Run the app; returns the exit code."""
+    make_lasting()
     application = QApplication(list(argv))
     application.setApplicationName("corral")
     application.setApplicationDisplayName("Corral")

@@ -9,6 +9,7 @@ A callback runs on the GUI's thread, or not at all once its ``Task`` was cancell
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -134,6 +135,11 @@ class _Relay(QObject):
         super().__init__()
         self.posted.connect(self._run, Qt.ConnectionType.QueuedConnection)
 
+    def post(self, work: Callable[[], object]) -> None:
+        """Have ``work`` done on the GUI's thread; any thread."""
+        with contextlib.suppress(RuntimeError):  # the app has ended meanwhile: nobody waits for it
+            self.posted.emit(work)
+
     @Slot(object)
     def _run(self, work: Callable[[], object]) -> None:
         work()
@@ -155,7 +161,7 @@ class Link(QObject):
         super().__init__()
         self.state = State()
         self.address = address
-        self._paths = paths
+        self.paths = paths
         self._starts = starts
         self._relay = _Relay()
         self._pool = QThreadPool()
@@ -164,6 +170,11 @@ class Link(QObject):
         self._is_seen = True
         self._is_closed = False
         self._watcher: threading.Thread | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no call and no stream is under way."""
+        return self._pool.activeThreadCount() == 0
 
     def call(
         self,
@@ -253,7 +264,7 @@ class Link(QObject):
             self._post(task, failed, failure)
 
     def _client(self) -> Client:
-        return launch.client_for(self._paths, self.address)
+        return launch.client_for(self.paths, self.address)
 
     def _post(self, task: Task, callback: Callable[[Any], object] | None, value: Any) -> None:
         if callback is None or task.is_cancelled:
@@ -263,7 +274,7 @@ class Link(QObject):
             if not task.is_cancelled:
                 callback(value)
 
-        self._relay.posted.emit(run)
+        self._relay.post(run)
 
     def _watch(self) -> None:
         while not self._is_closed:
@@ -276,7 +287,7 @@ class Link(QObject):
             found = launch.probe(self.address)
             if found.kind is Kind.NOTHING and self._starts:
                 self._say(State(Phase.STARTING))
-                found = launch.start(self._paths, self.address)
+                found = launch.start(self.paths, self.address)
             _refuse_others(found, self.address)
             running = tuple(self._client().running())
             return State(Phase.UP, found.version, running)
@@ -289,7 +300,7 @@ class Link(QObject):
                 self.state = state
                 self.changed.emit(state)
 
-        self._relay.posted.emit(run)
+        self._relay.post(run)
 
 
 def _refuse_others(found: Found, address: Address) -> None:

@@ -1,4 +1,4 @@
-"""Which pages the window has, in order: the one list that a new page is added to."""
+"""What a page is, and what it is built from; ``contents.py`` lists the pages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PySide6.QtWidgets import QWidget
 
+from gui.chats.archive import Archive
 from gui.link import Link
 from gui.settings import Settings
 
@@ -19,11 +20,13 @@ class House:
         link: The daemon.
         settings: The app's own settings.
         go: Shows another page, by its ``key``.
+        archive: Where chats are kept; the chat's page needs it.
     """
 
     link: Link
     settings: Settings
     go: Callable[[str], None]
+    archive: Archive | None = None
 
 
 class Page(QWidget):
@@ -44,7 +47,5 @@ class Page(QWidget):
     def retranslate(self) -> None:
         """The language changed: write every text anew."""
 
-
-def pages() -> list[type[Page]]:
-    """Return the pages, as the sidebar lists them."""
-    return []
+    def leaving(self) -> None:
+        """The app is about to end: hand over what is not kept yet."""

@@ -29,6 +29,7 @@ class Choices:
         is_dense: Whether rows stand closer.
         notifies: Whether a finished download or answer is announced.
         has_begun: Whether the first run is over.
+        knows_tray: Whether it was told that the app stays in the tray.
         model: The model that a new chat takes; empty: the first one.
         geometry: Place and size of the window, as Qt gives it, in hex.
     """
@@ -39,6 +40,7 @@ class Choices:
     is_dense: bool = False
     notifies: bool = True
     has_begun: bool = False
+    knows_tray: bool = False
     model: str = ""
     geometry: str = ""
 
@@ -53,6 +55,15 @@ class Settings(QObject):
         self._path = path
         self._lock = threading.Lock()
         self.choices = read(path)
+
+    @property
+    def folder(self) -> Path:
+        """Where the app keeps what is its own."""
+        return self._path.parent
+
+    def reset(self) -> None:
+        """Forget every choice, as if the app were new."""
+        self.change(**asdict(Choices()))
 
     def change(self, **values: Any) -> None:
         """Set some choices; they are written soon."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QPalette
@@ -40,7 +41,7 @@ LIGHT = Colours(
     good="#24704f",
     warn="#8a5a00",
     bad="#b3261e",
-    code="#f0f2f4",
+    code="#e9edf0",
     selected="#dcebe4",
 )
 DARK = Colours(
@@ -76,8 +77,12 @@ CONTRAST = Colours(
 )
 THEMES = {"light": LIGHT, "dark": DARK, "contrast": CONTRAST}
 
+#: Marks that a style sheet can only take from files.
+_PICTURES = Path(__file__).parent / "resources"
+
 #: Steps of the spacing scale, in pixels at 100 %.
 XS, S, M, L, XL = 4, 8, 12, 16, 24
+
 
 _SHEET = """
 * {{ font-size: {size}px; }}
@@ -108,6 +113,23 @@ QPushButton[role="nav"] {{ text-align: left; border: 1px solid transparent; back
 QPushButton[role="nav"]:hover {{ background: {raised}; }}
 QPushButton[role="nav"]:checked {{ background: {selected}; font-weight: 600; }}
 QPushButton[role="nav"]:focus {{ border: 1px solid {accent}; }}
+QLabel[role="who"] {{ color: {muted}; font-weight: 600; }}
+QLabel[role="small"] {{ color: {muted}; font-size: {small}px; }}
+QWidget#panel {{ background: {surface}; }}
+QFrame#said {{ background: {selected}; border-radius: 12px; }}
+QFrame#composer {{ background: {surface}; border: 1px solid {line}; border-radius: 14px; }}
+QFrame#chip {{ background: {raised}; border-radius: 8px; }}
+QFrame#bar {{ background: {ground}; border-bottom: 1px solid {line}; }}
+QFrame#toast {{ background: {raised}; border: 1px solid {line}; border-radius: 8px; }}
+QPlainTextEdit#prompt, QPlainTextEdit#prompt:focus {{ background: transparent; border: none; }}
+QTextBrowser#markdown {{ background: transparent; border: none; padding: 0; }}
+QListView#chats {{ background: transparent; border: none; }}
+QLineEdit[wrong="true"] {{ border: 1px solid {bad}; }}
+QPushButton#round {{ padding: 8px 11px; border-radius: 10px; }}
+QToolButton[popupMode="1"] {{ padding-right: 16px; }}
+QToolButton::menu-button {{ border: none; width: 14px; }}
+QToolButton::menu-arrow {{ image: url({pictures}/chevron-down.svg); width: 10px; height: 10px; }}
+QToolButton::menu-indicator {{ image: none; }}
 QToolButton {{ background: transparent; border: 2px solid transparent; border-radius: 6px;
   padding: 4px; }}
 QToolButton:hover, QToolButton:checked {{ background: {raised}; }}
@@ -116,7 +138,20 @@ QLineEdit, QPlainTextEdit, QTextEdit, QTextBrowser, QSpinBox, QDoubleSpinBox, QC
   selection-background-color: {accent}; selection-color: {on_accent}; }}
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus,
 QComboBox:focus {{ border: 1px solid {accent}; }}
-QComboBox::drop-down {{ border: none; width: 22px; }}
+QComboBox::drop-down {{ border: none; width: 24px; }}
+QComboBox::down-arrow, QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {{
+  image: url({pictures}/chevron-down.svg); width: 12px; height: 12px; }}
+QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url({pictures}/chevron-up.svg); width: 10px;
+  height: 10px; }}
+QSpinBox, QDoubleSpinBox {{ padding-right: 22px; }}
+QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button,
+QDoubleSpinBox::down-button {{ border: none; background: transparent; width: 20px; }}
+QCheckBox {{ spacing: 8px; }}
+QCheckBox::indicator {{ width: 16px; height: 16px; border: 1px solid {muted}; border-radius: 4px;
+  background: {surface}; }}
+QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent};
+  image: url({pictures}/check-{tick}.svg); }}
+QCheckBox:focus {{ color: {accent}; }}
 QComboBox QAbstractItemView {{ background: {surface}; border: 1px solid {line};
   selection-background-color: {selected}; selection-color: {text}; }}
 QAbstractItemView {{ background: {surface}; border: 1px solid {line}; border-radius: 8px;
@@ -125,6 +160,10 @@ QAbstractItemView {{ background: {surface}; border: 1px solid {line}; border-rad
 QAbstractItemView::item {{ padding: {pad}px 6px; }}
 QHeaderView::section {{ background: {ground}; color: {muted}; border: none;
   border-bottom: 1px solid {line}; padding: 6px; font-weight: 600; }}
+QHeaderView::up-arrow, QHeaderView::down-arrow {{ subcontrol-position: top center; width: 9px;
+  height: 9px; }}
+QHeaderView::up-arrow {{ image: url({pictures}/chevron-up.svg); }}
+QHeaderView::down-arrow {{ image: url({pictures}/chevron-down.svg); }}
 QTableCornerButton::section {{ background: {ground}; border: none; }}
 QProgressBar {{ background: {raised}; border: none; border-radius: 4px; min-height: 8px;
   max-height: 8px; }}
@@ -140,6 +179,8 @@ QMenu {{ background: {surface}; border: 1px solid {line}; padding: 4px; }}
 QMenu::item {{ padding: 6px 20px; border-radius: 4px; }}
 QMenu::item:selected {{ background: {selected}; }}
 QMenu::separator {{ height: 1px; background: {line}; margin: 4px 8px; }}
+QStatusBar QLabel {{ padding: 2px 8px; color: {muted}; }}
+QStatusBar::item {{ border: none; }}
 QStatusBar {{ background: {surface}; border-top: 1px solid {line}; color: {muted}; }}
 QSplitter::handle {{ background: {line}; width: 1px; height: 1px; }}
 QTabBar::tab {{ padding: 6px 14px; border-bottom: 2px solid transparent; color: {muted}; }}
@@ -194,11 +235,13 @@ class Theme(QObject):
         names = {f.name: getattr(self.colours, f.name) for f in fields(Colours)}
         sizes = {
             "size": self.font_px,
+            "small": max(10, self.font_px - 2),
             "heading": self.font_px + 2,
             "title": self.font_px + 8,
             "pad": 3 if self._is_dense else 6,
         }
-        return _SHEET.format(**names, **sizes)
+        tick = next(name for name, colours in THEMES.items() if colours is self.colours)
+        return _SHEET.format(**names, **sizes, pictures=_PICTURES.as_posix(), tick=tick)
 
 
 def _palette(colours: Colours) -> QPalette:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -220,17 +219,28 @@ class Storage:
         self._db.execute("COMMIT")
 
     def _prepare(self, path: Path) -> None:
-        [number] = self._db.execute("PRAGMA user_version").fetchone()
-        if number > FORMAT:
-            raise StoreError(
-                f"the chats have format {number}; this program knows format {FORMAT}",
-                hint="a newer Corral has written them: update Corral",
-            )
-        if 0 < number < FORMAT:
-            shutil.copy2(path, path.with_name(f"{path.name}.format{number}"))
-        script = _TABLES if not number else "".join(_MIGRATIONS[n] for n in range(number, FORMAT))
-        if number < FORMAT:
-            self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {FORMAT}; COMMIT;")
+        with self._transaction():
+            [number] = self._db.execute("PRAGMA user_version").fetchone()
+            if number > FORMAT:
+                raise StoreError(
+                    f"the chats have format {number}; this program knows format {FORMAT}",
+                    hint="a newer Corral has written them: update Corral",
+                )
+            if number == FORMAT:
+                return
+            if number:
+                self._put_aside(path.with_name(f"{path.name}.format{number}"))
+            steps = [_TABLES] if not number else [_MIGRATIONS[n] for n in range(number, FORMAT)]
+            # Not executescript: that would end the transaction first.
+            for statement in "".join(steps).split(";"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _put_aside(self, path: Path) -> None:
+        """Copy the file as it is; what still stands in its log too."""
+        with closing(sqlite3.connect(path)) as copy:
+            self._db.backup(copy)
+        path.chmod(0o600)
 
 
 def _chat(row: tuple[Any, ...]) -> Chat:

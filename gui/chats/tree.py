@@ -59,6 +59,10 @@ class Tree:
             self._children.setdefault(turn.parent_id, []).append(turn.id)
         self._turns[turn.id] = turn
 
+    def turns(self) -> list[Turn]:
+        """Return all turns, all branches, oldest first."""
+        return sorted(self._turns.values(), key=lambda turn: turn.id)
+
     def path(self) -> list[Turn]:
         """Return the turns in sight, the first one first."""
         return self.path_to(self.leaf_id)

@@ -15,8 +15,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from gui.chats.archive import Archive
+from gui.contents import pages
+from gui.icons import dress
 from gui.link import Link, Phase, State
-from gui.pages import House, Page, pages
+from gui.pages import House, Page
 from gui.settings import Settings
 from gui.theme import XS, S
 from gui.words import WORDS, tr
@@ -27,11 +30,11 @@ class MainWindow(QMainWindow):
 
     closed = Signal()
 
-    def __init__(self, link: Link, settings: Settings) -> None:
+    def __init__(self, link: Link, settings: Settings, archive: Archive | None = None) -> None:
         super().__init__()
         self._link = link
         self._settings = settings
-        self._house = House(link, settings, self.go)
+        self._house = House(link, settings, self.go, archive)
         self._kinds = {kind.key: kind for kind in pages()}
         self._pages: dict[str, Page] = {}
         self._buttons: dict[str, QPushButton] = {}
@@ -59,10 +62,24 @@ class MainWindow(QMainWindow):
         self._buttons[key].setChecked(True)
         page.entered()
 
+    @property
+    def link(self) -> Link:
+        """The daemon."""
+        return self._link
+
     def page(self, key: str) -> Page:
         """Return a page, built if need be."""
         self.go(key)
         return self._pages[key]
+
+    def keys(self) -> list[str]:
+        """Return the keys of the pages that there are."""
+        return list(self._kinds)
+
+    def leaving(self) -> None:
+        """The app is about to end: let every page hand over what is not kept yet."""
+        for page in self._pages.values():
+            page.leaving()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember where the window stood."""
@@ -89,6 +106,8 @@ class MainWindow(QMainWindow):
             button = QPushButton()
             button.setProperty("role", "nav")
             button.setCheckable(True)
+            if kind.glyph:
+                dress(button, kind.glyph)
             button.clicked.connect(lambda _=False, key=key: self.go(key))
             group.addButton(button)
             column.addWidget(button)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,15 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6.QtCore import QCoreApplication, QEventLoop, QTimer, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
+
+from gui.chats.archive import Archive
+from gui.link import Link, Phase
+from gui.singletons import make_lasting
+from runner.config import Address
+from runner.paths import find_paths
+from tests.gui.scripted import ScriptedDaemon
+
+make_lasting()
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +34,13 @@ def application():
 def no_warnings():
     """Fail a test in which Qt warned."""
     told = []
-    previous = qInstallMessageHandler(
-        lambda kind, _, text: told.append(text) if kind != QtMsgType.QtDebugMsg else None
-    )
+
+    def hear(kind, _, text):
+        # The screen that is none says what it cannot do; that is no fault of ours.
+        if kind != QtMsgType.QtDebugMsg and not text.startswith("This plugin does not support"):
+            told.append(text)
+
+    previous = qInstallMessageHandler(hear)
     yield
     qInstallMessageHandler(previous)
     assert not told, told
@@ -55,3 +71,67 @@ def drained():
     yield
     if QCoreApplication.instance():
         QCoreApplication.processEvents()
+
+
+@pytest.fixture
+def daemon():
+    """A scripted daemon."""
+    made = ScriptedDaemon()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def link(application, daemon, until):
+    """A link to the scripted daemon, up."""
+    made = Link(find_paths(), Address("127.0.0.1", daemon.port), starts=False)
+    made.watch()
+    until(lambda: made.state.phase is Phase.UP)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def archive(application, tmp_path):
+    """Chats on disk."""
+    made = Archive(tmp_path / "chats.sqlite")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def nothing_waits(monkeypatch):
+    """Fail a test in which the app's own code meets a socket, a file or SQLite on this thread."""
+    WATCH.told.clear()
+    WATCH.is_on = True
+    yield
+    WATCH.is_on = False
+    assert not WATCH.told, WATCH.told
+
+
+class _Watch:
+    """Python's audit events of the GUI's thread that come from the app's code."""
+
+    def __init__(self):
+        self.is_on = False
+        self.told = []
+
+    def hear(self, event, args):
+        if not self.is_on or event not in ("open", "socket.connect", "sqlite3.connect"):
+            return
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if event == "open" and str(args[0]).endswith((".py", ".pyc", ".so")):
+            return  # an import
+        frame = sys._getframe(1)
+        while frame is not None:
+            if f"{os.sep}gui{os.sep}" in frame.f_code.co_filename and (
+                "tests" not in Path(frame.f_code.co_filename).parts
+            ):
+                self.told.append((event, str(args[0]), frame.f_code.co_qualname))
+                return
+            frame = frame.f_back
+
+
+WATCH = _Watch()
+sys.addaudithook(WATCH.hear)

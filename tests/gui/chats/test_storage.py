@@ -121,3 +121,18 @@ def test_a_newer_or_a_damaged_file_is_refused(path):
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(StoreError, match="cannot be opened"):
         Storage(path)
+
+
+def test_an_older_file_is_copied_and_brought_up_to_date(storage, path, monkeypatch):
+    storage.save_chat(Chat(title="old"))
+    monkeypatch.setattr("gui.chats.storage.FORMAT", FORMAT + 1)
+    monkeypatch.setattr(
+        "gui.chats.storage._MIGRATIONS", {FORMAT: "ALTER TABLE chats ADD COLUMN mood TEXT"}
+    )
+    newer = Storage(path)
+    assert [chat.title for chat in newer.chats()] == ["old"]
+    newer.close()
+    copy = sqlite3.connect(path.with_name(f"{path.name}.format{FORMAT}"))
+    assert copy.execute("SELECT title FROM chats").fetchall() == [("old",)]
+    assert copy.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+    copy.close()

@@ -1,0 +1,336 @@
+"""One open chat: what was said, the answer that is coming, and keeping both.
+
+Widgets call its methods and show what its signals tell; the daemon is asked through the link, the
+file is written through the archive, and no call waits.  It goes on answering while nobody looks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from gui.activity import ACTIVITY
+from gui.chats.archive import Archive
+from gui.chats.storage import Chat
+from gui.chats.tree import Tree, Turn
+from gui.link import Link, Task
+from gui.words import tr
+from runner.domain.chat import Message
+from runner.domain.event import Event, Finished, TextDelta, ThinkingDelta
+from runner.domain.options import parse_options
+from runner.errors import CorralError
+
+#: Milliseconds between two writings of an answer that is coming: what a crash may lose.
+_KEEP_MS = 800
+#: Milliseconds of silence after which a draft is written.
+_DRAFT_MS = 400
+_TITLE_CHARS = 60
+#: Seconds after which somebody may have looked away from an answer.
+_LONG_S = 10
+_GO_ON = "Continue your last answer exactly where it stopped. Do not repeat what you have said."
+
+
+class Conversation(QObject):
+    """A chat in memory; made and used on the GUI's thread.
+
+    Signals:
+        changed: Other turns are in sight, or the chat's own fields are others.
+        grew: The turn with this id has more text, or ended.
+        listed: What the list of chats shows of it is different.
+    """
+
+    changed = Signal()
+    grew = Signal(int)
+    listed = Signal()
+
+    def __init__(
+        self,
+        chat: Chat,
+        turns: list[Turn],
+        *,
+        link: Link,
+        archive: Archive | None,
+        is_kept: bool = False,
+    ) -> None:
+        """Open a chat.
+
+        Args:
+            chat: Its fields; the id is set.
+            turns: All its turns.
+            link: Who answers.
+            archive: Where it is kept; ``None``: nowhere, a temporary chat.
+            is_kept: Whether the archive has it already.
+        """
+        super().__init__()
+        self.chat = chat
+        self.tree = Tree(turns, chat.leaf_id)
+        self._link = link
+        self._archive = archive
+        self._is_kept = is_kept
+        self._answer: _Answer | None = None
+        self._draft_timer = QTimer(self)
+        self._draft_timer.setSingleShot(True)
+        self._draft_timer.setInterval(_DRAFT_MS)
+        self._draft_timer.timeout.connect(self._keep_chat)
+        self._keep_timer = QTimer(self)
+        self._keep_timer.setInterval(_KEEP_MS)
+        self._keep_timer.timeout.connect(self._keep_answer)
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it is forgotten when it is closed."""
+        return self._archive is None
+
+    @property
+    def answering_id(self) -> int:
+        """The turn that is being written; 0: none."""
+        return self._answer.turn_id if self._answer else 0
+
+    @property
+    def waits_since(self) -> float | None:
+        """``time.monotonic()`` of the question whose answer has not begun."""
+        answer = self._answer
+        return answer.asked if answer and answer.first is None else None
+
+    # What a person does
+
+    def send(self, text: str) -> None:
+        """Say something and have it answered."""
+        assert self._answer is None
+        turn = self._add("user", text, self.tree.leaf_id)
+        if not self.chat.title:
+            self._change(title=title_of(text))
+        self._change(draft="", changed_s=turn.created_s)
+        self._ask(turn.id)
+
+    def retry(self, turn_id: int, model: str = "") -> None:
+        """Have an answer given anew, in a branch of its own; ``model``: by another one."""
+        assert self._answer is None
+        if model:
+            self._change(model=model)
+        turn = self.tree[turn_id]
+        self._ask(turn_id if turn.role == "user" else turn.parent_id)
+
+    def edit(self, turn_id: int, text: str) -> None:
+        """Say something else instead, in a branch of its own; a question is answered anew."""
+        assert self._answer is None
+        old = self.tree[turn_id]
+        turn = self._add(old.role, text, old.parent_id, model=old.model)
+        if old.role == "user":
+            self._ask(turn.id)
+        else:
+            self._keep_chat()
+            self.changed.emit()
+
+    def go_on(self, turn_id: int) -> None:
+        """Have an answer that was cut short continued."""
+        assert self._answer is None
+        turn = self.tree[turn_id]
+        figures = {name: value for name, value in turn.figures.items() if name != "error"}
+        self._put(replace(turn, figures=figures, is_whole=False))
+        messages = [*self._messages(self.tree.path_to(turn_id)), Message("user", _GO_ON)]
+        self._begin(turn_id, messages)
+
+    def stop(self) -> None:
+        """End the answer that is coming; what has arrived stays."""
+        answer = self._answer
+        if answer is not None:
+            answer.task.cancel()
+            self._end({"reason": "stopped"}, is_whole=False)
+
+    def step(self, turn_id: int, by: int) -> None:
+        """Show another version of a turn."""
+        if self.tree.step(turn_id, by):
+            self._keep_chat()
+            self.changed.emit()
+
+    def set_draft(self, text: str) -> None:
+        """Remember what is typed and not sent."""
+        if text != self.chat.draft:
+            self.chat = replace(self.chat, draft=text)
+            self._draft_timer.start()
+
+    def set_fields(self, **values: Any) -> None:
+        """Change the chat's own fields: ``title``, ``model``, ``system``, ``options``, pin."""
+        self._change(**values)
+        self._keep_chat()
+        self.changed.emit()
+
+    def keep_now(self) -> None:
+        """Hand over what is not on its way to the disk yet; the app is about to end."""
+        self._keep_answer()
+        if self._draft_timer.isActive():
+            self._keep_chat()
+
+    # Asking
+
+    def _ask(self, question_id: int) -> None:
+        messages = self._messages(self.tree.path_to(question_id))
+        turn = self._add("assistant", "", question_id, model=self.chat.model, is_whole=False)
+        self._begin(turn.id, messages)
+
+    def _begin(self, turn_id: int, messages: list[Message]) -> None:
+        options = parse_options(self.chat.options)
+        self._answer = _Answer(turn_id, self.tree[turn_id])
+        model = self.tree[turn_id].model
+        self._answer.task = self._link.stream(
+            lambda client: client.chat(model, messages, options=options),
+            self._took,
+            self._done,
+            self._failed,
+        )
+        loaded = {str(running.info.name) for running in self._link.state.running}
+        ACTIVITY.set_loading(self.chat.id, model not in loaded)
+        self._keep_timer.start()
+        self._keep_chat()
+        self.changed.emit()
+
+    def _messages(self, path: list[Turn]) -> list[Message]:
+        system = [Message("system", self.chat.system)] if self.chat.system.strip() else []
+        return [*system, *(Message(turn.role, turn.text) for turn in path if turn.text)]
+
+    def _took(self, events: list[Event]) -> None:
+        answer = self._answer
+        if answer is None:
+            return
+        answer.take(events)
+        ACTIVITY.set_loading(self.chat.id, False)
+        self.tree.put(answer.turn)
+        self.grew.emit(answer.turn_id)
+
+    def _done(self) -> None:
+        answer = self._answer
+        if answer is not None:
+            self._end(answer.figures, is_whole=True)
+            if time.monotonic() - answer.asked >= _LONG_S:
+                ACTIVITY.announce(tr("An answer is ready"), self.chat.title)
+
+    def _failed(self, error: CorralError) -> None:
+        told = {"message": error.message, "hint": error.hint, "code": error.code}
+        self._end({"error": told}, is_whole=False)
+        self._link.look()
+
+    def _end(self, figures: Mapping[str, Any], *, is_whole: bool) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        self._keep_timer.stop()
+        ACTIVITY.set_loading(self.chat.id, False)
+        known = {**answer.turn.figures, **answer.clocked(), **figures}
+        self._put(replace(answer.turn, figures=known, is_whole=is_whole))
+        self._change(changed_s=time.time())
+        self._keep_chat()
+        self.grew.emit(answer.turn_id)
+        self.changed.emit()
+        self._link.look()
+
+    # Keeping
+
+    def _add(self, role: str, text: str, parent_id: int, **fields: Any) -> Turn:
+        turn = Turn(self.tree.next_id(), parent_id, role, text, created_s=time.time(), **fields)
+        self.tree.put(turn)
+        self.tree.leaf_id = turn.id
+        self._keep_chat()  # before the turn: it belongs to the chat
+        self._put(turn)
+        return turn
+
+    def _put(self, turn: Turn) -> None:
+        self.tree.put(turn)
+        if self._archive is not None and self._is_kept:
+            chat_id = self.chat.id
+            self._archive.do(lambda storage: storage.save_turn(chat_id, turn))
+
+    def _keep_answer(self) -> None:
+        if self._answer is not None and self._answer.is_new:
+            self._answer.is_new = False
+            self._put(self._answer.turn)
+
+    def _change(self, **values: Any) -> None:
+        chat = replace(self.chat, **values)
+        if chat != self.chat:
+            self.chat = chat
+            self.listed.emit()
+
+    def _keep_chat(self) -> None:
+        self._draft_timer.stop()
+        self.chat = chat = replace(self.chat, leaf_id=self.tree.leaf_id)
+        # A chat in which nothing was said or typed yet is not worth a line in the list.
+        if self._archive is not None and (self._is_kept or len(self.tree) or chat.draft):
+            was_kept, self._is_kept = self._is_kept, True
+            self._archive.do(lambda storage: storage.save_chat(chat))
+            if not was_kept:
+                self.listed.emit()
+
+
+class _Answer:
+    """An answer that is coming, and its clock."""
+
+    def __init__(self, turn_id: int, turn: Turn) -> None:
+        self.turn_id = turn_id
+        self.turn = turn
+        self.task = Task()
+        self.asked = time.monotonic()
+        self.first: float | None = None
+        self.spoke: float | None = None
+        self.figures: Mapping[str, Any] = {}
+        self.is_new = False  # since it was last kept
+
+    def take(self, events: list[Event]) -> None:
+        """Add what arrived."""
+        texts, thoughts = [], []
+        for event in events:
+            match event:
+                case TextDelta():
+                    texts.append(event.text)
+                case ThinkingDelta():
+                    thoughts.append(event.text)
+                case Finished():
+                    self.figures = figures_of(event)
+                case _:
+                    continue  # the app offers no tools
+        now = time.monotonic()
+        if self.first is None and (texts or thoughts):
+            self.first = now
+        if self.spoke is None and texts:
+            self.spoke = now
+        self.turn = replace(
+            self.turn,
+            text=self.turn.text + "".join(texts),
+            thinking=self.turn.thinking + "".join(thoughts),
+        )
+        self.is_new = True
+
+    def clocked(self) -> dict[str, Any]:
+        """What the app's own clock says, in seconds."""
+        found: dict[str, Any] = {}
+        if self.first is not None:
+            found["ttft_s"] = round(self.first - self.asked, 3)
+            if self.turn.thinking:
+                found["thinking_s"] = round((self.spoke or time.monotonic()) - self.first, 3)
+        return found
+
+
+def figures_of(event: Finished) -> dict[str, Any]:
+    """Return what is kept of an answer's end."""
+    return {
+        "reason": event.reason.value,
+        "n_prompt": event.usage.n_prompt,
+        "n_cached": event.usage.n_cached,
+        "n_generated": event.usage.n_generated,
+        "load_s": event.timings.load_s,
+        "prompt_s": event.timings.prompt_s,
+        "decode_s": event.timings.decode_s,
+    }
+
+
+def title_of(text: str) -> str:
+    """Return a title for a chat that opens with ``text``: its first line, cut between words."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if len(line) <= _TITLE_CHARS:
+        return line
+    cut = line.rfind(" ", _TITLE_CHARS // 2, _TITLE_CHARS)
+    return line[: cut if cut > 0 else _TITLE_CHARS].rstrip() + "…"

@@ -1,0 +1,58 @@
+"""How full the models' disk is, and the daemon's log: what the app reads on its own machine.
+
+Only when the daemon runs on this machine; blocking, so called on the link's threads.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Bytes of the disk that a folder is on."""
+
+    n_bytes: int
+    n_free: int
+
+
+def disk_of(folder: Path) -> Disk | None:
+    """Return the disk of ``folder``, or of what will be its parent; ``None`` when not known."""
+    for place in (folder, *folder.parents):
+        try:
+            usage = shutil.disk_usage(place)
+        except OSError:
+            continue
+        return Disk(usage.total, usage.free)
+    return None
+
+
+def levelled(lines: Iterable[str], least: str) -> list[str]:
+    """Return the log lines of a level or above; lines that go on belong to the one before.
+
+    Args:
+        lines: As the daemon writes them: time, level, and what happened.
+        least: One of ``LEVELS``.
+    """
+    floor, is_shown = LEVELS.index(least), False
+    kept: list[str] = []
+    for line in lines:
+        found = level_of(line)
+        if found:
+            is_shown = LEVELS.index(found) >= floor
+        if is_shown or floor == 0:
+            kept.append(line)
+    return kept
+
+
+def level_of(line: str) -> str:
+    """Return the level of a log line, its second word; empty when it has none."""
+    words = line.split(" ", 2)
+    level = words[1].lower() if len(words) > 2 else ""
+    level = {"warn": "warning", "critical": "error"}.get(level, level)
+    return level if level in LEVELS else ""

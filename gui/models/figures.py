@@ -1,0 +1,84 @@
+"""What an answer's figures say, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gui.words import tr
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """How full a context is, in tokens.
+
+    Attributes:
+        n_cached: Of the prompt, taken from the cache.
+        n_new: Of the prompt, computed.
+        n_answer: The last answer.
+        n_ctx: All there is room for; 0: not known.
+    """
+
+    n_cached: int
+    n_new: int
+    n_answer: int
+    n_ctx: int
+
+    @property
+    def n_used(self) -> int:
+        """Tokens in use."""
+        return self.n_cached + self.n_new + self.n_answer
+
+    def text(self) -> str:
+        """Return the figures in a line."""
+        if not self.n_ctx:
+            return tr("{n} tokens", n=f"{self.n_used:,}")
+        return tr("{n} of {all} tokens", n=f"{self.n_used:,}", all=f"{self.n_ctx:,}")
+
+    def details(self) -> str:
+        """Return what the context is made of, a line each."""
+        return "\n".join(
+            (
+                tr("Context: {text}", text=self.text()),
+                tr("Prompt, from the cache: {n}", n=f"{self.n_cached:,}"),
+                tr("Prompt, computed: {n}", n=f"{self.n_new:,}"),
+                tr("Last answer: {n}", n=f"{self.n_answer:,}"),
+            )
+        )
+
+
+def context_of(figures: Mapping[str, Any], n_ctx: int) -> Context:
+    """Return how an answer left the context of ``n_ctx`` tokens."""
+    n_prompt, n_cached = int(figures.get("n_prompt", 0)), int(figures.get("n_cached", 0))
+    n_answer = int(figures.get("n_generated", 0))
+    return Context(n_cached, max(0, n_prompt - n_cached), n_answer, n_ctx)
+
+
+def figures_text(figures: Mapping[str, Any]) -> str:
+    """Return an answer's figures in a line; empty when there are none."""
+    parts = []
+    n_generated, decode_s = int(figures.get("n_generated", 0)), float(figures.get("decode_s", 0))
+    if n_generated:
+        parts.append(tr("{n} tokens", n=f"{n_generated:,}"))
+    if n_generated > 1 and decode_s > 0:
+        # The first token's time is the prompt's.
+        parts.append(tr("{n} tokens/s", n=f"{(n_generated - 1) / decode_s:.1f}"))
+    if "ttft_s" in figures:
+        parts.append(tr("first after {time}", time=seconds(float(figures["ttft_s"]))))
+    if n_cached := int(figures.get("n_cached", 0)):
+        parts.append(tr("{n} from the cache", n=f"{n_cached:,}"))
+    if figures.get("reason") == "length":
+        parts.append(tr("cut off at the limit"))
+    elif figures.get("reason") == "stopped":
+        parts.append(tr("stopped"))
+    return " · ".join(parts)
+
+
+def seconds(value: float) -> str:
+    """Return a time as a person reads it."""
+    if value < 10:
+        return tr("{n} s", n=f"{value:.1f}")
+    if value < 60:
+        return tr("{n} s", n=f"{value:.0f}")
+    return tr("{m} min {n} s", m=int(value) // 60, n=int(value) % 60)

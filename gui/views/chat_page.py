@@ -1,0 +1,411 @@
+"""The chat: the list of chats at the side, the one that is open, and its parameters.
+
+It builds widgets and connects signals; what a chat is and does is ``chats/``'s.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QInputDialog,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui.chats.conversation import Conversation
+from gui.chats.files import TextFile, read
+from gui.chats.shelf import UNDO_MS, Shelf
+from gui.chats.storage import Chat, Hit
+from gui.link import Phase, State
+from gui.models.figures import context_of
+from gui.pages import House, Page
+from gui.theme import XL, S
+from gui.widgets.chat_bar import ChatBar
+from gui.widgets.chat_side import ChatSide
+from gui.widgets.composer import Composer
+from gui.widgets.first_model import FirstModel
+from gui.widgets.notice import Notice
+from gui.widgets.parameters import Parameters
+from gui.widgets.starters import Starters
+from gui.widgets.toast import Toast
+from gui.widgets.transcript import Transcript
+from gui.words import tr
+from runner.domain.model import Capability, ModelInfo
+from runner.errors import CorralError
+
+#: Pixels of width below which the list of chats gives way.
+_NARROW = 620
+
+
+class ChatPage(Page):
+    """One chat at a time; others go on in the background."""
+
+    key = "chat"
+    title = "Chat"
+    glyph = "chat"
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+        assert house.archive is not None
+        self._models: list[str] = []
+        self._has_library = False
+        self._conversation: Conversation | None = None
+        self._turn_wanted = 0
+        self._wants_side = True
+        self.shelf = Shelf(house.link, house.archive, self)
+        self.side = ChatSide()
+        self.bar = ChatBar()
+        self.transcript = Transcript(lambda: self._models)
+        self.composer = Composer()
+        self.parameters = Parameters()
+        self.parameters.hide()
+        self._notice = Notice()
+        self._first: FirstModel | None = None
+        self._toast = Toast(self)
+        self._middle = QStackedWidget()
+        self._starters = Starters()
+        self._middle.addWidget(self._notice)
+        self._middle.addWidget(self._starters)
+        self._middle.addWidget(self.transcript)
+        self._lay_out()
+        self._connect()
+        self._shortcuts()
+        self.begin(is_temporary=False)
+        self._show_state(house.link.state)
+
+    # What Page asks for
+
+    def entered(self) -> None:
+        """Ask which models there are."""
+        self.house.link.call(lambda client: client.list_models(), self._take_models)
+        self.composer.field.setFocus()
+
+    def retranslate(self) -> None:
+        """The language changed."""
+        parts = (self.side, self.bar, self.transcript, self.composer, self.parameters)
+        for part in (*parts, self._starters):
+            part.retranslate()
+        if self._first is not None:
+            self._first.retranslate()
+        self._show_middle()
+
+    def leaving(self) -> None:
+        """The app is about to end."""
+        self.parameters.flush()
+        self.shelf.close()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow page has no room for the list of chats."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    # What a person does
+
+    def begin(self, *, is_temporary: bool) -> None:
+        """Open an empty chat."""
+        self.shelf.new(self._default_model(), is_temporary=is_temporary)
+        self.composer.field.setFocus()
+
+    def _ask(self, what: str, chat_id: int) -> None:
+        chat = next((chat for chat in self.shelf.chats() if chat.id == chat_id), None)
+        if what == "delete":
+            self.shelf.delete(chat_id)
+            if self._conversation is not None and self._conversation.chat.id == chat_id:
+                self.begin(is_temporary=False)
+        elif what == "pin" and chat is not None:
+            self.shelf.change(chat_id, is_pinned=not chat.is_pinned)
+        elif what == "rename" and chat is not None:
+            self._ask_title(chat)
+
+    def _ask_title(self, chat: Chat) -> None:
+        dialog = QInputDialog(self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setWindowTitle(tr("Rename"))
+        dialog.setLabelText(tr("Title of the chat"))
+        dialog.setTextValue(chat.title)
+        dialog.textValueSelected.connect(
+            lambda text: self.shelf.change(chat.id, title=text.strip() or chat.title)
+        )
+        dialog.open()
+
+    def _ask_here(self, what: str) -> None:
+        """What the open chat's own menu asks for."""
+        conversation = self._conversation
+        if conversation is None:
+            return
+        if what.startswith("export"):
+            self._ask_where(conversation, "json" if what.endswith("json") else "md")
+        else:
+            self._ask(what, conversation.chat.id)
+
+    def _ask_where(self, conversation: Conversation, ending: str) -> None:
+        title = "".join(c if c.isalnum() or c in " -_" else "_" for c in conversation.chat.title)
+        dialog = QFileDialog(self, tr("Export"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(ending)
+        dialog.selectFile(f"{title.strip() or 'chat'}.{ending}")
+        dialog.fileSelected.connect(lambda path: self.shelf.export(conversation, Path(path)))
+        dialog.open()
+
+    def _ask_import(self) -> None:
+        dialog = QFileDialog(self, tr("Import"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setNameFilter("*.json *.md")
+        dialog.fileSelected.connect(lambda path: self.shelf.import_file(Path(path)))
+        dialog.open()
+
+    def _ask_files(self) -> None:
+        dialog = QFileDialog(self, tr("Add text files"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        dialog.filesSelected.connect(lambda paths: self._add_files([Path(p) for p in paths]))
+        dialog.open()
+
+    def _add_files(self, paths: list[Path]) -> None:
+        for path in paths:
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        def take(file: TextFile) -> None:
+            self.composer.add_file(file)
+
+        self.house.link.call(lambda _: read(path), take, self._tell)
+
+    def _send(self, text: str) -> None:
+        conversation = self._conversation
+        if conversation is not None:
+            self.parameters.flush()
+            conversation.send(text)
+
+    def _stop(self) -> None:
+        if self._conversation is not None:
+            self._conversation.stop()
+
+    def _choose_model(self, name: str) -> None:
+        self.house.settings.change(model=name)
+        if self._conversation is not None:
+            self._conversation.set_fields(model=name)
+
+    def _open(self, chat_id: int, turn_id: int) -> None:
+        self._turn_wanted = turn_id
+        self.shelf.open(chat_id)
+
+    def _step_chat(self, by: int) -> None:
+        if chat_id := self.side.neighbour(by):
+            self._open(chat_id, 0)
+
+    # What happens
+
+    @Slot(object)
+    def _show(self, conversation: Conversation) -> None:
+        old = self._conversation
+        if old is conversation:
+            return
+        if old is not None:
+            self.parameters.flush()
+            old.changed.disconnect(self._refresh)
+        self._conversation = conversation
+        conversation.changed.connect(self._refresh)
+        self.transcript.show_conversation(conversation)
+        self.composer.set_text(conversation.chat.draft)
+        self.parameters.fill(conversation.chat.system, conversation.chat.options)
+        self.side.mark(conversation.chat.id)
+        self._refresh()
+        self.composer.field.setFocus()
+        if self._turn_wanted:
+            self.transcript.show_turn(self._turn_wanted)
+            self._turn_wanted = 0
+
+    @Slot()
+    def _refresh(self) -> None:
+        conversation = self._conversation
+        if conversation is None:
+            return
+        self.bar.show_chat(conversation.chat, is_temporary=conversation.is_temporary)
+        self.composer.set_busy(bool(conversation.answering_id))
+        self.side.mark(conversation.chat.id)
+        self._show_middle()
+        self._show_context()
+
+    def _take_models(self, models: list[ModelInfo]) -> None:
+        talk = [m for m in models if Capability.COMPLETION in m.capabilities or not m.capabilities]
+        self._models = sorted(str(model.name) for model in talk)
+        self._has_library = True
+        conversation = self._conversation
+        if conversation is not None and not conversation.chat.model and self._models:
+            conversation.set_fields(model=self._default_model())
+        self._show_state(self.house.link.state)
+        self._refresh()
+
+    def _got_first(self, name: str) -> None:
+        self.house.settings.change(has_begun=True, model="")
+        self.house.link.look()
+        self.entered()
+
+    @Slot(object)
+    def _show_state(self, state: State) -> None:
+        if state.phase is Phase.UP and not self._has_library:
+            self.house.link.call(lambda client: client.list_models(), self._take_models)
+        loaded = frozenset(str(model.info.name) for model in state.running)
+        self.bar.show_models(self._models, loaded)
+        is_loaded = self._conversation is not None and self._conversation.chat.model in loaded
+        self.transcript.set_phase(
+            tr("Reading the question…") if is_loaded else tr("Loading the model…")
+        )
+        self.composer.set_can_send(state.phase is Phase.UP and bool(self._models))
+        self._show_middle()
+        self._show_context()
+
+    def _show_middle(self) -> None:
+        """Turns, or why there are none."""
+        state = self.house.link.state
+        conversation = self._conversation
+        if conversation is not None and len(conversation.tree):
+            self._middle.setCurrentWidget(self.transcript)
+        elif state.phase is Phase.DOWN and state.error is not None:
+            again = (tr("Try again"), self.house.link.look)
+            self._notice.show_error(tr("The daemon does not answer"), state.error, [again])
+            self._middle.setCurrentWidget(self._notice)
+        elif state.phase is not Phase.UP or not self._has_library:
+            self._notice.show_loading(tr("Connecting…"))
+            self._middle.setCurrentWidget(self._notice)
+        elif not self._models:
+            self._show_first()
+        else:
+            self._middle.setCurrentWidget(self._starters)
+        is_first = self._first is not None and self._middle.currentWidget() is self._first
+        for part in (self.composer, self.bar):
+            part.setVisible(not is_first)
+
+    def _show_first(self) -> None:
+        if self._first is None:
+            self._first = FirstModel(self.house.link)
+            self._first.ready.connect(self._got_first)
+            self._middle.addWidget(self._first)
+        self._middle.setCurrentWidget(self._first)
+
+    def _show_context(self) -> None:
+        answer = self.transcript.last_answer()
+        figures = dict(answer.figures) if answer is not None else {}
+        model = self._conversation.chat.model if self._conversation is not None else ""
+        running = self.house.link.state.running
+        n_ctx = next((m.n_ctx for m in running if str(m.info.name) == model), 0)
+        self.bar.show_context(context_of(figures, n_ctx))
+
+    def _show_found(self, text: str, hits: list[Hit]) -> None:
+        if text == self.side.search.text().strip():
+            self.side.show_hits(hits)
+
+    def _on_search(self, text: str) -> None:
+        if text:
+            self.shelf.search(text)
+        else:
+            self.side.show_hits(None)
+
+    def _on_deleted(self, chat: Chat) -> None:
+        told = tr("Deleted: {title}", title=chat.title or tr("New chat"))
+        self._toast.tell(told, (tr("Undo"), self.shelf.undo), for_ms=UNDO_MS)
+
+    @Slot(object)
+    def _tell(self, error: CorralError) -> None:
+        self._toast.tell(" ".join(part for part in (error.message, error.hint) if part))
+
+    def _keep_parameters(self, system: str, options: dict[str, Any]) -> None:
+        if self._conversation is not None:
+            self._conversation.set_fields(system=system, options=options)
+
+    def _keep_draft(self, text: str) -> None:
+        if self._conversation is not None:
+            self._conversation.set_draft(text)
+
+    def _default_model(self) -> str:
+        wanted = self.house.settings.choices.model
+        return wanted if wanted in self._models else next(iter(self._models), "")
+
+    def _show_parameters(self, is_shown: bool) -> None:
+        self.parameters.setVisible(is_shown)
+        self._make_room()
+
+    def _toggle_side(self) -> None:
+        self._wants_side = not self.side.isVisible()
+        self.side.setVisible(self._wants_side)
+
+    def _make_room(self) -> None:
+        taken = _NARROW + (300 if self.bar.parameters.isChecked() else 0)
+        self.side.setVisible(self._wants_side and self.width() >= taken)
+
+    # Building
+
+    def _lay_out(self) -> None:
+        chat = QWidget()
+        chat.setObjectName("page")
+        foot = QHBoxLayout()
+        foot.setContentsMargins(XL, 0, XL, S)
+        foot.addStretch(1)
+        self.composer.setMaximumWidth(824)
+        foot.addWidget(self.composer, 100)
+        foot.addStretch(1)
+        column = QVBoxLayout(chat)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(S)
+        column.addWidget(self.bar)
+        column.addWidget(self._middle, 1)
+        column.addLayout(foot)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self.side)
+        row.addWidget(chat, 1)
+        row.addWidget(self.parameters)
+
+    def _connect(self) -> None:
+        self.shelf.listed.connect(self.side.show_chats)
+        self.shelf.opened.connect(self._show)
+        self.shelf.found.connect(self._show_found)
+        self.shelf.deleted.connect(self._on_deleted)
+        self.shelf.failed.connect(self._tell)
+        self.side.begun.connect(lambda is_temporary: self.begin(is_temporary=is_temporary))
+        self.side.chosen.connect(self._open)
+        self.side.searched.connect(self._on_search)
+        self.side.asked.connect(self._ask)
+        self.side.imported.connect(self._ask_import)
+        self.bar.model_chosen.connect(self._choose_model)
+        self.bar.asked.connect(self._ask_here)
+        self.bar.parameters_shown.connect(self._show_parameters)
+        self._starters.chosen.connect(self._send)
+        self.composer.sent.connect(self._send)
+        self.composer.stopped.connect(self._stop)
+        self.composer.files_wanted.connect(self._ask_files)
+        self.composer.files_given.connect(self._add_files)
+        self.composer.typed.connect(self._keep_draft)
+        self.composer.field.back_asked.connect(self.transcript.edit_last)
+        self.parameters.changed.connect(self._keep_parameters)
+        self.transcript.busy_asked.connect(
+            lambda: self._toast.tell(tr("An answer is coming. Stop it first."))
+        )
+        self.house.link.changed.connect(self._show_state)
+
+    def _shortcuts(self) -> None:
+        within = Qt.ShortcutContext.WidgetWithChildrenShortcut
+        for keys, act in (
+            ("Ctrl+N", lambda: self.begin(is_temporary=False)),
+            ("Ctrl+K", self.side.search.setFocus),
+            ("Ctrl+L", self.bar.models.showPopup),
+            ("Ctrl+B", self._toggle_side),
+            ("Ctrl+P", self.bar.parameters.toggle),
+            ("Esc", self._stop),
+            ("Ctrl+Shift+Up", lambda: self._step_chat(-1)),
+            ("Ctrl+Shift+Down", lambda: self._step_chat(1)),
+            ("Ctrl+Shift+E", lambda: self._ask_here("rename")),
+            ("Ctrl+Shift+D", lambda: self._ask_here("delete")),
+        ):
+            QShortcut(QKeySequence(keys), self, act, context=within)
+        QTimer.singleShot(0, self, self.composer.field.setFocus)

@@ -1,0 +1,196 @@
+"""The machine: its processor and memory, memory over time, and the models that hold some."""
+
+from __future__ import annotations
+
+import time
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from gui import figures
+from gui.link import State
+from gui.local import Disk, disk_of
+from gui.machine import History, Machine, Sample, measure
+from gui.models.running_table import running_table
+from gui.models.table import Sorted
+from gui.pages import House
+from gui.theme import L, M, S
+from gui.views.sheet import Sheet, card
+from gui.widgets.content import Content
+from gui.widgets.grid import Grid
+from gui.widgets.plot import MemoryPlot
+from gui.widgets.usage_bar import UsageBar
+from gui.words import tr
+from runner.domain.model import RunningModel
+from runner.errors import CorralError
+
+_LOOK_MS = 2000
+
+
+class MachinePage(Sheet):
+    """Measured on this machine; a daemon elsewhere only tells what its models hold."""
+
+    key = "machine"
+    title = "Machine"
+    glyph = "machine"
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+        self.history = History()
+        self.machine: Machine | None = None
+        self._disk: Disk | None = None
+        self._is_local = house.link.address.is_loopback
+        self.processor, self.system, self.load = QLabel(), QLabel(), QLabel()
+        self.system.setProperty("role", "muted")
+        self.memory, self.disk = UsageBar(), UsageBar()
+        self.plot = MemoryPlot(self.history)
+        self.running = running_table()
+        self.grid = Grid(Sorted(self.running, self), widths=(240, 110, 100, 100, 120, 170, 90))
+        self.grid.sortByColumn(1, Qt.SortOrder.DescendingOrder)
+        self.nothing = self.label(
+            lambda: tr("No model is in memory. The first request loads one."), "muted"
+        )
+        self.unload = self.button(lambda: tr("Unload"), self._unload)
+        self.content = Content(self._body())
+        self.column.addWidget(self.content, 1)
+        self.grid.chosen.connect(lambda row: self.unload.setEnabled(row is not None))
+        self.unload.setEnabled(False)
+        if self._is_local:
+            self.content.show_loading(tr("Measuring this machine…"))
+        else:
+            self.content.show_body()
+        self.every(_LOOK_MS)
+
+    def refresh(self) -> None:
+        """Measure this machine anew."""
+        self.link.look()
+        if self._is_local:
+            self.link.call(lambda _: measure(), self._took, self._failed)
+            models = self.link.paths.models
+            self.link.call(lambda _: disk_of(models), self._took_disk)
+
+    def state_changed(self, state: State) -> None:
+        self._show_running(state.running)
+
+    def entered(self) -> None:
+        super().entered()
+        if self._is_local and not self.is_up:  # the machine is there without the daemon
+            self.link.call(lambda _: measure(), self._took, self._failed)
+
+    def retranslate(self) -> None:
+        super().retranslate()
+        if self.machine is not None:
+            self._show_machine(self.machine)
+        self._took_disk(self._disk)
+
+    def _body(self) -> QWidget:
+        facts = QHBoxLayout()
+        facts.setSpacing(M)
+        facts.addWidget(
+            self._card(lambda: tr("Processor"), self.processor, self.system, self.load), 1
+        )
+        facts.addWidget(self._card(lambda: tr("Memory"), self.memory), 1)
+        facts.addWidget(self._card(lambda: tr("Models' disk"), self.disk), 1)
+        plot = self._card(lambda: tr("Memory over time"), self._legend(), self.plot)
+        plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        models, column = card()
+        head = QHBoxLayout()
+        head.addWidget(self.label(lambda: tr("Models in memory"), "heading"), 1)
+        head.addWidget(self.unload)
+        column.addLayout(head)
+        column.addWidget(self.nothing)
+        column.addWidget(self.grid, 1)
+        self.say(self.grid.setAccessibleName, lambda: tr("Models in memory"))
+        self.say(self.plot.setAccessibleName, lambda: tr("Memory over time"))
+        body = QWidget()
+        whole = QVBoxLayout(body)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(M)
+        if self._is_local:
+            whole.addLayout(facts)
+            whole.addWidget(plot, 3)
+        whole.addWidget(models, 2)
+        return body
+
+    def _card(self, title: object, *widgets: QWidget) -> QWidget:
+        frame, column = card()
+        column.addWidget(self.label(title, "heading"))  # type: ignore[arg-type]
+        for widget in widgets:
+            if isinstance(widget, QLabel):
+                widget.setWordWrap(True)
+            column.addWidget(widget, 1 if isinstance(widget, MemoryPlot) else 0)
+        if not any(isinstance(widget, MemoryPlot) for widget in widgets):
+            column.addStretch()
+        return frame
+
+    def _legend(self) -> QWidget:
+        legend = QWidget()
+        row = QHBoxLayout(legend)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(L)
+        self.by_all = QLabel()
+        self.by_all.setProperty("role", "muted")
+        self.by_models = QLabel()
+        self.by_models.setProperty("role", "good")
+        row.addWidget(self.by_models)
+        row.addWidget(self.by_all)
+        row.addStretch()
+        row.setSpacing(S * 3)
+        return legend
+
+    def _took(self, machine: Machine) -> None:
+        self.machine = machine
+        n_models = sum(model.n_resident for model in self.link.state.running)
+        n_used = machine.n_memory - machine.n_available
+        # Models that are mapped from disk count as memory that others can still get.
+        self.history.add(Sample(time.monotonic(), max(n_used, n_models), n_models))
+        self._show_machine(machine)
+        self._show_running(self.link.state.running)
+        self.content.show_body()
+
+    def _failed(self, error: CorralError) -> None:
+        self.content.show_error(tr("This machine cannot be measured"), error)
+
+    def _took_disk(self, disk: Disk | None) -> None:
+        self._disk = disk
+        if disk is None:
+            return
+        words = tr(
+            "{free} free of {size}",
+            free=figures.size(disk.n_free),
+            size=figures.size(disk.n_bytes),
+        )
+        self.disk.show_shares(disk.n_bytes, [(disk.n_bytes - disk.n_free, "muted")], words)
+
+    def _show_machine(self, machine: Machine) -> None:
+        n_used = machine.n_memory - machine.n_available
+        n_models = sum(model.n_resident for model in self.link.state.running)
+        self.processor.setText(machine.processor)
+        cores = tr("{n} cores, {m} threads", n=machine.n_cores, m=machine.n_threads)
+        self.system.setText(f"{cores}  ·  {machine.system}")
+        self.load.setText(tr("{share} in use", share=f"{machine.load:.0%}"))
+        words = tr(
+            "{free} free of {size}",
+            free=figures.size(machine.n_available),
+            size=figures.size(machine.n_memory),
+        )
+        shares = [(n_models, "accent"), (max(0, n_used - n_models), "muted")]
+        self.memory.show_shares(machine.n_memory, shares, words)
+        self.by_models.setText("■ " + tr("Models: {size}", size=figures.size(n_models)))
+        self.by_all.setText("■ " + tr("All programs: {size}", size=figures.size(n_used)))
+        self.plot.show_latest(machine.n_memory)
+
+    def _show_running(self, running: tuple[RunningModel, ...]) -> None:
+        self.running.set_rows(running)
+        self.running.refresh()  # the time that each stays runs
+        self.grid.setVisible(bool(running))
+        self.unload.setVisible(bool(running))
+        self.nothing.setVisible(not running)
+
+    def _unload(self) -> None:
+        row: RunningModel | None = self.grid.current
+        if row is None:
+            return
+        name = str(row.info.name)
+        failed = self.act_failed(tr("{name} cannot be unloaded", name=name))
+        self.link.call(lambda client: client.unload(name), lambda _: self.link.look(), failed)

@@ -1,0 +1,250 @@
+"""Where a question is typed: text, files beside it, and the button that sends or stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QMimeData, Qt, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui.chats.files import TextFile, with_files
+from gui.icons import dress
+from gui.theme import XS, S
+from gui.words import tr
+
+#: Pixels: the field grows with its text between these.
+_LOWEST, _TALLEST = 38, 220
+
+
+class PromptEdit(QPlainTextEdit):
+    """A field that grows; Enter sends, Shift+Enter begins a line.
+
+    Signals:
+        sent: Enter was pressed.
+        files_given: Paths that were dropped or pasted.
+        back_asked: Arrow up in an empty field.
+    """
+
+    sent = Signal()
+    files_given = Signal(list)
+    back_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("prompt")
+        self.setTabChangesFocus(True)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.textChanged.connect(self._fit)
+        self._fit()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Send, go back, or type."""
+        is_enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if is_enter and event.modifiers() in (
+            Qt.KeyboardModifier.NoModifier,
+            Qt.KeyboardModifier.KeypadModifier,
+        ):
+            self.sent.emit()
+        elif event.key() == Qt.Key.Key_Up and not self.toPlainText():
+            self.back_asked.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def canInsertFromMimeData(self, source: QMimeData) -> bool:
+        """Take files as well as text."""
+        return source.hasUrls() or super().canInsertFromMimeData(source)
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        """Take dropped or pasted files as files."""
+        paths = local_files(source)
+        if paths:
+            self.files_given.emit(paths)
+        else:
+            super().insertFromMimeData(source)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrower field needs more lines."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        # A QPlainTextEdit's document counts its height in lines.
+        n_lines = self.document().size().height()
+        height = round(n_lines * self.fontMetrics().lineSpacing()) + 24
+        self.setFixedHeight(max(_LOWEST, min(height, _TALLEST)))
+
+
+class Composer(QFrame):
+    """The field with its buttons.
+
+    Signals:
+        sent: What to say, files included.
+        stopped: End the answer that is coming.
+        files_wanted: The user wants to choose files.
+        files_given: Paths of files that were dropped or pasted.
+        typed: The text changed.
+    """
+
+    sent = Signal(str)
+    stopped = Signal()
+    files_wanted = Signal()
+    files_given = Signal(list)
+    typed = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("composer")
+        self.setAcceptDrops(True)
+        self._files: list[TextFile] = []
+        self._is_busy = False
+        self._can_send = True
+        self.field = PromptEdit()
+        self.field.sent.connect(self._send)
+        self.field.files_given.connect(self.files_given)
+        self.field.textChanged.connect(self._on_text)
+        self._chips = QWidget()
+        self._chip_row = QHBoxLayout(self._chips)
+        self._chip_row.setContentsMargins(0, 0, 0, 0)
+        self._chip_row.setSpacing(S)
+        self._chip_row.addStretch()
+        self._chips.hide()
+        self._attach = QToolButton()
+        dress(self._attach, "attach", "muted")
+        self._attach.setFixedSize(36, 36)
+        self._attach.clicked.connect(self.files_wanted)
+        self._button = QPushButton()
+        self._button.setProperty("role", "primary")
+        self._button.setObjectName("round")
+        self._button.setFixedHeight(36)
+        self._button.clicked.connect(self._press)
+        row = QHBoxLayout()
+        row.setSpacing(XS)
+        row.addWidget(self._attach, 0, Qt.AlignmentFlag.AlignBottom)
+        row.addWidget(self.field, 1)
+        row.addWidget(self._button, 0, Qt.AlignmentFlag.AlignBottom)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(S, S, S, S)
+        column.setSpacing(XS)
+        column.addWidget(self._chips)
+        column.addLayout(row)
+        self.retranslate()
+
+    @property
+    def text(self) -> str:
+        """What is typed."""
+        return self.field.toPlainText()
+
+    def set_text(self, text: str) -> None:
+        """Replace what is typed, and take the files away."""
+        self.field.setPlainText(text)
+        self.field.moveCursor(self.field.textCursor().MoveOperation.End)
+        self._files = []
+        self._show_chips()
+
+    def add_file(self, file: TextFile) -> None:
+        """Let a file go with the question."""
+        self._files.append(file)
+        self._show_chips()
+        self._show_button()
+
+    def set_busy(self, is_busy: bool) -> None:
+        """Whether an answer is coming: the button stops it."""
+        self._is_busy = is_busy
+        self._show_button()
+
+    def set_can_send(self, can_send: bool) -> None:
+        """Whether there is anybody who could answer."""
+        self._can_send = can_send
+        self._show_button()
+
+    def retranslate(self) -> None:
+        """The language changed."""
+        self.field.setPlaceholderText(tr("Ask anything"))
+        self.field.setAccessibleName(tr("Your question"))
+        self.field.setToolTip(tr("Enter sends, Shift+Enter begins a line"))
+        self._attach.setToolTip(tr("Add text files"))
+        self._attach.setAccessibleName(tr("Add text files"))
+        self._show_button()
+        self._show_chips()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Files are welcome anywhere on it."""
+        if local_files(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take dropped files."""
+        self.files_given.emit(local_files(event.mimeData()))
+        event.acceptProposedAction()
+
+    def _press(self) -> None:
+        if self._is_busy:
+            self.stopped.emit()
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        words = with_files(self.text.strip(), self._files)
+        if words and self._can_send and not self._is_busy:
+            self.set_text("")
+            self.sent.emit(words)
+
+    def _on_text(self) -> None:
+        self._show_button()
+        self.typed.emit(self.text)
+
+    def _show_button(self) -> None:
+        name = tr("Stop") if self._is_busy else tr("Send")
+        dress(self._button, "stop" if self._is_busy else "send", "on_accent")
+        self._button.setToolTip(f"{name} ({'Esc' if self._is_busy else 'Enter'})")
+        self._button.setAccessibleName(name)
+        has_words = bool(self.text.strip() or self._files)
+        self._button.setEnabled(self._is_busy or (has_words and self._can_send))
+
+    def _show_chips(self) -> None:
+        while self._chip_row.count() > 1:
+            item = self._chip_row.takeAt(0)
+            widget = item.widget() if item is not None else None
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        for place, file in enumerate(self._files):
+            self._chip_row.insertWidget(place, self._chip(file))
+        self._chips.setVisible(bool(self._files))
+
+    def _chip(self, file: TextFile) -> QWidget:
+        chip = QFrame()
+        chip.setObjectName("chip")
+        label = QLabel(file.name)
+        label.setTextFormat(Qt.TextFormat.PlainText)
+        remove = QToolButton()
+        dress(remove, "close", "muted")
+        remove.setToolTip(tr("Remove"))
+        remove.setAccessibleName(tr("Remove {name}", name=file.name))
+        remove.clicked.connect(lambda: self._remove(file))
+        row = QHBoxLayout(chip)
+        row.setContentsMargins(S, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(label)
+        row.addWidget(remove)
+        return chip
+
+    def _remove(self, file: TextFile) -> None:
+        self._files = [kept for kept in self._files if kept is not file]
+        self._show_chips()
+        self._show_button()
+
+
+def local_files(source: QMimeData) -> list[Path]:
+    """Return the files of this machine that were dropped or pasted."""
+    return [Path(url.toLocalFile()) for url in source.urls() if url.isLocalFile()]

@@ -1,0 +1,52 @@
+"""How full the context is, as a bar of parts."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, QSize
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QWidget
+
+from gui.models.figures import Context
+from gui.theme import THEME
+
+
+class ContextGauge(QWidget):
+    """Shows what ``show_context`` was last given; its words are in the tool tip too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._context = Context(0, 0, 0, 0)
+        self.setFixedSize(QSize(88, 8))
+        self.hide()
+        THEME.changed.connect(self.update)
+
+    def show_context(self, context: Context) -> None:
+        """Show how full it is; hidden while there is nothing to tell."""
+        self._context = context
+        self.setToolTip(context.details())
+        self.setAccessibleName(context.details())
+        self.setVisible(bool(context.n_ctx and context.n_used))
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Cached prompt, computed prompt and answer, from left to right."""
+        context, colours = self._context, THEME.colours
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        whole = QRectF(self.rect())
+        painter.setPen(QColor(colours.line))
+        painter.setBrush(QColor(colours.raised))
+        painter.drawRoundedRect(whole.adjusted(0.5, 0.5, -0.5, -0.5), 3.5, 3.5)
+        if not context.n_ctx:
+            return
+        is_full = context.n_used > 0.9 * context.n_ctx
+        left = 1.0
+        for n_tokens, colour in (
+            (context.n_cached, colours.muted),
+            (context.n_new, colours.warn if is_full else colours.accent),
+            (context.n_answer, colours.bad if is_full else colours.good),
+        ):
+            width = (whole.width() - 2) * min(1.0, n_tokens / context.n_ctx)
+            width = min(width, whole.width() - 1 - left)
+            painter.fillRect(QRectF(left, 1.5, width, whole.height() - 3), QColor(colour))
+            left += width

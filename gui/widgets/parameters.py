@@ -1,0 +1,179 @@
+"""How a chat's model is to answer: its system prompt and its options.
+
+An empty field means the model's own default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui.theme import M, S
+from gui.words import tr
+from runner.domain.options import parse_option
+from runner.errors import CorralError
+
+#: Option and its name in English; the hint is what applies when the field is empty.
+_FIELDS = (
+    ("temperature", "Temperature"),
+    ("top_p", "Top P"),
+    ("top_k", "Top K"),
+    ("min_p", "Min P"),
+    ("repeat_penalty", "Repeat penalty"),
+    ("num_ctx", "Context tokens"),
+    ("num_predict", "Most tokens of an answer"),
+    ("seed", "Seed"),
+)
+_SETTLE_MS = 500
+
+
+class Parameters(QScrollArea):
+    """The panel beside a chat.
+
+    Signals:
+        changed: The system prompt and the options as they are now; only when all are valid.
+    """
+
+    changed = Signal(str, dict)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._title, self._system_name = QLabel(), QLabel()
+        self._title.setProperty("role", "heading")
+        self._system_name.setProperty("role", "muted")
+        self._system = QPlainTextEdit()
+        self._system.setTabChangesFocus(True)
+        self._system.setFixedHeight(150)
+        self._system.textChanged.connect(self._on_edit)
+        self._fields = {name: QLineEdit() for name, _ in _FIELDS}
+        self._names = {name: QLabel() for name, _ in _FIELDS}
+        self._stop = QLineEdit()
+        self._stop_name, self._wrong = QLabel(), QLabel()
+        self._wrong.setProperty("role", "bad")
+        self._wrong.setWordWrap(True)
+        self._wrong.hide()
+        self._reset = QPushButton()
+        self._reset.clicked.connect(self._clear)
+        form = QFormLayout()
+        form.setSpacing(S)
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        for name, field in self._fields.items():
+            form.addRow(self._names[name], field)
+            field.textChanged.connect(self._on_edit)
+        form.addRow(self._stop_name, self._stop)
+        self._stop.textChanged.connect(self._on_edit)
+        inner = QWidget()
+        inner.setObjectName("panel")
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(M, M, M, M)
+        column.setSpacing(S)
+        for widget in (self._title, self._system_name, self._system):
+            column.addWidget(widget)
+        column.addSpacing(S)
+        column.addLayout(form)
+        column.addWidget(self._wrong)
+        column.addWidget(self._reset)
+        column.addStretch()
+        self.setWidget(inner)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFixedWidth(300)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(_SETTLE_MS)
+        self._settle.timeout.connect(self._tell)
+        self._is_filling = False
+        self.retranslate()
+
+    def fill(self, system: str, options: Mapping[str, Any]) -> None:
+        """Show a chat's settings; what was typed for another one is told first."""
+        self.flush()
+        self._is_filling = True
+        self._system.setPlainText(system)
+        for name, field in self._fields.items():
+            field.setText("" if options.get(name) is None else f"{options[name]}")
+        self._stop.setText(" ".join(options.get("stop") or ()))
+        self._is_filling = False
+        self._wrong.hide()
+
+    def flush(self) -> None:
+        """Tell now what was typed last."""
+        if self._settle.isActive():
+            self._settle.stop()
+            self._tell()
+
+    def retranslate(self) -> None:
+        """The language changed."""
+        self._title.setText(tr("Parameters"))
+        self._system_name.setText(tr("System prompt"))
+        self._system.setAccessibleName(tr("System prompt"))
+        self._system.setPlaceholderText(tr("How the model is to answer, in your words"))
+        for name, text in _FIELDS:
+            self._names[name].setText(tr(text))
+            self._fields[name].setAccessibleName(tr(text))
+            self._fields[name].setPlaceholderText(tr("default"))
+        self._stop_name.setText(tr("Stop at"))
+        self._stop.setAccessibleName(tr("Stop at"))
+        self._stop.setPlaceholderText(tr("words, with spaces between"))
+        self._reset.setText(tr("Back to the defaults"))
+
+    def _on_edit(self) -> None:
+        if not self._is_filling:
+            self._settle.start()
+
+    def _clear(self) -> None:
+        for field in (*self._fields.values(), self._stop):
+            field.clear()
+        self._system.clear()
+
+    def _tell(self) -> None:
+        options: dict[str, Any] = {}
+        wrong = ""
+        for name, text in _FIELDS:
+            field = self._fields[name]
+            value, message = _value(name, field.text())
+            is_wrong = bool(message)
+            if field.property("wrong") != is_wrong:
+                field.setProperty("wrong", is_wrong)
+                field.style().unpolish(field)
+                field.style().polish(field)
+            if is_wrong:
+                wrong = wrong or f"{tr(text)}: {message}"
+            elif value is not None:
+                options[name] = value
+        if stops := self._stop.text().split():
+            options["stop"] = stops
+        self._wrong.setText(wrong)
+        self._wrong.setVisible(bool(wrong))
+        if not wrong:
+            self.changed.emit(self._system.toPlainText(), options)
+
+
+def _value(name: str, text: str) -> tuple[int | float | bool | str | None, str]:
+    """Return an option's value, or why there is none; an empty text is neither."""
+    text = text.strip().replace(",", ".")
+    if not text:
+        return None, ""
+    try:
+        number = float(text) if any(c in text for c in ".eE") else int(text)
+    except (ValueError, OverflowError):
+        return None, tr("this is not a number")
+    try:
+        return parse_option(name, number), ""
+    except CorralError as error:
+        return None, error.message

@@ -1,0 +1,322 @@
+"""One turn of a chat: its text, what the model thought before, figures and buttons.
+
+It shows and asks; what a button does is the page's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui.chats.tree import Turn
+from gui.icons import dress
+from gui.models.figures import figures_text, seconds
+from gui.theme import XS, M, S
+from gui.widgets.markdown_view import MarkdownView
+from gui.words import tr
+
+
+class TurnView(QFrame):
+    """Shows a turn; ``show_turn`` again when it grew.
+
+    Signals:
+        retried: Answer again, by the model with this name; empty: the same.
+        continued: Go on with the answer.
+        edited: Say this instead.
+        stepped: Show the version so many places on.
+    """
+
+    retried = Signal(str)
+    continued = Signal()
+    edited = Signal(str)
+    stepped = Signal(int)
+
+    def __init__(self, turn: Turn, models: Callable[[], list[str]]) -> None:
+        super().__init__()
+        self.turn = turn
+        self._models = models
+        self._is_user = turn.role == "user"
+        self._editor: QWidget | None = None
+        self._asked: float | None = None
+        self.setObjectName("said" if self._is_user else "answer")
+        self._who = QLabel()
+        self._who.setProperty("role", "who")
+        self._fold = _tool("chevron-right")
+        self._fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._fold.setCheckable(True)
+        self._fold.toggled.connect(self._fold_out)
+        self._thinking = MarkdownView()
+        self._thinking.hide()
+        self.body = MarkdownView()
+        self._waiting = QLabel()
+        self._waiting.setProperty("role", "muted")
+        self._waiting.hide()
+        self._error = _ErrorCard()
+        self._error.retry.clicked.connect(lambda: self.retried.emit(""))
+        self._buttons = _Buttons(self)
+        self._column = QVBoxLayout(self)
+        side = M if self._is_user else 0
+        self._column.setContentsMargins(side, S, side, XS)
+        self._column.setSpacing(XS)
+        for widget in (self._who, self._fold, self._thinking, self.body, self._waiting):
+            self._column.addWidget(widget)
+        # Only now: a widget without a parent that is made visible is a window for a moment.
+        self._who.setVisible(not self._is_user)  # the ground says it
+        self._column.addWidget(self._error)
+        self._column.addWidget(self._buttons)
+        self._clock = QTimer(self)
+        self._clock.setInterval(1000)
+        self._clock.timeout.connect(self._tell_waiting)
+        self.retranslate()
+
+    def show_turn(self, turn: Turn, *, is_open: bool, branch: tuple[int, int]) -> None:
+        """Show ``turn`` as it is now.
+
+        Args:
+            turn: The turn.
+            is_open: Whether it is being written.
+            branch: Which of how many versions it is.
+        """
+        self.turn = turn
+        self.body.set_text(turn.text, is_whole=not is_open)
+        self._fold.setVisible(bool(turn.thinking))
+        if turn.thinking and self._fold.isChecked():
+            self._thinking.set_text(turn.thinking, is_whole=not is_open)
+        self._error.show_error(turn.figures.get("error"))
+        self._buttons.show_turn(turn, is_open=is_open, branch=branch)
+        self._name_fold(is_open)
+        self.setAccessibleName(self._who.text())
+
+    def show_waiting(self, asked: float | None, phase: str) -> None:
+        """Say what is being waited for since ``asked``; ``None``: nothing is."""
+        self._asked, self._phase = asked, phase
+        self._waiting.setVisible(asked is not None)
+        if asked is None:
+            self._clock.stop()
+            return
+        self._clock.start()
+        self._tell_waiting()
+
+    def retranslate(self) -> None:
+        """The language changed."""
+        self._who.setText(tr("You") if self._is_user else self.turn.model or tr("Assistant"))
+        self._thinking.setAccessibleName(tr("Thinking"))
+        self.body.setAccessibleName(tr("Text of the turn"))
+        self._buttons.retranslate()
+        self._error.retranslate()
+        self._name_fold(False)
+
+    def edit(self) -> None:
+        """Let the user change the text."""
+        if self._editor is not None:
+            return
+        field = QPlainTextEdit(self.turn.text)
+        field.setAccessibleName(tr("Edit the turn"))
+        field.setMinimumHeight(min(max(80, self.body.height()), 320))
+        keep = QPushButton(tr("Send") if self._is_user else tr("Save"))
+        keep.setProperty("role", "primary")
+        leave = QPushButton(tr("Cancel"))
+        row = QHBoxLayout()
+        row.setSpacing(S)
+        row.addStretch()
+        row.addWidget(leave)
+        row.addWidget(keep)
+        self._editor = QWidget()
+        column = QVBoxLayout(self._editor)
+        column.setContentsMargins(0, 0, 0, XS)
+        column.addWidget(field)
+        column.addLayout(row)
+        keep.clicked.connect(lambda: self._end_edit(field.toPlainText()))
+        leave.clicked.connect(lambda: self._end_edit(None))
+        for keys in ("Ctrl+Return", "Ctrl+Enter"):
+            QShortcut(
+                QKeySequence(keys),
+                self._editor,
+                lambda: self._end_edit(field.toPlainText()),
+                context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
+            )
+        self._column.insertWidget(self._column.indexOf(self.body), self._editor)
+        self.body.hide()
+        self._buttons.hide()
+        field.setFocus()
+
+    def _end_edit(self, text: str | None) -> None:
+        if self._editor is not None:
+            self._editor.deleteLater()
+            self._editor = None
+        self.body.show()
+        self._buttons.show()
+        if text is not None and text.strip() and text != self.turn.text:
+            self.edited.emit(text)
+
+    def _fold_out(self, is_out: bool) -> None:
+        dress(self._fold, "chevron-down" if is_out else "chevron-right", "muted")
+        if is_out:
+            self._thinking.set_text(self.turn.thinking, is_whole=self.turn.is_whole)
+        self._thinking.setVisible(is_out)
+
+    def _name_fold(self, is_open: bool) -> None:
+        took = self.turn.figures.get("thinking_s")
+        if is_open and not self.turn.text:
+            self._fold.setText(tr("Thinking…"))
+        elif took is None:
+            self._fold.setText(tr("Thoughts"))
+        else:
+            self._fold.setText(tr("Thought for {time}", time=seconds(float(took))))
+
+    def _tell_waiting(self) -> None:
+        if self._asked is not None:
+            waited = time.monotonic() - self._asked
+            more = f" {seconds(int(waited))}" if waited >= 1 else ""
+            self._waiting.setText(self._phase + more)
+
+    def menu_of_models(self) -> QMenu:
+        """Return the menu that retries with another model."""
+        menu = QMenu(self)
+        for name in self._models():
+            action = menu.addAction(name)
+            action.triggered.connect(lambda _=False, name=name: self.retried.emit(name))
+        return menu
+
+
+class _Buttons(QWidget):
+    """The row under a turn."""
+
+    def __init__(self, view: TurnView) -> None:
+        super().__init__()
+        self._view = view
+        self._is_user = view.turn.role == "user"
+        self._back, self._on = _tool("chevron-left"), _tool("chevron-right")
+        self._branch = QLabel()
+        self._branch.setProperty("role", "muted")
+        self._copy, self._edit = _tool("copy"), _tool("edit")
+        self._retry, self._go_on = _tool("retry"), _tool("play")
+        self._figures = QLabel()
+        self._figures.setProperty("role", "small")
+        # What has no room is cut: the row may not keep the turn from being narrow.
+        self._figures.setMinimumWidth(0)
+        self._figures.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        if self._is_user:
+            row.addStretch()
+        for widget in (self._back, self._branch, self._on, self._copy, self._edit):
+            row.addWidget(widget)
+        for widget in (self._retry, self._go_on):
+            row.addWidget(widget)
+        row.addSpacing(S)
+        row.addWidget(self._figures, 0 if self._is_user else 1)
+        self._back.clicked.connect(lambda: view.stepped.emit(-1))
+        self._on.clicked.connect(lambda: view.stepped.emit(1))
+        self._copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(view.turn.text))
+        self._edit.clicked.connect(view.edit)
+        self._go_on.clicked.connect(view.continued)
+        self._retry.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self._retry.clicked.connect(lambda: view.retried.emit(""))
+        self._menu = QMenu(self)
+        self._menu.aboutToShow.connect(self._fill)
+        self._retry.setMenu(self._menu)
+
+    def show_turn(self, turn: Turn, *, is_open: bool, branch: tuple[int, int]) -> None:
+        """Show what can be done with ``turn``."""
+        index, n_all = branch
+        for widget in (self._back, self._branch, self._on):
+            widget.setVisible(n_all > 1 and not is_open)
+        self._branch.setText(f"{index}/{n_all}")
+        self._back.setEnabled(index > 1)
+        self._on.setEnabled(index < n_all)
+        self._copy.setVisible(bool(turn.text))
+        self._edit.setVisible(not is_open and bool(turn.text))
+        self._retry.setVisible(not self._is_user and not is_open)
+        is_cut = turn.figures.get("reason") in ("length", "stopped") or not turn.is_whole
+        self._go_on.setVisible(not self._is_user and not is_open and is_cut and bool(turn.text))
+        self._figures.setText("" if self._is_user or is_open else figures_text(turn.figures))
+
+    def retranslate(self) -> None:
+        """The language changed."""
+        for button, text in (
+            (self._back, tr("Earlier version")),
+            (self._on, tr("Later version")),
+            (self._copy, tr("Copy")),
+            (self._edit, tr("Edit")),
+            (self._retry, tr("Answer again; the arrow has other models")),
+            (self._go_on, tr("Continue")),
+        ):
+            button.setToolTip(text)
+            button.setAccessibleName(text)
+
+    def _fill(self) -> None:
+        self._menu.clear()
+        for action in self._view.menu_of_models().actions():
+            self._menu.addAction(action)
+
+
+class _ErrorCard(QFrame):
+    """Why there is no answer, what helps, and a button for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("card")
+        self._title, self._text = QLabel(), QLabel()
+        self._title.setProperty("role", "bad")
+        self._text.setProperty("role", "muted")
+        for label in (self._title, self._text):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setTextInteractionFlags(
+                Qt.TextInteractionFlag.TextSelectableByMouse
+                | Qt.TextInteractionFlag.TextSelectableByKeyboard
+            )
+        self.retry, self._copy = QPushButton(), QPushButton()
+        self._copy.clicked.connect(self._copy_details)
+        row = QHBoxLayout()
+        row.setSpacing(S)
+        row.addWidget(self.retry)
+        row.addWidget(self._copy)
+        row.addStretch()
+        column = QVBoxLayout(self)
+        column.setSpacing(XS)
+        column.addWidget(self._title)
+        column.addWidget(self._text)
+        column.addLayout(row)
+        self.hide()
+
+    def show_error(self, error: object) -> None:
+        """Show ``message``, ``hint`` and ``code``; anything but those hides the card."""
+        told = error if isinstance(error, dict) else {}
+        lines = (told.get("hint"), f"[{told.get('code', '')}]")
+        self._title.setText(str(told.get("message", "")))
+        self._text.setText("\n".join(str(line) for line in lines if line))
+        self.setVisible(bool(told))
+
+    def retranslate(self) -> None:
+        """The language changed."""
+        self.retry.setText(tr("Try again"))
+        self._copy.setText(tr("Copy details"))
+
+    def _copy_details(self) -> None:
+        QGuiApplication.clipboard().setText(f"{self._title.text()}\n{self._text.text()}")
+
+
+def _tool(name: str) -> QToolButton:
+    button = QToolButton()
+    dress(button, name, "muted")
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    button.setProperty("role", "quiet")
+    return button

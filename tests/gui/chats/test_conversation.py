@@ -1,0 +1,155 @@
+"""A chat with a scripted daemon: what is sent, what is kept, what becomes of it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from gui.chats.conversation import Conversation, title_of
+from gui.chats.storage import Chat, Storage
+from tests.gui.scripted import MODEL, end, said
+
+
+@pytest.fixture
+def talk(link, archive):
+    return Conversation(Chat(7, model=MODEL), [], link=link, archive=archive)
+
+
+def idle(talk):
+    return lambda: not talk.answering_id
+
+
+def messages(daemon, index=-1):
+    return [(m["role"], m["content"]) for m in daemon.asked[index]["messages"]]
+
+
+def test_an_answer_arrives_with_its_figures_and_is_kept(talk, daemon, until, archive):
+    daemon.answer = lambda _: iter([said("Hel"), said("lo"), end(eval_count=3)])
+    talk.set_fields(system="Be brief.", options={"top_k": 3})
+    talk.send("Hi\nthere")
+    until(idle(talk))
+    assert [turn.text for turn in talk.tree.path()] == ["Hi\nthere", "Hello"]
+    answer = talk.tree.path()[-1]
+    assert answer.is_whole and answer.figures["n_generated"] == 3
+    assert answer.figures["ttft_s"] >= 0
+    assert messages(daemon) == [("system", "Be brief."), ("user", "Hi\nthere")]
+    assert daemon.asked[-1]["options"] == {"top_k": 3}
+    kept = []
+    archive.do(lambda storage: (storage.chats(), storage.turns(7)), kept.append)
+    until(lambda: kept)
+    [chats, turns] = kept[0]
+    assert (chats[0].title, turns) == ("Hi", talk.tree.turns())
+
+
+def test_thinking_stands_apart_and_is_not_sent_back(talk, daemon, until):
+    daemon.answer = lambda _: iter([said("Yes"), end()])
+    talk.send("Hi")
+    until(idle(talk))
+    talk.send("Sure?")
+    until(idle(talk))
+    assert messages(daemon) == [("user", "Hi"), ("assistant", "Yes"), ("user", "Sure?")]
+
+
+def test_retrying_and_editing_open_branches(talk, daemon, until):
+    talk.send("Hi")
+    until(idle(talk))
+    first = talk.tree.path()
+    talk.retry(first[1].id, "other:latest")
+    until(idle(talk))
+    assert daemon.asked[-1]["model"] == "other:latest"
+    assert talk.tree.branch(talk.tree.leaf_id) == (2, 2)
+    talk.edit(first[0].id, "Bye")
+    until(idle(talk))
+    assert messages(daemon) == [("user", "Bye")]
+    talk.step(talk.tree.path()[0].id, -1)
+    assert [turn.text for turn in talk.tree.path()] == ["Hi", "Hello"]
+    talk.edit(talk.tree.leaf_id, "Mine")
+    assert talk.tree.path()[-1].text == "Mine"
+    assert len(daemon.asked) == 3
+
+
+def test_stopping_leaves_the_answer_and_what_has_arrived_stays(talk, daemon, until):
+    go = threading.Event()
+
+    def answer(_):
+        yield said("Begun")
+        while not daemon.left.is_set():
+            yield said(".")
+            go.wait(0.01)
+
+    daemon.answer = answer
+    talk.send("Hi")
+    until(lambda: talk.tree.path()[-1].text)
+    talk.stop()
+    assert not talk.answering_id
+    until(daemon.left.is_set)
+    turn = talk.tree.path()[-1]
+    assert turn.text.startswith("Begun") and not turn.is_whole
+    assert turn.figures["reason"] == "stopped"
+
+
+def test_an_answer_that_was_cut_goes_on_in_its_turn(talk, daemon, until):
+    daemon.answer = lambda _: iter([said("One"), end("length")])
+    talk.send("Count")
+    until(idle(talk))
+    daemon.answer = lambda _: iter([said(" two"), end()])
+    talk.go_on(talk.tree.leaf_id)
+    until(idle(talk))
+    assert talk.tree.path()[-1].text == "One two"
+    assert [role for role, _ in messages(daemon)] == ["user", "assistant", "user"]
+
+
+def test_an_error_is_part_of_the_turn_and_the_question_stays(talk, daemon, until):
+    daemon.answer = lambda _: iter(
+        [said("So"), {"error": "out of memory", "code": "not_enough_memory", "hint": "use less"}]
+    )
+    talk.send("Hi")
+    until(idle(talk))
+    turn = talk.tree.path()[-1]
+    assert turn.figures["error"]["code"] == "not_enough_memory"
+    assert (turn.text, turn.is_whole) == ("So", False)
+    talk.retry(turn.id)
+    until(idle(talk))
+    assert messages(daemon) == [("user", "Hi")]
+
+
+def test_a_half_answer_is_on_disk_before_it_ends(talk, daemon, until, tmp_path):
+    going = threading.Event()
+
+    def answer(_):
+        yield said("Half")
+        going.wait(30)
+        yield end()
+
+    daemon.answer = answer
+    talk.send("Hi")
+    other = Storage(tmp_path / "chats.sqlite")
+    until(lambda: [t for t in other.turns(7) if t.text == "Half"])
+    other.close()
+    going.set()
+    until(idle(talk))
+
+
+def test_a_draft_is_kept_and_leaves_with_the_question(talk, until, archive, tmp_path):
+    talk.set_draft("Not yet sen")
+    talk.keep_now()
+    archive.close()
+    storage = Storage(tmp_path / "chats.sqlite")
+    assert [chat.draft for chat in storage.chats()] == ["Not yet sen"]
+    storage.close()
+
+
+def test_a_temporary_chat_leaves_nothing(link, until, tmp_path, application):
+    talk = Conversation(Chat(7, model=MODEL), [], link=link, archive=None)
+    talk.send("Secret")
+    until(idle(talk))
+    assert talk.tree.path()[-1].text == "Hello"
+    assert not list(tmp_path.rglob("*.sqlite"))
+
+
+def test_a_title_is_the_first_line_cut_between_words():
+    assert title_of("\n  Hi there \nmore") == "Hi there"
+    long = title_of("word " * 30)
+    assert len(long) <= 61 and long.endswith("word…")
+    assert title_of("字" * 100) == "字" * 60 + "…"

@@ -1,0 +1,105 @@
+"""The daemon, from the app's side."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from gui.link import Link, Phase
+from runner.config import Address
+from runner.domain.event import Finished, TextDelta
+from runner.errors import DaemonError
+from runner.paths import find_paths
+from tests.gui.scripted import MODEL, end, said
+
+
+def test_a_call_comes_back_on_the_asking_thread(link, until):
+    told = []
+    link.call(lambda c: c.list_models(), lambda v: told.append((v, threading.current_thread())))
+    until(lambda: told)
+    [(models, thread)] = told
+    assert [str(model.name) for model in models] == [MODEL]
+    assert thread is threading.main_thread()
+
+
+def test_a_stream_comes_in_order_and_ends_once(link, daemon, until):
+    words = [str(n) for n in range(500)]
+    daemon.answer = lambda _: iter([*map(said, words), end()])
+    events, ends = [], []
+    link.stream(
+        lambda client: client.chat(MODEL, []),
+        events.extend,
+        lambda: ends.append("done"),
+        lambda error: ends.append(error),
+    )
+    until(lambda: ends)
+    assert [e.text for e in events if isinstance(e, TextDelta)] == words
+    assert isinstance(events[-1], Finished)
+    assert ends == ["done"]
+
+
+def test_a_cancelled_stream_calls_nobody_back(link, daemon, until):
+    def answer(_):
+        while not daemon.left.is_set():
+            yield said("x")
+
+    daemon.answer = answer
+    events, ends = [], []
+    task = link.stream(
+        lambda client: client.chat(MODEL, []),
+        events.extend,
+        lambda: ends.append("done"),
+        lambda error: ends.append(error),
+    )
+    until(lambda: events)
+    task.cancel()
+    n_events = len(events)
+    until(daemon.left.is_set)
+    assert (len(events), ends) == (n_events, [])
+
+
+def test_an_error_in_a_stream_follows_what_arrived(link, daemon, until):
+    daemon.answer = lambda _: iter([said("a"), {"error": "broke", "code": "worker_failed"}])
+    events, ends = [], []
+    link.stream(
+        lambda client: client.chat(MODEL, []),
+        events.extend,
+        lambda: ends.append("done"),
+        ends.append,
+    )
+    until(lambda: ends)
+    assert [event.text for event in events] == ["a"]
+    assert ends[0].code == "worker_failed"
+
+
+def test_a_mistake_of_ours_is_told_and_not_lost(link, until):
+    told = []
+    link.call(lambda _: 1 / 0, failed=told.append)
+    until(lambda: told)
+    assert "division" in told[0].message
+
+
+def test_a_daemon_that_goes_and_comes_is_noticed(application, daemon, until):
+    link = Link(find_paths(), Address("127.0.0.1", daemon.port), starts=False)
+    link.watch()
+    until(lambda: link.state.phase is Phase.UP)
+    daemon.is_loaded = True
+    link.look()
+    until(lambda: link.state.running)
+    link.close()
+
+
+def test_nothing_at_the_address_is_told_in_words(application, until):
+    link = Link(find_paths(), Address("127.0.0.1", 9), starts=False)
+    link.watch()
+    until(lambda: link.state.phase is Phase.DOWN)
+    assert isinstance(link.state.error, DaemonError)
+    assert "corral serve" in link.state.error.hint
+    link.close()
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog):
+    """A mistake is logged with its trace; that is not this test's news."""
+    caplog.set_level("CRITICAL", logger="gui.link")
