@@ -270,6 +270,9 @@ class Breaking:
     def close(self):
         self._inner.close()
 
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
 
 @pytest.mark.parametrize("fault", [RuntimeError("broken grammar"), N_VOCAB, -1])
 def test_a_fault_in_one_request_fails_that_request(llama, monkeypatch, fault):
@@ -279,8 +282,8 @@ def test_a_fault_in_one_request_fails_that_request(llama, monkeypatch, fault):
         expected = ask(running, Generate("alone", GREEDY, prompt="Once upon", max_tokens=20))
     new_sampler = backend.new_sampler
 
-    def breaking(params, prompt, **asked):
-        inner = new_sampler(params, prompt, **asked)
+    def breaking(params, prompt, **more):
+        inner = new_sampler(params, prompt, **more)
         return inner if params.seed is None else Breaking(inner, fault)
 
     monkeypatch.setattr(backend, "new_sampler", breaking)
