@@ -10,8 +10,16 @@ import pytest
 
 from runner.domain.name import ModelName
 from runner.domain.options import Options
-from runner.domain.request import EmbedRequest, RerankRequest
-from runner.errors import BadModelFile, ModelNotFound, PromptTooLong, Unsupported, WorkerError
+from runner.domain.request import EmbedRequest, Priority, RerankRequest, Terms
+from runner.errors import (
+    BadModelFile,
+    Cancelled,
+    DeadlineExceeded,
+    ModelNotFound,
+    PromptTooLong,
+    Unsupported,
+    WorkerError,
+)
 from runner.service.inference import InferenceService
 from runner.store.blobs import Partial
 from runner.store.library import Library
@@ -20,6 +28,7 @@ from runner.tools.convert.convert import convert
 from tests.fakes.adapters import adaptable_model, adapter
 from tests.fakes.bert_folder import bert_folder
 from tests.service.test_inference import chat, open_place
+from tests.service.test_requests import open_place as open_listed
 from tests.workers.pieces import until
 
 
@@ -77,6 +86,51 @@ def test_a_client_that_leaves_aborts_its_vectors(library, name):
             await until(lambda: place.heard("abort"))
             (row,) = place.pool.resident()
             assert row.n_active == 0
+
+    asyncio.run(story())
+
+
+def test_vectors_are_listed_while_they_are_computed_and_can_be_cancelled(library, name):
+    async def story():
+        async with open_listed(library, name) as (place, requests):
+            asked = EmbedRequest(name, ("hang",), terms=Terms(priority=Priority.BATCH))
+            asking = asyncio.create_task(place.service.embed(asked))
+            await until(lambda: place.heard("embed"))
+            (row,) = await requests.list_requests()
+            assert (row.model, row.priority) == (name, Priority.BATCH)
+            requests.cancel(row.id)
+            with pytest.raises(Cancelled):
+                await asking
+            assert place.heard("abort")
+            assert await requests.list_requests() == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("kind", ["embed", "rerank"])
+def test_a_deadline_ends_vectors_that_wait_for_their_model(library, name, ranker, kind):
+    async def story():
+        model = name if kind == "embed" else ranker
+        async with open_listed(library, model) as (place, requests):
+            place.mark("wait")
+            terms = Terms(deadline_s=0.1)
+            asked = EmbedRequest(model, ("x",), terms=terms)
+            if kind == "rerank":
+                asked = RerankRequest(model, "q", ("x",), terms=terms)
+            with pytest.raises(DeadlineExceeded, match=r"waited for .* \(0.1 seconds\)"):
+                await getattr(place.service, kind)(asked)
+            assert await requests.list_requests() == []
+            place.path.with_name(place.path.name + ".wait").unlink()
+
+    asyncio.run(story())
+
+
+def test_the_worker_hears_what_is_left_of_the_deadline(library, name):
+    async def story():
+        async with open_listed(library, name) as (place, _):
+            await place.service.embed(EmbedRequest(name, ("x",), terms=Terms(deadline_s=60.0)))
+            (told,) = place.heard("deadline")
+            assert 0 < float(told[1]) < 60
 
     asyncio.run(story())
 
