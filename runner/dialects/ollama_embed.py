@@ -14,6 +14,7 @@ import msgspec
 from runner.dialects import wire
 from runner.dialects.fields import parse_keep_alive
 from runner.dialects.ollama import ModelBody, nanoseconds, parse_name
+from runner.dialects.terms import parse_terms
 from runner.dialects.vectors import Numbers, numbers, parse_dimensions, parse_inputs
 from runner.domain.options import parse_options
 from runner.domain.request import EmbedRequest
@@ -30,6 +31,8 @@ class EmbedBody(ModelBody):
     pooling: Literal["mean", "cls", "last", "none"] | None = None
     keep_alive: Any = None
     options: dict[str, Any] | None = None
+    priority: str | None = None
+    deadline_s: float | None = None
 
 
 class EmbeddingsBody(ModelBody):
@@ -38,6 +41,8 @@ class EmbeddingsBody(ModelBody):
     prompt: str | None = None
     keep_alive: Any = None
     options: dict[str, Any] | None = None
+    priority: str | None = None
+    deadline_s: float | None = None
 
 
 _embed_body = msgspec.json.Decoder(EmbedBody)
@@ -74,6 +79,7 @@ def parse_embed(body: bytes) -> EmbedCall:
         pooling=asked.pooling,
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        terms=parse_terms(asked.priority, asked.deadline_s),
     )
     return EmbedCall(request, asked.model_text())
 
@@ -91,6 +97,7 @@ def parse_embeddings(body: bytes) -> EmbedCall:
         normalizes=False,
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        terms=parse_terms(asked.priority, asked.deadline_s),
     )
     return EmbedCall(request, asked.model_text())
 

@@ -15,6 +15,7 @@ import msgspec
 
 from runner.dialects import wire
 from runner.dialects.fields import parse_keep_alive
+from runner.dialects.terms import parse_terms
 from runner.dialects.vectors import MAX_INPUTS
 from runner.domain.name import ModelName
 from runner.domain.options import parse_options
@@ -36,6 +37,8 @@ class RerankBody(msgspec.Struct):
     truncate: bool | None = None
     keep_alive: Any = None
     num_ctx: int | None = None
+    priority: str | None = None
+    deadline_s: float | None = None
 
 
 class ScoreBody(msgspec.Struct):
@@ -47,6 +50,8 @@ class ScoreBody(msgspec.Struct):
     truncate: bool | None = None
     keep_alive: Any = None
     num_ctx: int | None = None
+    priority: str | None = None
+    deadline_s: float | None = None
 
 
 _rerank_body = msgspec.json.Decoder(RerankBody)
@@ -128,6 +133,7 @@ def _request(
         truncates=asked.truncate is not False,
         options=parse_options({"num_ctx": asked.num_ctx}),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        terms=parse_terms(asked.priority, asked.deadline_s),
     )
 
 

@@ -1,8 +1,9 @@
 """Which inputs the next embedding step computes, and what becomes of their vectors.
 
-Requests take turns, one input each, so that one of thousands of inputs does not keep a small one
-waiting.  An encoder sees a text as a whole, so its inputs are never cut; of a causal model an
-input may be computed in pieces, at most one being half done at any time.
+A class goes before the next one, but for an input that is half done.  Within a class requests take
+turns, one input each, so that one of thousands of inputs does not keep a small one waiting.  An
+encoder sees a text as a whole, so its inputs are never cut; of a causal model an input may be
+computed in pieces, at most one being half done at any time.
 
 Pure: no ctypes, no clock; ``vectors.py`` owns one queue and calls it from the loop thread.
 """
@@ -57,6 +58,7 @@ class Job:
         n_dimensions: Numbers to keep of a vector; ``None``: all.
         normalizes: Whether vectors are scaled to length 1.
         truncated: Inputs that were cut, by index.
+        rank: Its class as a number, 0 goes first.
         vectors: What is done, by index.
         n_tokens: Tokens of each input.
         started_s: When its first step began, on the loop's clock; 0 before.
@@ -68,6 +70,7 @@ class Job:
     n_dimensions: int | None = None
     normalizes: bool = True
     truncated: tuple[int, ...] = ()
+    rank: int = 0
     vectors: dict[int, Vectors] = field(default_factory=dict)
     n_items: int = field(init=False)
     n_tokens: tuple[int, ...] = field(init=False)
@@ -122,8 +125,9 @@ class EmbedQueue:
         return list(dict.fromkeys([*begun, *self._jobs]))
 
     def add(self, job: Job) -> None:
-        """Queue a request."""
-        self._jobs.append(job)
+        """Queue a request, after those of its class and of higher ones."""
+        place = sum(other.rank <= job.rank for other in self._jobs)
+        self._jobs.insert(place, job)
 
     def remove(self, request_id: str) -> tuple[Job, int] | None:
         """Forget a request.
@@ -167,7 +171,7 @@ class EmbedQueue:
             self._jobs.popleft()
             item = job.waiting.popleft()
             if job.waiting:
-                self._jobs.append(job)
+                self.add(job)
             item.seq_id = next(ids)
             pieces.append(Piece(job, item, 0, n))
             n_left -= n

@@ -11,6 +11,7 @@ from collections import deque
 from runner.domain.vectors import Pooling
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.embed import Item, Job
+from runner.engine.queue import RANKS
 from runner.errors import InvalidRequest, PromptTooLong, Unsupported
 from runner.protocol.messages import Embed, Rerank
 
@@ -53,6 +54,7 @@ def job_of(request: Embed | Rerank, vocabulary: Vocabulary, backend: Backend) ->
         n_dimensions=request.n_dimensions,
         normalizes=request.normalizes,
         truncated=tuple(truncated),
+        rank=RANKS[request.terms.priority],
     )
 
 
@@ -106,7 +108,13 @@ def _rerank(request: Rerank, vocabulary: Vocabulary, backend: Backend, n_ctx: in
                 param="documents",
             )
         items.append(Item([*before, *own, *after], index))
-    return Job(request.request_id, items, Pooling.RANK, truncated=tuple(truncated))
+    return Job(
+        request.request_id,
+        items,
+        Pooling.RANK,
+        truncated=tuple(truncated),
+        rank=RANKS[request.terms.priority],
+    )
 
 
 def _pair(

@@ -37,7 +37,8 @@ _MAX_ACCOUNTS = 1000
 #: The oldest prompt's part of the prompt tokens in a step.
 _OLDEST_SHARE = 4
 
-_RANKS = {priority: rank for rank, priority in enumerate(Priority)}
+#: Classes as numbers, 0 goes first.
+RANKS = {priority: rank for rank, priority in enumerate(Priority)}
 
 
 class Queue:
@@ -63,7 +64,7 @@ class Queue:
         self._n_arrived += 1
         self._n_live += 1
         seq.arrival = self._n_arrived
-        seq.rank = _RANKS[seq.terms.priority]
+        seq.rank = RANKS[seq.terms.priority]
         seq.account = self._account(seq.rank, seq.terms.client_id)
         seq.account.n_live += 1
         self._waiting.append(seq)

@@ -13,6 +13,7 @@ from runner.domain.vectors import Embeddings
 from runner.errors import RequestError
 from runner.server.answers import facts_of, json_answer, read_body
 from runner.server.needs import NEEDS
+from runner.server.request_routes import with_terms
 
 routes = web.RouteTableDef()
 
@@ -56,7 +57,7 @@ async def reranked(request: web.Request) -> web.Response:
     """Documents in the order in which they answer the query."""
     call = rerank.parse(await read_body(request))
     facts_of(request).model = str(call.request.model)
-    found = await request.app[NEEDS].inference.rerank(call.request)
+    found = await request.app[NEEDS].inference.rerank(with_terms(request, call.request))
     return json_answer(request, rerank.answer(call, found))
 
 
@@ -66,14 +67,14 @@ async def score(request: web.Request) -> web.Response:
     """A score for each text, in their order."""
     call = rerank.parse_score(await read_body(request))
     facts_of(request).model = str(call.request.model)
-    found = await request.app[NEEDS].inference.rerank(call.request)
+    found = await request.app[NEEDS].inference.rerank(with_terms(request, call.request))
     return json_answer(request, rerank.score_answer(call, found, created=int(time.time())))
 
 
 async def _embed(request: web.Request, asked: EmbedRequest) -> Embeddings:
     facts_of(request).model = str(asked.model)
     try:
-        return await request.app[NEEDS].inference.embed(asked)
+        return await request.app[NEEDS].inference.embed(with_terms(request, asked))
     except RequestError as error:
         # What comes from the engine has lost its field, and it can only be this one.
         if error.code == "prompt_too_long":

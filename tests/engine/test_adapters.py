@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from runner.domain.options import SamplingParams
-from runner.domain.request import AdapterUse
+from runner.domain.request import AdapterUse, Terms
 from runner.engine.scheduler import Scheduler
 from runner.engine.sequence import Adapters
 from runner.errors import WorkerError
@@ -72,6 +72,38 @@ def test_cells_computed_with_another_set_are_not_shared():
                 assert isinstance(running.ending(name), Outcome)
                 assert running.texts[name] == expected
     assert running.started["1-4"].n_cached > 0, "the like of it are shared all the same"
+
+
+def test_deterministic_requests_with_other_adapters_share_no_chunks():
+    """Again the fake asserts that a sequence holds no cells of other adapters."""
+    fixed = Terms(is_deterministic=True)
+    prompt = "x" * 100
+    uses = ((), None, None, (AdapterUse(1),), ())
+    backend = FakeBackend(n_ctx=256, n_cells=512, n_cold_max=1, n_adapters=2)
+    with Running(FakeVocabulary(), backend) as running:
+        for number, use in enumerate(uses):
+            name = str(number)
+            asked = Generate(name, ON, prompt=prompt, max_tokens=5, terms=fixed, adapters=use)
+            assert isinstance(running.ask(asked), Outcome)
+    assert [running.started[str(n)].n_cached for n in range(len(uses))] == [0, 0, 96, 0, 0]
+
+
+def test_a_stream_is_not_kept_waiting_by_a_long_prompt_with_another_set():
+    scheduler = Scheduler(n_batch=64, n_cells=600, n_seq_max=2)
+    stream, prompt = new_sequence("stream", 1, 100), new_sequence("prompt", 200, 210)
+    prompt.adapters = ((0, 1.0),)
+    scheduler.add(stream)
+    scheduler.admit()
+    for _ in range(8):
+        scheduler.commit(scheduler.step(4))
+        stream.tokens.append(9)
+    scheduler.add(prompt)
+    scheduler.admit()
+    sizes = {}
+    for _ in range(2):
+        (chunk,) = scheduler.step(4).chunks
+        sizes[chunk.seq.request_id] = chunk.n
+    assert sizes == {"stream": 1, "prompt": 4}
 
 
 @pytest.mark.parametrize("number", [-1, 2])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from runner.domain.options import SamplingParams
-from runner.domain.request import CacheUse, Terms
+from runner.domain.request import AdapterUse, CacheUse, Terms
 from runner.engine import cache as cache_module
 from runner.engine.disk import DiskTier
 from runner.kv.key import CacheKey
@@ -35,12 +35,11 @@ def life(shelf, *, n_host_bytes=1 << 20, n_cold_max=1, n_cells=2 * N_CTX, **size
     return Running(VOCABULARY, backend, n_host_bytes=n_host_bytes, disk=disk)
 
 
-def ask(running, name, prompt, *, owner="", cache=CacheUse.DISK, seed=None, n=2):
+def ask(running, name, prompt, *, owner="", cache=CacheUse.DISK, seed=None, n=2, adapters=None):
     """Ask, check the answer against a run without any engine, and return what was started."""
     params = SamplingParams(temperature=1 if seed is not None else 0, seed=seed, ignore_eos=True)
-    request = Generate(
-        name, params, prompt=prompt, max_tokens=n, terms=Terms(owner_id=owner, cache=cache)
-    )
+    terms = Terms(owner_id=owner, cache=cache)
+    request = Generate(name, params, prompt=prompt, max_tokens=n, terms=terms, adapters=adapters)
     ending = running.ask(request)
     assert not isinstance(ending, Failed)
     check(running, request)
@@ -60,6 +59,18 @@ def test_a_prompt_outlives_its_worker(shelf):
     with life(shelf) as running:
         started = ask(running, "r", A)
         assert (started.n_cached, started.n_diverged) == (299, 300)
+
+
+def test_a_prompt_is_kept_with_the_models_own_adapters_and_no_others(shelf):
+    """What is kept says nothing of adapters, so it is all of one kind."""
+    with life(shelf, n_adapters=2) as running:
+        ask(running, "others", A, adapters=(AdapterUse(0, 0.5),))
+    assert shelf.prompts() == []
+    with life(shelf, n_adapters=2) as running:
+        ask(running, "own", A)
+    with life(shelf, n_adapters=2) as running:
+        assert ask(running, "others", A, adapters=()).n_cached == 0
+        assert ask(running, "own", A).n_cached == 299
 
 
 def test_a_stored_system_prompt_serves_another_question(shelf):
@@ -204,6 +215,7 @@ REQUESTS = st.tuples(
     st.sampled_from(["", "a"]),
     st.sampled_from(list(CacheUse)),
     st.lists(st.sampled_from(["a" * 64, "b" * 64, "ab" * 20, "c"]), min_size=1, max_size=4),
+    st.sampled_from([None, (), (AdapterUse(1),)]),
 )
 
 
@@ -217,7 +229,10 @@ REQUESTS = st.tuples(
 def test_whatever_is_kept_answers_are_right_and_owners_apart(
     monkeypatch, tmp_path_factory, lives, n_host_bytes, n_cells, n_seq_max
 ):
-    """Several workers after each other, requests all at once, prompts that begin alike."""
+    """Several workers after each other, requests all at once, prompts that begin alike.
+
+    The fake asserts that nobody goes on from what other adapters computed.
+    """
     monkeypatch.setattr(Shelf, "disk_is_low", lambda self, n_bytes: False)
     monkeypatch.setattr("runner.engine.disk.WORTH_WRITING", 64)
     monkeypatch.setattr("runner.engine.cache.WORTH_WRITING", 64)
@@ -225,13 +240,20 @@ def test_whatever_is_kept_answers_are_right_and_owners_apart(
     shelf = Shelf(tmp_path_factory.mktemp("kv"))
     asked = [request for one in lives for request in one]
     for one in lives:
-        sizes = {"n_cells": n_cells, "n_seq_max": n_seq_max, "n_batch": 64}
+        sizes = {"n_cells": n_cells, "n_seq_max": n_seq_max, "n_batch": 64, "n_adapters": 2}
         with life(shelf, n_host_bytes=n_host_bytes, **sizes) as running:
             requests = []
-            for i, (owner, cache, parts) in enumerate(one):
+            for i, (owner, cache, parts, adapters) in enumerate(one):
                 terms = Terms(owner_id=owner, cache=cache)
                 requests.append(
-                    Generate(f"r{i}", ON, prompt="".join(parts), max_tokens=3, terms=terms)
+                    Generate(
+                        f"r{i}",
+                        ON,
+                        prompt="".join(parts),
+                        max_tokens=3,
+                        terms=terms,
+                        adapters=adapters,
+                    )
                 )
                 running.send(requests[-1])
             for request in requests:
@@ -240,7 +262,7 @@ def test_whatever_is_kept_answers_are_right_and_owners_apart(
                 n_cached = running.started[request.request_id].n_cached
                 assert n_cached <= n_known(request, asked)
     for prompt in shelf.prompts():
-        owners = {owner for owner, cache, _ in asked if cache is CacheUse.DISK}
+        owners = {owner for owner, cache, *_ in asked if cache is CacheUse.DISK}
         assert prompt.owner_id in owners
 
 
@@ -253,7 +275,7 @@ def n_known(request, asked):
         return 0
     prompts = [
         "".join(parts)
-        for owner, cache, parts in asked
+        for owner, cache, parts, _ in asked
         if owner == request.terms.owner_id and cache is not CacheUse.NONE
     ]
     return max(common(prompt, request.prompt) for prompt in prompts) + 3

@@ -128,3 +128,27 @@ def test_a_step_has_at_least_one_token(n_max):
     queue = EmbedQueue(n_batch=8, n_seq_max=1, can_split=True)
     queue.add(job_of("r", [2]))
     assert [piece.n for piece in queue.step(n_max)] == [1]
+
+
+@given(st.lists(st.tuples(texts, st.integers(0, 2)), min_size=1, max_size=6))
+def test_a_higher_class_begins_before_a_lower_one(asked):
+    queue = EmbedQueue(n_batch=40, n_seq_max=1, can_split=False)
+    ranks = {}
+    for number, (lengths, rank) in enumerate(asked):
+        job = job_of(str(number), lengths)
+        job.rank = ranks[job.request_id] = rank
+        queue.add(job)
+    order = [ranks[name] for step in run(queue, 40, 1) for name, _, _ in step]
+    assert order == sorted(order)
+
+
+def test_the_list_has_each_request_once_and_what_is_half_done_first():
+    queue = EmbedQueue(n_batch=8, n_seq_max=4, can_split=True)
+    first, second = job_of("first", [20, 1]), job_of("second", [1])
+    queue.add(first)
+    queue.add(second)
+    assert queue.jobs == [first, second]
+    queue.step(8)
+    assert queue.jobs == [first, second]
+    queue.remove("first")
+    assert queue.jobs == [second]

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from runner.domain.options import SamplingParams
+from runner.domain.request import Terms
+from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
 from runner.engine.backend import DecodeFailed, EmbeddingFacts
 from runner.engine.embed import normalized
-from runner.protocol.messages import Abort, Embed, Embedded, Failed, Generate, Outcome, Rerank
+from runner.protocol.messages import (
+    Abort,
+    Embed,
+    Embedded,
+    Failed,
+    Generate,
+    Inspect,
+    Outcome,
+    Rerank,
+)
 from tests.engine.running import Running
 from tests.fakes.backend import (
     CAUSAL,
@@ -147,6 +159,56 @@ def test_an_aborted_embedding_ends_once_and_leaves_nothing():
         assert isinstance(running.ending("e"), Failed)
         assert isinstance(running.ask(Embed("f", ("x",))), Embedded)
     backend.vectors.check_empty()
+
+
+def test_a_deadline_ends_an_embedding_and_leaves_nothing():
+    backend = FakeBackend(n_ctx=30)
+    with Running(FakeVocabulary(), backend) as running:
+        many = tuple("abcdefghijkl" for _ in range(20_000))
+        failed = running.ask(Embed("e", many, terms=Terms(deadline_s=1e-6)))
+        assert isinstance(failed, Failed)
+        assert failed.code == "deadline_exceeded"
+        kept = running.ask(Embed("f", ("x",), terms=Terms(deadline_s=1000.0)))
+        assert isinstance(kept, Embedded)
+        assert not running.loop._deadlines, "what has ended is watched no more"
+    backend.vectors.check_empty()
+
+
+def test_a_deadline_ends_an_embedding_that_is_computed():
+    """The first step lasts until the deadline has passed."""
+    backend = FakeBackend(n_ctx=30)
+    compute, began = backend.vectors.compute, time.monotonic()
+    running = Running(FakeVocabulary(), backend)
+
+    def slow(pieces):
+        running.wait_until(lambda: time.monotonic() > began + 0.3)
+        return compute(pieces)
+
+    backend.vectors.compute = slow
+    with running:
+        failed = running.ask(Embed("e", ("a" * 20,) * 9, terms=Terms(deadline_s=0.1)))
+        assert isinstance(failed, Failed)
+        assert failed.code == "deadline_exceeded"
+        assert isinstance(running.ask(Embed("f", ("abc",))), Embedded)
+    backend.vectors.check_empty()
+
+
+def test_who_asks_hears_of_vectors_too():
+    backend = FakeBackend(n_ctx=30)
+    compute, running = backend.vectors.compute, Running(FakeVocabulary(), backend)
+
+    def asking(pieces):
+        if len(backend.vectors.steps) == 1:
+            running.send(Inspect("where"))
+        return compute(pieces)
+
+    backend.vectors.compute = asking
+    with running:
+        running.send(Embed("first", tuple("abcdefghijkl" for _ in range(500))))
+        (place,) = running.ask_where("where").places
+        running.ending("first")
+    assert (place.request_id, place.state, place.position) == ("first", RequestState.PROMPT, 0)
+    assert (place.n_prompt, place.n_cached, place.n_generated) == (500 * 14, 0, 0)
 
 
 def test_a_step_that_fails_fails_its_requests_and_the_next_one_works():

@@ -165,6 +165,8 @@ class FakeWorker:
                     Path(f"{self.load.path}.retire").unlink()
                     os._exit(0)
                 self.note(f"embed {message.n_ctx}")
+                if message.terms.deadline_s is not None:
+                    self.note(f"deadline {message.terms.deadline_s}")
                 self.embed(message)
             case Rerank():
                 scores = [struct.pack("<f", len(text)) for text in message.documents]

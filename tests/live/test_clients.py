@@ -126,12 +126,14 @@ def test_ollama_hears_of_a_missing_model(native):
     assert caught.value.status_code == 404
 
 
-def test_ollama_hears_that_there_are_no_embeddings(native):
-    with pytest.raises(ollama.ResponseError) as caught:
-        native.embed("smollm2", "hi")
-    assert caught.value.status_code in (404, 501)
-    with pytest.raises(ollama.ResponseError):
-        native.embeddings("smollm2", "hi")
+def test_a_model_that_writes_gives_ollamas_client_vectors_too(native):
+    found = native.embed("smollm2", ["hi", "there"], dimensions=8)
+    assert [len(vector) for vector in found.embeddings] == [8, 8]
+    assert found.prompt_eval_count >= 2
+    assert len(native.embeddings("smollm2", "hi").embedding) == 576
+    with pytest.raises(ollama.ResponseError, match=r"dimensions must be in \[1, 576\]") as caught:
+        native.embed("smollm2", "hi", dimensions=577)
+    assert caught.value.status_code == 400
 
 
 def test_openai_chats_whole_and_in_pieces(standard):
@@ -170,9 +172,19 @@ def test_openai_hears_errors_as_its_own(standard):
     with pytest.raises(openai.BadRequestError) as hot:
         standard.chat.completions.create(model="tiny", messages=HI, temperature=-1)
     assert hot.value.param == "temperature"
-    with pytest.raises(openai.APIStatusError) as embeddings:
-        standard.embeddings.create(model="tiny", input="hi")
-    assert embeddings.value.status_code in (404, 501)
+    with pytest.raises(openai.BadRequestError) as embeddings:
+        standard.embeddings.create(model="tiny", input="x" * 40_000)
+    assert embeddings.value.param == "input"
+
+
+def test_openai_gives_each_text_its_vector(standard):
+    texts = ["A cat sat on the mat.", "hi"]
+    found = standard.embeddings.create(model="smollm2", input=texts)
+    (alone,) = standard.embeddings.create(model="smollm2", input=texts[1]).data
+    assert [row.index for row in found.data] == [0, 1]
+    assert found.usage.prompt_tokens == found.usage.total_tokens > 2
+    same = sum(x * y for x, y in zip(found.data[1].embedding, alone.embedding, strict=True))
+    assert same > 0.999  # a step of another shape rounds otherwise
 
 
 def test_openai_leaves_a_stream_early(standard, daemon):

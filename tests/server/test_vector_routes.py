@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from runner.domain.request import Priority
 from runner.errors import PromptTooLong
 
 VECTORS = [[0.0, -0.5], [1.0, -0.5]]
@@ -90,6 +91,11 @@ def test_the_older_call_has_one_vector_as_the_model_made_it(house):
         ("/v1/rerank", {"query": "q", "documents": ["a"], "top_n": 0}, "top_n"),
         ("/v1/rerank", {"query": "q", "texts": [5]}, "texts[0]"),
         ("/v1/score", {"text_1": "q", "text_2": []}, "text_2"),
+        ("/api/embed", {"input": "a", "priority": "first"}, "priority"),
+        ("/api/embeddings", {"prompt": "a", "deadline_s": 0}, "deadline_s"),
+        ("/v1/embeddings", {"input": "a", "deadline_s": -1}, "deadline_s"),
+        ("/v1/rerank", {"query": "q", "documents": ["a"], "deadline_s": "x"}, "deadline_s"),
+        ("/v1/score", {"text_1": "q", "text_2": "a", "priority": "x"}, "priority"),
     ],
 )
 def test_a_bad_field_is_refused_by_its_name(house, path, body, param):
@@ -160,3 +166,23 @@ def test_scores_come_in_the_order_of_the_texts(house):
     reply = ask(house, "/v1/score", text_1="q", text_2=["bb", "a"])
     assert [row["score"] for row in reply.json["data"]] == [2.0, 1.0]
     assert ask(house, "/score", text_1="q", text_2="a").json["data"][0]["index"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/embed", {"input": "a"}),
+        ("/api/embeddings", {"prompt": "a"}),
+        ("/v1/embeddings", {"input": "a"}),
+        ("/v1/rerank", {"query": "q", "documents": ["a"]}),
+        ("/v1/score", {"text_1": "q", "text_2": "a"}),
+    ],
+)
+def test_the_terms_of_a_request_are_taken_from_its_body_and_its_headers(house, path, body):
+    assert ask(house, path, **body, priority="batch", deadline_s=5).status == 200
+    sent = {"model": "smollm2", **body, "priority": "batch"}
+    assert house.ask("POST", path, sent, headers={"X-Priority": "interactive"}).status == 200
+    first, second = [*house.inference.embeds, *house.inference.reranks]
+    assert (first.terms.priority, first.terms.deadline_s) == (Priority.BATCH, 5)
+    assert (second.terms.priority, second.terms.deadline_s) == (Priority.INTERACTIVE, None)
+    assert first.terms.client_id.startswith("127.0.0.1:")

@@ -12,6 +12,7 @@ import msgspec
 
 from runner.dialects import wire
 from runner.dialects.fields import parse_keep_alive
+from runner.dialects.terms import parse_terms
 from runner.dialects.vectors import base64_texts, numbers, parse_dimensions, parse_inputs
 from runner.domain.name import ModelName
 from runner.domain.options import parse_options
@@ -31,6 +32,8 @@ class EmbeddingsBody(msgspec.Struct):
     pooling: Literal["mean", "cls", "last", "none"] | None = None
     keep_alive: Any = None
     num_ctx: int | None = None
+    priority: str | None = None
+    deadline_s: float | None = None
 
 
 _body = msgspec.json.Decoder(EmbeddingsBody)
@@ -76,6 +79,7 @@ def parse(body: bytes) -> EmbedCall:
         pooling=asked.pooling,
         options=parse_options({"num_ctx": asked.num_ctx}),
         keep_alive=parse_keep_alive(asked.keep_alive),
+        terms=parse_terms(asked.priority, asked.deadline_s),
     )
     return EmbedCall(request, asked.model, is_base64)
 
