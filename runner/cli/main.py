@@ -35,6 +35,7 @@ COMMANDS = {
     "rm": "rm",
     "cp": "cp",
     "cache": "cache",
+    "keys": "keys",
     "daemon": "daemon",
 }
 ALIASES = {"ls": "list"}

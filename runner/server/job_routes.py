@@ -29,7 +29,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 async def begin(request: web.Request) -> web.Response:
     """Begin a pull that goes on whoever follows it; the answer is its job."""
     name, limit_bps = words.parse_job(await read_body(request))
-    facts_of(request).model = str(name)
+    name_model(request, name)
     job = await request.app[NEEDS].pulls.pull_apart(name, limit_bps)
     return json_answer(request, words.job(job), status=201)
 

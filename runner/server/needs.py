@@ -22,6 +22,7 @@ from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
 from runner.domain.vectors import Embeddings, Ranking
+from runner.server.front import Keys, LogLines, Machine, Secrets, SettingsKeeper
 
 
 class Inference(Protocol):
@@ -187,6 +188,11 @@ class Needs:
         searches: The hubs' own lists.
         requests: The answers that are on their way.
         jobs: All that takes long.
+        keys: The API keys.
+        settings: How the daemon is set.
+        secrets: Tokens of model hubs.
+        machine: Memory, devices and limits.
+        logs: What the daemon logged.
         version: Our own version, for ``/api/version``.
         request_shutdown: Makes the daemon end in good order; returns at once.
     """
@@ -198,6 +204,11 @@ class Needs:
     searches: Searches
     requests: Requests
     jobs: Jobs
+    keys: Keys
+    settings: SettingsKeeper
+    secrets: Secrets
+    machine: Machine
+    logs: LogLines
     version: str
     request_shutdown: Callable[[], None]
 

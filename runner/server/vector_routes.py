@@ -11,8 +11,10 @@ from runner.dialects.openai import embeddings as openai_embeddings
 from runner.domain.request import EmbedRequest
 from runner.domain.vectors import Embeddings
 from runner.errors import RequestError
-from runner.server.answers import facts_of, json_answer, read_body
+from runner.server.answers import json_answer, read_body
+from runner.server.callers import name_model
 from runner.server.needs import NEEDS
+from runner.server.request_routes import with_terms
 
 routes = web.RouteTableDef()
 
@@ -55,8 +57,7 @@ async def openai(request: web.Request) -> web.Response:
 async def reranked(request: web.Request) -> web.Response:
     """Documents in the order in which they answer the query."""
     call = rerank.parse(await read_body(request))
-    facts_of(request).model = str(call.request.model)
-    found = await request.app[NEEDS].inference.rerank(call.request)
+    found = await request.app[NEEDS].inference.rerank(with_terms(request, call.request))
     return json_answer(request, rerank.answer(call, found))
 
 
@@ -65,13 +66,12 @@ async def reranked(request: web.Request) -> web.Response:
 async def score(request: web.Request) -> web.Response:
     """A score for each text, in their order."""
     call = rerank.parse_score(await read_body(request))
-    facts_of(request).model = str(call.request.model)
-    found = await request.app[NEEDS].inference.rerank(call.request)
+    found = await request.app[NEEDS].inference.rerank(with_terms(request, call.request))
     return json_answer(request, rerank.score_answer(call, found, created=int(time.time())))
 
 
 async def _embed(request: web.Request, asked: EmbedRequest) -> Embeddings:
-    facts_of(request).model = str(asked.model)
+    asked = with_terms(request, asked)
     try:
         return await request.app[NEEDS].inference.embed(asked)
     except RequestError as error:
@@ -82,6 +82,6 @@ async def _embed(request: web.Request, asked: EmbedRequest) -> Embeddings:
 
 
 async def _load(request: web.Request, asked: EmbedRequest) -> float:
-    facts_of(request).model = str(asked.model)
+    name_model(request, asked.model)
     inference = request.app[NEEDS].inference
     return await inference.load(asked.model, asked.options, asked.keep_alive, None)

@@ -129,7 +129,12 @@ class _Entry:
 
 
 class Pool:
-    """Owns all workers."""
+    """Owns all workers.
+
+    Attributes:
+        n_loads: Models loaded since the start.
+        n_evictions: Models that had to go for another one.
+    """
 
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
@@ -139,6 +144,13 @@ class Pool:
         self._unserved: list[Wanted] = []  # what has no entry yet
         self._n_waiting = 0
         self._is_closed = False
+        self.n_loads = 0
+        self.n_evictions = 0
+
+    def configure(self, settings: PoolSettings) -> None:
+        """Take other limits and defaults; what is loaded stays as it is."""
+        self._settings = settings
+        self._notify()
 
     @asynccontextmanager
     async def lease(self, wanted: Wanted, keep_alive_s: float | None) -> AsyncIterator[Worker]:
@@ -249,6 +261,7 @@ class Pool:
                 if in_the_way == []:
                     return self._load(wanted)
                 if in_the_way:
+                    self.n_evictions += len(in_the_way)
                     await asyncio.gather(*(self._stop(idle) for idle in in_the_way))
                     continue
             elif not entry.is_leaving:
@@ -328,6 +341,7 @@ class Pool:
         finally:
             if not is_loaded:
                 self._forget(wanted.key, load.request_id)
+        self.n_loads += 1
         seconds = time.monotonic() - began
         pairs = logs.pairs(model=name, load_s=seconds, pid=worker.pid, n_ctx=worker.loaded.n_ctx)
         logger.info("loaded %s", pairs)
