@@ -22,7 +22,7 @@ from runner import __version__
 from runner.client.client import Client
 from runner.client.connection import Exchange, Json
 from runner.client.http1 import BadReply
-from runner.config import Address, parse_address
+from runner.domain.address import Address, parse_address
 from runner.errors import DaemonError
 from runner.paths import Paths, own_command
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from aiohttp import web
 
 from runner.client.launch import Kind, probe
-from runner.config import DEFAULT_PORT, Address, Settings
+from runner.config import Settings
+from runner.domain.address import DEFAULT_PORT, Address
 from runner.errors import AddressInUse, InvalidRequest
 from runner.server.app import runner_for
 

@@ -43,8 +43,8 @@ from runner.service.models import ModelService
 from runner.service.pull import PullService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
-from runner.store.arrival import discard_arrival
 from runner.service.secret import SecretService
+from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
 from runner.workers.devices import memory_bytes, n_cores

@@ -10,6 +10,7 @@ from runner.dialects import jobs as words
 from runner.domain.job import Job
 from runner.errors import InvalidRequest
 from runner.server.answers import facts_of, json_answer, read_body
+from runner.server.callers import name_model
 from runner.server.needs import NEEDS
 
 routes = web.RouteTableDef()

@@ -13,7 +13,8 @@ import pytest
 
 from runner.client.client import Client
 from runner.client.launch import Kind, find_token, probe
-from runner.config import load_settings, parse_address
+from runner.config import load_settings
+from runner.domain.address import parse_address
 from runner.errors import DaemonError, Forbidden
 from runner.paths import find_paths
 from tests.real_daemon import command, environment, wait_for

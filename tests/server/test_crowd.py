@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -59,9 +58,10 @@ def test_five_hundred_at_once_are_answered_or_told_to_come_back(house):
                 asyncio.ensure_future(call(session, "POST", PATHS[n % 3], body))
                 for n, body in enumerate(bodies)
             ]
-            while sum(task.done() for task in asking) < 396:
-                await asyncio.sleep(0.01)
-            gate.set()
+            for refused, task in enumerate(asyncio.as_completed(asking), start=1):
+                await task
+                if refused == 396:
+                    gate.set()
             return await asyncio.gather(*asking)
 
     replies = asyncio.run(story())
@@ -101,10 +101,10 @@ async def one_of_each(session, house, n):
         case 1:
             await call(session, "POST", "/v1/messages", raw=b"{")
         case 2:
-            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            _, writer = await asyncio.open_connection("127.0.0.1", house.port)
             writer.close()
         case _:
-            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            _, writer = await asyncio.open_connection("127.0.0.1", house.port)
             writer.write(
                 b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
             )
@@ -116,7 +116,7 @@ def n_sockets():
     found = 0
     for entry in Path("/proc/self/fd").iterdir():
         try:
-            found += os.readlink(entry).startswith("socket:")
+            found += str(entry.readlink()).startswith("socket:")
         except OSError:
             continue
     return found
