@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from aiohttp.http import HttpProcessingError
@@ -23,6 +24,7 @@ from runner.config import Settings, load_settings
 from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.daemon.settings import LiveSettings
+from runner.domain.topic import Topic
 from runner.errors import CorralError, InvalidRequest
 from runner.hub.places import hubs_and_sources
 from runner.hub.throttle import Throttle
@@ -129,6 +131,11 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         downloads = Downloads(library, throttle, n_ranges=settings.download_ranges)
         pulls = PullService(library, sources, jobs, downloads)
         await pulls.restore()
+        models = ModelService(library, pool, cache)
+        pool.on_change = partial(jobs.news.tell, Topic.WORKER)
+        requests.on_change = partial(jobs.news.tell, Topic.REQUEST)
+        models.on_change = partial(jobs.news.tell, Topic.MODEL)
+        live.on_change = partial(jobs.news.tell, Topic.SETTINGS)
         keys = await asyncio.to_thread(
             KeyService,
             paths.keys_file,
@@ -145,7 +152,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
                 requests=requests,
                 shares_cache=settings.share_cache,
             ),
-            models=ModelService(library, pool, cache),
+            models=models,
             cache=cache,
             pulls=pulls,
             searches=SearchService(hubs, memory_bytes=memory_bytes()),

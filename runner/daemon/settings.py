@@ -34,7 +34,7 @@ Apply = Callable[[Settings], None]
 
 
 class LiveSettings:
-    """Owns ``config.toml``."""
+    """Owns ``config.toml``; ``on_change`` is called after each change."""
 
     def __init__(
         self, path: Path, running: Settings, environ: Mapping[str, str] = os.environ
@@ -50,6 +50,7 @@ class LiveSettings:
         self._environ = environ
         self._running = {one.name: getattr(running, one.name) for one in fields(Settings)}
         self._apply: dict[str, Apply] = {}
+        self.on_change: Callable[[], None] = lambda: None
         self._writing = asyncio.Lock()
 
     def when_changed(self, names: tuple[str, ...], apply: Apply) -> None:
@@ -83,6 +84,7 @@ class LiveSettings:
                 await asyncio.to_thread(self._write, stored)
         logger.info("settings changed names=%s", ",".join(sorted(values)))
         self._put_in_force(settings_of(stored, self._environ))
+        self.on_change()
         return self._states(stored)
 
     def _check(self, name: str, value: Any) -> None:

@@ -7,6 +7,7 @@ from aiohttp import web
 from runner.server import (
     anthropic_routes,
     cache_routes,
+    event_routes,
     job_routes,
     keeping_routes,
     metrics,
@@ -34,6 +35,7 @@ _ROUTES = (
     search_routes.routes,
     vector_routes.routes,
     keeping_routes.routes,
+    event_routes.routes,
     metrics.routes,
 )
 

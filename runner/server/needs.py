@@ -22,6 +22,7 @@ from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
 from runner.domain.vectors import Embeddings, Ranking
+from runner.domain.topic import Topic
 from runner.server.front import Keys, LogLines, Machine, Secrets, SettingsKeeper
 
 
@@ -130,8 +131,8 @@ class Requests(Protocol):
 class Changes(Protocol):
     """What changes, for whoever watches."""
 
-    def watching(self) -> AbstractContextManager[asyncio.Queue[Job | None]]:
-        """Give a queue of every job that changes; ``None`` in it is the end."""
+    def watching(self) -> AbstractContextManager[asyncio.Queue[Job | Topic | None]]:
+        """Give a queue of everything that changes; ``None`` in it is the end."""
         ...
 
 

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -134,6 +134,7 @@ class Pool:
     Attributes:
         n_loads: Models loaded since the start.
         n_evictions: Models that had to go for another one.
+        on_change: Called when the models in memory, or who uses them, are not what they were.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
@@ -144,6 +145,7 @@ class Pool:
         self._unserved: list[Wanted] = []  # what has no entry yet
         self._n_waiting = 0
         self._is_closed = False
+        self.on_change: Callable[[], None] = lambda: None
         self.n_loads = 0
         self.n_evictions = 0
 
@@ -167,6 +169,7 @@ class Pool:
         stay_s = self._settings.keep_alive_s if keep_alive_s is None else keep_alive_s
         entry = await self._entry(wanted)
         entry.n_leases += 1
+        self.on_change()
         entry.keep_alive_s = stay_s
         self._stop_timer(entry)
         try:
@@ -342,12 +345,14 @@ class Pool:
             if not is_loaded:
                 self._forget(wanted.key, load.request_id)
         self.n_loads += 1
+        self.on_change()
         seconds = time.monotonic() - began
         pairs = logs.pairs(model=name, load_s=seconds, pid=worker.pid, n_ctx=worker.loaded.n_ctx)
         logger.info("loaded %s", pairs)
         return worker
 
     def _on_lease_ended(self, entry: _Entry) -> None:
+        self.on_change()
         if entry.n_leases or self._entries.get(entry.wanted.key) is not entry:
             self._notify()
             return
@@ -399,6 +404,7 @@ class Pool:
         if entry and entry.load.request_id == load_id:
             self._stop_timer(entry)
             del self._entries[key]
+            self.on_change()
             if entry.is_loaded:
                 logger.info("unloaded model=%s", entry.wanted.info.name)
             self._notify()
