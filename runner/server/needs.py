@@ -21,8 +21,8 @@ from runner.domain.progress import Progress
 from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
-from runner.domain.vectors import Embeddings, Ranking
 from runner.domain.topic import Topic
+from runner.domain.vectors import Embeddings, Ranking
 from runner.server.front import Keys, LogLines, Machine, Secrets, SettingsKeeper
 
 

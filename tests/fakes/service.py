@@ -22,8 +22,8 @@ from runner.domain.progress import Progress
 from runner.domain.request import EmbedRequest, InferenceRequest, Priority, RerankRequest
 from runner.domain.running import RequestState, RunningRequest
 from runner.domain.search import SearchResult
-from runner.domain.vectors import Embeddings, Ranking
 from runner.domain.setting import SettingState
+from runner.domain.vectors import Embeddings, Ranking
 from runner.errors import (
     KeyNotFound,
     ModelNotFound,
