@@ -24,7 +24,7 @@ from runner.client import launch
 from runner.client.client import Client
 from runner.client.connection import Stream
 from runner.client.launch import Found, Kind
-from runner.config import Address
+from runner.domain.address import Address
 from runner.domain.model import RunningModel
 from runner.errors import AddressInUse, CorralError, DaemonError
 from runner.paths import Paths

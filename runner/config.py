@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from runner.domain.address import DEFAULT_ADDRESS, Address, parse_address
 from runner.domain.duration import keep_alive_seconds, parse_duration
 from runner.domain.speed import parse_speed
 from runner.errors import InvalidRequest
 
-DEFAULT_PORT = 11434
+#: Of ``config.toml``; one without a number was written by hand.
+CONFIG_FORMAT = 1
 
 #: Types that the cache can have, the largest first.
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
@@ -30,38 +31,15 @@ _SWITCH: Mapping[str, bool | None] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Where the daemon listens; ``host`` is a name or an address without brackets."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    @property
-    def reachable(self) -> Address:
-        """Where a client on this machine finds it: a wildcard is no place to connect to."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return Address(host, self.port)
-
-    @property
-    def url(self) -> str:
-        """Base URL for a client on this machine."""
-        return f"http://{self.reachable}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, in their own types; seconds and bytes as their names say."""
 
-    host: Address = Address("127.0.0.1", DEFAULT_PORT)
+    host: Address = DEFAULT_ADDRESS
+    insecure_no_key: bool = False
+    tls_cert: str = ""
+    tls_key: str = ""
+    max_connections: int = 1024
+    max_peer_connections: int = 128
     keep_alive_s: float = 300.0
     context_length: int = 0
     num_parallel: int = 16
@@ -98,22 +76,19 @@ class SettingSpec:
     shown_default: str
     ollama_env: str = ""
 
+    @property
+    def key(self) -> str:
+        """Its name in ``config.toml``."""
+        return self.env.removeprefix("CORRAL_").lower()
 
-def parse_address(text: str) -> Address:
-    """Return the address in ``text``: ``host``, ``:port``, ``host:port`` or a URL.
 
-    Raises:
-        ValueError: It is none of these.
-    """
-    scheme, _, rest = text.rpartition("://")
-    parts = urlsplit(f"//{rest}")
-    try:
-        port = parts.port
-    except ValueError:
-        raise ValueError(f"bad port in '{text}'; want a number from 1 to 65535") from None
-    if port is None:
-        port = {"http": 80, "https": 443}.get(scheme, DEFAULT_PORT)
-    return Address(parts.hostname or "127.0.0.1", port)
+@dataclass(frozen=True, slots=True)
+class FoundSetting:
+    """Where a setting is given, how to read it there, and its text."""
+
+    where: str
+    parse: Callable[[str], Any]
+    text: str
 
 
 def _ollama_address(text: str) -> Address:
@@ -181,6 +156,13 @@ def _flag(text: str) -> bool:
     return words[text.lower()]
 
 
+def _file(text: str) -> str:
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise ValueError(f"want an absolute path, not '{text}'")
+    return str(path)
+
+
 def _level(text: str) -> str:
     if text.lower() not in ("debug", "info", "warn", "warning", "error"):
         raise ValueError(f"want debug, info, warn or error, not '{text}'")
@@ -199,7 +181,37 @@ def _list(text: str) -> tuple[str, ...]:
 
 SETTING_SPECS: Mapping[str, SettingSpec] = {
     "host": SettingSpec(
-        "CORRAL_HOST", parse_address, "Address the daemon listens on.", "127.0.0.1:11434"
+        "CORRAL_HOST",
+        parse_address,
+        "Address the daemon listens on: host:port, or unix:///path of a socket.",
+        "127.0.0.1:11434",
+    ),
+    "insecure_no_key": SettingSpec(
+        "CORRAL_INSECURE_NO_KEY",
+        _flag,
+        "Whether other machines may use the daemon without a key; anybody who reaches it may then.",
+        "false",
+    ),
+    "tls_cert": SettingSpec(
+        "CORRAL_TLS_CERT", _file, "Certificate file (PEM, with its chain); the API is HTTPS.", ""
+    ),
+    "tls_key": SettingSpec(
+        "CORRAL_TLS_KEY",
+        _file,
+        "The certificate's private key (PEM), when in a file of its own.",
+        "",
+    ),
+    "max_connections": SettingSpec(
+        "CORRAL_MAX_CONNECTIONS",
+        _count(8, 2**16),
+        "Most open connections; further ones are told to come back (503).",
+        "1024",
+    ),
+    "max_peer_connections": SettingSpec(
+        "CORRAL_MAX_PEER_CONNECTIONS",
+        _count(1, 2**16),
+        "Most open connections of one other machine.",
+        "128",
     ),
     "keep_alive_s": SettingSpec(
         "CORRAL_KEEP_ALIVE",
@@ -315,45 +327,77 @@ def load_settings(config_file: Path, environ: Mapping[str, str] = os.environ) ->
     Raises:
         InvalidRequest: A value cannot be understood; the message names where it stands.
     """
-    stored = _read_file(config_file)
+    return settings_of(read_config(config_file), environ)
+
+
+def settings_of(stored: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Return the settings that the environment and the file's content make.
+
+    Raises:
+        InvalidRequest: As ``load_settings``.
+    """
     values: dict[str, Any] = {}
-    for field in fields(Settings):
-        spec = SETTING_SPECS[field.name]
-        found = _find(field.name, spec, stored, environ)
+    for one in fields(Settings):
+        spec = SETTING_SPECS[one.name]
+        found = find_setting(one.name, stored, environ)
         if found is None:
             continue
-        where, parse, text = found
         try:
-            values[field.name] = parse(text)
+            values[one.name] = found.parse(found.text)
         except ValueError as error:
             raise InvalidRequest(
-                f"{where}: {error}", hint=f"{spec.help} Default: {spec.shown_default or 'none'}"
+                f"{found.where}: {error}",
+                hint=f"{spec.help} Default: {spec.shown_default or 'none'}",
             ) from None
-    return Settings(**values)
+    return _with_tls(Settings(**values))
 
 
-def _find(
-    name: str, spec: SettingSpec, stored: Mapping[str, Any], environ: Mapping[str, str]
-) -> tuple[str, Callable[[str], Any], str] | None:
-    """Where a setting is given, how to read it there, and its text."""
+def _with_tls(settings: Settings) -> Settings:
+    """Make the address say whether TLS is spoken there."""
+    address, cert = settings.host, settings.tls_cert
+    if settings.tls_key and not cert:
+        raise InvalidRequest(
+            "CORRAL_TLS_KEY is set, but CORRAL_TLS_CERT is not",
+            hint="name the certificate that belongs to the key",
+        )
+    if not cert or address.scheme == "unix":
+        return settings
+    return replace(settings, host=replace(address, scheme="https", certificate=cert))
+
+
+def find_setting(
+    name: str, stored: Mapping[str, Any], environ: Mapping[str, str]
+) -> FoundSetting | None:
+    """Return where a setting is given: in the environment, else in the file.
+
+    Args:
+        name: Of the field of ``Settings``.
+        stored: What ``config.toml`` holds.
+        environ: The environment.
+    """
+    spec = SETTING_SPECS[name]
     if text := environ.get(spec.env, "").strip():
-        return spec.env, spec.parse, text
+        return FoundSetting(spec.env, spec.parse, text)
     if spec.ollama_env and (text := environ.get(spec.ollama_env, "").strip()):
         # Ollama's 0 means "choose for me" where our variables have no such value.
         if text == "0" and name not in ("keep_alive_s", "load_timeout_s", "flash_attention"):
             return None
-        return spec.ollama_env, spec.parse, text
+        return FoundSetting(spec.ollama_env, spec.parse, text)
     if name == "host" and (text := environ.get("OLLAMA_HOST", "").strip()):
-        return "OLLAMA_HOST", _ollama_address, text
-    key = spec.env.removeprefix("CORRAL_").lower()
-    if key in stored:
-        value = stored[key]
+        return FoundSetting("OLLAMA_HOST", _ollama_address, text)
+    if spec.key in stored:
+        value = stored[spec.key]
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-        return f"config.toml: {key}", spec.parse, text
+        return FoundSetting(f"config.toml: {spec.key}", spec.parse, text)
     return None
 
 
-def _read_file(config_file: Path) -> dict[str, Any]:
+def read_config(config_file: Path) -> dict[str, Any]:
+    """Return what ``config.toml`` holds; nothing when there is no such file.
+
+    Raises:
+        InvalidRequest: It cannot be read, is no TOML, or is of a later version.
+    """
     try:
         text = config_file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -363,6 +407,12 @@ def _read_file(config_file: Path) -> dict[str, Any]:
     import tomllib  # here, because most installations have no such file
 
     try:
-        return tomllib.loads(text)
+        stored = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidRequest(f"{config_file}: {error}", hint="mend or delete the file") from None
+    if stored.get("format", CONFIG_FORMAT) != CONFIG_FORMAT:
+        raise InvalidRequest(
+            f"{config_file} has format {stored['format']!r}, this version knows {CONFIG_FORMAT}",
+            hint="a newer version of Corral wrote it: use that one, or move the file away",
+        )
+    return stored

@@ -10,9 +10,14 @@
     │   ├── PromptTooLong           the prompt alone overflows the context
     │   ├── Unsupported             the model, or this version, has no such ability
     │   ├── TemplateFailed          the model's chat template raised, or never ended
+    │   ├── TooLarge                a body, header or image beyond its limit
+    │   ├── TooSlow                 a body that did not arrive in time
+    │   ├── KeyNotFound             there is no API key with that id
+    │   ├── Unauthorized            a key is missing, wrong, expired or revoked
     │   └── Forbidden               needs the owner's token, or comes from a foreign page
     ├── CapacityError           a fair request at a bad moment
     │   ├── QueueFull               too many requests are already waiting
+    │   ├── TooManyRequests         a key has used up its requests of this minute
     │   ├── DeadlineExceeded        the time that the request allowed is over
     │   ├── StoreBusy               another process is writing to the store
     │   ├── NotEnoughMemory         the model does not fit beside what is in use
@@ -124,6 +129,30 @@ class TemplateFailed(RequestError):
     code = "template_failed"
 
 
+class TooLarge(RequestError):
+    """A body, header or image is beyond its limit."""
+
+    code = "too_large"
+
+
+class TooSlow(RequestError):
+    """A body did not arrive in time."""
+
+    code = "too_slow"
+
+
+class KeyNotFound(RequestError):
+    """There is no API key with that id."""
+
+    code = "key_not_found"
+
+
+class Unauthorized(RequestError):
+    """An API key is missing, wrong, expired or revoked."""
+
+    code = "unauthorized"
+
+
 class Forbidden(RequestError):
     """The call needs the owner's token, or comes from a web page or host not allowed here."""
 
@@ -140,6 +169,19 @@ class QueueFull(CapacityError):
     """Too many requests are already waiting."""
 
     code = "queue_full"
+
+
+class TooManyRequests(CapacityError):
+    """A key has used up its requests of this minute; ``wait_s`` says when the next one may come."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, n_per_minute: int, wait_s: float) -> None:
+        super().__init__(
+            f"this key may make {n_per_minute} requests a minute, and has made them",
+            hint=f"try again in {max(1, round(wait_s + 0.5))} s",
+        )
+        self.wait_s = wait_s
 
 
 class DeadlineExceeded(CapacityError):

@@ -55,6 +55,16 @@ class Paths:
         return self.state / "history"
 
     @property
+    def keys_file(self) -> Path:
+        """The API keys, hashed; mode 0600."""
+        return self.config_file.with_name("keys")
+
+    @property
+    def secrets_file(self) -> Path:
+        """Tokens of model hubs; mode 0600."""
+        return self.config_file.with_name("secrets")
+
+    @property
     def own_catalogue(self) -> Path:
         """The user's own Modelfiles, which lie over those of the program."""
         return self.config_file.parent / "modelfiles"

@@ -9,7 +9,8 @@ from runner.cli.output import Output
 from runner.client import launch
 from runner.client.client import Client
 from runner.client.launch import Found, Kind
-from runner.config import Address, load_settings
+from runner.config import load_settings
+from runner.domain.address import Address
 from runner.errors import AddressInUse, CorralError, DaemonError
 from runner.paths import Paths, find_paths
 

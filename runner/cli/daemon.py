@@ -14,7 +14,7 @@ from runner.cli.parser import Subparsers
 from runner.client import launch
 from runner.client.client import Client
 from runner.client.launch import Found, Kind
-from runner.config import Address
+from runner.domain.address import Address
 from runner.errors import DaemonError
 from runner.paths import Paths
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "rm": "rm",
     "cp": "cp",
     "cache": "cache",
+    "keys": "keys",
     "daemon": "daemon",
 }
 ALIASES = {"ls": "list"}

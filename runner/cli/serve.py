@@ -29,6 +29,11 @@ def add(commands: Subparsers) -> None:
         epilog=f"environment:\n{settings}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--insecure-no-key",
+        action="store_true",
+        help="let anybody in who reaches an address that other machines reach",
+    )
     parser.set_defaults(run=run, need=Need.NOTHING)
 
 

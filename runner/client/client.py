@@ -26,6 +26,7 @@ from runner.domain.cache import CacheReport, Cleared
 from runner.domain.chat import Message
 from runner.domain.event import Event
 from runner.domain.job import Job
+from runner.domain.key import Key
 from runner.domain.model import ModelInfo, RunningModel
 from runner.domain.options import Options
 from runner.domain.progress import Progress
@@ -39,13 +40,15 @@ class Client:
     """Speaks to one daemon.  Every call raises ``CorralError`` and nothing else on purpose.
 
     Args:
-        url: ``http://host:port``.
+        url: ``http://host:port``, ``https://host:port`` or ``unix:///path``.
         token: The owner's token; empty: without.  ``launch.find_token`` knows which to send.
+        certificate: File of a certificate to trust, whoever signed it.
     """
 
-    def __init__(self, url: str, token: str = "") -> None:
+    def __init__(self, url: str, token: str = "", certificate: str = "") -> None:
         self.url = url.rstrip("/")
         self._token = token
+        self._certificate = certificate
 
     def version(self) -> DaemonVersion:
         """Return what the daemon says it is."""
@@ -209,6 +212,42 @@ class Client:
         """Take a model out of the library."""
         self._call("DELETE", "/api/delete", {"model": name}, model=name)
 
+    def keys(self) -> list[Key]:
+        """Return the API keys.  This and the next two need the owner's token or an admin key."""
+        return decoded(decode.keys, self._call("GET", "/api/keys"))
+
+    def add_key(
+        self,
+        name: str,
+        *,
+        scopes: Sequence[str] | None = None,
+        models: Sequence[str] | None = None,
+        n_per_minute: int = 0,
+        expires: str | None = None,
+    ) -> tuple[Key, str]:
+        """Make an API key; return it and its secret, which nobody can ask for later.
+
+        Args:
+            name: Whom or what it is for.
+            scopes: What it opens; ``None``: answers only.
+            models: Those it may name; ``None``: all.
+            n_per_minute: Requests a minute; 0: any number.
+            expires: A span such as ``30d``, or a moment; ``None``: never.
+        """
+        body: Json = {"name": name, "requests_per_minute": n_per_minute}
+        if scopes is not None:
+            body["scopes"] = list(scopes)
+        if models is not None:
+            body["models"] = list(models)
+        if expires is not None:
+            body["expires"] = expires
+        value = self._call("POST", "/api/keys", body)
+        return decoded(lambda v: (decode.key(v), str(v["key"])), value)
+
+    def revoke_key(self, key_id: str) -> None:
+        """Take an API key away."""
+        self._call("DELETE", f"/api/keys/{quote(key_id, safe='')}")
+
     def unload(self, name: str) -> bool:
         """Take a model out of memory; return whether it was in it."""
         return bool(self._call("POST", "/api/unload", {"model": name}, model=name).get("unloaded"))
@@ -227,7 +266,14 @@ class Client:
         self._call("POST", "/api/shutdown", {})
 
     def _exchange(self, method: str, path: str, body: Json | None) -> Exchange:
-        return Exchange(self.url, method, path, body=body, token=self._token)
+        return Exchange(
+            self.url,
+            method,
+            path,
+            body=body,
+            token=self._token,
+            certificate=self._certificate,
+        )
 
     def _call(self, method: str, path: str, body: Json | None = None, *, model: str = "") -> Json:
         """Return the JSON object of a whole reply; an empty reply is an empty object."""

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from runner.client.http1 import BadReply, Response, exchange
+from runner.client.reach import NotTrusted, reach
 from runner.errors import CorralError, DaemonError, from_code
 
 #: JSON object, as ``json`` gives it.
@@ -31,19 +32,27 @@ class Exchange:
     """One request on a connection of its own; used by one thread, closed by any."""
 
     def __init__(
-        self, url: str, method: str, path: str, *, body: Json | None, token: str = ""
+        self,
+        url: str,
+        method: str,
+        path: str,
+        *,
+        body: Json | None,
+        token: str = "",
+        certificate: str = "",
     ) -> None:
         parts = urlsplit(url)
-        self.place = parts.netloc
+        self._url, self._certificate = url, certificate
+        self.place = parts.netloc or url
         self.is_closed = False
         self._request = method, path
         self._body = None if body is None else json.dumps(body).encode()
-        self._headers = {"Host": self.place}
+        self._headers = {"Host": parts.netloc or "localhost"}
         if body is not None:
             self._headers["Content-Type"] = "application/json"
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._peer = parts.hostname or "", parts.port or 80
+        self._peer = parts.hostname or parts.path
         self._socket: socket.socket | None = None
         self._file: BinaryIO | None = None
 
@@ -58,8 +67,7 @@ class Exchange:
         """
         method, path = self._request
         try:
-            self._socket = socket.create_connection(self._peer, CONNECT_S)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = reach(self._url, CONNECT_S, certificate=self._certificate)
             self._socket.settimeout(timeout_s)
             response, self._file = exchange(
                 self._socket, method, path, headers=self._headers, body=self._body
@@ -138,7 +146,12 @@ class Exchange:
 
     def _unreachable(self, error: Exception, timeout_s: float | None) -> DaemonError:
         match error:
-            case ConnectionRefusedError():
+            case NotTrusted():
+                return DaemonError(
+                    f"the certificate of {self.place} is not trusted: {error}",
+                    hint="name the file of its certificate or authority in SSL_CERT_FILE",
+                )
+            case FileNotFoundError() | ConnectionRefusedError():
                 return DaemonError(
                     f"no daemon answers at {self.place}", hint="start it with: corral serve"
                 )
@@ -146,7 +159,7 @@ class Exchange:
                 limit = CONNECT_S if self._socket is None else timeout_s
                 return DaemonError(f"{self.place} did not answer within {limit:g} s")
             case socket.gaierror():
-                return DaemonError(f"there is no host '{self._peer[0]}'", hint="check CORRAL_HOST")
+                return DaemonError(f"there is no host '{self._peer}'", hint="check CORRAL_HOST")
             case ConnectionError():
                 return DaemonError(
                     f"{self.place} closed the connection without an answer", hint=LOGS_HINT

@@ -28,6 +28,7 @@ from runner.domain.event import (
     Usage,
 )
 from runner.domain.job import Job, JobError, JobState
+from runner.domain.key import Key, Scope
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS, Options, parse_options
@@ -221,6 +222,26 @@ def cache(value: Json) -> CacheReport:
 def cleared(value: Json) -> Cleared:
     """``DELETE /api/cache``."""
     return Cleared(int(value["prompts"]), int(value["size"]))
+
+
+def keys(value: Json) -> list[Key]:
+    """``GET /api/keys``."""
+    return [key(row) for row in value["keys"]]
+
+
+def key(value: Json) -> Key:
+    """One API key."""
+    expires, used = value.get("expires_at"), value.get("last_used_at")
+    return Key(
+        id=str(value["id"]),
+        name=str(value["name"]),
+        scopes=frozenset(Scope(scope) for scope in value["scopes"]),
+        models=tuple(str(model) for model in value["models"]),
+        n_per_minute=int(value["requests_per_minute"]),
+        created_at=moment(value["created_at"]),
+        expires_at=None if expires is None else moment(expires),
+        used_at=None if used is None else moment(used),
+    )
 
 
 def moment(text: str) -> float:

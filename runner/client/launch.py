@@ -22,7 +22,7 @@ from runner import __version__
 from runner.client.client import Client
 from runner.client.connection import Exchange, Json
 from runner.client.http1 import BadReply
-from runner.config import Address, parse_address
+from runner.domain.address import Address, parse_address
 from runner.errors import DaemonError
 from runner.paths import Paths, own_command
 
@@ -76,7 +76,7 @@ def probe(address: Address, timeout_s: float = PROBE_S) -> Found:
             return Found(Kind.CORRAL, version)
         _, greeting = _get(address, "/", timeout_s)
     except DaemonError as error:
-        if isinstance(error.__cause__, ConnectionRefusedError):
+        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
             return Found(Kind.NOTHING)
         if isinstance(error.__cause__, TimeoutError | ConnectionError | BadReply):
             return Found(Kind.STRANGER)
@@ -112,8 +112,12 @@ def daemon_record(paths: Paths) -> Json:
 
 
 def client_for(paths: Paths, address: Address) -> Client:
-    """Return a client of the daemon on ``address``, with the owner's token where it is due."""
-    return Client(address.url, find_token(paths, address))
+    """Return a client of the daemon on ``address``.
+
+    It has the owner's token where that is due, else the key in ``CORRAL_API_KEY``.
+    """
+    token = find_token(paths, address) or os.environ.get("CORRAL_API_KEY", "").strip()
+    return Client(address.url, token, address.certificate)
 
 
 def start(
@@ -190,7 +194,7 @@ def last_lines(log: Path, n_lines: int, start_at: int = 0) -> list[str]:
 
 
 def _get(address: Address, path: str, timeout_s: float) -> tuple[Mapping[str, str], bytes]:
-    exchange = Exchange(address.url, "GET", path, body=None)
+    exchange = Exchange(address.url, "GET", path, body=None, certificate=address.certificate)
     try:
         response = exchange.open(timeout_s)
         try:

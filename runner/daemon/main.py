@@ -7,37 +7,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import secrets
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
-from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from runner import __version__, logs
-from runner.client.launch import Kind, probe
-from runner.config import DEFAULT_PORT, Address, Settings, load_settings
+from runner.config import Settings, load_settings
+from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
-from runner.errors import AddressInUse, CorralError
+from runner.daemon.settings import LiveSettings
+from runner.domain.topic import Topic
+from runner.errors import CorralError, InvalidRequest
 from runner.hub.places import hubs_and_sources
 from runner.hub.throttle import Throttle
 from runner.kv.shelf import Shelf
 from runner.paths import Paths, find_paths, own_command
-from runner.server.app import make_app, runner_for
+from runner.server.access import Access
+from runner.server.app import make_app
+from runner.server.connections import Limits
+from runner.server.marks import DOOR
 from runner.server.needs import Needs
 from runner.service.cache import CacheService
 from runner.service.create import CreateService
 from runner.service.downloads import Downloads
 from runner.service.inference import InferenceService
 from runner.service.jobs import JobService
+from runner.service.keys import PREFIX, KeyService
+from runner.service.machine import MachineService
 from runner.service.models import ModelService
 from runner.service.pull import PullService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
+from runner.service.secret import SecretService
 from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
@@ -49,6 +58,12 @@ logger = logging.getLogger(__name__)
 #: One worker's prompts that left the cache may take this share of main memory.
 _HOST_TIER_SHARE = 32
 
+#: The one argument of ``corral serve``.
+_NO_KEY = "--insecure-no-key"
+
+#: The log's last lines, for ``/api/logs``: a process has one log.
+_tail = logs.Tail()
+
 #: Seconds that answers may go on when the daemon ends; then they fail with an error of their own.
 _GRACE_S = 5.0
 #: Seconds for whatever else goes on then: a body that does not come, a client that does not read.
@@ -57,13 +72,19 @@ _STRAGGLERS_S = 1.0
 
 def main(argv: list[str]) -> int:
     """Serve; return the exit code."""
-    if len(argv) > 2:
-        print(f"error: serve takes no arguments, not '{argv[2]}'", file=sys.stderr)  # noqa: T201
+    *unknown, _ = [word for word in argv[2:] if word != _NO_KEY] + [""]
+    if unknown:
+        print(  # noqa: T201
+            f"error: serve takes no argument but {_NO_KEY}, not '{unknown[0]}'", file=sys.stderr
+        )
         return 2
     paths = find_paths()
     try:
         settings = load_settings(paths.config_file)
+        if _NO_KEY in argv[2:]:
+            settings = replace(settings, insecure_no_key=True)
         logs.configure(settings.log_level)
+        logging.getLogger().addHandler(_tail)
         logging.getLogger("aiohttp.server").addFilter(_in_one_line)
         paths.run.mkdir(parents=True, exist_ok=True)
         with only_daemon(paths):
@@ -87,6 +108,9 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     shelf = Shelf(paths.kv)
     await asyncio.to_thread(_tidy, library, shelf)
     token = secrets.token_urlsafe(32)
+    hub_tokens = await asyncio.to_thread(SecretService, paths.secrets_file)
+    live = LiveSettings(paths.config_file, settings)
+    allow_files(settings.max_connections)
     async with contextlib.AsyncExitStack() as stack:
         pool = Pool(_pool_settings(settings, paths))
         stack.push_async_callback(pool.close)
@@ -94,6 +118,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             order=settings.hub,
             folders=(paths.own_catalogue, paths.catalogue),
             memory_bytes=memory_bytes(),
+            token=hub_tokens.get,
         )
         requests = RequestService()
         cache = CacheService(library, pool, shelf, n_disk_max=settings.kv_disk_bytes)
@@ -107,6 +132,18 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         downloads = Downloads(library, throttle, n_ranges=settings.download_ranges)
         pulls = PullService(library, sources, jobs, downloads)
         await pulls.restore()
+        models = ModelService(library, pool, cache)
+        pool.on_change = partial(jobs.news.tell, Topic.WORKER)
+        requests.on_change = partial(jobs.news.tell, Topic.REQUEST)
+        models.on_change = partial(jobs.news.tell, Topic.MODEL)
+        live.on_change = partial(jobs.news.tell, Topic.SETTINGS)
+        keys = await asyncio.to_thread(
+            KeyService,
+            paths.keys_file,
+            on_revoked=lambda key_id: cache.clear(owner_id=key_id),
+        )
+        stack.push_async_callback(keys.close)
+        _check_door(settings, keys)
         needs = Needs(
             inference=InferenceService(
                 library,
@@ -116,72 +153,94 @@ async def _serve(paths: Paths, settings: Settings) -> None:
                 requests=requests,
                 shares_cache=settings.share_cache,
             ),
-            models=ModelService(library, pool, cache),
+            models=models,
             cache=cache,
             pulls=pulls,
             creates=CreateService(library, pulls),
             searches=SearchService(hubs, memory_bytes=memory_bytes()),
             requests=requests,
             jobs=jobs,
+            keys=keys,
+            settings=live,
+            secrets=hub_tokens,
+            machine=MachineService(pool, lambda: _limits_in_force(live)),
+            logs=_tail,
             version=__version__,
             request_shutdown=ending.set,
         )
+        access = _access(settings, token, paths)
         app = make_app(
-            needs,
-            owner_token=token,
-            loopback_only=settings.host.is_loopback,
-            origins=settings.origins,
+            needs, access, Limits(settings.max_connections, settings.max_peer_connections)
         )
-        address = await stack.enter_async_context(_listening(app, settings.host))
+
+        def open_to(new: Settings) -> None:
+            app[DOOR].access = replace(access, origins=new.origins)
+
+        live.when_changed(("origins",), open_to)
+        live.when_changed(("log_level",), lambda new: logs.set_level(new.log_level))
+        live.when_changed(
+            ("keep_alive_s", "max_loaded_models", "max_queue"),
+            lambda new: pool.configure(_pool_settings(_merged(settings, new), paths)),
+        )
+        address = await stack.enter_async_context(listening(app, settings, grace_s=_STRAGGLERS_S))
         record = DaemonRecord(os.getpid(), str(address.reachable), __version__, token)
         write_record(paths.daemon_file, record)
         stack.callback(paths.daemon_file.unlink, missing_ok=True)
         logger.info("serving %s", logs.pairs(address=address, version=__version__, pid=os.getpid()))
-        if not settings.host.is_loopback:
+        if not settings.host.is_loopback and settings.insecure_no_key:
             logger.warning(
                 "other machines can reach address=%s, and nobody needs a key to use it", address
             )
         await ending.wait()
         logger.info("shutting down")
+        _tail.end()
         # Still listening: who comes now is told so, instead of finding nobody.
         await asyncio.gather(pool.close(_GRACE_S), jobs.close())
 
 
-@contextlib.asynccontextmanager
-async def _listening(app: web.Application, address: Address) -> AsyncIterator[Address]:
-    """Accept requests for a block; yields the address with the port that was bound.
+def _check_door(settings: Settings, keys: KeyService) -> None:
+    """Do nothing when the door has a lock, or nobody but this machine stands before it.
 
     Raises:
-        AddressInUse: Something else listens there.
+        InvalidRequest: Other machines could reach a daemon that asks nobody for a key.
     """
-    runner = runner_for(app, grace_s=_STRAGGLERS_S)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, address.host, address.port)
-        try:
-            await site.start()
-        except (OSError, UnicodeError) as error:  # the latter of names that no resolver takes
-            raise await _cannot_listen(address, error) from None
-        port = runner.addresses[0][1] if runner.addresses else address.port
-        yield Address(address.host, port)
-    finally:
-        await runner.cleanup()
+    if settings.host.is_loopback or settings.insecure_no_key or keys.list_keys():
+        return
+    raise InvalidRequest(
+        f"other machines can reach {settings.host}, and there is no API key yet",
+        hint="make one while only this machine is served:"
+        " CORRAL_HOST=127.0.0.1 corral keys add NAME; corral daemon stop\n"
+        f"or let anybody in who reaches the address: corral serve {_NO_KEY}",
+    )
 
 
-async def _cannot_listen(address: Address, error: OSError | UnicodeError) -> AddressInUse:
-    if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
-        return AddressInUse(
-            f"cannot listen on {address}: {getattr(error, 'strerror', '') or error}",
-            hint=f"set another address with CORRAL_HOST=127.0.0.1:{DEFAULT_PORT}",
-        )
-    found = await asyncio.to_thread(probe, address)
-    who = {
-        Kind.OLLAMA: "Ollama",
-        Kind.CORRAL: f"another Corral daemon (version {found.version})",
-    }.get(found.kind, "another program")
-    free = Address(address.host, address.port + 1 if address.port < 65535 else DEFAULT_PORT)
-    hint = f"stop it, or use another address: CORRAL_HOST={free} corral serve"
-    return AddressInUse(f"{address} is taken: {who} answers there", hint=hint)
+def _access(settings: Settings, token: str, paths: Paths) -> Access:
+    """Return who may call."""
+    folders = (paths.models, paths.config_file.parent, paths.run, paths.logs, paths.cache)
+    return Access(
+        owner_token=token,
+        loopback_only=settings.host.is_loopback,
+        origins=settings.origins,
+        hostname=socket.gethostname(),
+        needs_key=not settings.host.is_loopback and not settings.insecure_no_key,
+        key_prefix=PREFIX,
+        folders=tuple(str(folder) for folder in (*folders, paths.state, Path.home())),
+    )
+
+
+def _merged(started: Settings, new: Settings) -> Settings:
+    """The settings that the pool runs with: what may change at once, on what it started with."""
+    return replace(
+        started,
+        keep_alive_s=new.keep_alive_s,
+        max_loaded_models=new.max_loaded_models,
+        max_queue=new.max_queue,
+    )
+
+
+def _limits_in_force(live: LiveSettings) -> tuple[tuple[str, int], ...]:
+    names = ("max_loaded_models", "num_parallel", "max_queue", "max_connections")
+    return tuple((name, int(live.in_force(name))) for name in names)
 
 
 def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:

@@ -6,7 +6,7 @@ The composition of this room: the daemon hands in settings, and gets hubs and so
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from runner.domain.hub_url import MODELSCOPE_INTERNATIONAL
@@ -24,6 +24,7 @@ def hubs_and_sources(
     folders: Sequence[Path],
     memory_bytes: int,
     environ: Mapping[str, str] = os.environ,
+    token: Callable[[str], str | None] = lambda name: None,
 ) -> tuple[dict[str, Hub], list[Source]]:
     """Return the hubs by the names that a search uses, and the sources.
 
@@ -32,10 +33,11 @@ def hubs_and_sources(
         folders: The catalogue's, the user's own first.
         memory_bytes: This machine's memory; 0: not known.
         environ: Where the hubs' clients look for endpoints and tokens.
+        token: Asked for a hub's token, ``hf`` or ``modelscope``, before each use; on any thread.
     """
-    hugging_face = HuggingFace(environ)
-    model_scope = ModelScope(environ=environ)
-    international = ModelScope(MODELSCOPE_INTERNATIONAL, environ)
+    hugging_face = HuggingFace(environ, token=lambda: token("hf"))
+    model_scope = ModelScope(environ=environ, token=lambda: token("modelscope"))
+    international = ModelScope(MODELSCOPE_INTERNATIONAL, environ, token=lambda: token("modelscope"))
 
     def alone(hub: Hub) -> HubSource:
         return HubSource(hub, memory_bytes=memory_bytes)

@@ -37,18 +37,34 @@ class Access:
             but its own is a trick.
         origins: Further origins that may call, ``*`` allowed in them.
         hostname: This machine's name.
+        needs_key: Whether nobody but the owner may call without a key of ours.
+        key_prefix: What the keys of ours begin with.
+        folders: Where the program's files are; only the owner reads of them in an answer.
     """
 
     owner_token: str
     loopback_only: bool
     origins: tuple[str, ...]
     hostname: str
+    needs_key: bool = False
+    key_prefix: str = "corral-"
+    folders: tuple[str, ...] = ()
 
-    def is_owner(self, authorization: str) -> bool:
-        """Whether the header carries the owner's token; any other key is nobody's."""
-        scheme, _, token = authorization.partition(" ")
-        sent, own = token.strip().encode(errors="replace"), self.owner_token.encode()
-        return bool(own) and scheme.lower() == "bearer" and hmac.compare_digest(sent, own)
+    def is_token(self, sent: str) -> bool:
+        """Whether this is the owner's token."""
+        own = self.owner_token.encode()
+        return bool(own) and hmac.compare_digest(sent.encode(errors="replace"), own)
+
+    def is_key(self, sent: str) -> bool:
+        """Whether this can be a key of ours, by its form."""
+        return sent.startswith(self.key_prefix)
+
+    def concealed(self, text: str) -> str:
+        """Return ``text`` without the places of this machine's files."""
+        for folder in sorted(self.folders, key=len, reverse=True):
+            if len(folder) > 1:
+                text = text.replace(folder, "…")
+        return text
 
     def allows_host(self, host: str) -> bool:
         """Whether a request with this ``Host`` header may come in; empty means none was sent."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import math
 import secrets
 from dataclasses import dataclass, replace
 
@@ -19,6 +22,7 @@ from runner.errors import (
     DeadlineExceeded,
     Forbidden,
     JobNotFound,
+    KeyNotFound,
     ModelNotFound,
     NotEnoughMemory,
     NotOnHub,
@@ -26,7 +30,13 @@ from runner.errors import (
     RequestNotFound,
     SourceError,
     StoreBusy,
+    TooLarge,
+    TooManyRequests,
+    TooSlow,
+    Unauthorized,
 )
+from runner.server.connections import LIMITS, refusal_of
+from runner.server.marks import DOOR, caller_of
 
 #: Largest body taken, in bytes.
 MAX_BODY = 64 * 1024 * 1024
@@ -36,9 +46,14 @@ _STATUSES: tuple[tuple[type[CorralError], int], ...] = (
     (ModelNotFound, 404),
     (RequestNotFound, 404),
     (JobNotFound, 404),
+    (KeyNotFound, 404),
+    (Unauthorized, 401),
+    (TooLarge, 413),
+    (TooSlow, 408),
     (Forbidden, 403),
     (RequestError, 400),
     (DeadlineExceeded, 504),
+    (TooManyRequests, 429),
     (CapacityError, 503),
     (NotOnHub, 404),
     (Cancelled, 499),
@@ -102,17 +117,46 @@ async def read_body(request: web.Request) -> bytes:
 
     Raises:
         web.HTTPRequestEntityTooLarge: It is larger than ``MAX_BODY``.
+        TooSlow: It stopped coming.
     """
     announced = request.content_length or 0
     if announced > MAX_BODY:
         raise web.HTTPRequestEntityTooLarge(MAX_BODY, announced)
-    return await request.read()
+    limit_s = request.app[LIMITS].body_s
+    pieces: list[bytes] = []
+    n_read = 0
+    while True:
+        try:
+            async with asyncio.timeout(limit_s):
+                piece = await request.content.readany()
+        except TimeoutError:
+            raise TooSlow(
+                f"the body stopped after {n_read} bytes, and nothing came for {limit_s:g} s",
+                hint="send all of it",
+            ) from None
+        if not piece:
+            return b"".join(pieces)
+        n_read += len(piece)
+        if n_read > MAX_BODY:
+            raise web.HTTPRequestEntityTooLarge(MAX_BODY, n_read)
+        pieces.append(piece)
 
 
 def json_answer(request: web.Request, body: bytes, *, status: int = 200) -> web.Response:
     """Return a response with ``body``, which is JSON already, typed as the dialect does."""
     kind = openai_chat.CONTENT_TYPE if request.path.startswith("/v1/") else ollama.CONTENT_TYPE
     return web.Response(body=body, status=status, headers={"Content-Type": kind})
+
+
+def told_to(request: web.Request, error: CorralError) -> CorralError:
+    """Return ``error`` as this caller may hear it: only the owner hears where files are."""
+    access = request.app[DOOR].access
+    message, hint = access.concealed(error.message), access.concealed(error.hint)
+    if caller_of(request).is_owner or (message, hint) == (error.message, error.hint):
+        return error
+    told = copy.copy(error)
+    told.message, told.hint = message, hint
+    return told
 
 
 def error_answer(
@@ -122,6 +166,7 @@ def error_answer(
     if status is None:
         status = next((number for cls, number in _STATUSES if isinstance(error, cls)), 500)
     facts_of(request).error = error.code
+    error = told_to(request, error)
     body: msgspec.Struct
     headers = {}
     if is_anthropic(request):
@@ -135,6 +180,11 @@ def error_answer(
     response.headers.update(headers)
     if status == 504:  # clients of OpenAI ask again after 5xx by themselves, unless told otherwise
         response.headers["X-Should-Retry"] = "false"
+    if isinstance(error, TooManyRequests):
+        response.headers["Retry-After"] = str(math.ceil(error.wait_s) or 1)
+    if status in (401, 408, 413) or refusal_of(request):
+        # The rest of a body that nobody reads must not be taken for the next request.
+        response.force_close()
     if status == 503:
         wait_s = next((wait for cls, wait in _RETRY_AFTER if isinstance(error, cls)), 1)
         response.headers["Retry-After"] = str(wait_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from runner.dialects.anthropic import answers, messages
-from runner.server.answers import facts_of, json_answer, read_body
+from runner.server.answers import json_answer, read_body
 from runner.server.needs import NEEDS
 from runner.server.request_routes import with_terms
 from runner.server.stream import follow, stream
@@ -17,7 +17,6 @@ routes = web.RouteTableDef()
 async def create_message(request: web.Request) -> web.StreamResponse:
     """One answer to a list of messages; a stream when the body says ``"stream": true``."""
     call = messages.parse(await read_body(request))
-    facts_of(request).model = str(call.request.model)
     events = request.app[NEEDS].inference.infer(with_terms(request, call.request))
     answer_id = answers.new_id()
     if call.stream:

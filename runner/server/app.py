@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-
 from aiohttp import web
 
 from runner.server import (
     anthropic_routes,
     cache_routes,
     create_routes,
+    event_routes,
     job_routes,
+    keeping_routes,
+    metrics,
     ollama_routes,
     openai_routes,
     request_routes,
@@ -19,7 +20,10 @@ from runner.server import (
 )
 from runner.server.access import Access
 from runner.server.answers import MAX_BODY
-from runner.server.middleware import ACCESS, add_headers, answer_errors, guard, log_request
+from runner.server.connections import LEDGER, LIMITS, Ledger, LimitedRunner, Limits
+from runner.server.marks import DOOR, Door
+from runner.server.metrics import METRICS, Metrics
+from runner.server.middleware import add_headers, answer_errors, guard, log_request
 from runner.server.needs import NEEDS, Needs
 
 _ROUTES = (
@@ -32,23 +36,26 @@ _ROUTES = (
     search_routes.routes,
     vector_routes.routes,
     create_routes.routes,
+    keeping_routes.routes,
+    event_routes.routes,
+    metrics.routes,
 )
 
 
-def make_app(
-    needs: Needs, *, owner_token: str, loopback_only: bool, origins: tuple[str, ...]
-) -> web.Application:
+def make_app(needs: Needs, access: Access, limits: Limits | None = None) -> web.Application:
     """Return the application with all its routes.
 
     Args:
         needs: What stands behind them.
-        owner_token: What the owner's programs send as bearer.
-        loopback_only: Whether only this machine can reach the address served.
-        origins: Web origins that may call, beside this machine's own.
+        access: Who may call.
+        limits: On connections.
     """
     app = web.Application(middlewares=[log_request, answer_errors, guard], client_max_size=MAX_BODY)
     app[NEEDS] = needs
-    app[ACCESS] = Access(owner_token, loopback_only, origins, socket.gethostname())
+    app[DOOR] = Door(access)
+    app[LIMITS] = limits = limits or Limits()
+    app[LEDGER] = Ledger(limits)
+    app[METRICS] = Metrics()
     app.on_response_prepare.append(add_headers)
     for routes in _ROUTES:
         app.add_routes(routes)
@@ -60,7 +67,7 @@ def runner_for(app: web.Application, *, grace_s: float = 5.0) -> web.AppRunner:
 
     ``grace_s`` is how long requests may go on when the server stops; then they are cancelled.
     """
-    return web.AppRunner(
+    return LimitedRunner(
         app,
         # aiohttp's default is off: answers would go on for clients that have left.
         handler_cancellation=True,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from runner.dialects import ollama_cache
-from runner.server.answers import facts_of, json_answer, read_body
+from runner.server.answers import json_answer, read_body
+from runner.server.callers import name_model
 from runner.server.needs import NEEDS
 
 routes = web.RouteTableDef()
@@ -22,6 +23,6 @@ async def clear(request: web.Request) -> web.Response:
     """Remove them: all, or those of the body's ``model`` and ``owner``."""
     call = ollama_cache.parse_clear(await read_body(request))
     if call.name is not None:
-        facts_of(request).model = str(call.name)
+        name_model(request, call.name)
     told = await request.app[NEEDS].cache.clear(call.name, owner_id=call.owner_id)
     return json_answer(request, ollama_cache.cleared(told))

@@ -7,7 +7,7 @@ from aiohttp import web
 from runner.dialects import ollama_create, ollama_models
 from runner.errors import BadModelFile
 from runner.server.answers import error_answer, facts_of, json_answer, read_body
-from runner.server.middleware import require_owner
+from runner.server.callers import require_owner
 from runner.server.needs import NEEDS
 from runner.server.stream import last_moment, stream
 

@@ -1,8 +1,6 @@
-"""``/api/jobs`` and ``/api/events``: long jobs, and a stream of what changes."""
+"""``/api/jobs``: long jobs, seen and steered."""
 
 from __future__ import annotations
-
-import asyncio
 
 from aiohttp import web
 
@@ -10,13 +8,10 @@ from runner.dialects import jobs as words
 from runner.domain.job import Job
 from runner.errors import InvalidRequest
 from runner.server.answers import facts_of, json_answer, read_body
+from runner.server.callers import name_model
 from runner.server.needs import NEEDS
 
 routes = web.RouteTableDef()
-
-#: Seconds that a reader of events may take for one of them, and between two signs of life.
-_SLOW_S = 10.0
-_ALIVE_S = 15.0
 
 
 @routes.get("/api/jobs")
@@ -29,7 +24,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 async def begin(request: web.Request) -> web.Response:
     """Begin a pull that goes on whoever follows it; the answer is its job."""
     name, limit_bps = words.parse_job(await read_body(request))
-    facts_of(request).model = str(name)
+    name_model(request, name)
     job = await request.app[NEEDS].pulls.pull_apart(name, limit_bps)
     return json_answer(request, words.job(job), status=201)
 
@@ -77,40 +72,6 @@ async def limit(request: web.Request) -> web.Response:
         jobs.limit_all(limit_bps)
         return json_answer(request, words.jobs(jobs.list_jobs()))
     return _told(request, jobs.limit(_id_of(request), limit_bps))
-
-
-@routes.get("/api/events")
-async def events(request: web.Request) -> web.StreamResponse:
-    """A ``snapshot`` of the jobs, then a ``job`` each time one changes, as server-sent events.
-
-    A reader that is too slow is cut; it begins again with a new snapshot.
-    """
-    jobs = request.app[NEEDS].jobs
-    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
-    response = web.StreamResponse(headers=headers)
-    with jobs.news.watching() as changes:
-        number = 1
-        snapshot = words.event(number, "snapshot", words.jobs(jobs.list_jobs()))
-        await response.prepare(request)
-        try:
-            await asyncio.wait_for(response.write(snapshot), _SLOW_S)
-            while True:
-                try:
-                    changed = await asyncio.wait_for(changes.get(), _ALIVE_S)
-                except TimeoutError:
-                    await asyncio.wait_for(response.write(b": alive\n\n"), _SLOW_S)
-                    continue
-                if changed is None:
-                    break
-                number += 1
-                frame = words.event(number, "job", words.job(changed))
-                await asyncio.wait_for(response.write(frame), _SLOW_S)
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
-            return response
-    await response.write_eof()
-    return response
 
 
 def _told(request: web.Request, job: Job) -> web.Response:

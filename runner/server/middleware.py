@@ -9,50 +9,22 @@ from typing import Any
 
 from aiohttp import web
 
-from runner.errors import CorralError, Forbidden, InvalidRequest, RequestError
+from runner.errors import CorralError, Forbidden, InvalidRequest, RequestError, TooLarge
 from runner.logs import pairs
-from runner.server.access import Access
+from runner.server import scopes
 from runner.server.answers import MAX_BODY, error_answer, facts_of, is_gone, is_openai
+from runner.server.callers import check_scope, identify, require_manager, resource_of
+from runner.server.connections import refusal_of
+from runner.server.marks import CALLER, DOOR, ORIGIN, caller_of
+from runner.server.metrics import METRICS
 from runner.server.needs import NEEDS
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-ACCESS = web.AppKey("access", Access)
-#: The page that called, when one did and may.
-ORIGIN = web.RequestKey("origin", str)
-
 #: Logged when the client left before its answer was whole; never sent.
 _CLIENT_GONE = 499
-
-#: What a web page may call without the owner's token: inference, and what it takes to choose a
-#: model for it.
-_FOR_PAGES = frozenset(
-    {
-        "/",
-        "/health",
-        "/api/version",
-        "/api/tags",
-        "/api/generate",
-        "/api/chat",
-        "/v1/models",
-        "/v1/models/{name}",
-        "/v1/chat/completions",
-        "/v1/messages",
-        "/v1/responses",
-        "/api/embed",
-        "/api/embeddings",
-        "/v1/embeddings",
-        "/v1/rerank",
-        "/v1/reranking",
-        "/v1/score",
-        "/v2/rerank",
-        "/rerank",
-        "/reranking",
-        "/score",
-    }
-)
 
 #: Headers that pages may send; OpenAI's client has a family of its own beside them.
 _CORS_HEADERS = (
@@ -97,7 +69,9 @@ async def log_request(request: web.Request, handler: Handler) -> web.StreamRespo
         status = response.status
         return response
     finally:
-        logger.info("%s", _line(request, status, time.monotonic() - began))
+        total_s = time.monotonic() - began
+        request.app[METRICS].count(request, status, total_s)
+        logger.info("%s", _line(request, status, total_s))
 
 
 def _line(request: web.Request, status: int, total_s: float) -> str:
@@ -107,6 +81,8 @@ def _line(request: web.Request, status: int, total_s: float) -> str:
         "path": request.rel_url.raw_path[:200],
         "status": status,
     }
+    if key := caller_of(request).key:
+        told["key"] = key.id
     if facts.model:
         told["model"] = facts.model
     if facts.error:
@@ -148,7 +124,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
     """Say what aiohttp refused in our words."""
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        told: RequestError = InvalidRequest(f"the body is larger than {MAX_BODY} bytes")
+        told: RequestError = TooLarge(f"the body is larger than {MAX_BODY} bytes")
     elif isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         told = RequestError(
@@ -169,8 +145,10 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let in only what the rules of ``access.py`` let in; answer preflights."""
-    access = request.app[ACCESS]
+    """Let in only what the rules of ``access.py`` and ``scopes.py`` let in; answer preflights."""
+    access = request.app[DOOR].access
+    if refused := refusal_of(request):
+        raise refused
     hosts = request.headers.getall("Host", [""])
     if not all(access.allows_host(host) for host in hosts):
         raise Forbidden(
@@ -178,27 +156,17 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             hint="call it by localhost or 127.0.0.1",
         )
     origin = request.headers.get("Origin")
-    if origin is None:
-        return web.Response(status=204) if request.method == "OPTIONS" else await handler(request)
-    if not access.allows_origin(origin, hosts[0]):
-        raise Forbidden("this Origin may not call the API", hint="allow it with CORRAL_ORIGINS")
-    request[ORIGIN] = origin
+    if origin is not None:
+        if not access.allows_origin(origin, hosts[0]):
+            raise Forbidden("this Origin may not call the API", hint="allow it with CORRAL_ORIGINS")
+        request[ORIGIN] = origin
     if request.method == "OPTIONS":
-        return _preflight(request)
-    resource = request.match_info.route.resource
-    if resource is not None and resource.canonical not in _FOR_PAGES:
-        require_owner(request, "a web page may infer only")
+        return web.Response(status=204) if origin is None else _preflight(request)
+    caller = request[CALLER] = identify(request, access, request.app[NEEDS].keys)
+    check_scope(request, caller)
+    if origin is not None and not scopes.is_for_pages(resource_of(request)):
+        require_manager(request, "a web page may infer only")
     return await handler(request)
-
-
-def require_owner(request: web.Request, reason: str) -> None:
-    """Let only the owner's own programs pass.
-
-    Raises:
-        Forbidden: The request does not carry the owner's token; ``reason`` says why it must.
-    """
-    if not request.app[ACCESS].is_owner(request.headers.get("Authorization", "")):
-        raise Forbidden(reason, hint="use the corral command, which sends the owner's token")
 
 
 def _preflight(request: web.Request) -> web.Response:
@@ -227,6 +195,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Mark every answer as ours, and open it to the page that asked; runs before the headers go."""
     response.headers["X-Corral-Version"] = version = request.app[NEEDS].version
     response.headers["Server"] = f"corral/{version}"
+    if response.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     if origin := request.get(ORIGIN):
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = "X-Corral-Version, Retry-After"

@@ -22,7 +22,9 @@ from runner.domain.progress import Progress
 from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
+from runner.domain.topic import Topic
 from runner.domain.vectors import Embeddings, Ranking
+from runner.server.front import Keys, LogLines, Machine, Secrets, SettingsKeeper
 
 
 class Inference(Protocol):
@@ -142,8 +144,8 @@ class Requests(Protocol):
 class Changes(Protocol):
     """What changes, for whoever watches."""
 
-    def watching(self) -> AbstractContextManager[asyncio.Queue[Job | None]]:
-        """Give a queue of every job that changes; ``None`` in it is the end."""
+    def watching(self) -> AbstractContextManager[asyncio.Queue[Job | Topic | None]]:
+        """Give a queue of everything that changes; ``None`` in it is the end."""
         ...
 
 
@@ -201,6 +203,11 @@ class Needs:
         searches: The hubs' own lists.
         requests: The answers that are on their way.
         jobs: All that takes long.
+        keys: The API keys.
+        settings: How the daemon is set.
+        secrets: Tokens of model hubs.
+        machine: Memory, devices and limits.
+        logs: What the daemon logged.
         version: Our own version, for ``/api/version``.
         request_shutdown: Makes the daemon end in good order; returns at once.
     """
@@ -213,6 +220,11 @@ class Needs:
     searches: Searches
     requests: Requests
     jobs: Jobs
+    keys: Keys
+    settings: SettingsKeeper
+    secrets: Secrets
+    machine: Machine
+    logs: LogLines
     version: str
     request_shutdown: Callable[[], None]
 

@@ -9,8 +9,9 @@ from aiohttp import web
 from runner.dialects import ollama, ollama_models, wire
 from runner.domain.name import ModelName
 from runner.errors import BadModelFile, Unsupported
-from runner.server.answers import error_answer, facts_of, json_answer, read_body
-from runner.server.middleware import ORIGIN, require_owner
+from runner.server.answers import error_answer, json_answer, read_body
+from runner.server.callers import allowed, name_model, require_manager, require_owner
+from runner.server.marks import ORIGIN, caller_of
 from runner.server.needs import NEEDS
 from runner.server.request_routes import with_terms
 from runner.server.stream import collect, last_moment, stream
@@ -42,13 +43,18 @@ async def version(request: web.Request) -> web.Response:
 async def tags(request: web.Request) -> web.Response:
     """The library."""
     models = await request.app[NEEDS].models.list_models()
-    return json_answer(request, ollama_models.tags(models))
+    return json_answer(request, ollama_models.tags(allowed(request, models)))
 
 
 @routes.get("/api/ps")
 async def ps(request: web.Request) -> web.Response:
     """The models in memory."""
-    running = request.app[NEEDS].models.running()
+    key = caller_of(request).key
+    running = [
+        row
+        for row in request.app[NEEDS].models.running()
+        if key is None or key.allows_model(row.info.name)
+    ]
     return json_answer(request, ollama_models.ps(running, now=time.time()))
 
 
@@ -56,7 +62,7 @@ async def ps(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """All about one model."""
     call = ollama_models.parse_show(await read_body(request))
-    facts_of(request).model = str(call.name)
+    name_model(request, call.name)
     details = await request.app[NEEDS].models.show(call.name, verbose=call.verbose)
     return json_answer(request, ollama_models.show(details, verbose=call.verbose))
 
@@ -74,7 +80,6 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 
 async def _answer(request: web.Request, call: ollama.Call) -> web.StreamResponse:
-    facts_of(request).model = str(call.request.model)
     asked = with_terms(request, call.request)
     if call.is_empty:
         return await _load_or_unload(request, call)
@@ -89,8 +94,8 @@ async def _load_or_unload(request: web.Request, call: ollama.Call) -> web.Respon
     """A call with nothing to answer: one object, even where a stream was asked for."""
     asked = call.request
     if call.unloads:
-        if ORIGIN in request:
-            require_owner(request, "a web page may infer only")
+        if ORIGIN in request or caller_of(request).key is not None:
+            require_manager(request, "taking a model out of memory is managing, not inferring")
         await _unload(request, asked.model)
     else:
         await request.app[NEEDS].inference.load(asked.model, asked.options, asked.keep_alive)
@@ -102,7 +107,7 @@ async def _load_or_unload(request: web.Request, call: ollama.Call) -> web.Respon
 async def unload(request: web.Request) -> web.Response:
     """End a model's stay in memory; says whether it was there."""
     name = ollama_models.parse_model(await read_body(request))
-    facts_of(request).model = str(name)
+    name_model(request, name)
     return json_answer(request, wire.encode({"unloaded": await _unload(request, name)}))
 
 
@@ -119,13 +124,14 @@ async def pull(request: web.Request) -> web.StreamResponse:
     """Bring a model into the library, from a hub or from a file of this machine."""
     call = ollama_models.parse_pull(await read_body(request))
     pulls = request.app[NEEDS].pulls
+    if call.name is not None:
+        name_model(request, call.name)
     if call.path is not None:
         require_owner(request, "only the owner may import files of this machine")
         moments = pulls.import_file(call.path, call.name)
     else:
         assert call.name is not None, "parse_pull gives a name or a path"
         moments = pulls.pull(call.name, call.limit_bps)
-    facts_of(request).model = str(call.name or "")
     try:
         if call.stream:
             return await stream(request, moments, ollama_models.ProgressEncoder())
@@ -146,7 +152,8 @@ async def push(request: web.Request) -> web.Response:
 async def copy(request: web.Request) -> web.Response:
     """Give a model a second name; clients take 200 alone for success."""
     source, destination = ollama_models.parse_copy(await read_body(request))
-    facts_of(request).model = str(source)
+    name_model(request, source)
+    name_model(request, destination)
     await request.app[NEEDS].models.copy(source, destination)
     return web.Response()
 
@@ -155,7 +162,7 @@ async def copy(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """Take a model out of the library; clients take 200 alone for success."""
     name = ollama_models.parse_model(await read_body(request))
-    facts_of(request).model = str(name)
+    name_model(request, name)
     await request.app[NEEDS].models.delete(name)
     return web.Response()
 
@@ -163,6 +170,5 @@ async def delete(request: web.Request) -> web.Response:
 @routes.post("/api/shutdown")
 async def shutdown(request: web.Request) -> web.Response:
     """End the daemon in good order; the answer comes before the end."""
-    require_owner(request, "only the owner may end the daemon")
     request.app[NEEDS].request_shutdown()
     return json_answer(request, wire.encode({"status": "shutting down"}))

@@ -16,7 +16,8 @@ from runner.dialects.openai import (
 )
 from runner.domain.name import ModelName
 from runner.errors import ModelNotFound, RequestError, Unsupported
-from runner.server.answers import error_answer, facts_of, is_anthropic, json_answer, read_body
+from runner.server.answers import error_answer, is_anthropic, json_answer, read_body
+from runner.server.callers import allowed, name_model
 from runner.server.needs import NEEDS
 from runner.server.request_routes import with_terms
 from runner.server.stream import collect, follow, stream
@@ -27,7 +28,7 @@ routes = web.RouteTableDef()
 @routes.get("/v1/models")
 async def models(request: web.Request) -> web.Response:
     """The library."""
-    found = await request.app[NEEDS].models.list_models()
+    found = allowed(request, await request.app[NEEDS].models.list_models())
     if is_anthropic(request):
         return json_answer(request, anthropic_answers.models(found))
     return json_answer(request, openai_models.models(found))
@@ -37,7 +38,7 @@ async def models(request: web.Request) -> web.Response:
 async def model(request: web.Request) -> web.Response:
     """One model; its name may have slashes, escaped or not."""
     name = ModelName.parse(request.match_info["name"])
-    facts_of(request).model = str(name)
+    name_model(request, name)
     for info in await request.app[NEEDS].models.list_models():
         if info.name == name and is_anthropic(request):
             return json_answer(request, wire.encode(anthropic_answers.model_object(info)))
@@ -50,7 +51,6 @@ async def model(request: web.Request) -> web.Response:
 async def chat(request: web.Request) -> web.StreamResponse:
     """One answer to a list of messages; a stream when the body says ``"stream": true``."""
     call = openai_chat.parse(await read_body(request))
-    facts_of(request).model = str(call.request.model)
     events = request.app[NEEDS].inference.infer(with_terms(request, call.request))
     answer_id, created = openai_chat.new_id(), int(time.time())
     if call.stream:
@@ -65,7 +65,6 @@ async def chat(request: web.Request) -> web.StreamResponse:
 async def respond(request: web.Request) -> web.StreamResponse:
     """One answer to a list of items; a stream when the body says ``"stream": true``."""
     call = responses.parse(await read_body(request))
-    facts_of(request).model = str(call.request.model)
     events = request.app[NEEDS].inference.infer(with_terms(request, call.request))
     answer = response_events.Response(
         call, answer_id=response_events.new_id(), created=int(time.time())

@@ -11,7 +11,10 @@ from runner.dialects import requests as dialect, wire
 from runner.dialects.terms import parse_priority
 from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
 from runner.server.answers import json_answer
+from runner.server.callers import name_model
+from runner.server.marks import caller_of
 from runner.server.needs import NEEDS
+from runner.server.pictures import check_pictures
 
 routes = web.RouteTableDef()
 
@@ -23,12 +26,20 @@ PRIORITY_HEADER = "X-Priority"
 def with_terms(request: web.Request, asked: Asked) -> Asked:
     """Return ``asked`` with what the connection says: whose it is, and in which class.
 
+    Every request for a model comes through here, so its name and its pictures are checked too.
     The header wins over the body's field, so that a proxy can set the class of all it passes on.
 
     Raises:
-        InvalidRequest: The header names no class.
+        InvalidRequest: The header names no class, or a picture is none.
+        TooLarge: A picture is too large.
+        Forbidden: The caller's key is for other models.
     """
-    terms = replace(asked.terms, client_id=_client_id(request))
+    name_model(request, asked.model)
+    if isinstance(asked, InferenceRequest) and asked.messages:
+        check_pictures(asked.messages)
+    owner_id = caller_of(request).owner_id
+    client_id = owner_id or _client_id(request)
+    terms = replace(asked.terms, client_id=client_id, owner_id=owner_id)
     if (text := request.headers.get(PRIORITY_HEADER)) is not None:
         terms = replace(terms, priority=parse_priority(text.strip(), PRIORITY_HEADER))
     return replace(asked, terms=terms)

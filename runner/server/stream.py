@@ -12,7 +12,8 @@ from aiohttp import web
 from runner.domain.event import Event, Finished
 from runner.domain.progress import Progress
 from runner.errors import CorralError, WorkerError
-from runner.server.answers import facts_of, is_gone
+from runner.server.answers import facts_of, is_gone, told_to
+from runner.server.metrics import METRICS, GapClock
 
 logger = logging.getLogger(__name__)
 
@@ -60,17 +61,20 @@ async def stream(
         )
         await response.prepare(request)
         await response.write(frames)
+        clock = GapClock(request.app[METRICS].gaps)
+        clock.tick(event)
         try:
             async for event in events:
                 if isinstance(event, Finished):
                     facts.count(event)
+                clock.tick(event)
                 if frames := encoder.encode(event):
                     await response.write(frames)
             if not isinstance(event, Finished | Progress):
                 raise cut_off()  # it must not look like an answer that ended
         except CorralError as error:
             facts.error = error.code
-            await response.write(encoder.error(error))
+            await response.write(encoder.error(told_to(request, error)))
         except Exception:
             if is_gone(request):
                 raise

@@ -11,7 +11,8 @@ from runner.dialects.openai import embeddings as openai_embeddings
 from runner.domain.request import EmbedRequest
 from runner.domain.vectors import Embeddings
 from runner.errors import RequestError
-from runner.server.answers import facts_of, json_answer, read_body
+from runner.server.answers import json_answer, read_body
+from runner.server.callers import name_model
 from runner.server.needs import NEEDS
 from runner.server.request_routes import with_terms
 
@@ -56,7 +57,6 @@ async def openai(request: web.Request) -> web.Response:
 async def reranked(request: web.Request) -> web.Response:
     """Documents in the order in which they answer the query."""
     call = rerank.parse(await read_body(request))
-    facts_of(request).model = str(call.request.model)
     found = await request.app[NEEDS].inference.rerank(with_terms(request, call.request))
     return json_answer(request, rerank.answer(call, found))
 
@@ -66,13 +66,11 @@ async def reranked(request: web.Request) -> web.Response:
 async def score(request: web.Request) -> web.Response:
     """A score for each text, in their order."""
     call = rerank.parse_score(await read_body(request))
-    facts_of(request).model = str(call.request.model)
     found = await request.app[NEEDS].inference.rerank(with_terms(request, call.request))
     return json_answer(request, rerank.score_answer(call, found, created=int(time.time())))
 
 
 async def _embed(request: web.Request, asked: EmbedRequest) -> Embeddings:
-    facts_of(request).model = str(asked.model)
     try:
         return await request.app[NEEDS].inference.embed(with_terms(request, asked))
     except RequestError as error:
@@ -83,6 +81,6 @@ async def _embed(request: web.Request, asked: EmbedRequest) -> Embeddings:
 
 
 async def _load(request: web.Request, asked: EmbedRequest) -> float:
-    facts_of(request).model = str(asked.model)
+    name_model(request, asked.model)
     inference = request.app[NEEDS].inference
     return await inference.load(asked.model, asked.options, asked.keep_alive, None)

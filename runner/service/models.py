@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
@@ -20,6 +21,8 @@ class ModelService:
 
     def __init__(self, library: Library, pool: Pool, cache: CacheService | None = None) -> None:
         """Take what is needed; ``cache`` is what has kept prompts, if anything has."""
+        #: Called when a name came or went.
+        self.on_change: Callable[[], None] = lambda: None
         self._library = library
         self._pool = pool
         self._cache = cache
@@ -62,6 +65,7 @@ class ModelService:
             ModelNotFound: There is no such model.
         """
         await asyncio.to_thread(self._library.copy, source, destination)
+        self.on_change()
 
     async def delete(self, name: ModelName) -> None:
         """Stop a model, once it has answered, and remove it and its prompts.
@@ -80,6 +84,7 @@ class ModelService:
             await self._delete_whole(name, manifest.key)
             return
         await asyncio.to_thread(self._library.delete, name)
+        self.on_change()
 
     async def _delete_whole(self, name: ModelName, key: str) -> None:
         is_resident_as_this = any(row.info.name == name for row in self._pool.resident())
@@ -91,6 +96,7 @@ class ModelService:
             # First, since Windows cannot remove a file that is mapped.
             await self._pool.unload(key)
         await asyncio.to_thread(self._library.delete, name)
+        self.on_change()
         if cache:
             await cache.remove(key)
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncGenerator, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -149,9 +149,14 @@ class Ongoing:
 
 
 class RequestService:
-    """All requests of this daemon that have not ended, in order of arrival."""
+    """All requests of this daemon that have not ended, in order of arrival.
+
+    Attributes:
+        on_change: Called when one came or ended.
+    """
 
     def __init__(self) -> None:
+        self.on_change: Callable[[], None] = lambda: None
         self._ongoing: dict[str, Ongoing] = {}
         self._ids = itertools.count(1)
 
@@ -160,12 +165,14 @@ class RequestService:
         """List a request for as long as the block lasts."""
         ongoing = Ongoing(f"{next(self._ids)}", request, time.monotonic(), time.time())
         self._ongoing[ongoing.id] = ongoing
+        self.on_change()
         try:
             yield ongoing
         except DeadlineExceeded as error:
             raise ongoing.failure(error) from None
         finally:
             del self._ongoing[ongoing.id]
+            self.on_change()
 
     async def list_requests(self) -> list[RunningRequest]:
         """Return all requests: those that run by arrival, then those that wait by position."""

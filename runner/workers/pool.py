@@ -12,7 +12,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +129,13 @@ class _Entry:
 
 
 class Pool:
-    """Owns all workers."""
+    """Owns all workers.
+
+    Attributes:
+        n_loads: Models loaded since the start.
+        n_evictions: Models that had to go for another one.
+        on_change: Called when the models in memory, or who uses them, are not what they were.
+    """
 
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
@@ -139,6 +145,14 @@ class Pool:
         self._unserved: list[Wanted] = []  # what has no entry yet
         self._n_waiting = 0
         self._is_closed = False
+        self.on_change: Callable[[], None] = lambda: None
+        self.n_loads = 0
+        self.n_evictions = 0
+
+    def configure(self, settings: PoolSettings) -> None:
+        """Take other limits and defaults; what is loaded stays as it is."""
+        self._settings = settings
+        self._notify()
 
     @asynccontextmanager
     async def lease(self, wanted: Wanted, keep_alive_s: float | None) -> AsyncIterator[Worker]:
@@ -155,6 +169,7 @@ class Pool:
         stay_s = self._settings.keep_alive_s if keep_alive_s is None else keep_alive_s
         entry = await self._entry(wanted)
         entry.n_leases += 1
+        self.on_change()
         entry.keep_alive_s = stay_s
         self._stop_timer(entry)
         try:
@@ -249,6 +264,7 @@ class Pool:
                 if in_the_way == []:
                     return self._load(wanted)
                 if in_the_way:
+                    self.n_evictions += len(in_the_way)
                     await asyncio.gather(*(self._stop(idle) for idle in in_the_way))
                     continue
             elif not entry.is_leaving:
@@ -328,12 +344,15 @@ class Pool:
         finally:
             if not is_loaded:
                 self._forget(wanted.key, load.request_id)
+        self.n_loads += 1
+        self.on_change()
         seconds = time.monotonic() - began
         pairs = logs.pairs(model=name, load_s=seconds, pid=worker.pid, n_ctx=worker.loaded.n_ctx)
         logger.info("loaded %s", pairs)
         return worker
 
     def _on_lease_ended(self, entry: _Entry) -> None:
+        self.on_change()
         if entry.n_leases or self._entries.get(entry.wanted.key) is not entry:
             self._notify()
             return
@@ -385,6 +404,7 @@ class Pool:
         if entry and entry.load.request_id == load_id:
             self._stop_timer(entry)
             del self._entries[key]
+            self.on_change()
             if entry.is_loaded:
                 logger.info("unloaded model=%s", entry.wanted.info.name)
             self._notify()

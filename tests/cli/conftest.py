@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runner.client import launch
-from runner.config import Address, parse_address
+from runner.domain.address import Address, parse_address
 from runner.paths import find_paths
 from tests.fakes.daemon import TOKEN, FakeDaemon
 

@@ -10,7 +10,7 @@ import pytest
 
 from runner.client import launch
 from runner.client.launch import Found, Kind
-from runner.config import Address, parse_address
+from runner.domain.address import Address, parse_address
 from runner.errors import DaemonError
 from runner.paths import find_paths
 from tests.fakes.daemon import TOKEN, FakeDaemon, Script

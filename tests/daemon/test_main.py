@@ -174,7 +174,8 @@ def test_the_hint_names_a_port_that_is_not_the_taken_one(tmp_path):
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(tmp_path, name, value, said):
-    code, words = serve_in_vain(tmp_path, **({"host": "127.0.0.1:0"} | {name: value}))
+    env = {"host": "127.0.0.1:0", "CORRAL_INSECURE_NO_KEY": "1"} | {name: value}
+    code, words = serve_in_vain(tmp_path, **env)
     assert code == 1
     assert words.startswith("error: ")
     assert said in words
@@ -209,7 +210,7 @@ def test_a_word_too_many_is_refused():
 
 
 def test_a_wildcard_address_is_recorded_as_one_to_connect_to_and_warned_of(make_daemon):
-    daemon = make_daemon(host="0.0.0.0:0").start()
+    daemon = make_daemon(host="0.0.0.0:0", CORRAL_INSECURE_NO_KEY="1").start()
     assert daemon.record["address"] == daemon.address
     wait_for(lambda: "other machines can reach" in daemon.log, "the warning")
     connection = daemon.send("GET", "/health")

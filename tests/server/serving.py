@@ -10,17 +10,24 @@ from dataclasses import dataclass, field
 import aiohttp
 from aiohttp import web
 
+from runner.server.access import Access
 from runner.server.app import make_app, runner_for
+from runner.server.connections import Limits
 from runner.server.needs import Needs
 from runner.service.jobs import JobService
 from tests.fakes.service import (
     FakeCache,
     FakeCreates,
     FakeInference,
+    FakeKeys,
+    FakeLogs,
+    FakeMachine,
     FakeModels,
     FakePulls,
     FakeRequests,
     FakeSearches,
+    FakeSecrets,
+    FakeSettings,
 )
 
 TOKEN = "owner-token-of-this-test"
@@ -39,6 +46,14 @@ class House:
     searches: FakeSearches = field(default_factory=FakeSearches)
     requests: FakeRequests = field(default_factory=FakeRequests)
     jobs: JobService = field(default_factory=JobService)
+    keys: FakeKeys = field(default_factory=FakeKeys)
+    settings: FakeSettings = field(default_factory=FakeSettings)
+    secrets: FakeSecrets = field(default_factory=FakeSecrets)
+    machine: FakeMachine = field(default_factory=FakeMachine)
+    logs: FakeLogs = field(default_factory=FakeLogs)
+    limits: Limits = field(default_factory=Limits)
+    needs_key: bool = False
+    folders: tuple[str, ...] = ()
     loopback_only: bool = True
     origins: tuple[str, ...] = ()
     shutdowns: list[str] = field(default_factory=list)
@@ -59,15 +74,23 @@ class House:
             searches=self.searches,
             requests=self.requests,
             jobs=self.jobs,
+            keys=self.keys,
+            settings=self.settings,
+            secrets=self.secrets,
+            machine=self.machine,
+            logs=self.logs,
             version="9.8.7",
             request_shutdown=lambda: self.shutdowns.append("asked"),
         )
-        app = make_app(
-            needs,
+        access = Access(
             owner_token=TOKEN,
             loopback_only=self.loopback_only,
             origins=self.origins,
+            hostname="mybox",
+            needs_key=self.needs_key,
+            folders=self.folders,
         )
+        app = make_app(needs, access, self.limits)
         runner = runner_for(app, grace_s=0.5)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

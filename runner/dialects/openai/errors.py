@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from runner.errors import CorralError, InvalidName, ModelNotFound, PromptTooLong
+from runner.errors import CorralError, InvalidName, ModelNotFound, PromptTooLong, Unauthorized
 
 #: Codes that clients of OpenAI match on, where it has another word than we.
-_CODES = {PromptTooLong.code: "context_length_exceeded"}
+_CODES = {
+    PromptTooLong.code: "context_length_exceeded",
+    Unauthorized.code: "invalid_api_key",
+}
 
 #: Fields at fault where the error itself does not know what its dialect calls them.
 _PARAMS = {
@@ -16,7 +19,12 @@ _PARAMS = {
     PromptTooLong.code: "messages",
 }
 
-_TYPES = {403: "permission_error", 404: "not_found_error"}
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 
 
 class ErrorDetail(msgspec.Struct, omit_defaults=True):

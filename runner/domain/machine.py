@@ -1,0 +1,41 @@
+"""The machine and what the daemon takes of it, at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Something that computes; memory in bytes, 0 where it is not known."""
+
+    id: str
+    kind: str
+    name: str
+    n_memory: int
+    n_available: int
+
+
+@dataclass(frozen=True, slots=True)
+class MachineReport:
+    """What ``GET /api/machine`` tells.
+
+    Attributes:
+        n_cores: Cores that models may use.
+        n_memory: Main memory, in bytes.
+        n_available: Of it, what could be used now.
+        n_daemon: What the daemon's own process holds, the models' apart.
+        devices: What computes.
+        limits: Numbers in force, by the names of their settings.
+        n_loads: Models loaded since the daemon started.
+        n_evictions: Models that had to go for another one.
+    """
+
+    n_cores: int
+    n_memory: int
+    n_available: int
+    n_daemon: int
+    devices: tuple[Device, ...]
+    limits: tuple[tuple[str, int], ...] = ()
+    n_loads: int = 0
+    n_evictions: int = 0

@@ -1,0 +1,37 @@
+"""The machine as it is now, for people and for Prometheus."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+
+import psutil
+
+from runner.domain.machine import Device, MachineReport
+from runner.workers.devices import n_cores
+from runner.workers.pool import Pool
+
+
+class MachineService:
+    """Measures when asked."""
+
+    def __init__(self, pool: Pool, limits: Callable[[], tuple[tuple[str, int], ...]]) -> None:
+        """Take what is needed; ``limits`` returns the numbers in force by their settings' names."""
+        self._pool = pool
+        self._limits = limits
+
+    def report(self) -> MachineReport:
+        """Return how the machine is."""
+        memory = psutil.virtual_memory()
+        name = platform.processor() or platform.machine()
+        total, available = int(memory.total), int(memory.available)
+        return MachineReport(
+            n_cores=n_cores(),
+            n_memory=total,
+            n_available=available,
+            n_daemon=int(psutil.Process().memory_info().rss),
+            devices=(Device("cpu", "cpu", name, total, available),),
+            limits=self._limits(),
+            n_loads=self._pool.n_loads,
+            n_evictions=self._pool.n_evictions,
+        )
