@@ -28,9 +28,11 @@ from runner.kv.shelf import Shelf
 from runner.paths import Paths, find_paths, own_command
 from runner.server.app import make_app, runner_for
 from runner.server.needs import Needs
+from runner.service.blobs import BlobService
 from runner.service.cache import CacheService
 from runner.service.inference import InferenceService
 from runner.service.models import ModelService
+from runner.service.prompts import PromptService
 from runner.service.pull import PullService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
@@ -93,15 +95,18 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         stack.push_async_callback(pulls.close)
         requests = RequestService()
         cache = CacheService(library, pool, shelf, n_disk_max=settings.kv_disk_bytes)
+        inference = InferenceService(
+            library,
+            pool,
+            context_length=settings.context_length,
+            memory_bytes=memory_bytes(),
+            requests=requests,
+            shares_cache=settings.share_cache,
+        )
         needs = Needs(
-            inference=InferenceService(
-                library,
-                pool,
-                context_length=settings.context_length,
-                memory_bytes=memory_bytes(),
-                requests=requests,
-                shares_cache=settings.share_cache,
-            ),
+            inference=inference,
+            prompts=PromptService(inference),
+            blobs=BlobService(library),
             models=ModelService(library, pool, cache),
             cache=cache,
             pulls=pulls,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 from typing import Protocol
 
 from runner.domain.options import SamplingParams
@@ -19,6 +20,15 @@ class DecodeFailed(Exception):
     """The step could not be computed, and what the cache holds is unknown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Infill:
+    """The tokens before the text that precedes a gap, before that after it, and at the gap."""
+
+    prefix: int
+    suffix: int
+    middle: int
+
+
 class Vocabulary(Protocol):
     """Text ⇄ tokens; safe from any thread."""
 
@@ -26,6 +36,7 @@ class Vocabulary(Protocol):
     eos_text: str
     template: str  # the model's chat template; empty when it has none
     control_texts: tuple[str, ...]  # spellings of control tokens
+    infill: Infill | None  # None: the model cannot fill in the middle
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Return the tokens of ``text``, without a beginning-of-sequence token."""
@@ -37,6 +48,10 @@ class Vocabulary(Protocol):
 
     def piece(self, token: int) -> bytes:
         """Return the bytes a token stands for; control tokens stand for none."""
+        ...
+
+    def spelling(self, token: int) -> bytes:
+        """Return the bytes of a token, of a control token those of its name."""
         ...
 
     def is_eog(self, token: int) -> bool:

@@ -34,10 +34,12 @@ from runner.protocol.messages import (
     AskCache,
     ClearCache,
     Delta,
+    Detokenize,
     Failed,
     Generate,
     Inspect,
     Message,
+    Render,
     Shutdown,
     Started,
     Step,
@@ -105,7 +107,7 @@ class Loop:
     def receive(self, message: Message) -> None:
         """Take a message from the daemon; called by the inbox thread."""
         match message:
-            case Generate() | Tokenize():
+            case Generate() | Tokenize() | Detokenize() | Render():
                 if isinstance(message, Generate) and message.terms.deadline_s is not None:
                     at_s = time.monotonic() + message.terms.deadline_s
                     self._items.put(Deadline(message.request_id, at_s))

@@ -16,7 +16,7 @@ import faulthandler
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 
@@ -30,12 +30,20 @@ from runner.engine.limits import limits_of, n_ctx_of, room_of
 from runner.engine.logprobs import HeldLogprobs
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
-from runner.errors import CorralError, InvalidRequest, TemplateFailed
+from runner.errors import CorralError, InvalidRequest, TemplateFailed, Unsupported
+from runner.prompt.continued import is_continued
 from runner.prompt.fit import Fitted, fit
 from runner.prompt.literal import Shield
 from runner.prompt.template import ChatTemplate, plain_prompt
 from runner.prompt.thinking import TAIL_CHARS, begins_at_once
-from runner.protocol.messages import Failed, Generate, Tokenize, Tokenized
+from runner.protocol.messages import (
+    Detokenize,
+    Failed,
+    Generate,
+    Render,
+    Tokenize,
+    Tokenized,
+)
 
 try:
     import resource
@@ -53,6 +61,8 @@ _STOP_TRIES, _STOP_TRY_S = 4, 0.25
 #: Memory that rendering one prompt may take on top of what the process has, in bytes.
 RENDER_MEMORY = 1 << 30
 
+#: What goes in.
+Question = Generate | Tokenize | Detokenize | Render
 #: What comes out: a sequence ready to run, or the end of its request.
 Outcome = Sequence | Tokenized | Failed
 
@@ -69,6 +79,15 @@ class _Render:
     error: CorralError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """Tokens, the text they were made of, and its end: it may have opened thoughts."""
+
+    tokens: list[int]
+    text: str
+    tail: str = ""
+
+
 class _Stopped(BaseException):
     """Raised inside a template that runs too long; no ``except Exception`` swallows it."""
 
@@ -83,7 +102,7 @@ class Preparer:
         self._backend = backend
         self._deliver = deliver
         self._shield = Shield(vocabulary.control_texts)
-        self._requests: SimpleQueue[Generate | Tokenize | None] = SimpleQueue()
+        self._requests: SimpleQueue[Question | None] = SimpleQueue()
         self._renders: SimpleQueue[_Render | None] = SimpleQueue()
         self._template: ChatTemplate | None = None
         self._stopped: list[threading.Thread] = []
@@ -96,7 +115,7 @@ class Preparer:
         self._stopped = [thread for thread in self._stopped if thread.is_alive()]
         return bool(self._stopped)
 
-    def submit(self, request: Generate | Tokenize) -> None:
+    def submit(self, request: Question) -> None:
         """Queue a request; exactly one outcome with its ``request_id`` follows."""
         self._requests.put(request)
 
@@ -121,22 +140,41 @@ class Preparer:
             self._deliver(outcome)
         self._renders.put(None)
 
-    def _prepare(self, request: Generate | Tokenize) -> Outcome:
-        vocabulary = self._vocabulary
-        if isinstance(request, Tokenize):
-            tokens = vocabulary.tokenize(request.text, parse_special=request.parse_special)
-            return Tokenized(request.request_id, tuple(tokens))
-        fitted, tail = self._fit(request)
+    def _prepare(self, request: Question) -> Outcome:
+        match request:
+            case Tokenize():
+                tokens = self._vocabulary.tokenize(
+                    request.text, parse_special=request.parse_special
+                )
+                return Tokenized(request.request_id, tuple(tokens), request.text)
+            case Detokenize():
+                self._check_tokens(request.tokens, "tokens")
+                return Tokenized(request.request_id, request.tokens, self._spelt(request.tokens))
+            case Render():
+                fitted, prompt = self._fit(request.generate)
+                return Tokenized(request.request_id, tuple(fitted.tokens), prompt.text)
+            case _:
+                return self._sequence(request)
+
+    def _check_tokens(self, tokens: Iterable[int], field: str) -> None:
+        n_vocab = self._backend.n_vocab
+        if any(not 0 <= token < n_vocab for token in tokens):
+            raise InvalidRequest(f"{field}: tokens must be in [0, {n_vocab - 1}]", param=field)
+
+    def _spelt(self, tokens: Iterable[int]) -> str:
+        return b"".join(map(self._vocabulary.spelling, tokens)).decode("utf-8", "replace")
+
+    def _sequence(self, request: Generate) -> Sequence:
+        fitted, prompt = self._fit(request)
+        tail = prompt.tail
         request = settled(request, tail)
         tokens = fitted.tokens
+        self._check_tokens(request.context, "context")
         terms = request.terms
         backend = self._backend.deterministic() if terms.is_deterministic else self._backend
         sampling = request.sampling
         if terms.is_deterministic and sampling.seed is None:
             sampling = replace(sampling, seed=0)
-        n_vocab = backend.n_vocab
-        if any(not 0 <= token < n_vocab for token in request.context):
-            raise InvalidRequest(f"context: tokens must be in [0, {n_vocab - 1}]", param="context")
         limits = limits_of(request, len(tokens), backend.n_ctx)
         return Sequence(
             request_id=request.request_id,
@@ -167,24 +205,25 @@ class Preparer:
             cache=request.terms.cache,
         )
 
-    def _fit(self, request: Generate) -> tuple[Fitted, str]:
-        """All tokens of a prompt, without oldest turns where that is allowed, and its tail."""
-        tail = ""
+    def _fit(self, request: Generate) -> tuple[Fitted, _Prompt]:
+        """All tokens of a prompt, without oldest turns where that is allowed, and its text."""
+        made: dict[int, _Prompt] = {}  # by the identity of its tokens
 
-        def whole(tokens: list[int]) -> list[int]:
-            return self._vocabulary.with_bos([*request.context, *tokens])
+        def kept(prompt: _Prompt) -> list[int]:
+            tokens = self._vocabulary.with_bos([*request.context, *prompt.tokens])
+            made[id(tokens)] = replace(prompt, tokens=tokens)
+            return tokens
 
         def rendered(turns: tuple[Message, ...]) -> list[int]:
-            nonlocal tail
-            tokens, tail = self._chat_tokens(request, turns)
-            return whole(tokens)
+            return kept(self._chat_prompt(request, turns))
 
         if request.prompt is not None:
-            tokens = self._vocabulary.tokenize(request.prompt, parse_special=True)
-            return Fitted(whole(tokens), 0), tail
+            tokens = kept(self._raw_prompt(request.prompt, request.suffix))
+            return Fitted(tokens, 0), made[id(tokens)]
         messages = request.messages or ()
         if not request.truncates:
-            return Fitted(rendered(messages), 0), tail
+            tokens = rendered(messages)
+            return Fitted(tokens, 0), made[id(tokens)]
         n_ctx = n_ctx_of(request, self._backend.n_ctx)
         fitted = fit(
             messages,
@@ -192,7 +231,25 @@ class Preparer:
             n_max=n_ctx - 1,  # a drawn token needs a place, too
             n_room=room_of(request, n_ctx),
         )
-        return fitted, tail
+        return fitted, made[id(fitted.tokens)]
+
+    def _raw_prompt(self, text: str, suffix: str) -> _Prompt:
+        """A prompt as the caller wrote it, or both sides of the gap that the answer fills."""
+        vocabulary = self._vocabulary
+        if not suffix:
+            return _Prompt(vocabulary.tokenize(text, parse_special=True), text)
+        infill = vocabulary.infill
+        if infill is None:
+            raise Unsupported("the model has no tokens for filling in the middle", param="suffix")
+        tokens = [
+            infill.prefix,
+            *vocabulary.tokenize(text, parse_special=False),
+            infill.suffix,
+            *vocabulary.tokenize(suffix, parse_special=False),
+            infill.middle,
+        ]
+        spelt = [self._spelt([token]) for token in (infill.prefix, infill.suffix, infill.middle)]
+        return _Prompt(tokens, f"{spelt[0]}{text}{spelt[1]}{suffix}{spelt[2]}")
 
     def _kept(self, spellings: tuple[str, ...]) -> dict[int, bytes]:
         """The text of those control tokens that shall not vanish from the answer."""
@@ -203,8 +260,8 @@ class Preparer:
                 kept[tokens[0]] = spelling.encode()
         return kept
 
-    def _chat_tokens(self, request: Generate, turns: tuple[Message, ...]) -> tuple[list[int], str]:
-        """Tokens of a rendered conversation, and its last characters unless people wrote them.
+    def _chat_prompt(self, request: Generate, turns: tuple[Message, ...]) -> _Prompt:
+        """A rendered conversation; its tail is left out where people wrote it.
 
         What people wrote holds no control tokens.
         """
@@ -222,7 +279,8 @@ class Preparer:
                 ]
             tokens += made
         is_own = bool(parts) and not parts[-1].is_literal
-        return tokens, parts[-1].text[-TAIL_CHARS:] if is_own else ""
+        tail = parts[-1].text[-TAIL_CHARS:] if is_own else ""
+        return _Prompt(tokens, "".join(part.text for part in parts), tail)
 
     def _render(self, job: _Render) -> str:
         with _memory_limit(), _watchdog():
@@ -286,7 +344,9 @@ class Preparer:
 def settled(request: Generate, tail: str) -> Generate:
     """Return ``request`` with its constraint from the first token on, where nothing precedes it."""
     constraint = request.constraint
-    if constraint and begins_at_once(constraint.after, tail, request.think):
+    # What goes on with a turn has its thoughts behind it.
+    think = None if is_continued(request.messages or ()) else request.think
+    if constraint and begins_at_once(constraint.after, tail, think):
         return structs.replace(request, constraint=replace(constraint, after=""))
     return request
 

@@ -8,9 +8,12 @@ from aiohttp import web
 
 from runner.server import (
     anthropic_routes,
+    blob_routes,
     cache_routes,
+    completion_routes,
     ollama_routes,
     openai_routes,
+    prompt_routes,
     request_routes,
     search_routes,
 )
@@ -22,7 +25,10 @@ from runner.server.needs import NEEDS, Needs
 _ROUTES = (
     ollama_routes.routes,
     openai_routes.routes,
+    completion_routes.routes,
     anthropic_routes.routes,
+    prompt_routes.routes,
+    blob_routes.routes,
     request_routes.routes,
     cache_routes.routes,
     search_routes.routes,

@@ -39,8 +39,15 @@ _FOR_PAGES = frozenset(
         "/v1/models",
         "/v1/models/{name}",
         "/v1/chat/completions",
+        "/v1/completions",
         "/v1/messages",
+        "/v1/messages/count_tokens",
         "/v1/responses",
+        "/v1/tokenize",
+        "/v1/detokenize",
+        "/api/tokenize",
+        "/api/detokenize",
+        "/api/render",
     }
 )
 

@@ -233,6 +233,16 @@ class Library:
                     partial.discard()
         yield Progress("success")
 
+    def keep_blob(self, partial: Partial) -> None:
+        """Give an uploaded file its place; it stays until a name uses it, or until a prune.
+
+        Raises:
+            StoreError: It cannot be written.
+            StoreBusy: Another process is changing the store.
+        """
+        with self._lock.hold("upload"):
+            self.blobs.commit(partial)
+
     def copy(self, source: ModelName, target: ModelName, *, asked: str = "") -> ModelInfo:
         """Let ``target`` mean what ``source`` means; blobs are shared.
 

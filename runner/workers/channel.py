@@ -21,6 +21,7 @@ from runner.protocol.messages import (
     CacheState,
     ClearCache,
     Delta,
+    Detokenize,
     Failed,
     Generate,
     Inspect,
@@ -28,6 +29,7 @@ from runner.protocol.messages import (
     Load,
     Loaded,
     Message,
+    Render,
     Shutdown,
     Started,
     Step,
@@ -46,7 +48,7 @@ _LINGER_S = 0.3
 _LAST_WORDS = re.compile(r"\D.*GGML_ASSERT|terminate called|\s*what\(\):|\w*(Error|Exception)\b")
 
 #: Questions with one answer, and these answers.
-Question = Load | Tokenize | Inspect | AskCache | ClearCache
+Question = Load | Tokenize | Detokenize | Render | Inspect | AskCache | ClearCache
 Answer = Loaded | Tokenized | Inspected | CacheState
 #: What a request hears: its start, its text, its end.
 Reply = Started | Delta

@@ -33,6 +33,7 @@ class FakeVocabulary:
     bos_text = ""
     eos_text = "<end>"
     control_texts = ("<end>", "<control>")
+    infill = None
 
     def __init__(self, template: str = "") -> None:
         self.template = template
@@ -57,6 +58,9 @@ class FakeVocabulary:
         if token < EOG:
             return bytes([token])
         return b"" if token in (EOG, CONTROL) else _SPOKEN[token - _FIRST_SPOKEN]
+
+    def spelling(self, token: int) -> bytes:
+        return {EOG: b"<end>", CONTROL: b"<control>"}.get(token) or self.piece(token)
 
     def is_eog(self, token: int) -> bool:
         return token == EOG

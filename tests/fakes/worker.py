@@ -43,6 +43,7 @@ from runner.protocol.messages import (
     CacheState,
     ClearCache,
     Delta,
+    Detokenize,
     Failed,
     Generate,
     Inspect,
@@ -51,6 +52,7 @@ from runner.protocol.messages import (
     Loaded,
     Outcome,
     Place,
+    Render,
     Shutdown,
     Started,
     Step,
@@ -176,6 +178,13 @@ class FakeWorker:
                 self.send(CacheState(message.request_id, 0, n_bytes, self.prompts))
             case Tokenize():
                 self.send(Tokenized(message.request_id, tuple(message.text.encode())))
+            case Detokenize():
+                text = bytes(message.tokens).decode()
+                self.send(Tokenized(message.request_id, message.tokens, text))
+            case Render():
+                asked = message.generate
+                text = asked.prompt or asked.messages[-1].content
+                self.send(Tokenized(message.request_id, tuple(text.encode()), text))
 
     def generate(self, request: Generate) -> None:
         prompt = request.prompt or request.messages[-1].content

@@ -118,7 +118,7 @@ def render(source: str, messages=USER, **specials: str) -> str:
                 Message("user", "sure?"),
                 Message("assistant", "<think>yes</think>yes"),
             ),
-            "[user: 1+1?][assistant: 2][user: sure?][assistant: <think>yes</think>yes]",
+            "[user: 1+1?][assistant: 2][user: sure?][assistant: <think>yes</think>yes",
         ),
         (TRAINING, TALK[1:], "<user>Hi\nHello!</s><user>Bye\n"),
     ],

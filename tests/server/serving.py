@@ -13,9 +13,11 @@ from aiohttp import web
 from runner.server.app import make_app, runner_for
 from runner.server.needs import Needs
 from tests.fakes.service import (
+    FakeBlobs,
     FakeCache,
     FakeInference,
     FakeModels,
+    FakePrompts,
     FakePulls,
     FakeRequests,
     FakeSearches,
@@ -30,6 +32,8 @@ class House:
     """One server and what stands behind it; ``async with house.serve()`` opens it."""
 
     inference: FakeInference = field(default_factory=FakeInference)
+    prompts: FakePrompts = field(default_factory=FakePrompts)
+    blobs: FakeBlobs = field(default_factory=FakeBlobs)
     models: FakeModels = field(default_factory=FakeModels)
     cache: FakeCache = field(default_factory=FakeCache)
     pulls: FakePulls = field(default_factory=FakePulls)
@@ -48,6 +52,8 @@ class House:
     async def serve(self):
         needs = Needs(
             inference=self.inference,
+            prompts=self.prompts,
+            blobs=self.blobs,
             models=self.models,
             cache=self.cache,
             pulls=self.pulls,
