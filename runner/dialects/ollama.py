@@ -390,6 +390,7 @@ class AnswerEncoder:
     """
 
     content_type = STREAM_CONTENT_TYPE
+    ping = b""  # clients take every line for an object
 
     def __init__(self, call: Call, *, clock: Callable[[], int] = time.time_ns) -> None:
         self._call = call

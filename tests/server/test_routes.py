@@ -108,7 +108,7 @@ def test_what_is_not_there_yet_is_refused_by_name(house, path):
     assert reply.json["hint"]
 
 
-@pytest.mark.parametrize("path", ["completions", "embeddings"])
+@pytest.mark.parametrize("path", ["embeddings"])
 def test_openai_clients_are_told_at_once_and_do_not_try_again(house, path):
     reply = house.ask("POST", f"/v1/{path}", {"model": "smollm2"})
     assert reply.status == 404

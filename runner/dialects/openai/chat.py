@@ -353,6 +353,7 @@ class ChunkEncoder:
     """
 
     content_type = STREAM_CONTENT_TYPE
+    ping = b": ping\n\n"  # a comment, which clients pass over
 
     def __init__(self, call: Call, *, answer_id: str, created: int) -> None:
         self._include_usage = call.include_usage

@@ -334,6 +334,7 @@ class ChunkEncoder:
     """Turns the events of all answers into server-sent events."""
 
     content_type = STREAM_CONTENT_TYPE
+    ping = b": ping\n\n"  # a comment, which clients pass over
 
     def __init__(self, call: Call, echoes: Sequence[str], *, answer_id: str, created: int) -> None:
         """Begin; see ``whole``."""

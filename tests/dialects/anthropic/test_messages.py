@@ -189,7 +189,7 @@ def test_a_schema_becomes_a_constraint(fields):
                     }
                 ]
             },
-            "messages[0]",
+            "messages[0].content.source.data",
             "not base64",
         ),
     ],
