@@ -325,21 +325,24 @@ def _tool(tool: ToolBody, where: str) -> Tool:
 
 
 def _tool_choice(choice: ToolChoiceBody | None, tools: tuple[Tool, ...]) -> ToolChoice:
-    if choice is None or choice.type == "auto":
+    if choice is None:
         return ToolChoice()
+    is_parallel = choice.disable_parallel_tool_use is not True
+    if choice.type == "auto":
+        return ToolChoice(is_parallel=is_parallel)
     if choice.type == "none":
         return ToolChoice("none")
     if not tools:
         raise InvalidRequest("tool_choice needs tools", param="tool_choice")
     if choice.type == "any":
-        return ToolChoice("required")
+        return ToolChoice("required", is_parallel=is_parallel)
     if choice.name not in {tool.name for tool in tools}:
         raise InvalidRequest(
             f"tool_choice.name: there is no tool '{(choice.name or '')[:80]}'",
             hint=f"the tools are: {', '.join(tool.name for tool in tools)[:300]}",
             param="tool_choice.name",
         )
-    return ToolChoice("named", choice.name or "")
+    return ToolChoice("named", choice.name or "", is_parallel=is_parallel)
 
 
 def _think(asked: CountBody) -> Think:
