@@ -52,6 +52,9 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /v1/completions", "echo"): "refused together with `logprobs`",
     ("POST /v1/completions", "suffix"): "refused by models without tokens for it",
     ("POST /v1/responses", "previous_response_id"): "refused: responses are not kept",
+    ("POST /v1/responses", "conversation"): "refused: conversations are not kept",
+    ("POST /v1/responses", "background"): "refused",
+    ("POST /v1/responses", "prompt"): "refused",
     ("POST /v1/responses", "store"): "accepted, nothing is kept",
 }
 
