@@ -35,6 +35,7 @@ from runner.server.app import make_app
 from runner.server.connections import Limits
 from runner.server.marks import DOOR
 from runner.server.needs import Needs
+from runner.service.blobs import BlobService
 from runner.service.cache import CacheService
 from runner.service.create import CreateService
 from runner.service.downloads import Downloads
@@ -43,6 +44,7 @@ from runner.service.jobs import JobService
 from runner.service.keys import PREFIX, KeyService
 from runner.service.machine import MachineService
 from runner.service.models import ModelService
+from runner.service.prompts import PromptService
 from runner.service.pull import PullService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
@@ -144,15 +146,18 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         )
         stack.push_async_callback(keys.close)
         _check_door(settings, keys)
+        inference = InferenceService(
+            library,
+            pool,
+            context_length=settings.context_length,
+            memory_bytes=memory_bytes(),
+            requests=requests,
+            shares_cache=settings.share_cache,
+        )
         needs = Needs(
-            inference=InferenceService(
-                library,
-                pool,
-                context_length=settings.context_length,
-                memory_bytes=memory_bytes(),
-                requests=requests,
-                shares_cache=settings.share_cache,
-            ),
+            inference=inference,
+            prompts=PromptService(inference),
+            blobs=BlobService(library),
             models=models,
             cache=cache,
             pulls=pulls,

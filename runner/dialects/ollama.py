@@ -24,6 +24,7 @@ from runner.dialects.fields import (
     parse_adapters,
     parse_keep_alive,
 )
+from runner.dialects.images import parse_images
 from runner.dialects.ollama_turns import (
     ReplyMessage,
     TurnBody,
@@ -138,6 +139,7 @@ class Call:
         stream: Whether the answer comes in pieces.
         is_empty: Nothing to answer: the model shall be loaded, or unloaded.
         reports_cache: Whether the answer shall tell what the cache had.
+        only_renders: The prompt is wanted, no answer.
     """
 
     request: InferenceRequest
@@ -146,6 +148,7 @@ class Call:
     stream: bool
     is_empty: bool
     reports_cache: bool = False
+    only_renders: bool = False
 
     @property
     def unloads(self) -> bool:
@@ -166,20 +169,20 @@ def parse_generate(body: bytes) -> Call:
     name = ModelName.parse(text)
     if asked.raw and (asked.template or asked.system or asked.context):
         raise InvalidRequest("raw mode does not support template, system, or context")
-    _refuse_common(asked, name)
-    _refuse_if(asked.suffix, name, "insert", "suffix")
-    _refuse_if(asked.images, name, "vision", "images")
     prompt = asked.prompt or ""
     turns = [Message("system", asked.system)] if asked.system else []
+    images = parse_images(asked.images, "images")
+    is_raw = bool(asked.raw or asked.suffix)  # a gap is filled without a conversation around it
     request = InferenceRequest(
         model=name,
-        messages=None if asked.raw else (*turns, Message("user", prompt)),
-        prompt=prompt if asked.raw else None,
+        messages=None if is_raw else (*turns, Message("user", prompt, images=images)),
+        prompt=prompt if is_raw else None,
+        suffix=asked.suffix or "",
         options=parse_options(asked.options or {}),
         keep_alive=parse_keep_alive(asked.keep_alive),
         constraint=_constraint(asked),
         n_logprobs=constraints.n_logprobs(asked.logprobs, asked.top_logprobs),
-        context=_context(asked.context or []),
+        context=token_ids(asked.context or [], "context"),
         wants_context=not asked.raw,
         terms=_terms(asked),
         shifts=asked.shift is True,
@@ -193,8 +196,9 @@ def parse_generate(body: bytes) -> Call:
         text,
         is_chat=False,
         stream=asked.stream is not False,
-        is_empty=not prompt,
+        is_empty=not (prompt or images or asked.suffix),
         reports_cache=bool(asked.cache_report),
+        only_renders=bool(asked.debug_render_only),
     )
 
 
@@ -207,10 +211,7 @@ def parse_chat(body: bytes) -> Call:
     asked = wire.decode(body, _chat_body)
     text = asked.model_text()
     name = parse_name(asked)
-    _refuse_common(asked, name)
     turns = asked.messages or []
-    for index, turn in enumerate(turns):
-        _refuse_if(turn.images, name, "vision", f"messages[{index}].images")
     request = InferenceRequest(
         model=name,
         messages=tuple(parse_turn(turn, index) for index, turn in enumerate(turns)),
@@ -232,6 +233,7 @@ def parse_chat(body: bytes) -> Call:
         stream=asked.stream is not False,
         is_empty=not turns,
         reports_cache=bool(asked.cache_report),
+        only_renders=bool(asked.debug_render_only),
     )
 
 
@@ -261,12 +263,17 @@ def _constraint(asked: _AnswerBody) -> Constraint | None:
     return constraints.one_of(form, grammar=asked.grammar, regex=asked.regex, lark=asked.lark)
 
 
-def _context(tokens: list[int]) -> tuple[int, ...]:
+def token_ids(tokens: list[int], field: str) -> tuple[int, ...]:
+    """Return ``tokens`` if they can be some model's.
+
+    Raises:
+        InvalidRequest: One cannot; the message names ``field``.
+    """
     if not all(0 <= token <= _MAX_TOKEN_ID for token in tokens):
         raise InvalidRequest(
-            f"context must hold token ids in [0, {_MAX_TOKEN_ID}]",
-            hint="send back the context of an earlier answer as it came",
-            param="context",
+            f"{field} must hold token ids in [0, {_MAX_TOKEN_ID}]",
+            hint="send back the tokens of an earlier answer as they came",
+            param=field,
         )
     return tuple(tokens)
 
@@ -280,11 +287,6 @@ def _refuse_if(wanted: object, name: ModelName, ability: str, param: str) -> Non
         hint=f"this version of Corral cannot honour '{param}'; leave it out",
         param=param,
     )
-
-
-def _refuse_common(asked: _AnswerBody, name: ModelName) -> None:
-    """Refuse what would change the answer and is not offered."""
-    _refuse_if(asked.debug_render_only, name, "rendering alone", "_debug_render_only")
 
 
 # Answers
@@ -393,6 +395,7 @@ class AnswerEncoder:
     """
 
     content_type = STREAM_CONTENT_TYPE
+    ping = b""  # clients take every line for an object
 
     def __init__(self, call: Call, *, clock: Callable[[], int] = time.time_ns) -> None:
         self._call = call

@@ -261,6 +261,7 @@ class ProgressEncoder:
     """Turns the moments of a pull into lines of JSON."""
 
     content_type = STREAM_CONTENT_TYPE
+    ping = b""
 
     def encode(self, event: Progress) -> bytes:
         """Return the line that tells ``event``."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from runner.dialects.images import parse_images
 from runner.dialects.tools import parse_calls
 from runner.dialects.whole import CalledTool, WholeAnswer
 from runner.domain.chat import Message
@@ -30,7 +31,7 @@ class TurnBody(msgspec.Struct):
 
 
 def parse_turn(turn: TurnBody, index: int) -> Message:
-    """Return message ``index``; its pictures are another's.
+    """Return message ``index``.
 
     Raises:
         InvalidRequest: A part of it is mistyped.
@@ -39,6 +40,7 @@ def parse_turn(turn: TurnBody, index: int) -> Message:
         role=parse_role(turn.role, index),
         content=turn.content or "",
         thinking=turn.thinking or "",
+        images=parse_images(turn.images, f"messages[{index}].images"),
         tool_calls=parse_calls(turn.tool_calls, f"messages[{index}].tool_calls"),
         tool_name=turn.tool_name or "",
         tool_call_id=turn.tool_call_id or "",

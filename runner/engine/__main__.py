@@ -161,6 +161,7 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
             n_ctx=backend.n_ctx,
             n_cells=backend.n_cells,
             n_threads=backend.n_threads,
+            can_infill=backend.model.infill is not None,
         )
     )
     return loop

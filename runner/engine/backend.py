@@ -82,6 +82,15 @@ class Embedder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Infill:
+    """The tokens before the text that precedes a gap, before that after it, and at the gap."""
+
+    prefix: int
+    suffix: int
+    middle: int
+
+
 class Vocabulary(Protocol):
     """Text ⇄ tokens; safe from any thread."""
 
@@ -91,6 +100,7 @@ class Vocabulary(Protocol):
     control_texts: tuple[str, ...]  # spellings of control tokens
     frame: Frame
     rank_template: str  # of a pair, with {query} and {document}; empty: the frame is all
+    infill: Infill | None  # None: the model cannot fill in the middle
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Return the tokens of ``text``, without a beginning-of-sequence token."""
@@ -102,6 +112,10 @@ class Vocabulary(Protocol):
 
     def piece(self, token: int) -> bytes:
         """Return the bytes a token stands for; control tokens stand for none."""
+        ...
+
+    def spelling(self, token: int) -> bytes:
+        """Return the bytes of a token, of a control token those of its name."""
         ...
 
     def is_eog(self, token: int) -> bool:

@@ -37,12 +37,14 @@ from runner.protocol.messages import (
     AskCache,
     ClearCache,
     Delta,
+    Detokenize,
     Embed,
     Embedded,
     Failed,
     Generate,
     Inspect,
     Message,
+    Render,
     Rerank,
     Shutdown,
     Started,
@@ -111,10 +113,11 @@ class Loop:
     def receive(self, message: Message) -> None:
         """Take a message from the daemon; called by the inbox thread."""
         match message:
-            case Generate() | Tokenize() | Embed() | Rerank():
-                if not isinstance(message, Tokenize) and message.terms.deadline_s is not None:
-                    at_s = time.monotonic() + message.terms.deadline_s
-                    self._items.put(Deadline(message.request_id, at_s))
+            case Generate() | Tokenize() | Detokenize() | Render() | Embed() | Rerank():
+                asked = message if isinstance(message, Generate | Embed | Rerank) else None
+                if asked and asked.terms.deadline_s is not None:
+                    at_s = time.monotonic() + asked.terms.deadline_s
+                    self._items.put(Deadline(asked.request_id, at_s))
                 self._underway.add(message.request_id)
                 self._preparer.submit(message)
             case Abort() | Inspect() | AskCache() | ClearCache() | Shutdown():

@@ -17,7 +17,7 @@ import itertools
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from queue import PriorityQueue, SimpleQueue
 
@@ -34,13 +34,23 @@ from runner.engine.limits import limits_of, n_ctx_of, room_of
 from runner.engine.logprobs import HeldLogprobs
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
-from runner.errors import CorralError, InvalidRequest, TemplateFailed
+from runner.errors import CorralError, InvalidRequest, TemplateFailed, Unsupported
 from runner.prompt.compiled import Template, compiled
+from runner.prompt.continued import is_continued
 from runner.prompt.fit import Fitted, fit
 from runner.prompt.literal import Shield
 from runner.prompt.template import plain_prompt
 from runner.prompt.thinking import TAIL_CHARS, begins_at_once
-from runner.protocol.messages import Embed, Failed, Generate, Rerank, Tokenize, Tokenized
+from runner.protocol.messages import (
+    Detokenize,
+    Embed,
+    Failed,
+    Generate,
+    Render,
+    Rerank,
+    Tokenize,
+    Tokenized,
+)
 
 try:
     import resource
@@ -60,7 +70,7 @@ RENDER_MEMORY = 1 << 30
 _RANKS = {priority: rank for rank, priority in enumerate(Priority)}
 
 #: What goes in.
-Request = Generate | Tokenize | Embed | Rerank
+Request = Generate | Tokenize | Detokenize | Render | Embed | Rerank
 #: What comes out: something ready to run, or the end of its request.
 Outcome = Sequence | Job | Tokenized | Failed
 
@@ -75,6 +85,15 @@ class _Render:
     done: threading.Event = field(default_factory=threading.Event)
     text: str = ""
     error: CorralError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """Tokens, the text they were made of, and its end: it may have opened thoughts."""
+
+    tokens: list[int]
+    text: str
+    tail: str = ""
 
 
 class _Stopped(BaseException):
@@ -109,7 +128,8 @@ class Preparer:
 
     def submit(self, request: Request) -> None:
         """Queue a request; exactly one outcome with its ``request_id`` follows."""
-        priority = Priority.API if isinstance(request, Tokenize) else request.terms.priority
+        asked = request if isinstance(request, Generate | Embed | Rerank) else None
+        priority = asked.terms.priority if asked else Priority.API
         self._requests.put((_RANKS[priority], next(self._arrivals), request))
 
     def close(self) -> None:
@@ -134,26 +154,42 @@ class Preparer:
         self._renders.put(None)
 
     def _prepare(self, request: Request) -> Outcome:
-        vocabulary = self._vocabulary
-        if isinstance(request, Tokenize):
-            tokens = vocabulary.tokenize(request.text, parse_special=request.parse_special)
-            return Tokenized(request.request_id, tuple(tokens))
-        if not isinstance(request, Generate):
-            return job_of(request, vocabulary, self._backend)
-        return self._sequence(request)
+        match request:
+            case Tokenize():
+                tokens = self._vocabulary.tokenize(
+                    request.text, parse_special=request.parse_special
+                )
+                return Tokenized(request.request_id, tuple(tokens), request.text)
+            case Detokenize():
+                self._check_tokens(request.tokens, "tokens")
+                return Tokenized(request.request_id, request.tokens, self._spelt(request.tokens))
+            case Render():
+                fitted, prompt = self._fit(request.generate)
+                return Tokenized(request.request_id, tuple(fitted.tokens), prompt.text)
+            case Generate():
+                return self._sequence(request)
+            case _:
+                return job_of(request, self._vocabulary, self._backend)
+
+    def _check_tokens(self, tokens: Iterable[int], field: str) -> None:
+        n_vocab = self._backend.n_vocab
+        if any(not 0 <= token < n_vocab for token in tokens):
+            raise InvalidRequest(f"{field}: tokens must be in [0, {n_vocab - 1}]", param=field)
+
+    def _spelt(self, tokens: Iterable[int]) -> str:
+        return b"".join(map(self._vocabulary.spelling, tokens)).decode("utf-8", "replace")
 
     def _sequence(self, request: Generate) -> Sequence:
-        fitted, tail = self._fit(request)
+        fitted, prompt = self._fit(request)
+        tail = prompt.tail
         request = settled(request, tail)
         tokens = fitted.tokens
+        self._check_tokens(request.context, "context")
         terms = request.terms
         backend = self._backend.deterministic() if terms.is_deterministic else self._backend
         sampling = request.sampling
         if terms.is_deterministic and sampling.seed is None:
             sampling = replace(sampling, seed=0)
-        n_vocab = backend.n_vocab
-        if any(not 0 <= token < n_vocab for token in request.context):
-            raise InvalidRequest(f"context: tokens must be in [0, {n_vocab - 1}]", param="context")
         limits = limits_of(request, len(tokens), backend.n_ctx)
         adapters = adapters_of(request, backend.n_adapters)
         return Sequence(
@@ -187,24 +223,25 @@ class Preparer:
             cache=request.terms.cache,
         )
 
-    def _fit(self, request: Generate) -> tuple[Fitted, str]:
-        """All tokens of a prompt, without oldest turns where that is allowed, and its tail."""
-        tail = ""
+    def _fit(self, request: Generate) -> tuple[Fitted, _Prompt]:
+        """All tokens of a prompt, without oldest turns where that is allowed, and its text."""
+        made: dict[int, _Prompt] = {}  # by the identity of its tokens
 
-        def whole(tokens: list[int]) -> list[int]:
-            return self._vocabulary.with_bos([*request.context, *tokens])
+        def kept(prompt: _Prompt) -> list[int]:
+            tokens = self._vocabulary.with_bos([*request.context, *prompt.tokens])
+            made[id(tokens)] = replace(prompt, tokens=tokens)
+            return tokens
 
         def rendered(turns: tuple[Message, ...]) -> list[int]:
-            nonlocal tail
-            tokens, tail = self._chat_tokens(request, turns)
-            return whole(tokens)
+            return kept(self._chat_prompt(request, turns))
 
         if request.prompt is not None:
-            tokens = self._vocabulary.tokenize(request.prompt, parse_special=True)
-            return Fitted(whole(tokens), 0), tail
+            tokens = kept(self._raw_prompt(request.prompt, request.suffix))
+            return Fitted(tokens, 0), made[id(tokens)]
         messages = request.messages or ()
         if not request.truncates:
-            return Fitted(rendered(messages), 0), tail
+            tokens = rendered(messages)
+            return Fitted(tokens, 0), made[id(tokens)]
         n_ctx = n_ctx_of(request, self._backend.n_ctx)
         fitted = fit(
             messages,
@@ -212,7 +249,25 @@ class Preparer:
             n_max=n_ctx - 1,  # a drawn token needs a place, too
             n_room=room_of(request, n_ctx),
         )
-        return fitted, tail
+        return fitted, made[id(fitted.tokens)]
+
+    def _raw_prompt(self, text: str, suffix: str) -> _Prompt:
+        """A prompt as the caller wrote it, or both sides of the gap that the answer fills."""
+        vocabulary = self._vocabulary
+        if not suffix:
+            return _Prompt(vocabulary.tokenize(text, parse_special=True), text)
+        infill = vocabulary.infill
+        if infill is None:
+            raise Unsupported("the model has no tokens for filling in the middle", param="suffix")
+        tokens = [
+            infill.prefix,
+            *vocabulary.tokenize(text, parse_special=False),
+            infill.suffix,
+            *vocabulary.tokenize(suffix, parse_special=False),
+            infill.middle,
+        ]
+        spelt = [self._spelt([token]) for token in (infill.prefix, infill.suffix, infill.middle)]
+        return _Prompt(tokens, f"{spelt[0]}{text}{spelt[1]}{suffix}{spelt[2]}")
 
     def _kept(self, spellings: tuple[str, ...]) -> dict[int, bytes]:
         """The text of those control tokens that shall not vanish from the answer."""
@@ -223,8 +278,8 @@ class Preparer:
                 kept[tokens[0]] = spelling.encode()
         return kept
 
-    def _chat_tokens(self, request: Generate, turns: tuple[Message, ...]) -> tuple[list[int], str]:
-        """Tokens of a rendered conversation, and its last characters unless people wrote them.
+    def _chat_prompt(self, request: Generate, turns: tuple[Message, ...]) -> _Prompt:
+        """A rendered conversation; its tail is left out where people wrote it.
 
         What people wrote holds no control tokens.
         """
@@ -242,7 +297,8 @@ class Preparer:
                 ]
             tokens += made
         is_own = bool(parts) and not parts[-1].is_literal
-        return tokens, parts[-1].text[-TAIL_CHARS:] if is_own else ""
+        tail = parts[-1].text[-TAIL_CHARS:] if is_own else ""
+        return _Prompt(tokens, "".join(part.text for part in parts), tail)
 
     def _render(self, job: _Render) -> str:
         with _memory_limit(), _watchdog():
@@ -306,7 +362,9 @@ class Preparer:
 def settled(request: Generate, tail: str) -> Generate:
     """Return ``request`` with its constraint from the first token on, where nothing precedes it."""
     constraint = request.constraint
-    if constraint and begins_at_once(constraint.after, tail, request.think):
+    # What goes on with a turn has its thoughts behind it.
+    think = None if is_continued(request.messages or ()) else request.think
+    if constraint and begins_at_once(constraint.after, tail, think):
         return structs.replace(request, constraint=replace(constraint, after=""))
     return request
 

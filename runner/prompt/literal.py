@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.domain.chat import Message, Tool, ToolCall
+from runner.prompt.continued import MARK
 
 # Noncharacters: Unicode sets them aside for a program's inner use, so text does not hold them.
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
@@ -44,7 +45,7 @@ class Shield:
     def __init__(self, control_texts: Iterable[str]) -> None:
         # The marks' own characters are shielded too: a message cannot forge a mark.
         # Longest first: a spelling that begins another must not win over it.
-        distinct = {_OPEN, _CLOSE, *control_texts} - {""}
+        distinct = {_OPEN, _CLOSE, MARK, *control_texts} - {""}
         self._texts = sorted(distinct, key=lambda text: (-len(text), text))
         self._index = {text: i for i, text in enumerate(self._texts)}
         self._pattern = re.compile("|".join(map(re.escape, self._texts)))

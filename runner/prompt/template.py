@@ -24,6 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from runner.domain.chat import Message, Tool
 from runner.domain.request import Think
 from runner.errors import TemplateFailed
+from runner.prompt.continued import cut, is_continued, marked, without_empty_turn
 from runner.prompt.literal import unescape_marks
 from runner.prompt.turns import (
     linked,
@@ -76,6 +77,8 @@ class ChatTemplate:
     ) -> str:
         """Return the prompt that asks for an answer to ``messages``.
 
+        Where the last of them is the assistant's, the answer goes on with it.
+
         A template that knows no system role gets the opening system text as part of the user's
         first turn.
 
@@ -89,7 +92,7 @@ class ChatTemplate:
             TemplateFailed: The template raised, or its output is over ``MAX_CHARS``.
             MemoryError: It met the limit that the caller set.
         """
-        turns = linked(messages)
+        turns = linked(without_empty_turn(messages))
         if self._wants_short_ids:
             turns = with_short_ids(turns)
         variables = {
@@ -118,10 +121,12 @@ class ChatTemplate:
         """Run the template; what it raises on purpose is ``_RaisedByTemplate``."""
         pieces: list[str] = []
         n_chars = 0
+        continues = is_continued(turns)
+        turns = marked(turns) if continues else turns
         try:
             for piece in self._template.generate(
                 messages=[turn_object(turn) for turn in turns],
-                add_generation_prompt=True,
+                add_generation_prompt=not continues,
                 **variables,
                 **self._specials,
             ):
@@ -133,7 +138,11 @@ class ChatTemplate:
             raise
         except Exception as error:  # whatever a stranger's program can raise
             raise _failed(_words(error)) from None
-        return "".join(pieces)
+        prompt = "".join(pieces)
+        cut_prompt = cut(prompt) if continues else prompt
+        if cut_prompt is None:
+            raise _failed("it leaves out the last turn, which the answer was to continue")
+        return cut_prompt
 
 
 def new_environment() -> jinja2.Environment:

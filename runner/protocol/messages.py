@@ -1,9 +1,9 @@
 """What the daemon and a worker process say to each other.
 
 Down the pipe go ``Load``, ``Generate``, ``Embed``, ``Rerank``, ``Abort``, ``Tokenize``,
-``Inspect``, ``AskCache``, ``ClearCache`` and ``Shutdown``; up come ``Loaded``, ``Started``,
-``Step``, ``Embedded``, ``Tokenized``, ``Inspected``, ``CacheState`` and ``Failed``.  Two promises
-bind the sides, and the tests of both check them:
+``Detokenize``, ``Render``, ``Inspect``, ``AskCache``, ``ClearCache`` and ``Shutdown``; up come
+``Loaded``, ``Started``, ``Step``, ``Embedded``, ``Tokenized``, ``Inspected``, ``CacheState`` and
+``Failed``.  Two promises bind the sides, and the tests of both check them:
 
 1. every ``request_id`` sent down comes back exactly once as an ending: a ``Delta`` with a
    ``finish``, a ``Loaded``, an ``Embedded``, a ``Tokenized``, an ``Inspected``, a ``CacheState`` or
@@ -78,12 +78,16 @@ class Load(Struct, frozen=True, tag=True):
 
 
 class Loaded(Struct, frozen=True, tag=True):
-    """The model is resident; contexts in tokens."""
+    """The model is resident; contexts in tokens.
+
+    ``can_infill``: it has the tokens for filling in the middle.
+    """
 
     request_id: str
     n_ctx: int
     n_cells: int
     n_threads: int
+    can_infill: bool = False
 
 
 class Generate(Struct, frozen=True, tag=True):
@@ -92,7 +96,9 @@ class Generate(Struct, frozen=True, tag=True):
     Attributes:
         request_id: Unique in this worker's life.
         messages: Rendered in the worker by the model's own template.
-        prompt: Raw text; control tokens in it are parsed.
+        prompt: Raw text; control tokens in it are parsed, unless there is a ``suffix``.
+        suffix: Text that follows the answer: the model's tokens for filling in the middle stand
+            around both.
         context: Tokens before the prompt.
         n_ctx: Most tokens of this sequence; the worker's own limit caps it.
         max_tokens: Most tokens drawn; ``None``: until the context is full.
@@ -115,6 +121,7 @@ class Generate(Struct, frozen=True, tag=True):
     sampling: SamplingParams
     messages: tuple[ChatMessage, ...] | None = None
     prompt: str | None = None
+    suffix: str = ""
     context: tuple[int, ...] = ()
     stop: tuple[str, ...] = ()
     n_ctx: int = 0
@@ -181,6 +188,20 @@ class Tokenize(Struct, frozen=True, tag=True):
     request_id: str
     text: str
     parse_special: bool = False
+
+
+class Detokenize(Struct, frozen=True, tag=True):
+    """Ask for the text of tokens, that of control tokens included."""
+
+    request_id: str
+    tokens: tuple[int, ...]
+
+
+class Render(Struct, frozen=True, tag=True):
+    """Ask for the prompt that ``generate`` would begin with; nothing is generated."""
+
+    request_id: str
+    generate: Generate
 
 
 class Inspect(Struct, frozen=True, tag=True):
@@ -303,10 +324,14 @@ class Embedded(Struct, frozen=True, tag=True):
 
 
 class Tokenized(Struct, frozen=True, tag=True):
-    """The answer to ``Tokenize``."""
+    """The answer to ``Tokenize``, ``Detokenize`` and ``Render``.
+
+    ``text`` is what the tokens stand for, of a ``Render`` the prompt as it was rendered.
+    """
 
     request_id: str
     tokens: tuple[int, ...]
+    text: str = ""
 
 
 class Place(Struct, frozen=True, array_like=True):
@@ -380,6 +405,8 @@ Message = (
     | Rerank
     | Abort
     | Tokenize
+    | Detokenize
+    | Render
     | Tokenized
     | Embedded
     | Inspect

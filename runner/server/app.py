@@ -6,7 +6,9 @@ from aiohttp import web
 
 from runner.server import (
     anthropic_routes,
+    blob_routes,
     cache_routes,
+    completion_routes,
     create_routes,
     event_routes,
     job_routes,
@@ -14,6 +16,7 @@ from runner.server import (
     metrics,
     ollama_routes,
     openai_routes,
+    prompt_routes,
     request_routes,
     search_routes,
     vector_routes,
@@ -29,7 +32,10 @@ from runner.server.needs import NEEDS, Needs
 _ROUTES = (
     ollama_routes.routes,
     openai_routes.routes,
+    completion_routes.routes,
     anthropic_routes.routes,
+    prompt_routes.routes,
+    blob_routes.routes,
     request_routes.routes,
     cache_routes.routes,
     job_routes.routes,

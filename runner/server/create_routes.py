@@ -6,8 +6,8 @@ from aiohttp import web
 
 from runner.dialects import ollama_create, ollama_models
 from runner.errors import BadModelFile
-from runner.server.answers import error_answer, facts_of, json_answer, read_body
-from runner.server.callers import require_owner
+from runner.server.answers import error_answer, json_answer, read_body
+from runner.server.callers import name_model, require_owner
 from runner.server.needs import NEEDS
 from runner.server.stream import last_moment, stream
 
@@ -20,7 +20,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     call = ollama_create.parse_create(await read_body(request))
     if call.request.has_paths:
         require_owner(request, "only the owner may name files of this machine")
-    facts_of(request).model = str(call.request.name)
+    name_model(request, call.request.name)
     moments = request.app[NEEDS].creates.create(call.request)
     try:
         if call.stream:

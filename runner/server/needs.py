@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,8 @@ from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningMode
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
-from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
+from runner.domain.prompt import Prompt
+from runner.domain.request import EmbedRequest, InferenceRequest, KeepAlive, RerankRequest
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
 from runner.domain.topic import Topic
@@ -54,6 +55,43 @@ class Inference(Protocol):
 
     async def unload(self, name: ModelName) -> bool:
         """End a model's stay in memory; returns whether it was there."""
+        ...
+
+
+class Prompts(Protocol):
+    """Prompts without answers; every call may raise ``CorralError``."""
+
+    async def render(self, request: InferenceRequest) -> Prompt:
+        """Return the prompt that an answer to ``request`` would begin with."""
+        ...
+
+    async def tokenize(
+        self,
+        name: ModelName,
+        text: str,
+        *,
+        parse_special: bool,
+        keep_alive: KeepAlive | None = None,
+    ) -> Prompt:
+        """Return the tokens of ``text`` alone."""
+        ...
+
+    async def detokenize(
+        self, name: ModelName, tokens: tuple[int, ...], *, keep_alive: KeepAlive | None = None
+    ) -> Prompt:
+        """Return the text of ``tokens``."""
+        ...
+
+
+class Blobs(Protocol):
+    """Files by their digests; every call may raise ``CorralError``."""
+
+    async def has(self, digest: str) -> bool:
+        """Whether the blob is there."""
+        ...
+
+    async def receive(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
+        """Take a blob in; returns whether it is new."""
         ...
 
 
@@ -196,6 +234,8 @@ class Needs:
 
     Attributes:
         inference: Answers.
+        prompts: Prompts without answers.
+        blobs: Files by their digests.
         models: The library.
         cache: Kept prompts.
         pulls: Downloads and imports.
@@ -213,6 +253,8 @@ class Needs:
     """
 
     inference: Inference
+    prompts: Prompts
+    blobs: Blobs
     models: Models
     cache: Cache
     pulls: Pulls

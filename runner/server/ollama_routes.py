@@ -6,7 +6,7 @@ import time
 
 from aiohttp import web
 
-from runner.dialects import ollama, ollama_models, wire
+from runner.dialects import ollama, ollama_models, ollama_prompts, wire
 from runner.domain.name import ModelName
 from runner.errors import BadModelFile, Unsupported
 from runner.server.answers import error_answer, json_answer, read_body
@@ -81,6 +81,9 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request, call: ollama.Call) -> web.StreamResponse:
     asked = with_terms(request, call.request)
+    if call.only_renders:
+        prompt = await request.app[NEEDS].prompts.render(call.request)
+        return json_answer(request, ollama_prompts.debug(call, prompt, at_ns=time.time_ns()))
     if call.is_empty:
         return await _load_or_unload(request, call)
     events = request.app[NEEDS].inference.infer(asked)

@@ -86,7 +86,6 @@ async def kept_response(request: web.Request) -> web.Response:
     return error_answer(request, error, status=404)
 
 
-@routes.post("/v1/completions")
 async def not_yet(request: web.Request) -> web.Response:
     """Refused by name; not with 501, since clients try again after any status from 500 on."""
     error = Unsupported(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 
 from runner.domain.chat import Message
@@ -25,11 +25,16 @@ from runner.service.answer import AnswerReader
 from runner.service.choices import merged
 from runner.service.requests import Ongoing, RequestService
 from runner.service.sizing import choose_sizes
-from runner.service.toolchoice import constraint_of, offered_tools, refuse_beyond
+from runner.service.toolchoice import (
+    constraint_of,
+    offered_tools,
+    refuse_beyond,
+    refuse_gap,
+)
 from runner.store.library import Library
 from runner.store.manifests import Manifest
 from runner.workers.pool import Pool, Wanted
-from runner.workers.process import new_request_id
+from runner.workers.process import Worker, new_request_id
 
 #: Options that a worker is loaded with, by the name ``Load`` has for them.
 _LOAD_FIELDS = {
@@ -98,6 +103,7 @@ class InferenceService:
                 async with ongoing.waiting():
                     lease = self._pool.lease(wanted, request.keep_alive)
                     worker = await stack.enter_async_context(lease)
+                refuse_gap(request, can_infill=worker.loaded.can_infill)
                 terms = ongoing.terms_left()
                 asked = [
                     _generate(
@@ -153,6 +159,22 @@ class InferenceService:
                 needed = Capability.RERANK
                 _, wanted, _ = await self._prepare(request.model, request.options, needed)
             return await vectors.rerank(self._pool, wanted, request, ongoing)
+
+    @asynccontextmanager
+    async def worker(self, request: InferenceRequest) -> AsyncIterator[tuple[Worker, Generate]]:
+        """Have the model's worker at hand, and what it would be asked for ``request``.
+
+        Raises:
+            CorralError: As ``infer`` does before its first event.
+        """
+        manifest, wanted, options = await self._prepare(
+            request.model, request.options, Capability.COMPLETION
+        )
+        await asyncio.to_thread(refuse_beyond, request, _template(request, manifest))
+        async with self._pool.lease(wanted, request.keep_alive) as worker:
+            refuse_gap(request, can_infill=worker.loaded.can_infill)
+            n_ctx = min(wanted.n_ctx, worker.loaded.n_ctx)
+            yield worker, _generate(request, manifest, options, n_ctx=n_ctx)
 
     async def load(
         self,
@@ -261,6 +283,7 @@ def _generate(
         sampling=sampling,
         messages=messages,
         prompt=request.prompt,
+        suffix=request.suffix,
         context=request.context,
         stop=options.stop or (),
         n_ctx=n_ctx,

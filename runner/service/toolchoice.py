@@ -1,4 +1,4 @@
-"""What a request's tools and thinking come to: what is offered, refused, or forced.  Pure."""
+"""What a request asks beyond text: what of it is offered, refused, or forced.  Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def refuse_beyond(request: InferenceRequest, template: str) -> None:
     """Return if a model with this chat template can do what ``request`` asks of it.
 
     Raises:
-        Unsupported: Its template takes no tools, or knows no thinking.
+        Unsupported: It sees no pictures, or its template takes no tools or knows no thinking.
         InvalidRequest: A tool must be called that is not there.
     """
     choice = request.tool_choice
@@ -29,6 +29,12 @@ def refuse_beyond(request: InferenceRequest, template: str) -> None:
         )
     if request.messages is None:
         return
+    if any(turn.images for turn in request.messages):
+        raise Unsupported(
+            f"{_full(request.model)} does not support vision",
+            hint="leave the images out: this model reads text only",
+            param="images",
+        )
     able = abilities(template)
     if offered_tools(request) and not able.tools:
         raise Unsupported(
@@ -41,6 +47,20 @@ def refuse_beyond(request: InferenceRequest, template: str) -> None:
             f'"{request.model}" does not support thinking',
             hint="leave 'think' out, or set it to false",
             param="think",
+        )
+
+
+def refuse_gap(request: InferenceRequest, *, can_infill: bool) -> None:
+    """Return if ``request`` has no suffix, or the model can fill in what comes before it.
+
+    Raises:
+        Unsupported: It cannot.
+    """
+    if request.suffix and not can_infill:
+        raise Unsupported(
+            f"{_full(request.model)} does not support insert",
+            hint="leave 'suffix' out: this model has no tokens for filling in the middle",
+            param="suffix",
         )
 
 

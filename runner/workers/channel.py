@@ -21,6 +21,7 @@ from runner.protocol.messages import (
     CacheState,
     ClearCache,
     Delta,
+    Detokenize,
     Embed,
     Embedded,
     Failed,
@@ -30,6 +31,7 @@ from runner.protocol.messages import (
     Load,
     Loaded,
     Message,
+    Render,
     Rerank,
     Shutdown,
     Started,
@@ -49,7 +51,7 @@ _LINGER_S = 0.3
 _LAST_WORDS = re.compile(r"\D.*GGML_ASSERT|terminate called|\s*what\(\):|\w*(Error|Exception)\b")
 
 #: Questions with one answer, and these answers.
-Question = Load | Tokenize | Embed | Rerank | Inspect | AskCache | ClearCache
+Question = Load | Tokenize | Detokenize | Render | Embed | Rerank | Inspect | AskCache | ClearCache
 Answer = Loaded | Tokenized | Embedded | Inspected | CacheState
 #: What a request hears: its start, its text, its end.
 Reply = Started | Delta

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 
 from runner.client import decode
 from runner.dialects import ollama
-from runner.domain.chat import Message
+from runner.domain.chat import Image, Message
 from runner.domain.event import (
     Candidate,
     Finished,
@@ -24,7 +24,7 @@ from runner.domain.event import (
     Usage,
 )
 from runner.domain.request import AdapterUse
-from runner.errors import CorralError, InvalidRequest, ModelNotFound, Unsupported
+from runner.errors import CorralError, InvalidRequest, ModelNotFound
 
 CHAT = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
 GENERATE = {"model": "x", "prompt": "Hi"}
@@ -105,38 +105,38 @@ def test_any_other_keep_alive_is_refused(value, message):
     assert caught.value.param == "keep_alive"
 
 
-COMMON = [
-    ("_debug_render_only", True),
-]
+@pytest.mark.parametrize("image", [{}, 7, "?", "", "é", "A" * (45 << 20)])
+def test_an_image_that_is_none_is_refused_by_its_place(image):
+    turn = {"role": "user", "content": "Hi", "images": ["aGk=", image]}
+    with pytest.raises(InvalidRequest) as caught:
+        ollama.parse_chat(body(CHAT, messages=[turn]))
+    assert caught.value.param == "messages[0].images[1]"
+
+
+def test_images_come_as_bytes():
+    turn = {"role": "user", "content": "Hi", "images": ["aGk="]}
+    assert ollama.parse_chat(body(CHAT, messages=[turn])).request.messages[0].images == (
+        Image(b"hi"),
+    )
+    call = ollama.parse_generate(body(GENERATE, prompt="", images=["aGk="]))
+    assert call.request.messages[-1].images == (Image(b"hi"),)
+    assert not call.is_empty
+
+
+def test_a_suffix_makes_the_prompt_raw():
+    request = ollama.parse_generate(body(GENERATE, prompt="def f(", suffix="}")).request
+    assert (request.prompt, request.suffix, request.messages) == ("def f(", "}", None)
 
 
 @pytest.mark.parametrize(
-    ("parse", "fields", "param", "value"),
-    [(ollama.parse_chat, CHAT, *each) for each in COMMON]
-    + [(ollama.parse_generate, GENERATE, *each) for each in COMMON]
-    + [
-        (ollama.parse_generate, GENERATE, "suffix", "}"),
-        (ollama.parse_generate, GENERATE, "images", ["aGk="]),
-    ],
+    ("parse", "fields"), [(ollama.parse_chat, CHAT), (ollama.parse_generate, GENERATE)]
 )
-def test_what_would_change_the_answer_is_refused_by_name(parse, fields, param, value):
-    with pytest.raises(Unsupported) as caught:
-        parse(body(fields, **{param: value}))
-    assert caught.value.param == param
-    assert caught.value.hint
-
-
-def test_the_same_inside_a_message():
-    turn = {"role": "user", "content": "Hi", "images": [{}]}
-    with pytest.raises(Unsupported) as caught:
-        ollama.parse_chat(body(CHAT, messages=[turn]))
-    assert caught.value.param == "messages[0].images"
+def test_the_prompt_alone_can_be_asked_for(parse, fields):
+    assert parse(body(fields, _debug_render_only=True)).only_renders
+    assert not parse(body(fields)).only_renders
 
 
 def test_the_refusal_has_the_words_that_clients_match_on():
-    with pytest.raises(Unsupported) as caught:
-        ollama.parse_generate(body(GENERATE, suffix="}"))
-    assert caught.value.message == "registry.ollama.ai/library/x:latest does not support insert"
     with pytest.raises(InvalidRequest, match=r'invalid think value: "x"'):
         ollama.parse_chat(body(CHAT, think="x"))
     with pytest.raises(InvalidRequest, match="top_logprobs must be between 0 and 20"):

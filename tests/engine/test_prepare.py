@@ -17,9 +17,18 @@ from runner.domain.chat import Message, Tool, ToolCall
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint, Priority, Terms
 from runner.engine import prepare
+from runner.engine.backend import Infill
 from runner.engine.prepare import Outcome, Preparer
 from runner.engine.sequence import Sequence
-from runner.protocol.messages import Abort, Failed, Generate, Tokenize, Tokenized
+from runner.protocol.messages import (
+    Abort,
+    Detokenize,
+    Failed,
+    Generate,
+    Render,
+    Tokenize,
+    Tokenized,
+)
 from tests.engine.running import Running
 from tests.fakes.backend import FakeBackend, FakeVocabulary
 from tests.fakes.models import BOMB, CHATML, ENDLESS
@@ -358,3 +367,36 @@ def test_a_token_that_is_always_parsed_is_still_text_when_people_write_it():
     made.preparer.close()
     assert isinstance(seq, Sequence)
     assert seq.tokens == [*b"a<|ch|>b", 300]
+
+
+def test_a_prompt_is_rendered_without_being_queued(prepared):
+    told = prepared.ask(Render("r", chat("g", "Hi <end>")))
+    assert isinstance(told, Tokenized)
+    assert told.text.endswith("Hi <end><|im_end|>\n<|im_start|>assistant\n")
+    assert told.text.encode() == bytes(told.tokens)  # a person's control token is letters
+
+
+def test_tokens_become_text_again(prepared):
+    told = prepared.ask(Detokenize("d", (104, 105, 256)))
+    assert (told.text, told.tokens) == ("hi<end>", (104, 105, 256))
+    refused = prepared.ask(Detokenize("d", (10**6,)))
+    assert isinstance(refused, Failed)
+    assert refused.param == "tokens"
+
+
+def test_a_gap_has_the_models_tokens_around_it(prepared):
+    asked = Generate("i", GREEDY, prompt="a<end>", suffix="b", max_tokens=2)
+    refused = prepared.ask(asked)
+    assert isinstance(refused, Failed)
+    assert (refused.code, refused.param) == ("unsupported", "suffix")
+    prepared.preparer._vocabulary.infill = Infill(258, 259, 260)
+    filled = prepared.ask(asked)
+    assert filled.tokens == [258, *b"a<end>", 259, *b"b", 260]
+
+
+def test_an_answer_in_a_form_goes_on_with_a_turn_at_once():
+    turns = (Message("user", "Hi"), Message("assistant", "So: "))
+    form = Constraint("json", after="</think>")
+    asked = Generate("c", GREEDY, messages=turns, think=True, constraint=form, max_tokens=2)
+    assert prepare.settled(asked, "So: ").constraint.after == ""
+    assert prepare.settled(asked, "<think>").constraint.after == "</think>"

@@ -40,6 +40,7 @@ class FakeVocabulary:
     control_texts = ("<end>", "<control>")
     frame = Frame(opening=(CONTROL,), between=(EOG,), closing=(EOG,))
     rank_template = ""
+    infill = None
 
     def __init__(self, template: str = "") -> None:
         self.template = template
@@ -64,6 +65,9 @@ class FakeVocabulary:
         if token < EOG:
             return bytes([token])
         return b"" if token in (EOG, CONTROL) else _SPOKEN[token - _FIRST_SPOKEN]
+
+    def spelling(self, token: int) -> bytes:
+        return {EOG: b"<end>", CONTROL: b"<control>"}.get(token) or self.piece(token)
 
     def is_eog(self, token: int) -> bool:
         return token == EOG

@@ -20,6 +20,7 @@ from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningMode
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
+from runner.domain.prompt import Prompt
 from runner.domain.request import EmbedRequest, InferenceRequest, Priority, RerankRequest
 from runner.domain.running import RequestState, RunningRequest
 from runner.domain.search import SearchResult
@@ -128,6 +129,43 @@ class FakeInference:
         was_there = name in self.resident
         self.resident.discard(name)
         return was_there
+
+
+@dataclass
+class FakePrompts:
+    """Every character is a token, and a rendered prompt the words of its turns."""
+
+    known: frozenset[ModelName] = frozenset({ModelName.parse("smollm2")})
+    requests: list[InferenceRequest] = field(default_factory=list)
+
+    async def render(self, request: InferenceRequest) -> Prompt:
+        self.requests.append(request)
+        turns = request.messages
+        text = request.prompt if turns is None else " ".join(turn.content for turn in turns)
+        return await self.tokenize(request.model, text or "", parse_special=True)
+
+    async def tokenize(self, name, text, *, parse_special, keep_alive=None) -> Prompt:
+        if name not in self.known:
+            raise ModelNotFound(str(name))
+        return Prompt(text, tuple(map(ord, text)), 4096)
+
+    async def detokenize(self, name, tokens, *, keep_alive=None) -> Prompt:
+        return await self.tokenize(name, "".join(map(chr, tokens)), parse_special=False)
+
+
+@dataclass
+class FakeBlobs:
+    """Files in memory."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    async def has(self, digest: str) -> bool:
+        return digest in self.files
+
+    async def receive(self, digest, chunks) -> bool:
+        is_new = digest not in self.files
+        self.files[digest] = b"".join([chunk async for chunk in chunks])
+        return is_new
 
 
 @dataclass

@@ -44,6 +44,7 @@ from runner.protocol.messages import (
     CacheState,
     ClearCache,
     Delta,
+    Detokenize,
     Embed,
     Embedded,
     Failed,
@@ -54,6 +55,7 @@ from runner.protocol.messages import (
     Loaded,
     Outcome,
     Place,
+    Render,
     Rerank,
     Shutdown,
     Started,
@@ -198,8 +200,21 @@ class FakeWorker:
                 )
                 n_bytes = sum(p.n_bytes for p in self.prompts)
                 self.send(CacheState(message.request_id, 0, n_bytes, self.prompts))
+            case Tokenize() | Detokenize() | Render():
+                self.spell(message)
+
+    def spell(self, message) -> None:
+        """Every byte is a token."""
+        match message:
             case Tokenize():
                 self.send(Tokenized(message.request_id, tuple(message.text.encode())))
+            case Detokenize():
+                text = bytes(message.tokens).decode()
+                self.send(Tokenized(message.request_id, message.tokens, text))
+            case Render():
+                asked = message.generate
+                text = asked.prompt or asked.messages[-1].content
+                self.send(Tokenized(message.request_id, tuple(text.encode()), text))
 
     def embed(self, request: Embed) -> None:
         """Two numbers for each input: its length and the dimensions asked for."""

@@ -118,7 +118,7 @@ def render(source: str, messages=USER, **specials: str) -> str:
                 Message("user", "sure?"),
                 Message("assistant", "<think>yes</think>yes"),
             ),
-            "[user: 1+1?][assistant: 2][user: sure?][assistant: <think>yes</think>yes]",
+            "[user: 1+1?][assistant: 2][user: sure?][assistant: <think>yes</think>yes",
         ),
         (TRAINING, TALK[1:], "<user>Hi\nHello!</s><user>Bye\n"),
     ],
@@ -130,6 +130,7 @@ def test_a_prompt_is_rendered_as_the_model_was_trained(source, messages, prompt)
 
 @given(st.lists(st.builds(Message, st.sampled_from(["user", "assistant"]), st.text()), min_size=1))
 def test_what_people_wrote_is_in_the_prompt_unchanged(messages):
+    messages.append(Message("user", ""))
     expected = "".join(f"<|im_start|>{m.role}\n{m.content}<|im_end|>\n" for m in messages)
     assert render(CHATML, messages) == expected + "<|im_start|>assistant\n"
 

@@ -18,6 +18,7 @@ from runner.protocol.messages import (
     CacheState,
     ClearCache,
     Delta,
+    Detokenize,
     Embed,
     Embedded,
     Failed,
@@ -29,6 +30,7 @@ from runner.protocol.messages import (
     Message,
     Outcome,
     Place,
+    Render,
     Rerank,
     Shutdown,
     Started,
@@ -99,7 +101,8 @@ KINDS = {
     ),
     Abort: st.builds(Abort, IDS),
     Tokenize: st.builds(Tokenize, IDS, st.text(), st.booleans()),
-    Tokenized: st.builds(Tokenized, IDS, TOKENS),
+    Detokenize: st.builds(Detokenize, IDS, TOKENS),
+    Tokenized: st.builds(Tokenized, IDS, TOKENS, st.text()),
     AskCache: st.builds(AskCache, IDS),
     ClearCache: st.builds(ClearCache, IDS, st.none() | st.text(), st.booleans()),
     CacheState: st.builds(CacheState, IDS, COUNTS, COUNTS, STORED),
@@ -116,6 +119,7 @@ KINDS = {
     Step: st.builds(Step, DELTAS, COUNTS, COUNTS),
     Failed: st.builds(Failed, IDS, st.text(), st.text(), st.text()),
 }
+KINDS[Render] = st.builds(Render, IDS, KINDS[Generate])
 MESSAGES = st.lists(st.one_of(*KINDS.values()), max_size=6)
 
 

@@ -16,6 +16,7 @@ from runner.server.connections import Limits
 from runner.server.needs import Needs
 from runner.service.jobs import JobService
 from tests.fakes.service import (
+    FakeBlobs,
     FakeCache,
     FakeCreates,
     FakeInference,
@@ -23,6 +24,7 @@ from tests.fakes.service import (
     FakeLogs,
     FakeMachine,
     FakeModels,
+    FakePrompts,
     FakePulls,
     FakeRequests,
     FakeSearches,
@@ -39,6 +41,8 @@ class House:
     """One server and what stands behind it; ``async with house.serve()`` opens it."""
 
     inference: FakeInference = field(default_factory=FakeInference)
+    prompts: FakePrompts = field(default_factory=FakePrompts)
+    blobs: FakeBlobs = field(default_factory=FakeBlobs)
     models: FakeModels = field(default_factory=FakeModels)
     cache: FakeCache = field(default_factory=FakeCache)
     pulls: FakePulls = field(default_factory=FakePulls)
@@ -67,6 +71,8 @@ class House:
     async def serve(self):
         needs = Needs(
             inference=self.inference,
+            prompts=self.prompts,
+            blobs=self.blobs,
             models=self.models,
             cache=self.cache,
             pulls=self.pulls,

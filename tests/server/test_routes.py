@@ -98,7 +98,6 @@ def test_push_is_refused_in_clear_words(house):
     assert reply.json["code"] == "unsupported"
 
 
-@pytest.mark.parametrize("path", ["completions"])
 def test_openai_clients_are_told_at_once_and_do_not_try_again(house, path):
     reply = house.ask("POST", f"/v1/{path}", {"model": "smollm2"})
     assert reply.status == 404

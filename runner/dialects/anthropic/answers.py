@@ -183,6 +183,7 @@ class Encoder:
     """Turns the events of one answer into server-sent events."""
 
     content_type = STREAM_CONTENT_TYPE
+    ping = b'event: ping\ndata: {"type":"ping"}\n\n'
 
     def __init__(self, call: Call, *, answer_id: str) -> None:
         self._call = call

@@ -7,8 +7,6 @@ text.  What the answer looks like is ``answers.py``.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +15,7 @@ import msgspec
 
 from runner.dialects import wire
 from runner.dialects.fields import parse_keep_alive
+from runner.dialects.images import parse_image
 from runner.domain.chat import Image, Message, Tool, ToolCall
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
@@ -309,10 +308,7 @@ def _images(blocks: list[Any], where: str) -> tuple[Image, ...]:
                 hint="send the image itself, as base64",
                 param=where,
             )
-        try:
-            found.append(Image(base64.b64decode(block.source.data, validate=True)))
-        except binascii.Error:
-            raise InvalidRequest(f"'{where}': the image is not base64", param=where) from None
+        found.append(parse_image(block.source.data, f"{where}.content.source.data"))
     return tuple(found)
 
 
@@ -329,21 +325,24 @@ def _tool(tool: ToolBody, where: str) -> Tool:
 
 
 def _tool_choice(choice: ToolChoiceBody | None, tools: tuple[Tool, ...]) -> ToolChoice:
-    if choice is None or choice.type == "auto":
+    if choice is None:
         return ToolChoice()
+    is_parallel = choice.disable_parallel_tool_use is not True
+    if choice.type == "auto":
+        return ToolChoice(is_parallel=is_parallel)
     if choice.type == "none":
         return ToolChoice("none")
     if not tools:
         raise InvalidRequest("tool_choice needs tools", param="tool_choice")
     if choice.type == "any":
-        return ToolChoice("required")
+        return ToolChoice("required", is_parallel=is_parallel)
     if choice.name not in {tool.name for tool in tools}:
         raise InvalidRequest(
             f"tool_choice.name: there is no tool '{(choice.name or '')[:80]}'",
             hint=f"the tools are: {', '.join(tool.name for tool in tools)[:300]}",
             param="tool_choice.name",
         )
-    return ToolChoice("named", choice.name or "")
+    return ToolChoice("named", choice.name or "", is_parallel=is_parallel)
 
 
 def _think(asked: CountBody) -> Think:

@@ -56,7 +56,7 @@ STREAM_CONTENT_TYPE = "text/event-stream"
 _MID_STREAM_STATUS = 500
 
 #: Fields that are taken as they are, under the same name.
-_OPTIONS = (
+OPTION_FIELDS = (
     "temperature",
     "top_p",
     "presence_penalty",
@@ -258,7 +258,7 @@ def _n_logprobs(asked: ChatBody) -> int | None:
 
 
 def _options(asked: ChatBody) -> Options:
-    raw: dict[str, Any] = {name: getattr(asked, name) for name in _OPTIONS}
+    raw: dict[str, Any] = {name: getattr(asked, name) for name in OPTION_FIELDS}
     limit = "max_tokens" if asked.max_completion_tokens is None else "max_completion_tokens"
     raw["num_predict"] = getattr(asked, limit)
     try:
@@ -361,6 +361,7 @@ class ChunkEncoder:
     """
 
     content_type = STREAM_CONTENT_TYPE
+    ping = b": ping\n\n"  # a comment, which clients pass over
 
     def __init__(self, call: Call, *, answer_id: str, created: int) -> None:
         self._include_usage = call.include_usage

@@ -61,6 +61,7 @@ class Response:
     """Follows the events of one answer; ``encode`` gives the frames, ``whole`` the object."""
 
     content_type = "text/event-stream"
+    ping = b": ping\n\n"
 
     def __init__(self, call: Call, *, answer_id: str, created: int) -> None:
         self._call = call

@@ -8,7 +8,7 @@ earlier one: the whole conversation comes with each request.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
@@ -139,7 +139,10 @@ def parse(body: bytes) -> Call:
         options=_options(asked),
         keep_alive=parse_keep_alive(asked.keep_alive),
         tools=tools,
-        tool_choice=_tool_choice(asked.tool_choice, tools),
+        tool_choice=replace(
+            _tool_choice(asked.tool_choice, tools),
+            is_parallel=asked.parallel_tool_calls is not False,
+        ),
         think=_EFFORTS.get((asked.reasoning.effort if asked.reasoning else None) or ""),
         constraint=_constraint(asked.text),
         truncates=asked.truncation == "auto",

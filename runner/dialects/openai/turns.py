@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
+from runner.dialects.images import MAX_IMAGES, parse_image_url
 from runner.dialects.tools import parse_calls
 from runner.dialects.whole import CalledTool, WholeAnswer
-from runner.domain.chat import Message
+from runner.domain.chat import Image, Message
 from runner.domain.event import ToolCallDelta
 from runner.domain.request import Think, ToolChoice
 from runner.errors import InvalidRequest, Unsupported
@@ -62,14 +63,27 @@ def parse_turn(turn: TurnBody, where: str) -> Message:
     if turn.content is None and role != "assistant":
         raise InvalidRequest(f"'{where}.content' is required", param=f"{where}.content")
     content = turn.content or ""
+    images: list[Image] = []
     if isinstance(content, list):
-        parts = (_part(part, f"{where}.content[{i}]") for i, part in enumerate(content))
-        content = "\n".join(parts)
+        texts: list[str] = []
+        for i, part in enumerate(content):
+            part_where = f"{where}.content[{i}]"
+            if part.get("type") == "image_url":
+                images.append(parse_image_url(part, part_where))
+            else:
+                texts.append(_part(part, part_where))
+        if len(images) > MAX_IMAGES:
+            raise InvalidRequest(
+                f"{where}.content has {len(images)} images, at most {MAX_IMAGES}",
+                param=f"{where}.content",
+            )
+        content = "\n".join(texts)
     thinking = turn.reasoning_content or turn.reasoning
     return Message(
         role=role,
         content=content,
         thinking=thinking if isinstance(thinking, str) and role == "assistant" else "",
+        images=tuple(images),
         tool_calls=parse_calls(turn.tool_calls, f"{where}.tool_calls"),
         tool_name=(turn.name or "") if role == "tool" else "",
         tool_call_id=turn.tool_call_id or "",

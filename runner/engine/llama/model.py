@@ -11,7 +11,7 @@ import llama_cpp
 import numpy as np
 
 from runner.domain.vectors import Pooling
-from runner.engine.backend import EmbeddingFacts, Frame
+from runner.engine.backend import EmbeddingFacts, Frame, Infill
 from runner.engine.pieces import PieceIndex
 from runner.errors import WorkerError
 
@@ -76,6 +76,7 @@ class Model:
         self.eos_text = self._text(llama_cpp.llama_vocab_eos(self.vocab))
         template = llama_cpp.llama_model_chat_template(self.handle, None)
         self.template = template.decode("utf-8", "replace") if template else ""
+        self.infill = self._infill()
         self.control_texts = tuple(filter(None, map(self._control_text, range(self.n_vocab))))
         self.eog_tokens = frozenset(
             token
@@ -142,6 +143,15 @@ class Model:
     def is_eog(self, token: int) -> bool:
         """Whether a token ends the answer."""
         return token in self.eog_tokens
+
+    def _infill(self) -> Infill | None:
+        vocab = self.vocab
+        tokens = (
+            llama_cpp.llama_vocab_fim_pre(vocab),
+            llama_cpp.llama_vocab_fim_suf(vocab),
+            llama_cpp.llama_vocab_fim_mid(vocab),
+        )
+        return None if min(tokens) < 0 else Infill(*tokens)
 
     def _control_text(self, token: int) -> str:
         """The spelling of a token that people's text must not become; empty for any other."""

@@ -189,7 +189,7 @@ def test_a_schema_becomes_a_constraint(fields):
                     }
                 ]
             },
-            "messages[0]",
+            "messages[0].content.source.data",
             "not base64",
         ),
     ],
@@ -213,3 +213,12 @@ def test_an_image_elsewhere_is_not_fetched():
 
 def test_counting_needs_no_limit():
     assert parse_count(body(max_tokens=...)).messages == (Message("user", "Hi"),)
+
+
+@pytest.mark.parametrize(
+    "choice", [{"type": "auto"}, {"type": "any"}, {"type": "tool", "name": "sum"}]
+)
+def test_several_calls_may_be_forbidden(choice):
+    one = choice | {"disable_parallel_tool_use": True}
+    assert not request(tools=[TOOL], tool_choice=one).tool_choice.is_parallel
+    assert request(tools=[TOOL], tool_choice=choice).tool_choice.is_parallel

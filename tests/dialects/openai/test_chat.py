@@ -89,7 +89,10 @@ def test_what_would_change_the_answer_is_refused_by_name(fields):
 @pytest.mark.parametrize(
     "turn",
     [
-        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
+        {
+            "role": "user",
+            "content": [{"type": "image_url", "image_url": {"url": "http://x/a.png"}}],
+        },
         {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},
         {"role": "assistant", "content": "", "function_call": {"name": "f"}},
     ],

@@ -131,3 +131,10 @@ def test_what_is_not_offered_is_refused_by_name(fields, param):
     with pytest.raises(Unsupported) as caught:
         request(**fields)
     assert caught.value.param == param
+
+
+def test_several_calls_may_be_forbidden():
+    assert request(tools=[TOOL]).tool_choice.is_parallel
+    for choice in ("auto", "required", {"type": "function", "name": "sum"}):
+        asked = request(tools=[TOOL], tool_choice=choice, parallel_tool_calls=False)
+        assert not asked.tool_choice.is_parallel

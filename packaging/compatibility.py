@@ -1,0 +1,96 @@
+"""Writes ``docs/api/compatibility.md``: which fields each call reads, from the types that parse.
+
+What a field does beyond being read stands in ``NOTES``; a field that nobody reads is ignored, but
+for those that ``NOTES`` says are refused.  ``--check`` says whether the page is current.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from runner.dialects import ollama, ollama_models, ollama_prompts
+from runner.dialects.anthropic import messages
+from runner.dialects.openai import chat, completions, responses, tokens
+
+PAGE = Path(__file__).parents[1] / "docs" / "api" / "compatibility.md"
+
+#: Each call and the type of its body.
+CALLS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
+    ("Ollama", "POST /api/generate", ollama.GenerateBody),
+    ("Ollama", "POST /api/chat", ollama.ChatBody),
+    ("Ollama", "POST /api/show", ollama_models.ShowBody),
+    ("Ollama", "POST /api/pull", ollama_models.PullBody),
+    ("Ollama", "POST /api/copy", ollama_models.CopyBody),
+    ("Ollama, our own", "POST /api/tokenize", ollama_prompts.TokenizeBody),
+    ("Ollama, our own", "POST /api/detokenize", ollama_prompts.DetokenizeBody),
+    ("OpenAI", "POST /v1/chat/completions", chat.ChatBody),
+    ("OpenAI", "POST /v1/completions", completions.CompletionBody),
+    ("OpenAI", "POST /v1/responses", responses.ResponsesBody),
+    ("OpenAI, as vLLM", "POST /v1/tokenize", tokens.TokenizeBody),
+    ("OpenAI, as vLLM", "POST /v1/detokenize", tokens.DetokenizeBody),
+    ("Anthropic", "POST /v1/messages", messages.MessagesBody),
+    ("Anthropic", "POST /v1/messages/count_tokens", messages.CountBody),
+)
+
+#: What is not simply honoured, by call and field.
+NOTES: dict[tuple[str, str], str] = {
+    ("POST /api/generate", "template"): "a Jinja template; Go templates are refused",
+    ("POST /api/generate", "suffix"): "refused by models without tokens for it",
+    ("POST /api/generate", "images"): "refused by models that read text only",
+    ("POST /api/generate", "truncate"): "false unless set",
+    ("POST /api/generate", "shift"): "false unless set",
+    ("POST /api/chat", "truncate"): "false unless set",
+    ("POST /api/chat", "shift"): "false unless set",
+    ("POST /v1/chat/completions", "functions"): "refused: use `tools`",
+    ("POST /v1/chat/completions", "audio"): "refused",
+    ("POST /v1/chat/completions", "web_search_options"): "refused",
+    ("POST /v1/chat/completions", "modalities"): 'refused unless `["text"]`',
+    ("POST /v1/completions", "best_of"): "refused unless 1 or `n`",
+    ("POST /v1/completions", "echo"): "refused together with `logprobs`",
+    ("POST /v1/completions", "suffix"): "refused by models without tokens for it",
+    ("POST /v1/responses", "previous_response_id"): "refused: responses are not kept",
+    ("POST /v1/responses", "conversation"): "refused: conversations are not kept",
+    ("POST /v1/responses", "background"): "refused",
+    ("POST /v1/responses", "prompt"): "refused",
+    ("POST /v1/responses", "store"): "accepted, nothing is kept",
+}
+
+_HEAD = """# Which fields are read
+
+Written by `packaging/compatibility.py` from the types that parse requests. A field that is not
+listed for a call is ignored. What a model cannot do (tools, thinking, images, filling in the
+middle) is refused with a 400 that names the field; nothing that would change an answer is dropped
+in silence. A conversation whose last turn is the assistant's is gone on with, in every dialect.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    parts = [_HEAD]
+    dialect = ""
+    for name, call, body in CALLS:
+        if name != dialect:
+            parts.append(f"## {name}\n")
+            dialect = name
+        rows = [
+            f"| `{field.encode_name}` | {NOTES.get((call, field.encode_name), 'supported')} |"
+            for field in msgspec.structs.fields(body)
+        ]
+        parts.append("\n".join([f"### `{call}`\n", "| field | |", "|---|---|", *rows, ""]))
+    return "\n".join(parts)
+
+
+def main(argv: list[str]) -> int:
+    """Write the page, or compare; returns 1 when it is not current."""
+    if argv[1:] == ["--check"]:
+        return int(not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page())
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
