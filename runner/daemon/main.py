@@ -37,6 +37,7 @@ from runner.service.models import ModelService
 from runner.service.pull import PullService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
+from runner.service.storage import StorageService
 from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
@@ -118,6 +119,13 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             models=ModelService(library, pool, cache),
             cache=cache,
             pulls=pulls,
+            storage=StorageService(
+                library,
+                sources,
+                jobs,
+                downloads,
+                in_use=lambda: {row.key for row in pool.resident()},
+            ),
             searches=SearchService(hubs, memory_bytes=memory_bytes()),
             requests=requests,
             jobs=jobs,

@@ -14,6 +14,7 @@ from runner.server import (
     openai_routes,
     request_routes,
     search_routes,
+    storage_routes,
 )
 from runner.server.access import Access
 from runner.server.answers import MAX_BODY
@@ -28,6 +29,7 @@ _ROUTES = (
     cache_routes.routes,
     job_routes.routes,
     search_routes.routes,
+    storage_routes.routes,
 )
 
 

@@ -21,6 +21,7 @@ from runner.domain.progress import Progress
 from runner.domain.request import InferenceRequest
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
+from runner.domain.storage import DiskUse, Pruned, Repaired, Verified
 
 
 class Inference(Protocol):
@@ -88,6 +89,28 @@ class Pulls(Protocol):
 
     def import_file(self, path: Path, name: ModelName | None) -> AsyncGenerator[Progress, None]:
         """Take a file of this machine into the library."""
+        ...
+
+
+class Storage(Protocol):
+    """The library on the disk; every call may raise ``CorralError``."""
+
+    async def disk_use(self) -> DiskUse:
+        """Return what takes the room."""
+        ...
+
+    async def prune(self, *, is_dry: bool) -> Pruned:
+        """Remove what nothing needs, or say what that is."""
+        ...
+
+    def verify(
+        self, name: ModelName | None, *, is_deep: bool
+    ) -> AsyncGenerator[Progress | Verified, None]:
+        """Look at one model or all; what was found comes last."""
+        ...
+
+    def repair(self, name: ModelName) -> AsyncGenerator[Progress | Repaired, None]:
+        """Mend a model; what was done comes last."""
         ...
 
 
@@ -170,6 +193,7 @@ class Needs:
         cache: Kept prompts.
         pulls: Downloads and imports.
         searches: The hubs' own lists.
+        storage: The library on the disk.
         requests: The answers that are on their way.
         jobs: All that takes long.
         version: Our own version, for ``/api/version``.
@@ -181,6 +205,7 @@ class Needs:
     cache: Cache
     pulls: Pulls
     searches: Searches
+    storage: Storage
     requests: Requests
     jobs: Jobs
     version: str

@@ -11,13 +11,14 @@ from aiohttp import web
 
 from runner.domain.event import Event, Finished
 from runner.domain.progress import Progress
+from runner.domain.storage import Repaired, Verified
 from runner.errors import CorralError, WorkerError
 from runner.server.answers import facts_of, is_gone
 
 logger = logging.getLogger(__name__)
 
 E_contra = TypeVar("E_contra", contravariant=True)
-E = TypeVar("E", bound=Event | Progress)
+E = TypeVar("E", bound=Event | Progress | Verified | Repaired)
 
 
 class Encoder(Protocol[E_contra]):
@@ -66,7 +67,7 @@ async def stream(
                     facts.count(event)
                 if frames := encoder.encode(event):
                     await response.write(frames)
-            if not isinstance(event, Finished | Progress):
+            if not isinstance(event, Finished | Progress | Verified | Repaired):
                 raise cut_off()  # it must not look like an answer that ended
         except CorralError as error:
             facts.error = error.code

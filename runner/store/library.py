@@ -10,6 +10,7 @@ All methods block; async code calls them in a thread.  Safe from any thread.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
@@ -46,6 +47,7 @@ class Library:
         self.models = models
         self.blobs = Blobs(models)
         self._index = Index(models / "manifests", self.blobs)
+        self.quarantine = models / "quarantine"
         self._scratch = models / "partial"
         self._lock = StoreLock(models / "lock", wait_s=lock_wait_s)
         self._headers: OrderedDict[str, Header] = OrderedDict()
@@ -60,6 +62,18 @@ class Library:
     def broken(self) -> builtins.list[Broken]:
         """Return what ``list`` leaves out, and why."""
         return self._index.scan()[1]
+
+    def manifests(self) -> builtins.list[Manifest]:
+        """Return what every name means whose manifest can be read, whole or not, in no order."""
+        found = []
+        for path in self._index.paths():
+            with contextlib.suppress(OSError, StoreError):  # ``broken`` tells of it
+                found.append(self._index.load(path).manifest)
+        return found
+
+    def used(self) -> set[str] | None:
+        """Return every digest that a manifest names; ``None`` when one cannot be told."""
+        return self._index.used()
 
     def find(self, name: ModelName, *, asked: str = "") -> Manifest:
         """Return what ``name`` means.
@@ -127,6 +141,18 @@ class Library:
             yield from self.blobs.verify(layer.digest)
 
     # Changing
+
+    @contextlib.contextmanager
+    def changing(self, purpose: str) -> Iterator[None]:
+        """Hold the store's lock for a block; raises ``StoreBusy`` and ``StoreError``."""
+        with self._lock.hold(purpose):
+            yield
+
+    def restore(self, written: Iterable[Written]) -> None:
+        """Put whole files in the place of damaged ones that manifests name; raises as ``add``."""
+        with self._lock.hold("repair"):
+            for one in written:
+                self.blobs.commit(one)
 
     def add(self, manifest: Manifest) -> ModelInfo:
         """Write ``manifest`` under its name, in place of what the name meant before.

@@ -20,6 +20,7 @@ from tests.fakes.service import (
     FakePulls,
     FakeRequests,
     FakeSearches,
+    FakeStorage,
 )
 
 TOKEN = "owner-token-of-this-test"
@@ -35,6 +36,7 @@ class House:
     cache: FakeCache = field(default_factory=FakeCache)
     pulls: FakePulls = field(default_factory=FakePulls)
     searches: FakeSearches = field(default_factory=FakeSearches)
+    storage: FakeStorage = field(default_factory=FakeStorage)
     requests: FakeRequests = field(default_factory=FakeRequests)
     jobs: JobService = field(default_factory=JobService)
     loopback_only: bool = True
@@ -54,6 +56,7 @@ class House:
             cache=self.cache,
             pulls=self.pulls,
             searches=self.searches,
+            storage=self.storage,
             requests=self.requests,
             jobs=self.jobs,
             version="9.8.7",
