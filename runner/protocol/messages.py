@@ -51,6 +51,7 @@ class Load(Struct, frozen=True, tag=True):
         digest: Of the weights; what is kept on disk is kept under it.
         disk_folder: Where prompts are kept on disk; empty: nowhere.
         n_disk_bytes: What that folder may hold, all models together; 0: nothing is kept.
+        shards: All files of the weights in their order, ``path`` first, when they are several.
     """
 
     request_id: str
@@ -69,6 +70,7 @@ class Load(Struct, frozen=True, tag=True):
     digest: str = ""
     disk_folder: str = ""
     n_disk_bytes: int = 0
+    shards: tuple[str, ...] = ()
 
 
 class Loaded(Struct, frozen=True, tag=True):

@@ -178,6 +178,7 @@ class InferenceService:
             n_ctx=sizes.n_ctx,
             n_cells=sizes.n_cells,
             fixed=fixed,
+            shards=tuple(map(str, self._library.shard_paths(manifest))),
         )
         return manifest, wanted, options
 

@@ -24,15 +24,14 @@ from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
 from runner.errors import DigestMismatch, StoreError
-from runner.gguf.metadata import ModelFacts, describe, refuse_unrunnable
 from runner.gguf.reader import GgufArray, Header, read_header
-from runner.store import manifests
+from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
 from runner.store.blobs import Blobs, Partial, Written
 from runner.store.disk import explained, replace_file
 from runner.store.index import Broken, Index, digests_in
 from runner.store.lock import WAIT_S, StoreLock
-from runner.store.manifests import MODEL, Layer, Manifest
+from runner.store.manifests import MODEL, SHARD, Layer, Manifest
 
 logger = logging.getLogger(__name__)
 
@@ -103,15 +102,18 @@ class Library:
         entry = self._index.entry(name, asked)
         manifest = entry.manifest
         header = self._header(manifest)
+        template = manifest.facts.template if manifest.template is None else manifest.template
         return ModelDetails(
             info=entry.info,
-            template=manifest.facts.template if manifest.template is None else manifest.template,
+            template=template,
             system=manifest.system,
             license=manifest.license or manifest.facts.license,
             options=manifest.parameters,
             messages=manifest.messages,
             metadata={k: v for k, v in header.metadata.items() if not isinstance(v, GgufArray)},
             tensors=tuple((t.name, t.type_name, t.shape) for t in header.tensors),
+            provenance=manifest.provenance,
+            warnings=gate.warnings(template),
         )
 
     def model_path(self, manifest: Manifest) -> Path:
@@ -126,6 +128,12 @@ class Library:
                 hint=f"download it again with: corral pull {manifest.name}",
             )
         return self.blobs.path(manifest.model.digest)
+
+    def shard_paths(self, manifest: Manifest) -> tuple[Path, ...]:
+        """Return all files of the weights, when they are several; empty when it is one."""
+        kinds = (MODEL, SHARD)
+        paths = [self.blobs.path(one.digest) for one in manifest.layers if one.kind in kinds]
+        return tuple(paths) if len(paths) > 1 else ()
 
     def verify(self, name: ModelName, *, asked: str = "") -> Iterator[Progress]:
         """Read all blobs of ``name`` again and compare their digests; yields progress.
@@ -200,7 +208,8 @@ class Library:
             StoreError: The library cannot be written.
             StoreBusy: Another process is changing the store.
         """
-        n_bytes = checked(path)[0]
+        n_bytes = gate.checked(path)[0]
+        gate.refuse_template(template or "")
         expected = f"sha256:{sha256.lower()}" if sha256 else ""
         is_done = False
         while not is_done:
@@ -214,7 +223,7 @@ class Library:
                         hint="download it again",
                     )
                 # Of what was hashed: the file may have changed since it was first checked.
-                _, facts = checked(partial.path if partial else self.blobs.path(digest))
+                _, facts = gate.checked(partial.path if partial else self.blobs.path(digest))
                 yield Progress("writing manifest")
                 manifest = Manifest(
                     name=name,
@@ -365,17 +374,6 @@ class Library:
             except OSError:
                 return
             folder = folder.parent
-
-
-def checked(path: Path) -> tuple[int, ModelFacts]:
-    """Return the size and the facts of a model file that can run.
-
-    Raises:
-        BadModelFile: It is none.
-    """
-    header = read_header(path)
-    refuse_unrunnable(header)
-    return header.n_file_bytes, describe(header)
 
 
 def _now() -> str:

@@ -24,6 +24,7 @@ from runner.store.blobs import DIGEST
 #: Of the files this program writes.
 FORMAT = 1
 MODEL = "model"  # the kind of layer that holds the weights
+SHARD = "shard"  # of a further file with weights, in order
 _MAX_BYTES = 64 << 20  # of a file that is read as a manifest
 
 #: A port's colon cannot stand in a Windows path; ``+`` and ``=`` are in no name.

@@ -40,6 +40,7 @@ class Wanted:
         n_ctx: Tokens that one sequence must be able to have.
         n_cells: Cells of the whole cache, when it has to be loaded.
         fixed: Load settings that the request insists on, by ``Load``'s field names.
+        shards: As in ``Load``.
     """
 
     info: ModelInfo
@@ -48,6 +49,7 @@ class Wanted:
     n_ctx: int
     n_cells: int
     fixed: tuple[tuple[str, int | bool], ...] = ()
+    shards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +290,7 @@ class Pool:
         load = Load(
             request_id=new_request_id(),
             path=wanted.path,
+            shards=wanted.shards,
             n_ctx=n_ctx,
             n_cells=max(n_ctx, *(other.n_cells for other in alike)),
             n_seq_max=settings.n_seq_max,

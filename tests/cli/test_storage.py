@@ -66,7 +66,7 @@ def test_verify_as_json_has_the_faults_and_the_same_code(corral, says):
 @pytest.mark.parametrize(
     ("n_files", "text"),
     [
-        (1, "1 file is whole again; 16.7 MB were fetched"),
+        (1, "1 file is whole again; 16 MB were fetched"),
         (0, "qwen3:4b is good; nothing was changed"),
     ],
 )

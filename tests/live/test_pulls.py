@@ -11,6 +11,7 @@ import os
 import random
 from pathlib import Path
 
+import gguf
 import pytest
 
 from runner.domain.name import ModelName
@@ -103,6 +104,32 @@ def test_a_gated_model_needs_a_token_which_goes_to_the_hub_alone(tmp_path, hub, 
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
 
 
+def test_a_model_in_several_files_is_one_model(tmp_path, hub, small):
+    """It is pulled, listed and answers as the same model in one file does."""
+    parts = split(tmp_path / "small.gguf", tmp_path)
+    files = {f"tiny-Q8_0-0000{n}-of-0000{len(parts)}.gguf": part for n, part in enumerate(parts, 1)}
+    hub.add("owner/Split-GGUF", files)
+    hub.add("owner/Whole-GGUF", {"tiny-Q8_0.gguf": small})
+    answers = []
+    with daemon_at(tmp_path / "home", hub) as daemon:
+        for repo in ("Split", "Whole"):
+            name = f"hf.co/owner/{repo}-GGUF:Q8_0"
+            lines = pull(daemon, name)
+            assert lines[-1]["status"] == "success", lines
+            asked = {"model": name, "prompt": "a", "raw": True, "stream": False}
+            reply = daemon.ask("POST", "/api/generate", asked | {"options": {"num_predict": 9}})
+            answers.append(reply.json["response"])
+            assert daemon.ask("POST", "/api/show", {"model": name}).status == 200
+        shown = {row["name"]: row for row in daemon.ask("GET", "/api/tags").json["models"]}
+    assert answers[0] == answers[1] != ""
+    split_row = shown["hf.co/owner/Split-GGUF:Q8_0"]
+    assert split_row["size"] == sum(map(len, parts))
+    assert split_row["details"] == shown["hf.co/owner/Whole-GGUF:Q8_0"]["details"]
+    library = sound(tmp_path / "home", "hf.co/owner/Split-GGUF:Q8_0")
+    layers = library.find(ModelName.parse("hf.co/owner/Split-GGUF:Q8_0")).layers
+    assert [layer.kind for layer in layers] == ["model", *["shard"] * (len(parts) - 1)]
+
+
 def test_a_wrong_byte_is_found_and_fetched_again(tmp_path, hub, large):
     hub.add("owner/Tiny-GGUF", {"tiny-Q8_0.gguf": large})
     path = f"/{hashlib.sha256(large).hexdigest()}"
@@ -161,6 +188,35 @@ def test_a_pull_that_is_asked_for_again_goes_on_where_it_was(tmp_path, hub, larg
         store.rate_bps = 0
         assert pull(daemon, name)[-1]["status"] == "success"
         assert store.n_served(path) - len(large) <= MOST_TWICE
+
+
+def split(path: Path, folder: Path, n_parts: int = 2) -> list[bytes]:
+    """The model at ``path`` in several files, as ``llama-gguf-split`` makes them."""
+    reader = gguf.GGUFReader(path)
+    tensors = list(reader.tensors)
+    each = -(-len(tensors) // n_parts)
+    parts = []
+    for number in range(n_parts):
+        out = folder / f"part-{number}.gguf"
+        writer = gguf.GGUFWriter(out, "llama")
+        if number == 0:
+            for field in reader.fields.values():
+                if field.name.startswith("GGUF.") or field.name == "general.architecture":
+                    continue
+                kind = field.types[0]
+                inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+                writer.add_key_value(field.name, field.contents(), kind, sub_type=inner)
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", n_parts)
+        writer.add_int32("split.tensors.count", len(tensors))
+        for tensor in tensors[number * each : (number + 1) * each]:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        parts.append(out.read_bytes())
+    return parts
 
 
 def job_of(daemon: RealDaemon, name: str) -> dict:
