@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner.cli import human
@@ -14,10 +14,13 @@ from runner.client.client import Client
 from runner.client.decode import ShownModel
 
 _PARTS = ("modelfile", "parameters", "system", "template", "license")
+#: What is told of a file's origin, in this order.
+_ORIGIN = ("source", "repository", "revision", "file", "license", "digest", "time")
 _JSON_HELP = """\
 --json prints an object:
   name architecture parameters quantization context_length embedding_length
-  capabilities options system template license modelfile metadata"""
+  capabilities options system template license modelfile metadata
+  provenance warnings"""
 
 
 def add(commands: Subparsers) -> None:
@@ -105,6 +108,8 @@ def as_json(model: ShownModel) -> dict[str, Any]:
         "license": details.license,
         "modelfile": model.modelfile,
         "metadata": dict(details.metadata),
+        "provenance": dict(details.provenance),
+        "warnings": list(details.warnings),
     }
 
 
@@ -127,6 +132,24 @@ def _blocks(model: ShownModel, verbose: bool) -> Iterator[tuple[str, list[tuple[
         yield "Tensors", [(n, t, f"[{' '.join(map(str, s))}]") for n, t, s in details.tensors]
     yield "System", _first_lines(details.system)
     yield "License", _first_lines(details.license)
+    yield "Origin", _origin(details.provenance)
+    yield "Warnings", [(f"chat template, {warning}",) for warning in details.warnings]
+
+
+def _origin(provenance: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Where the model came from, file by file."""
+    rows: list[tuple[str, ...]] = []
+    for record in (provenance, *_files(provenance)):
+        for key in _ORIGIN:
+            value = record.get(key)
+            if value and (key, str(value)) not in rows:
+                rows.append((key, str(value)))
+    return rows
+
+
+def _files(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    files = provenance.get("files")
+    return [one for one in files if isinstance(one, dict)] if isinstance(files, list) else []
 
 
 def _pair(line: str) -> tuple[str, str]:

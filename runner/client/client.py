@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from runner.client import decode
+from runner.client import decode, decode_storage
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
 from runner.client.decode import DaemonVersion, ShownModel
 from runner.client.http1 import BadReply
@@ -33,6 +33,7 @@ from runner.domain.progress import Progress
 from runner.domain.request import Priority, Think
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
+from runner.domain.storage import DiskUse, Pruned
 from runner.errors import DaemonError, ModelNotFound
 
 
@@ -173,6 +174,28 @@ class Client:
         """Return models on the hubs; ``hub`` is ``all``, ``hf`` or ``modelscope``."""
         query = urlencode({"q": words, "hub": hub, "limit": limit})
         return decoded(decode.search_result, self._call("GET", f"/api/search?{query}"))
+
+    def verify(self, name: str | None = None, *, deep: bool = False) -> Stream[Progress]:
+        """Look at a model, or all; ``decode_storage.verified`` reads the stream's last line."""
+        body: Json = {"deep": deep}
+        if name is not None:
+            body["model"] = name
+        exchange = self._exchange("POST", "/api/verify", body)
+        return Stream(exchange, decode.progress, lambda line: line.get("status") == "success")
+
+    def repair(self, name: str) -> Stream[Progress]:
+        """Mend a model; ``decode_storage.repaired`` reads the stream's last line."""
+        exchange = self._exchange("POST", "/api/repair", {"model": name})
+        return Stream(exchange, decode.progress, lambda line: line.get("status") == "success")
+
+    def prune(self, *, dry_run: bool = False) -> Pruned:
+        """Remove what nothing needs, or only say what that is."""
+        body: Json = {"dry_run": dry_run}
+        return decoded(decode_storage.pruned, self._call("POST", "/api/prune", body))
+
+    def disk_use(self) -> DiskUse:
+        """Return what the library takes of the disk."""
+        return decoded(decode_storage.disk_use, self._call("GET", "/api/du"))
 
     def begin_pull(self, name: str, *, limit: str | None = None) -> Job:
         """Begin a pull that goes on alone; return its job."""

@@ -105,6 +105,8 @@ def shown(value: Json, *, name: str) -> ShownModel:
             (str(t["name"]), str(t["type"]), tuple(int(n) for n in t["shape"]))
             for t in value.get("tensors") or ()
         ),
+        provenance=dict(value.get("provenance") or {}),
+        warnings=tuple(map(str, value.get("warnings") or ())),
     )
     return ShownModel(details, str(value.get("modelfile") or ""), parameters)
 

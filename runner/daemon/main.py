@@ -49,6 +49,7 @@ from runner.service.pull import PullService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
 from runner.service.secret import SecretService
+from runner.service.storage import StorageService
 from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
@@ -162,6 +163,13 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             cache=cache,
             pulls=pulls,
             creates=CreateService(library, pulls),
+            storage=StorageService(
+                library,
+                sources,
+                jobs,
+                downloads,
+                in_use=lambda: {row.key for row in pool.resident()},
+            ),
             searches=SearchService(hubs, memory_bytes=memory_bytes()),
             requests=requests,
             jobs=jobs,

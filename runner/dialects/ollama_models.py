@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,7 @@ class Turn(msgspec.Struct):
 
 
 class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """``/api/show``."""
+    """``/api/show``; our own: ``provenance`` and ``warnings``, as in ``ModelDetails``."""
 
     modelfile: str
     parameters: str
@@ -189,6 +189,8 @@ class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
     capabilities: list[str]
     modified_at: str
     requires: str = ""
+    provenance: dict[str, Any] = {}
+    warnings: list[str] = []
 
 
 class ProgressBody(msgspec.Struct, omit_defaults=True):
@@ -239,6 +241,8 @@ def show(details: ModelDetails, *, verbose: bool) -> bytes:
             capabilities=[ability.value for ability in info.capabilities],
             modified_at=_moment(info.modified_at),
             requires=details.requires,
+            provenance=_origin(details.provenance),
+            warnings=list(details.warnings),
         )
     )
 
@@ -350,3 +354,16 @@ def _option_lines(details: ModelDetails) -> list[tuple[str, str]]:
 
 def _parameters(details: ModelDetails) -> str:
     return "\n".join(f"{name:<30} {value}" for name, value in _option_lines(details))
+
+
+def _origin(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the model came from, without the digests of its files' parts, which are thousands."""
+    told = dict(provenance)
+    files = told.get("files")
+    if isinstance(files, list):
+        told["files"] = [
+            {key: value for key, value in file.items() if key not in ("parts", "part_bytes")}
+            for file in files
+            if isinstance(file, dict)
+        ]
+    return told

@@ -69,6 +69,9 @@ class ModelDetails:
         modelfile: What makes the model again.
         metadata: The GGUF key/values, long arrays left out.
         tensors: ``(name, type, shape)`` of each tensor.
+        provenance: Where it came from: ``source`` and ``time``, and for each of its ``files`` the
+            hub, repository, revision, path, digest, size and licence, as far as they are known.
+        warnings: What is worth a look in its chat template, in words.
     """
 
     info: ModelInfo
@@ -82,6 +85,8 @@ class ModelDetails:
     modelfile: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

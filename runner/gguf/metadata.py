@@ -9,8 +9,8 @@ Source of the keys: ``src/llama-arch.cpp`` and ``src/llama-hparams.cpp``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.domain.model import Capability
@@ -175,6 +175,75 @@ def refuse_unrunnable(header: Header) -> None:
         )
     if not header.tensors:
         raise _not_a_model("a GGUF file without weights", "give the model itself")
+
+
+def join_shards(headers: Sequence[Header]) -> Header:
+    """Return the header of a model in several files: the first one's keys, everybody's tensors.
+
+    Raises:
+        BadModelFile: The files are not all parts of one model, in their order.
+    """
+    first, *others = headers
+    n_shards = _Keys(first.metadata).integer("split.count")
+    if not others and n_shards <= 1:
+        return first
+    if n_shards != len(headers):
+        raise BadModelFile(
+            f"the model has {n_shards} parts, but {len(headers)} are here",
+            hint="all parts must lie beside each other on the hub",
+        )
+    names: set[str] = set()
+    for number, header in enumerate(headers):
+        keys = _Keys(header.metadata)
+        told = keys.integer("split.no"), keys.integer("split.count")
+        if told != (number, n_shards):
+            raise BadModelFile(
+                f"part {number + 1} of {n_shards} says that it is part {told[0] + 1} of {told[1]}"
+            )
+        own = {tensor.name for tensor in header.tensors}
+        if twice := names & own:
+            raise BadModelFile(f"tensor '{min(twice)}' is in two parts of the model")
+        names |= own
+    return replace(
+        first,
+        metadata={**first.metadata, "split.count": 0},
+        tensors=tuple(tensor for header in headers for tensor in header.tensors),
+        n_file_bytes=sum(header.n_file_bytes for header in headers),
+    )
+
+
+def refuse_wrong_kind(header: Header, kind: str) -> None:
+    """Return if ``header`` is that of a ``projector`` or an ``adapter``, as ``kind`` says.
+
+    Raises:
+        BadModelFile: It is something else, or has no tensors.
+    """
+    keys = _Keys(header.metadata)
+    told = keys.text("general.type")
+    architecture = keys.text("general.architecture")
+    is_it = {
+        "projector": told == "mmproj" or architecture == "clip",
+        "adapter": told == "adapter",
+    }[kind]
+    if not is_it:
+        shown = told or architecture or "nothing that it names"
+        raise BadModelFile(
+            f"this is no {kind}: the file says it is '{shown[:40]}'",
+            hint=f"give the {kind}'s own GGUF file",
+        )
+    if not header.tensors:
+        raise BadModelFile(f"this {kind} has no weights", hint="download it again")
+    if kind == "adapter":
+        _refuse_lone_halves(header)
+
+
+def _refuse_lone_halves(header: Header) -> None:
+    """Refuse an adapter with a tensor that has no other half: llama.cpp wants ``a`` and ``b``."""
+    names = {tensor.name for tensor in header.tensors}
+    for name in sorted(names):
+        stem, _, half = name.rpartition(".lora_")
+        if half in ("a", "b") and f"{stem}.lora_{'b' if half == 'a' else 'a'}" not in names:
+            raise BadModelFile(f"tensor '{name}' of the adapter has no other half")
 
 
 def _not_a_model(what: str, hint: str) -> BadModelFile:

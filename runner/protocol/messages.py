@@ -55,6 +55,7 @@ class Load(Struct, frozen=True, tag=True):
         n_disk_bytes: What that folder may hold, all models together; 0: nothing is kept.
         generates: Whether it shall answer; a model that only embeds needs no cache for that.
         adapters: GGUF files of LoRA adapters, numbered from 0.
+        shards: All files of the weights in their order, ``path`` first, when they are several.
     """
 
     request_id: str
@@ -75,6 +76,7 @@ class Load(Struct, frozen=True, tag=True):
     n_disk_bytes: int = 0
     generates: bool = True
     adapters: tuple[str, ...] = ()
+    shards: tuple[str, ...] = ()
 
 
 class Loaded(Struct, frozen=True, tag=True):

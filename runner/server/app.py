@@ -19,6 +19,7 @@ from runner.server import (
     prompt_routes,
     request_routes,
     search_routes,
+    storage_routes,
     vector_routes,
 )
 from runner.server.access import Access
@@ -45,6 +46,7 @@ _ROUTES = (
     keeping_routes.routes,
     event_routes.routes,
     metrics.routes,
+    storage_routes.routes,
 )
 
 

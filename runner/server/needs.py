@@ -23,6 +23,7 @@ from runner.domain.prompt import Prompt
 from runner.domain.request import EmbedRequest, InferenceRequest, KeepAlive, RerankRequest
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
+from runner.domain.storage import DiskUse, Pruned, Repaired, Verified
 from runner.domain.topic import Topic
 from runner.domain.vectors import Embeddings, Ranking
 from runner.server.front import Keys, LogLines, Machine, Secrets, SettingsKeeper
@@ -159,6 +160,28 @@ class Creates(Protocol):
         ...
 
 
+class Storage(Protocol):
+    """The library on the disk; every call may raise ``CorralError``."""
+
+    async def disk_use(self) -> DiskUse:
+        """Return what takes the room."""
+        ...
+
+    async def prune(self, *, is_dry: bool) -> Pruned:
+        """Remove what nothing needs, or say what that is."""
+        ...
+
+    def verify(
+        self, name: ModelName | None, *, is_deep: bool
+    ) -> AsyncGenerator[Progress | Verified, None]:
+        """Look at one model or all; what was found comes last."""
+        ...
+
+    def repair(self, name: ModelName) -> AsyncGenerator[Progress | Repaired, None]:
+        """Mend a model; what was done comes last."""
+        ...
+
+
 class Searches(Protocol):
     """The hubs' own lists; may raise ``CorralError``."""
 
@@ -241,6 +264,7 @@ class Needs:
         pulls: Downloads and imports.
         creates: Models of one's own.
         searches: The hubs' own lists.
+        storage: The library on the disk.
         requests: The answers that are on their way.
         jobs: All that takes long.
         keys: The API keys.
@@ -260,6 +284,7 @@ class Needs:
     pulls: Pulls
     creates: Creates
     searches: Searches
+    storage: Storage
     requests: Requests
     jobs: Jobs
     keys: Keys

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from runner.domain.event import Event, Finished
 from runner.domain.progress import Progress
+from runner.domain.storage import Repaired, Verified
 from runner.errors import CorralError, WorkerError
 from runner.server.answers import facts_of, is_gone, told_to
 from runner.server.metrics import METRICS, GapClock
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 PING_S = 10.0
 
 E_contra = TypeVar("E_contra", contravariant=True)
-E = TypeVar("E", bound=Event | Progress)
+E = TypeVar("E", bound=Event | Progress | Verified | Repaired)
 
 
 class Encoder(Protocol[E_contra]):
@@ -74,7 +75,7 @@ async def stream(
                 sender.watch()
             if event is None:
                 raise _no_answer()
-            if not isinstance(event, Finished | Progress):
+            if not isinstance(event, Finished | Progress | Verified | Repaired):
                 raise cut_off()  # it must not look like an answer that ended
         except CorralError as error:
             if not sender.has_begun:

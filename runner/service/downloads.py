@@ -104,7 +104,7 @@ class Downloads:
         yield replace(told, n_done=file.n_bytes)
 
     def _set_aside(self, file: RemoteFile, arrival: Arrival, digest: str) -> DigestMismatch:
-        place = arrival.quarantine(self.library.models / "quarantine")
+        place = arrival.quarantine(self.library.quarantine)
         return DigestMismatch(
             f"{file.name} is not what its source promises: its bytes have the digest {digest},"
             f" promised was sha256:{file.sha256}, and fetching it again did not help",

@@ -235,6 +235,7 @@ class InferenceService:
             n_cells=sizes.n_cells,
             fixed=fixed,
             adapters=await asyncio.to_thread(self._adapters, manifest),
+            shards=tuple(map(str, self._library.shard_paths(manifest))),
         )
         return manifest, wanted, options
 

@@ -27,7 +27,17 @@ from runner.errors import (
 )
 from runner.hub.throttle import Throttle
 from runner.service.news import News
-from runner.service.run import End, Followed, LiveJob, Run, Work, work_off
+from runner.service.run import (
+    End,
+    Followed,
+    LiveJob,
+    Run,
+    Work,
+    broken_off,
+    doing,
+    task_name,
+    work_off,
+)
 from runner.store.state import N_REMEMBERED, JobTable, StoredJob
 
 logger = logging.getLogger(__name__)
@@ -122,7 +132,7 @@ class JobService:
         for live in self._lives.values():
             if live.run is not None:
                 live.run.stop.set()
-                self._tell_end(live, _broken_off(live.job))
+                self._tell_end(live, broken_off(live.job))
         self.news.end()
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -148,6 +158,16 @@ class JobService:
             JobNotFound: There is none with this id.
         """
         return self._find(job_id).job
+
+    def result_of(self, job_id: int) -> object:
+        """Return what a job that is done has found; raises as ``get``."""
+        return self._find(job_id).result
+
+    def wanted_keys(self) -> set[str]:
+        """Return the files that jobs need which may still go on."""
+        gone = (JobState.DONE, JobState.CANCELLED)
+        lives = [live for live in self._lives.values() if live.job.state not in gone]
+        return {key for live in lives for key in (*live.keys, *(live.run.keys if live.run else ()))}
 
     async def follow(self, job_id: int) -> AsyncGenerator[Progress, None]:
         """Yield a job's last moment at once, then every change, up to its end.
@@ -186,11 +206,12 @@ class JobService:
         if live.job.state.is_over:
             raise InvalidRequest(f"job {job_id} is {live.job.state}; only one on its way can pause")
         if not live.is_lasting:
-            raise InvalidRequest(f"job {job_id} is an import, which cannot pause; cancel it")
+            hint = f"cancel it: corral jobs cancel {job_id}"
+            raise InvalidRequest(f"a job of kind '{live.job.kind}' cannot pause", hint=hint)
         if live.job.state is not JobState.PAUSED:
             self._halt(live, JobState.PAUSED)
             hint = f"go on with: corral pull {live.job.name}"
-            self._tell_end(live, CapacityError(f"pulling '{live.job.name}' was paused", hint=hint))
+            self._tell_end(live, CapacityError(f"{doing(live.job)} was paused", hint=hint))
         return live.job
 
     def resume(self, job_id: int) -> Job:
@@ -222,8 +243,8 @@ class JobService:
         if live.job.state in (JobState.DONE, JobState.CANCELLED):
             return live.job
         self._halt(live, JobState.CANCELLED)
-        self._tell_end(live, CapacityError(f"pulling '{live.job.name}' was cancelled"))
-        if not any(task.get_name() == _task_name(live) for task in self._tasks):
+        self._tell_end(live, CapacityError(f"{doing(live.job)} was cancelled"))
+        if not any(task.get_name() == task_name(live) for task in self._tasks):
             await self._discard_keys(live)  # else the end of its work does
         return live.job
 
@@ -340,7 +361,7 @@ class JobService:
             self._change(live, state=JobState.RUNNING)
             self._save(live)
             task = asyncio.get_running_loop().create_task(
-                self._do(live, live.run, live.work), name=_task_name(live)
+                self._do(live, live.run, live.work), name=task_name(live)
             )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -371,11 +392,12 @@ class JobService:
             error = caught
         except Exception:
             logger.exception("job failed id=%d name=%s", live.job.job_id, live.job.name)
-            error = SourceError(f"pulling '{live.job.name}' failed", hint="see: corral daemon logs")
+            error = SourceError(f"{doing(live.job)} failed", hint="see: corral daemon logs")
         if live.run is not run or run.stop.is_set():  # paused, cancelled, or taken up again
             if live.job.state is JobState.CANCELLED:
                 await self._discard_keys(live)
             return
+        live.result = run.result
         self._finish(live, error)
         self._start_waiting()
 
@@ -402,7 +424,7 @@ class JobService:
         live.run = None
         end: Exception | None = error
         if error is None and (live.last is None or live.last.phase != "success"):
-            end = error = _broken_off(live.job)
+            end = error = broken_off(live.job)
         if error is None:
             state = JobState.DONE
         elif isinstance(error, DiskFull) and live.is_lasting:
@@ -471,24 +493,7 @@ class JobService:
         """Store a job as it is now; in order, and not on the loop."""
         if self._table is not None and live.is_lasting and not self._is_closing:
             stored = StoredJob(replace(live.job, rate_bps=0, eta_s=None), live.keys)
-            self._writer.submit(_logged, self._table.put, stored)
+            self._writer.submit(self._table.try_put, stored)
 
     async def _write(self, call: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._writer, call, *arguments)
-
-
-def _logged(put: Callable[[StoredJob], None], stored: StoredJob) -> None:
-    """Store a job; a disk that refuses costs no more than its place in the next daemon's list."""
-    try:
-        put(stored)
-    except Exception:
-        logger.exception("job not stored id=%d", stored.job.job_id)
-
-
-def _task_name(live: LiveJob) -> str:
-    return f"job {live.job.job_id}"
-
-
-def _broken_off(job: Job) -> CapacityError:
-    hint = "it goes on by itself when the daemon starts" if job.kind == "pull" else "pull it again"
-    return CapacityError(f"pulling '{job.name}' was broken off", hint=hint)

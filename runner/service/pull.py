@@ -24,7 +24,6 @@ from runner.errors import (
     ModelNotFound,
     SourceError,
 )
-from runner.gguf.reader import read_header
 from runner.hub.source import RemoteFile, Role, Source
 from runner.hub.throttle import Throttle
 from runner.service.downloads import Downloads
@@ -32,7 +31,8 @@ from runner.service.jobs import JobService
 from runner.service.recipe import extras_of
 from runner.service.run import Run, Work
 from runner.store.arrival import PART_BYTES, Arrival
-from runner.store.library import Library, checked
+from runner.store.gate import checked_files, refuse_template, warnings
+from runner.store.library import Library
 from runner.store.manifests import Layer, Manifest
 
 PULL, IMPORT = "pull", "import"
@@ -164,6 +164,9 @@ class PullService:
                 yield Progress("verifying sha256 digest")
                 parts = {one.digest: one.part_digests() for one in arrivals}
                 manifest = _manifest(name, files, layers, paths, parts)
+                template = manifest.template or manifest.facts.template
+                for warning in warnings(template):
+                    yield Progress(f"warning: chat template, {warning}")
                 yield Progress("writing manifest")
                 is_done = self._library.keep(arrivals, manifest)
             except BadModelFile:
@@ -208,12 +211,11 @@ def _manifest(
     Raises:
         BadModelFile: One of them is no GGUF file that this program can load.
     """
-    at = next(i for i, file in enumerate(files) if file.role is Role.MODEL)
-    for path, file in zip(paths, files, strict=True):
-        if file.role is not Role.MODEL:
-            read_header(path)
-    _, facts = checked(paths[at])
-    model, extras = files[at], extras_of(files[at])
+    model = next(file for file in files if file.role is Role.MODEL)
+    extras = extras_of(model)
+    roles = [str(file.role) for file in files]
+    facts = checked_files([*zip(roles, paths, strict=True)])
+    refuse_template(extras.template or "")
     time = datetime.now(UTC).isoformat(timespec="seconds")
     provenance: dict[str, object] = {**model.provenance, "time": time}
     provenance["files"] = [

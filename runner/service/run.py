@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from runner.domain.job import Job
 from runner.domain.progress import Progress
+from runner.errors import CapacityError
 from runner.hub.throttle import Throttle
 
 _RATE_WINDOW_S = 5.0
@@ -24,10 +25,12 @@ class Run:
         throttle: The job's own limit on speed.
         stop: Set when the work should end at its next step.
         keys: Files that arrive for it; ``note`` adds one.
+        result: What the work found, for those jobs that find something.
     """
 
     throttle: Throttle
     stop: threading.Event = field(default_factory=threading.Event)
+    result: object = None
     keys: tuple[str, ...] = ()
     on_keys: Callable[[tuple[str, ...]], object] = lambda keys: None
 
@@ -82,6 +85,7 @@ class LiveJob:
         work: What to do when its turn comes; ``None`` for one that is over.
         is_lasting: Whether it is stored, and waits for its turn.
         keys: Files that arrive for it.
+        result: What it found, once it is done.
     """
 
     job: Job
@@ -89,10 +93,31 @@ class LiveJob:
     is_lasting: bool
     keys: tuple[str, ...] = ()
     run: Run | None = None
+    result: object = None
     last: Progress | None = None
     followers: list[Followed] = field(default_factory=list)
     pace: Pace = field(default_factory=Pace)
     throttle: Throttle = field(default_factory=Throttle)
+
+
+#: What a job does, by its kind, in words that go before its name.
+_DOING = {"import": "importing", "verify": "verifying", "repair": "repairing"}
+
+
+def doing(job: Job) -> str:
+    """Return what ``job`` does, as a sentence begins: ``pulling 'qwen3:4b'``."""
+    return f"{_DOING.get(job.kind, 'pulling')} '{job.name}'"
+
+
+def task_name(live: LiveJob) -> str:
+    """Return what the task of a job is called."""
+    return f"job {live.job.job_id}"
+
+
+def broken_off(job: Job) -> CapacityError:
+    """Return what followers hear when the daemon ends in the middle of ``job``."""
+    hint = "it goes on by itself when the daemon starts" if job.kind == "pull" else "begin it again"
+    return CapacityError(f"{doing(job)} was broken off", hint=hint)
 
 
 def work_off(name: str, run: Run, work: Work, tell: Callable[[Progress], object]) -> None:

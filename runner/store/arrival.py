@@ -32,7 +32,7 @@ from runner.store.lock import try_lock
 #: Bytes whose hash is noted, and which are fetched again together when they are damaged.
 PART_BYTES = 16 << 20
 PREFIX = "pull-"
-_DATA, _JOURNAL = ".data", ".journal"
+DATA, _JOURNAL = ".data", ".journal"
 _SCRATCH = "journal-"
 _OLD_S = 3600.0
 _ACTION = "cannot keep what was downloaded"
@@ -52,7 +52,7 @@ class Arrival:
     """
 
     def __init__(self, folder: Path, key: str, n_bytes: int, fd: int, boot: str) -> None:
-        self.path = _path(folder, key, _DATA)
+        self.path = _path(folder, key, DATA)
         self.n_bytes = n_bytes
         self.part_bytes = PART_BYTES
         self.digest = ""
@@ -229,7 +229,7 @@ def open_arrival(folder: Path, key: str, n_bytes: int, *, is_kept: bool = True) 
         DiskFull: There is no room even for the journal.
         StoreError: The folder cannot be written.
     """
-    path = _path(folder, key, _DATA)
+    path = _path(folder, key, DATA)
     with explained(_ACTION, folder=folder):
         make_folder(folder)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
@@ -249,7 +249,7 @@ def open_arrival(folder: Path, key: str, n_bytes: int, *, is_kept: bool = True) 
 
 def discard_arrival(folder: Path, key: str) -> None:
     """Remove what has arrived of ``key``, unless somebody is at it."""
-    path = _path(folder, key, _DATA)
+    path = _path(folder, key, DATA)
     if not path.exists():
         return
     arrival = open_arrival(folder, key, 0)
@@ -257,10 +257,30 @@ def discard_arrival(folder: Path, key: str) -> None:
         arrival.discard()
 
 
+def key_stem(key: str) -> str:
+    """Return what a key is called in the names of files; only plain characters, whatever it has."""
+    stem = key.removeprefix("sha256:")
+    if re.fullmatch(r"[0-9a-f]{64}|url-[0-9a-f]{64}", stem):
+        return stem
+    return "url-" + hashlib.sha256(key.encode()).hexdigest()
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody is at the arrival whose data is at ``path``, or it went meanwhile."""
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except OSError:
+        return True
+    try:
+        return not try_lock(fd)
+    finally:
+        os.close(fd)
+
+
 def tidy_arrivals(folder: Path) -> None:
     """Remove what a crash left beside the files that arrive, never those themselves."""
     for path in folder.glob(f"{PREFIX}*{_JOURNAL}"):
-        if not path.with_suffix(_DATA).exists():
+        if not path.with_suffix(DATA).exists():
             _remove(path)
     for path in folder.glob(f"{_SCRATCH}*"):
         with contextlib.suppress(OSError):
@@ -277,11 +297,8 @@ def boot_id() -> str:
 
 
 def _path(folder: Path, key: str, suffix: str) -> Path:
-    """Where the file of ``key`` is; only plain characters, whatever the key has."""
-    stem = key.removeprefix("sha256:")
-    if not re.fullmatch(r"[0-9a-f]{64}", stem):
-        stem = "url-" + hashlib.sha256(key.encode()).hexdigest()
-    return folder / f"{PREFIX}{stem}{suffix}"
+    """Where the file of ``key`` is."""
+    return folder / f"{PREFIX}{key_stem(key)}{suffix}"
 
 
 def _is_at(path: Path, fd: int) -> bool:

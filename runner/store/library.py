@@ -10,11 +10,11 @@ All methods block; async code calls them in a thread.  Safe from any thread.
 from __future__ import annotations
 
 import builtins
-import errno
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,47 +23,21 @@ from runner.domain.model import ModelDetails, ModelInfo
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
-from runner.errors import CorralError, DigestMismatch, ModelNotFound, StoreError
-from runner.gguf.metadata import ModelFacts, describe, refuse_unrunnable
+from runner.errors import DigestMismatch, StoreError
 from runner.gguf.reader import GgufArray, Header, read_header
-from runner.logs import pairs
-from runner.store import manifests
+from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
-from runner.store.blobs import DIGEST, Blobs, Partial, Written
-from runner.store.capabilities import capabilities_of
-from runner.store.disk import explained, in_words, replace_file
+from runner.store.blobs import Blobs, Partial, Written
+from runner.store.disk import explained, replace_file
+from runner.store.index import Broken, Index, digests_in
 from runner.store.intake import bring
 from runner.store.lock import WAIT_S, StoreLock
-from runner.store.manifests import MODEL, Layer, Manifest
+from runner.store.manifests import MODEL, SHARD, Layer, Manifest
 
 logger = logging.getLogger(__name__)
 
 _SCRATCH_PREFIX = "manifest-"
 _MAX_HEADERS = 8  # kept in memory for ``show``
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A manifest that cannot be used; the file is left as it is.
-
-    Attributes:
-        path: Of the manifest.
-        name: The name its place means; ``None`` when it means none.
-        reason: What is wrong, for people.
-    """
-
-    path: Path
-    name: ModelName | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A manifest as read, and what tells whether the file is still the same."""
-
-    stamp: tuple[int, int, int]
-    manifest: Manifest
-    digest: str
 
 
 class Library:
@@ -72,23 +46,34 @@ class Library:
     def __init__(self, models: Path, *, lock_wait_s: float = WAIT_S) -> None:
         self.models = models
         self.blobs = Blobs(models)
-        self._manifests = models / "manifests"
+        self._index = Index(models / "manifests", self.blobs)
+        self.quarantine = models / "quarantine"
         self._scratch = models / "partial"
         self._lock = StoreLock(models / "lock", wait_s=lock_wait_s)
-        self._entries: dict[Path, _Entry] = {}
         self._headers: OrderedDict[str, Header] = OrderedDict()
-        self._told: set[tuple[Path, str]] = set()  # what is broken is logged once
 
     # Reading
 
     def list(self) -> builtins.list[ModelInfo]:
         """Return every usable model, newest first."""
-        found, _ = self._scan()
-        return sorted(found, key=lambda info: (-info.modified_at, str(info.name)))
+        infos = [entry.info for entry in self._index.scan()[0]]
+        return sorted(infos, key=lambda info: (-info.modified_at, info.name.key))
 
     def broken(self) -> builtins.list[Broken]:
         """Return what ``list`` leaves out, and why."""
-        return self._scan()[1]
+        return self._index.scan()[1]
+
+    def manifests(self) -> builtins.list[Manifest]:
+        """Return what every name means whose manifest can be read, whole or not, in no order."""
+        found = []
+        for path in self._index.paths():
+            with contextlib.suppress(OSError, StoreError):  # ``broken`` tells of it
+                found.append(self._index.load(path).manifest)
+        return found
+
+    def used(self) -> set[str] | None:
+        """Return every digest that a manifest names; ``None`` when one cannot be told."""
+        return self._index.used()
 
     def find(self, name: ModelName, *, asked: str = "") -> Manifest:
         """Return what ``name`` means.
@@ -101,11 +86,11 @@ class Library:
             ModelNotFound: There is no such name.
             StoreError: Its manifest is damaged, or cannot be read.
         """
-        return self._entry(name, asked).manifest
+        return self._index.entry(name, asked).manifest
 
     def info(self, name: ModelName, *, asked: str = "") -> ModelInfo:
         """Return the line of the library for ``name``; raises like ``find``."""
-        return _info(self._entry(name, asked))
+        return self._index.entry(name, asked).info
 
     def show(self, name: ModelName, *, asked: str = "") -> ModelDetails:
         """Return all there is to tell about ``name``.
@@ -115,12 +100,13 @@ class Library:
             StoreError: Its manifest is damaged, or its file is missing.
             BadModelFile: Its model file is damaged.
         """
-        entry = self._entry(name, asked)
+        entry = self._index.entry(name, asked)
         manifest = entry.manifest
         header = self._header(manifest)
+        template = manifest.facts.template if manifest.template is None else manifest.template
         return ModelDetails(
-            info=_info(entry),
-            template=manifest.facts.template if manifest.template is None else manifest.template,
+            info=entry.info,
+            template=template,
             system=manifest.system,
             license=manifest.license or manifest.facts.license,
             options=manifest.parameters,
@@ -129,6 +115,8 @@ class Library:
             requires=manifest.requires,
             metadata={k: v for k, v in header.metadata.items() if not isinstance(v, GgufArray)},
             tensors=tuple((t.name, t.type_name, t.shape) for t in header.tensors),
+            provenance=manifest.provenance,
+            warnings=gate.warnings(template),
         )
 
     def model_path(self, manifest: Manifest) -> Path:
@@ -137,12 +125,18 @@ class Library:
         Raises:
             StoreError: It is missing, or has another size than it had.
         """
-        if problem := self._missing(manifest):
+        if problem := self._index.missing(manifest):
             raise StoreError(
                 f"{manifest.name} is damaged: {problem}",
                 hint=f"download it again with: corral pull {manifest.name}",
             )
         return self.blobs.path(manifest.model.digest)
+
+    def shard_paths(self, manifest: Manifest) -> tuple[Path, ...]:
+        """Return all files of the weights, when they are several; empty when it is one."""
+        kinds = (MODEL, SHARD)
+        paths = [self.blobs.path(one.digest) for one in manifest.layers if one.kind in kinds]
+        return tuple(paths) if len(paths) > 1 else ()
 
     def verify(self, name: ModelName, *, asked: str = "") -> Iterator[Progress]:
         """Read all blobs of ``name`` again and compare their digests; yields progress.
@@ -158,6 +152,18 @@ class Library:
             yield from self.blobs.verify(layer.digest)
 
     # Changing
+
+    @contextlib.contextmanager
+    def changing(self, purpose: str) -> Iterator[None]:
+        """Hold the store's lock for a block; raises ``StoreBusy`` and ``StoreError``."""
+        with self._lock.hold(purpose):
+            yield
+
+    def restore(self, written: Iterable[Written]) -> None:
+        """Put whole files in the place of damaged ones that manifests name; raises as ``add``."""
+        with self._lock.hold("repair"):
+            for one in written:
+                self.blobs.commit(one)
 
     def add(self, manifest: Manifest) -> ModelInfo:
         """Write ``manifest`` under its name, in place of what the name meant before.
@@ -205,7 +211,8 @@ class Library:
             StoreError: The library cannot be written.
             StoreBusy: Another process is changing the store.
         """
-        n_bytes = checked(path)[0]
+        n_bytes = gate.checked(path)[0]
+        gate.refuse_template(template or "")
         expected = f"sha256:{sha256.lower()}" if sha256 else ""
         is_done = False
         while not is_done:
@@ -219,7 +226,7 @@ class Library:
                         hint="download it again",
                     )
                 # Of what was hashed: the file may have changed since it was first checked.
-                _, facts = checked(partial.path if partial else self.blobs.path(digest))
+                _, facts = gate.checked(partial.path if partial else self.blobs.path(digest))
                 yield Progress("writing manifest")
                 manifest = Manifest(
                     name=name,
@@ -246,7 +253,7 @@ class Library:
         with self._lock.hold(f"add {manifest.name}"):
             for one in written:
                 self.blobs.commit(one)
-            if self._missing(manifest):
+            if self._index.missing(manifest):
                 return False
             self._write(manifest)
         return True
@@ -270,9 +277,9 @@ class Library:
             StoreBusy: Another process is changing the store.
         """
         with self._lock.hold(f"copy {source}"):
-            entry = self._entry(source, asked)
+            entry = self._index.entry(source, asked)
             if source == target:
-                return _info(entry)
+                return entry.info
             return self._write(replace(entry.manifest, name=target))
 
     def delete(self, name: ModelName, *, asked: str = "") -> int:
@@ -283,16 +290,16 @@ class Library:
             StoreError: The manifest cannot be removed.
             StoreBusy: Another process is changing the store.
         """
-        path = self._path(name)
+        path = self._index.path(name)
         with self._lock.hold(f"delete {name}"):
             try:
-                digests = {layer.digest for layer in self._entry(name, asked).manifest.layers}
+                digests = {layer.digest for layer in self._index.entry(name, asked).manifest.layers}
             except StoreError:  # damaged, and to be removed all the same
-                digests = _digests_in(path)
+                digests = digests_in(path)
             with explained(f"cannot remove {name}"):
                 path.unlink()
                 self._remove_empty(path.parent)
-            self._entries.pop(path, None)
+            self._index.forget(path)
             return self._drop(digests)
 
     def prune(self, *, keep: Collection[str] = ()) -> int:
@@ -319,76 +326,6 @@ class Library:
 
     # Inside
 
-    def _path(self, name: ModelName) -> Path:
-        return self._manifests / manifests.relative_path(name)
-
-    def _paths(self) -> builtins.list[Path]:
-        with explained("cannot read the library"):
-            return [*manifests.files(self._manifests)]
-
-    def _name_at(self, path: Path) -> ModelName | None:
-        return manifests.name_at(path.relative_to(self._manifests))
-
-    def _entry(self, name: ModelName, asked: str) -> _Entry:
-        try:
-            return self._load(self._path(name))
-        except OSError as error:
-            # ENAMETOOLONG: a good name, but longer than any file's here can be.
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-                raise ModelNotFound(asked or str(name)) from None
-            raise in_words(error, f"cannot read the manifest of {name}") from error
-
-    def _load(self, path: Path) -> _Entry:
-        """Return the manifest at ``path``; may raise ``OSError`` or ``StoreError``."""
-        status = path.stat()
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        entry = self._entries.get(path)
-        if entry is not None and entry.stamp == stamp:
-            return entry
-        content = manifests.read_bytes(path)
-        manifest = manifests.decode(content)
-        place = self._name_at(path)
-        if place is None:
-            raise StoreError("the manifest's place means no name")
-        if place != manifest.name:
-            manifest = replace(manifest, name=place)  # moved by hand: its place counts
-        entry = _Entry(stamp, manifest, manifests.model_id(manifest))
-        self._entries[path] = entry
-        return entry
-
-    def _scan(self) -> tuple[builtins.list[ModelInfo], builtins.list[Broken]]:
-        found: builtins.list[ModelInfo] = []
-        broken: builtins.list[Broken] = []
-        for path in self._paths():
-            try:
-                entry = self._load(path)
-                if problem := self._missing(entry.manifest):
-                    raise StoreError(problem)
-            except (OSError, StoreError) as error:
-                if path.exists():  # else it was removed while we looked
-                    broken.append(Broken(path, self._name_at(path), str(error)))
-            else:
-                found.append(_info(entry))
-        for one in broken:
-            if (one.path, one.reason) not in self._told:
-                self._told.add((one.path, one.reason))
-                logger.warning("model skipped %s", pairs(path=one.path, reason=one.reason))
-        return found, broken
-
-    def _missing(self, manifest: Manifest) -> str:
-        """Which blob is not there as it should be, in words; empty when all are."""
-        for layer in manifest.layers:
-            path = self.blobs.path(layer.digest)
-            try:
-                size = path.stat().st_size
-            except FileNotFoundError:
-                return f"its file {path.name} is missing"
-            except OSError as error:
-                return f"its file {path.name} cannot be read: {error.strerror}"
-            if size != layer.n_bytes:
-                return f"its file {path.name} has {size} bytes instead of {layer.n_bytes}"
-        return ""
-
     def _header(self, manifest: Manifest) -> Header:
         path = self.model_path(manifest)
         digest = manifest.model.digest
@@ -401,11 +338,11 @@ class Library:
 
     def _write(self, manifest: Manifest) -> ModelInfo:
         """Write the manifest and drop what its name used before; the lock is held."""
-        if problem := self._missing(manifest):
+        if problem := self._index.missing(manifest):
             raise StoreError(f"cannot add {manifest.name}: {problem}")
-        path = self._path(manifest.name)
+        path = self._index.path(manifest.name)
         try:
-            before: tuple[Layer, ...] = self._load(path).manifest.layers
+            before: tuple[Layer, ...] = self._index.load(path).manifest.layers
         except (OSError, StoreError):
             before = ()
         with explained(f"cannot write the manifest of {manifest.name}", folder=self.models):
@@ -415,8 +352,8 @@ class Library:
                 scratch=self._scratch,
                 prefix=_SCRATCH_PREFIX,
             )
-            self._entries.pop(path, None)
-            info = _info(self._load(path))
+            self._index.forget(path)
+            info = self._index.load(path).info
         self._drop(layer.digest for layer in before)
         return info
 
@@ -425,70 +362,18 @@ class Library:
         candidates = set(digests)
         if not candidates:
             return 0
-        used = self._used()
+        used = self._index.used()
         if used is None:
             return 0
         return sum(self.blobs.delete(digest) for digest in sorted(candidates - used))
 
-    def _used(self) -> set[str] | None:
-        """Return every digest that a manifest names; ``None`` when one cannot be told."""
-        used: set[str] = set()
-        for path in self._paths():
-            try:
-                used.update(layer.digest for layer in self._load(path).manifest.layers)
-                continue
-            except (OSError, CorralError):
-                pass
-            named = _digests_in(path)
-            if not named:
-                logger.warning("blobs kept %s", pairs(path=path, reason="manifest unreadable"))
-                return None
-            used |= named
-        return used
-
     def _remove_empty(self, folder: Path) -> None:
-        while folder != self._manifests:
+        while folder != self._index.folder:
             try:
                 folder.rmdir()
             except OSError:
                 return
             folder = folder.parent
-
-
-def checked(path: Path) -> tuple[int, ModelFacts]:
-    """Return the size and the facts of a model file that can run.
-
-    Raises:
-        BadModelFile: It is none.
-    """
-    header = read_header(path)
-    refuse_unrunnable(header)
-    return header.n_file_bytes, describe(header)
-
-
-def _digests_in(path: Path) -> set[str]:
-    """Return whatever looks like a digest in a damaged manifest."""
-    try:
-        text = manifests.read_bytes(path).decode("latin-1")
-    except (OSError, CorralError):
-        return set()
-    return {match[0] for match in DIGEST.finditer(text)}
-
-
-def _info(entry: _Entry) -> ModelInfo:
-    manifest, facts = entry.manifest, entry.manifest.facts
-    return ModelInfo(
-        name=manifest.name,
-        digest=entry.digest,
-        n_bytes=manifest.n_bytes,
-        modified_at=entry.stamp[0] / 1e9,
-        architecture=facts.architecture,
-        n_params=facts.n_params,
-        quantization=facts.quantization,
-        n_ctx_train=facts.n_ctx_train,
-        n_embd=facts.n_embd,
-        capabilities=capabilities_of(manifest),
-    )
 
 
 def _now() -> str:

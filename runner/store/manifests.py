@@ -7,8 +7,7 @@ place is the name in lower case: ``manifests/<host>/<namespace>/<model>/<tag>``.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from runner.store.blobs import DIGEST
 FORMAT = 1
 MODEL = "model"  # the kind of layer that holds the weights
 ADAPTER = "adapter"  # and of those that change them: LoRA
+SHARD = "shard"  # of a further file with weights, in order
 _MAX_BYTES = 64 << 20  # of a file that is read as a manifest
 
 PROJECTOR = "projector"  # of a model that sees or hears
@@ -204,24 +204,6 @@ def name_at(relative: Path) -> ModelName | None:
     except CorralError:
         return None
     return name if relative_path(name) == relative else None
-
-
-def files(folder: Path) -> Iterator[Path]:
-    """Yield the path of every manifest below ``folder``, in no order; hidden files are none."""
-    pending = [(folder, 0)]
-    while pending:
-        here, depth = pending.pop()
-        try:
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):  # the desktop's own: .DS_Store
-                        continue
-                    if depth < 3 and entry.is_dir():
-                        pending.append((Path(entry.path), depth + 1))
-                    elif depth == 3 and entry.is_file():
-                        yield Path(entry.path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
 
 
 def read_bytes(path: Path) -> bytes:

@@ -88,6 +88,13 @@ class JobTable:
             row = file.execute("INSERT INTO jobs (record) VALUES (?)", (_encode(StoredJob(job)),))
             return replace(job, job_id=int(row.lastrowid or 0))
 
+    def try_put(self, stored: StoredJob) -> None:
+        """Store a job; a disk that refuses costs its place in the next daemon's list, no more."""
+        try:
+            self.put(stored)
+        except Exception:
+            logger.exception("job not stored id=%d", stored.job.job_id)
+
     def put(self, stored: StoredJob) -> None:
         """Store a job as it is now."""
         with self._lock, self._file as file:

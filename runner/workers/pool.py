@@ -41,6 +41,7 @@ class Wanted:
         n_cells: Cells of the whole cache, when it has to be loaded.
         adapters: GGUF files of its LoRA adapters; ``key`` has their digests, too.
         fixed: Load settings that the request insists on, by ``Load``'s field names.
+        shards: As in ``Load``.
     """
 
     info: ModelInfo
@@ -50,6 +51,7 @@ class Wanted:
     n_cells: int
     fixed: tuple[tuple[str, int | bool], ...] = ()
     adapters: tuple[str, ...] = ()
+    shards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +308,7 @@ class Pool:
         load = Load(
             request_id=new_request_id(),
             path=wanted.path,
+            shards=wanted.shards,
             n_ctx=n_ctx,
             n_cells=max(n_ctx, *(other.n_cells for other in alike)),
             n_seq_max=settings.n_seq_max,

@@ -69,6 +69,8 @@ class FakeHub:
         self.over = threading.Event()
         self._hub = _serving(self, "hub", _HubHandler)
         self._cdn = _serving(self, "cdn", _CdnHandler)
+        #: Where links lead when it is set: the origin of a server with ``/<sha256>`` of each file.
+        self.store_url = ""
 
     @property
     def url(self) -> str:
@@ -76,7 +78,7 @@ class FakeHub:
 
     @property
     def cdn_url(self) -> str:
-        return f"http://127.0.0.1:{self._cdn.server_port}"
+        return self.store_url or f"http://127.0.0.1:{self._cdn.server_port}"
 
     def add(self, repo: str, files: dict[str, bytes], **more: object) -> Repository:
         """Put a repository on the hub."""

@@ -25,6 +25,15 @@ from runner.domain.request import EmbedRequest, InferenceRequest, Priority, Rera
 from runner.domain.running import RequestState, RunningRequest
 from runner.domain.search import SearchResult
 from runner.domain.setting import SettingState
+from runner.domain.storage import (
+    DiskUse,
+    Fault,
+    ModelUse,
+    Pruned,
+    Removable,
+    Repaired,
+    Verified,
+)
 from runner.domain.vectors import Embeddings, Ranking
 from runner.errors import (
     KeyNotFound,
@@ -333,6 +342,53 @@ class FakeSearches:
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
+
+
+VERIFIED = Verified(
+    2, 91_000_000, (Fault("smollm2:latest", "sha256-abab", "one part is bad", "mend it", 4096),)
+)
+DISK_USE = DiskUse(
+    folder="/home/somebody/models",
+    models=(ModelUse(ModelName.parse("smollm2"), 91_000_000, 1_000_000),),
+    n_model=91_000_000,
+    n_unused=5,
+    n_partial=6,
+    n_quarantine=7,
+    n_free=8,
+)
+
+
+@dataclass
+class FakeStorage:
+    """Says what it was told to say of the library on the disk."""
+
+    asked: list[object] = field(default_factory=list)
+    script: Sequence[Progress | Exception] = (Progress("verifying", 1, 2, DIGEST),)
+
+    async def disk_use(self) -> DiskUse:
+        return DISK_USE
+
+    async def prune(self, *, is_dry: bool) -> Pruned:
+        self.asked.append(is_dry)
+        return Pruned((Removable("blobs/sha256-cdcd", 5, "no model uses it"),), is_dry)
+
+    async def verify(
+        self, name: ModelName | None, *, is_deep: bool
+    ) -> AsyncGenerator[Progress | Verified, None]:
+        self.asked.append((name, is_deep))
+        for step in self.script:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+        yield VERIFIED
+
+    async def repair(self, name: ModelName) -> AsyncGenerator[Progress | Repaired, None]:
+        self.asked.append(name)
+        for step in self.script:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+        yield Repaired(name, 1, 91_000_000, 4096)
 
 
 def running_request(request_id: str, *, position: int = 0) -> RunningRequest:

@@ -30,6 +30,7 @@ from tests.fakes.service import (
     FakeSearches,
     FakeSecrets,
     FakeSettings,
+    FakeStorage,
 )
 
 TOKEN = "owner-token-of-this-test"
@@ -48,6 +49,7 @@ class House:
     pulls: FakePulls = field(default_factory=FakePulls)
     creates: FakeCreates = field(default_factory=FakeCreates)
     searches: FakeSearches = field(default_factory=FakeSearches)
+    storage: FakeStorage = field(default_factory=FakeStorage)
     requests: FakeRequests = field(default_factory=FakeRequests)
     jobs: JobService = field(default_factory=JobService)
     keys: FakeKeys = field(default_factory=FakeKeys)
@@ -78,6 +80,7 @@ class House:
             pulls=self.pulls,
             creates=self.creates,
             searches=self.searches,
+            storage=self.storage,
             requests=self.requests,
             jobs=self.jobs,
             keys=self.keys,

@@ -42,7 +42,8 @@ class LlamaBackend:
         library.start()
         self._lock = threading.Lock()
         self._deterministic: LlamaBackend | None = None
-        self.model = Model(load.path, ModelParams(load.n_gpu_layers, load.use_mmap))
+        params = ModelParams(load.n_gpu_layers, load.use_mmap, load.shards)
+        self.model = Model(load.path, params)
         self.embedding = self.model.embedding
         self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
         self.n_cold_max = _N_COLD_MAX if self.model.can_be_cut and load.generates else 0

@@ -35,10 +35,11 @@ POOLINGS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelParams:
-    """How to load: layers on accelerators (-1: all), and whether to map the file."""
+    """How to load: layers on accelerators (-1: all), whether to map, and all files if several."""
 
     n_gpu_layers: int = -1
     use_mmap: bool = True
+    shards: tuple[str, ...] = ()
 
 
 class Model:
@@ -53,7 +54,11 @@ class Model:
         c_params = llama_cpp.llama_model_default_params()
         c_params.n_gpu_layers = params.n_gpu_layers
         c_params.load_mode = _MMAP if params.use_mmap else _NO_MMAP
-        self.handle = llama_cpp.llama_model_load_from_file(path.encode(), c_params)
+        if params.shards:
+            paths = (ctypes.c_char_p * len(params.shards))(*map(str.encode, params.shards))
+            self.handle = llama_cpp.llama_model_load_from_splits(paths, len(paths), c_params)
+        else:
+            self.handle = llama_cpp.llama_model_load_from_file(path.encode(), c_params)
         if not self.handle:
             raise WorkerError(
                 "llama.cpp could not load the model",
