@@ -59,20 +59,10 @@ logger = logging.getLogger(__name__)
 _MAX_WAIT_S = 3600.0
 
 
+#: What is asked about requests that are there.
+Question = Abort | AskCache | ClearCache | Inspect | Deadline
 #: What reaches the loop thread.
-Item = (
-    Sequence
-    | Job
-    | Tokenized
-    | Failed
-    | Abort
-    | Inspect
-    | AskCache
-    | ClearCache
-    | Fetched
-    | Shutdown
-    | Deadline
-)
+Item = Sequence | Job | Tokenized | Failed | Fetched | Shutdown | Question
 
 
 class Loop:
@@ -196,7 +186,7 @@ class Loop:
                 self._act(item)
         return True
 
-    def _act(self, item: Abort | AskCache | ClearCache | Inspect | Deadline) -> None:
+    def _act(self, item: Question) -> None:
         """Do, or answer, what is asked about requests that are there."""
         match item:
             case Abort():

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import struct
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
 from runner.domain.create import CheckedModelfile, CreateRequest, ModelfileFinding
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.job import Job
-from runner.domain.key import Key, NewKey, Scope
-from runner.domain.machine import Device, MachineReport
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import Options
@@ -24,7 +21,6 @@ from runner.domain.prompt import Prompt
 from runner.domain.request import EmbedRequest, InferenceRequest, Priority, RerankRequest
 from runner.domain.running import RequestState, RunningRequest
 from runner.domain.search import SearchResult
-from runner.domain.setting import SettingState
 from runner.domain.storage import (
     DiskUse,
     Fault,
@@ -36,11 +32,8 @@ from runner.domain.storage import (
 )
 from runner.domain.vectors import Embeddings, Ranking
 from runner.errors import (
-    KeyNotFound,
     ModelNotFound,
     RequestNotFound,
-    TooManyRequests,
-    Unauthorized,
 )
 
 FINISHED = Finished(
@@ -425,112 +418,3 @@ class FakeRequests:
                 self.listed.remove(request)
                 return
         raise RequestNotFound(f"no request '{request_id}' runs or waits", hint="list them")
-
-
-ADMIN_KEY, MANAGE_KEY, INFER_KEY = "corral-admin", "corral-manage", "corral-infer"
-
-
-def a_key(name: str, **changed) -> Key:
-    """A key that is called by its scope, unless it is told otherwise."""
-    scopes = changed.pop("scopes", None) or frozenset({Scope(name)})
-    return Key(f"{name}-id", name, scopes, **({"created_at": 1_700_000_000.0} | changed))
-
-
-@dataclass
-class FakeKeys:
-    """One key for each scope; limits are not counted but obeyed: ``wait_s`` refuses all."""
-
-    by_secret: dict[str, Key] = field(
-        default_factory=lambda: {
-            ADMIN_KEY: a_key("admin"),
-            MANAGE_KEY: a_key("manage"),
-            INFER_KEY: a_key("infer"),
-        }
-    )
-    wait_s: float = 0.0
-    added: list[NewKey] = field(default_factory=list)
-    admitted: list[str] = field(default_factory=list)
-
-    def list_keys(self) -> Sequence[Key]:
-        return list(self.by_secret.values())
-
-    async def add(self, asked: NewKey) -> tuple[Key, str]:
-        self.added.append(asked)
-        key = Key("new-id", asked.name, asked.scopes, asked.models, asked.n_per_minute)
-        return key, "corral-new"
-
-    async def revoke(self, key_id: str) -> Key:
-        for secret, key in self.by_secret.items():
-            if key.id == key_id:
-                return self.by_secret.pop(secret)
-        raise KeyNotFound(f"there is no key with the id '{key_id}'")
-
-    def find(self, secret: str) -> Key:
-        if secret not in self.by_secret:
-            raise Unauthorized("this API key is not known here")
-        return self.by_secret[secret]
-
-    def admit(self, key: Key) -> None:
-        self.admitted.append(key.id)
-        if self.wait_s:
-            raise TooManyRequests(6, self.wait_s)
-
-
-@dataclass
-class FakeSettings:
-    """One setting."""
-
-    state: SettingState = field(
-        default_factory=lambda: SettingState(
-            "keep_alive", "5m", "5m", "default", "CORRAL_KEEP_ALIVE", "How long.", True, False
-        )
-    )
-    changes: list[dict] = field(default_factory=list)
-
-    def list_settings(self) -> Sequence[SettingState]:
-        return [self.state]
-
-    async def change(self, values: Mapping[str, Any]) -> Sequence[SettingState]:
-        self.changes.append(dict(values))
-        return [self.state]
-
-
-@dataclass
-class FakeSecrets:
-    """Secrets in memory."""
-
-    values: dict[str, str] = field(default_factory=dict)
-
-    def list_names(self) -> Mapping[str, bool]:
-        return {"hf": "hf" in self.values}
-
-    async def put(self, name: str, value: str | None) -> None:
-        if value is None:
-            self.values.pop(name, None)
-        else:
-            self.values[name] = value
-
-
-class FakeMachine:
-    """A machine that does not change."""
-
-    def report(self) -> MachineReport:
-        cpu = Device("cpu", "cpu", "a processor", 8_000, 4_000)
-        return MachineReport(2, 8_000, 4_000, 60, (cpu,), (("max_queue", 512),), 3, 1)
-
-
-@dataclass
-class FakeLogs:
-    """A log of three lines, and what a test adds while it is followed."""
-
-    lines: list[str] = field(default_factory=lambda: ["one", "two", "three"])
-    more: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
-
-    def last(self, n_lines: int) -> Sequence[str]:
-        return self.lines[-n_lines:] if n_lines else []
-
-    async def follow(self, n_lines: int) -> AsyncGenerator[str, None]:
-        for line in self.last(n_lines):
-            yield line
-        while (line := await self.more.get()) is not None:
-            yield line

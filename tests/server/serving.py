@@ -15,21 +15,17 @@ from runner.server.app import make_app, runner_for
 from runner.server.connections import Limits
 from runner.server.needs import Needs
 from runner.service.jobs import JobService
+from tests.fakes.front import FakeKeys, FakeLogs, FakeMachine, FakeSecrets, FakeSettings
 from tests.fakes.service import (
     FakeBlobs,
     FakeCache,
     FakeCreates,
     FakeInference,
-    FakeKeys,
-    FakeLogs,
-    FakeMachine,
     FakeModels,
     FakePrompts,
     FakePulls,
     FakeRequests,
     FakeSearches,
-    FakeSecrets,
-    FakeSettings,
     FakeStorage,
 )
 

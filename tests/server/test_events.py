@@ -8,7 +8,7 @@ import json
 import pytest
 
 from runner.domain.topic import Topic
-from tests.fakes.service import INFER_KEY, MANAGE_KEY
+from tests.fakes.front import INFER_KEY, MANAGE_KEY
 from tests.server.serving import OWNER, call
 
 

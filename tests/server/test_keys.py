@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runner.domain.key import Scope
-from tests.fakes.service import ADMIN_KEY, INFER_KEY, MANAGE_KEY, a_key, model_info
+from tests.fakes.front import ADMIN_KEY, INFER_KEY, MANAGE_KEY, a_key
+from tests.fakes.service import model_info
 from tests.server.serving import OWNER
 
 CHAT = {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}], "stream": False}

@@ -98,13 +98,6 @@ def test_push_is_refused_in_clear_words(house):
     assert reply.json["code"] == "unsupported"
 
 
-def test_openai_clients_are_told_at_once_and_do_not_try_again(house, path):
-    reply = house.ask("POST", f"/v1/{path}", {"model": "smollm2"})
-    assert reply.status == 404
-    assert reply.json["error"]["code"] == "unsupported"
-    assert f"/v1/{path}" in reply.json["error"]["message"]
-
-
 def test_a_body_in_another_encoding_than_it_says_is_refused_in_our_words(house):
     reply = house.ask("POST", "/api/chat", CHAT, headers={"Content-Encoding": "gzip"})
     assert reply.status == 400
