@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication
 from gui.activity import ACTIVITY
 from gui.chats.archive import Archive
 from gui.icons import mark
+from gui.job_watch import JobWatch
 from gui.link import Link
 from gui.settings import Choices, Settings
 from gui.singletons import make_lasting
@@ -63,6 +64,7 @@ class App(QObject):
         self._dress(self.settings.choices)
         THEME.follow_system()
         self.link = Link(paths, load_settings(paths.config_file).host)
+        self.jobs = JobWatch(self.link)
         self.archive = Archive(paths.state / "chats.sqlite")
         self.window = MainWindow(self.link, self.settings, self.archive)
         self.tray = Tray(self.link, self.settings, self.window.keys())
