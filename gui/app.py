@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import socket
 import sys
 from collections.abc import Sequence
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QSocketNotifier, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication
 
@@ -125,6 +127,25 @@ class App(QObject):
         WORDS.use(choices.language)
 
 
+class Ending(QObject):
+    """Ctrl-C and a polite kill quit the app as its menu does.
+
+    Python looks at signals between its own steps, and Qt's event loop takes none while nothing
+    happens: what a signal writes to a socket makes it take one.
+    """
+
+    def __init__(self, application: QApplication) -> None:
+        super().__init__(application)
+        self._heard, self._told = socket.socketpair()
+        self._heard.setblocking(False)
+        self._told.setblocking(False)
+        self._notifier = QSocketNotifier(self._heard.fileno(), QSocketNotifier.Type.Read, self)
+        self._notifier.activated.connect(lambda *_: self._heard.recv(64))
+        signal.set_wakeup_fd(self._told.fileno())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: application.quit())
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the app; returns the exit code."""
     make_lasting()
@@ -138,6 +159,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     app = App(application, paths)
     instance.raised.connect(app.show_window)
+    Ending(application)
     app.start()
     return application.exec()
 

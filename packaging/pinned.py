@@ -85,7 +85,7 @@ def lines_of(pins: list[Pin], names: list[str]) -> str:
 
 
 def asked_for(project: dict[str, object]) -> set[str]:
-    """Return the packages a ``pyproject.toml`` names: dependencies, extras, groups, build backend."""
+    """Return what ``pyproject.toml`` names: dependencies, extras, groups, build backend."""
     tables: dict[str, object] = {
         **_table(project, "dependency-groups"),
         **_table(_table(project, "project"), "optional-dependencies"),

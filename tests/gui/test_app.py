@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -11,6 +16,22 @@ from gui.chats.storage import Storage
 from gui.link import Phase
 from runner.paths import find_paths
 from tests.real_daemon import RealDaemon
+
+ROOT = Path(__file__).parents[2]
+#: A program in which nothing happens until a signal comes.
+IDLE = """
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+from gui.app import Ending
+from gui.singletons import make_lasting
+
+make_lasting()
+application = QApplication(["corral"])
+Ending(application)
+QTimer.singleShot(0, lambda: print("ready", flush=True))
+application.exec()
+print("kept", flush=True)
+"""
 
 
 @pytest.mark.live
@@ -50,3 +71,18 @@ def test_a_second_app_shows_the_first(application, until):
     assert first.take()
     assert not second.take()
     until(lambda: raised)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_quits_as_the_menu_does(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", IDLE], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as program:
+        try:
+            assert program.stdout.readline() == "ready\n"
+            program.send_signal(number)
+            out, _ = program.communicate(timeout=60)
+        finally:
+            program.kill()
+    assert (program.returncode, out) == (0, "kept\n")
