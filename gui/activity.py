@@ -5,6 +5,8 @@ Pages report, the tray shows.  A key is whatever names the work: a model's name,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PySide6.QtCore import QObject, Signal
 
 
@@ -23,6 +25,7 @@ class Activity(QObject):
         super().__init__()
         self._loads: set[object] = set()
         self._downloads: dict[object, int] = {}
+        self._jobs: dict[int, int] = {}
 
     @property
     def is_loading(self) -> bool:
@@ -32,9 +35,8 @@ class Activity(QObject):
     @property
     def download_percent(self) -> int | None:
         """How far the downloads are, all together; ``None``: there are none."""
-        if not self._downloads:
-            return None
-        return sum(self._downloads.values()) // len(self._downloads)
+        shares = [*self._downloads.values(), *self._jobs.values()]
+        return sum(shares) // len(shares) if shares else None
 
     def set_loading(self, key: object, is_loading: bool) -> None:
         """Say that a model is being loaded for ``key``, or no longer."""
@@ -51,6 +53,12 @@ class Activity(QObject):
         else:
             self._downloads[key] = percent
         self.changed.emit()
+
+    def set_downloads(self, percents: Mapping[int, int]) -> None:
+        """Say how far the daemon's jobs are, by their ids; one that is missing has ended."""
+        if self._jobs != percents:
+            self._jobs = dict(percents)
+            self.changed.emit()
 
     def announce(self, title: str, text: str) -> None:
         """Tell news."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import socket
 import sys
 from collections.abc import Sequence
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QSocketNotifier, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication
 
 from gui.activity import ACTIVITY
 from gui.chats.archive import Archive
 from gui.icons import mark
+from gui.job_watch import JobWatch
 from gui.link import Link
 from gui.settings import Choices, Settings
 from gui.singletons import make_lasting
@@ -63,6 +66,7 @@ class App(QObject):
         self._dress(self.settings.choices)
         THEME.follow_system()
         self.link = Link(paths, load_settings(paths.config_file).host)
+        self.jobs = JobWatch(self.link)
         self.archive = Archive(paths.state / "chats.sqlite")
         self.window = MainWindow(self.link, self.settings, self.archive)
         self.tray = Tray(self.link, self.settings, self.window.keys())
@@ -123,6 +127,25 @@ class App(QObject):
         WORDS.use(choices.language)
 
 
+class Ending(QObject):
+    """Ctrl-C and a polite kill quit the app as its menu does.
+
+    Python looks at signals between its own steps, and Qt's event loop takes none while nothing
+    happens: what a signal writes to a socket makes it take one.
+    """
+
+    def __init__(self, application: QApplication) -> None:
+        super().__init__(application)
+        self._heard, self._told = socket.socketpair()
+        self._heard.setblocking(False)
+        self._told.setblocking(False)
+        self._notifier = QSocketNotifier(self._heard.fileno(), QSocketNotifier.Type.Read, self)
+        self._notifier.activated.connect(lambda *_: self._heard.recv(64))
+        signal.set_wakeup_fd(self._told.fileno())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: application.quit())
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the app; returns the exit code."""
     make_lasting()
@@ -136,6 +159,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     app = App(application, paths)
     instance.raised.connect(app.show_window)
+    Ending(application)
     app.start()
     return application.exec()
 

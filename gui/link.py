@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
-from PySide6.QtCore import QObject, Qt, QThreadPool, QTimer, Signal, Slot
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
 from runner.client import launch
 from runner.client.client import Client
@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Failed = Callable[[CorralError], object]
 
-#: Calls and streams at once; a stream holds a thread as long as it runs.
-_N_THREADS = 32
+#: Calls and streams at once; the others wait.
+_N_AT_ONCE = 32
 #: Milliseconds between two deliveries of a stream: as often as a screen can show.
 _FRAME_MS = 33
 #: Seconds between two looks at the daemon: with the window in sight, and without.
@@ -164,8 +164,9 @@ class Link(QObject):
         self.paths = paths
         self._starts = starts
         self._relay = _Relay()
-        self._pool = QThreadPool()
-        self._pool.setMaxThreadCount(_N_THREADS)
+        self._tasks: set[Task] = set()
+        self._tasks_lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(_N_AT_ONCE)
         self._wake = threading.Event()
         self._is_seen = True
         self._is_closed = False
@@ -174,7 +175,7 @@ class Link(QObject):
     @property
     def is_quiet(self) -> bool:
         """Whether no call and no stream is under way."""
-        return self._pool.activeThreadCount() == 0
+        return not self._tasks
 
     def call(
         self,
@@ -196,7 +197,7 @@ class Link(QObject):
             else:
                 self._post(task, done, result)
 
-        self._pool.start(run)
+        self._start(task, run)
         return task
 
     def stream(
@@ -211,7 +212,8 @@ class Link(QObject):
         Exactly one of ``done`` and ``failed`` follows the last events, unless it is cancelled.
         """
         task = Task()
-        self._pool.start(lambda: self._follow(task, begin, _Gathered(task, took), done, failed))
+        gathered = _Gathered(task, took)
+        self._start(task, lambda: self._follow(task, begin, gathered, done, failed))
         return task
 
     def watch(self) -> None:
@@ -231,9 +233,33 @@ class Link(QObject):
             self._wake.set()
 
     def close(self) -> None:
-        """Stop looking; streams that still run are left to end with the process."""
+        """Stop looking, and cancel what is under way; what is begun afterwards still runs."""
         self._is_closed = True
         self._wake.set()
+        with self._tasks_lock:
+            under_way = list(self._tasks)
+        for task in under_way:
+            task.cancel()
+
+    def _start(self, task: Task, work: Callable[[], None]) -> None:
+        """Do ``work`` on a thread of its own.
+
+        Such a thread does not keep the process from ending; those of a ``QThreadPool`` do, however
+        long the answer is that they wait for.
+        """
+        with self._tasks_lock:
+            self._tasks.add(task)
+
+        def run() -> None:
+            try:
+                with self._places:
+                    if not task.is_cancelled:
+                        work()
+            finally:
+                with self._tasks_lock:
+                    self._tasks.discard(task)
+
+        threading.Thread(target=run, name="link", daemon=True).start()
 
     def _follow(
         self,
@@ -250,6 +276,8 @@ class Link(QObject):
                 if task.closes_by(events.close):
                     return
                 for event in events:
+                    if task.is_cancelled:
+                        return
                     if gathered.add(event):
                         self._post(task, gathered.deliver_soon, None)
         except CorralError as error:

@@ -85,9 +85,10 @@ def lines_of(pins: list[Pin], names: list[str]) -> str:
 
 
 def asked_for(project: dict[str, object]) -> set[str]:
-    """Return the packages that a ``pyproject.toml`` names: dependencies, groups, build backend."""
+    """Return what ``pyproject.toml`` names: dependencies, extras, groups, build backend."""
     tables: dict[str, object] = {
         **_table(project, "dependency-groups"),
+        **_table(_table(project, "project"), "optional-dependencies"),
         "dependencies": _table(project, "project").get("dependencies"),
         "requires": _table(project, "build-system").get("requires"),
     }

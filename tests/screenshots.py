@@ -24,11 +24,13 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication, QPlainTextEdit
 
+from gui.chats.archive import Archive
 from gui.contents import pages
 from gui.link import Link, Phase
 from gui.settings import Settings
 from gui.singletons import make_lasting
 from gui.theme import THEME
+from gui.views.chat_page import ChatPage
 from gui.views.main_window import MainWindow
 from gui.words import WORDS
 from runner.config import parse_address
@@ -49,6 +51,7 @@ REPOSITORIES = (
     ("smallholding/Aster-0.6B-GGUF", 96, 20_400, "apache-2.0", False, (0.3, 0.4, 0.5, 0.7)),
     ("lowland/Aster-VL-3B-GGUF", 77, 9_100, "cc-by-nc-4.0", True, (1.4, 2.1, 2.4, 3.6)),
 )
+QUESTION = "Write a Python function that adds two numbers, and say how it works."
 QUANTS = ("Q2_K", "Q4_K_M", "Q5_K_M", "Q8_0")
 
 
@@ -65,12 +68,15 @@ def main(folder: Path) -> None:
         link.watch()
         spin(lambda: link.state.phase is Phase.UP)
         THEME.apply("light")
-        window = MainWindow(link, settings)
+        archive = Archive(daemon.home / "state" / "chats.sqlite")
+        window = MainWindow(link, settings, archive)
         window.resize(*SIZE)
         window.show()
         with somebody_asks(daemon):
             shoot(window, folder)
         window.close()
+        window.leaving()
+        archive.close()
         link.close()
         application.processEvents()
 
@@ -144,12 +150,23 @@ def shoot(window: MainWindow, folder: Path) -> None:
 
 def prepare(key: str, page: object) -> None:
     """Bring a page into a state worth a picture."""
+    if key == "chat":
+        chat(page)
     if key == "discover":
         page.words.setText("Aster")
         page.search()
     if key == "machine" and len(page.history) < 8:
         end = time.monotonic() + 16
         spin(lambda: time.monotonic() > end)
+
+
+def chat(page: ChatPage) -> None:
+    """Ask the starter model something, once."""
+    talk = page._conversation
+    if not len(talk.tree):
+        talk.set_fields(model="smollm2:latest", options={"temperature": 0, "num_predict": 300})
+        talk.send(QUESTION)
+    spin(lambda: not talk.answering_id, 300)
 
 
 def settle(window: MainWindow) -> None:

@@ -34,7 +34,7 @@ class Archive(QObject):
         self._path = path
         self._work: SimpleQueue[Callable[[Storage], object] | None] = SimpleQueue()
         self._posted.connect(self._run, Qt.ConnectionType.QueuedConnection)
-        self._thread = threading.Thread(target=self._serve, name="chats")
+        self._thread = threading.Thread(target=self._serve, name="chats", daemon=True)
         self._thread.start()
 
     def do(self, work: Callable[[Storage], T], done: Callable[[T], object] | None = None) -> None:
@@ -60,9 +60,11 @@ class Archive(QObject):
         try:
             storage = Storage(self._path)
         except (CorralError, OSError) as error:
-            self._tell(error)
-            while self._work.get() is not None:
-                pass
+            # Told when the file is first wanted: before that nobody may be there to hear it.
+            if self._work.get() is not None:
+                self._tell(error)
+                while self._work.get() is not None:
+                    pass
             return
         while (work := self._work.get()) is not None:
             try:

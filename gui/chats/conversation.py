@@ -22,6 +22,7 @@ from gui.words import tr
 from runner.domain.chat import Message
 from runner.domain.event import Event, Finished, TextDelta, ThinkingDelta
 from runner.domain.options import parse_options
+from runner.domain.request import Priority
 from runner.errors import CorralError
 
 #: Milliseconds between two writings of an answer that is coming: what a crash may lose.
@@ -178,7 +179,9 @@ class Conversation(QObject):
         self._answer = _Answer(turn_id, self.tree[turn_id])
         model = self.tree[turn_id].model
         self._answer.task = self._link.stream(
-            lambda client: client.chat(model, messages, options=options),
+            lambda client: client.chat(
+                model, messages, options=options, priority=Priority.INTERACTIVE
+            ),
             self._took,
             self._done,
             self._failed,

@@ -55,10 +55,11 @@ def to_markdown(exported: Exported) -> str:
     lines = [f"<!-- {_KIND} {FORMAT} {mark} {head} -->"]
     lines.append(f"# {chat.title}\n")
     for turn in turns:
-        who = "You" if turn.role == "user" else turn.model or "Assistant"
+        model = " ".join(turn.model.split())  # a heading is one line
+        who = "You" if turn.role == "user" else model or "Assistant"
         said_by = _comment({"role": turn.role, "model": turn.model})
         lines.append(f"<!-- {mark} {said_by} -->\n## {who}\n\n{turn.text}\n")
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 def from_text(text: str, name: str) -> Exported:

@@ -219,22 +219,27 @@ class Storage:
         self._db.execute("COMMIT")
 
     def _prepare(self, path: Path) -> None:
+        number = self._format()
+        if number > FORMAT:
+            raise StoreError(
+                f"the chats have format {number}; this program knows format {FORMAT}",
+                hint="a newer Corral has written them: update Corral",
+            )
+        if 0 < number < FORMAT:
+            self._put_aside(path.with_name(f"{path.name}.format{number}"))
         with self._transaction():
-            [number] = self._db.execute("PRAGMA user_version").fetchone()
-            if number > FORMAT:
-                raise StoreError(
-                    f"the chats have format {number}; this program knows format {FORMAT}",
-                    hint="a newer Corral has written them: update Corral",
-                )
+            number = self._format()  # again: another opener may have been first
             if number == FORMAT:
                 return
-            if number:
-                self._put_aside(path.with_name(f"{path.name}.format{number}"))
             steps = [_TABLES] if not number else [_MIGRATIONS[n] for n in range(number, FORMAT)]
             # Not executescript: that would end the transaction first.
             for statement in "".join(steps).split(";"):
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _format(self) -> int:
+        [number] = self._db.execute("PRAGMA user_version").fetchone()
+        return int(number)
 
     def _put_aside(self, path: Path) -> None:
         """Copy the file as it is; what still stands in its log too."""

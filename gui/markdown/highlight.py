@@ -43,6 +43,12 @@ def words(code: str, language: str, *, is_dark: bool) -> Iterator[tuple[str, str
             yield text, _colour(str(kind), is_dark)
 
 
+def warm_up() -> None:
+    """Import what the first code block needs; takes long, so on another thread than the GUI's."""
+    for _ in words("x = 1", "python", is_dark=False):
+        pass
+
+
 @lru_cache(maxsize=256)
 def _colour(kind: str, is_dark: bool) -> str:
     name = kind.removeprefix("Token.")

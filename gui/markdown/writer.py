@@ -8,6 +8,8 @@ Nothing is fetched: a picture becomes a link to it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from markdown_it import MarkdownIt
@@ -68,23 +70,34 @@ class Writer:
 
     def settle(self, piece: Piece) -> None:
         """Draw ``piece`` for good."""
-        self._drop_draft()
-        if piece.is_code:
-            self._write_code(piece)
-        else:
-            self._write_text(piece.text)
+        with self._one_edit():
+            self._drop_draft()
+            self._write(piece)
 
     def draft(self, piece: Piece | None) -> None:
         """Draw ``piece`` until the next call."""
-        self._drop_draft()
-        if piece is None:
-            return
-        self._cursor.movePosition(QTextCursor.MoveOperation.End)
-        self._draft = _Mark(self._cursor, self._is_free, len(self.codes))
-        self._draft.code = self._code.copy() if self._code else None
-        if piece.is_code:
+        with self._one_edit():
+            self._drop_draft()
+            if piece is None:
+                return
+            self._cursor.movePosition(QTextCursor.MoveOperation.End)
+            self._draft = _Mark(self._cursor, self._is_free, len(self.codes))
             if self._code is not None:
+                self._draft.code = self._code.copy()
                 self._draft.in_cell = self._code.end()
+            self._write(piece)
+
+    @contextmanager
+    def _one_edit(self) -> Iterator[None]:
+        """Have Qt lay out once what is drawn meanwhile, not after every word."""
+        self._cursor.beginEditBlock()
+        try:
+            yield
+        finally:
+            self._cursor.endEditBlock()
+
+    def _write(self, piece: Piece) -> None:
+        if piece.is_code:
             self._write_code(piece)
         else:
             self._write_text(piece.text)

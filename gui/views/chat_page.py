@@ -24,6 +24,7 @@ from gui.chats.files import TextFile, read
 from gui.chats.shelf import UNDO_MS, Shelf
 from gui.chats.storage import Chat, Hit
 from gui.link import Phase, State
+from gui.markdown.highlight import warm_up
 from gui.models.figures import context_of
 from gui.pages import House, Page
 from gui.theme import XL, S
@@ -79,6 +80,7 @@ class ChatPage(Page):
         self._shortcuts()
         self.begin(is_temporary=False)
         self._show_state(house.link.state)
+        house.link.call(lambda _: warm_up())
 
     # What Page asks for
 

@@ -9,6 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from gui import figures
+from gui.job_watch import report
 from gui.local import Disk, disk_of
 from gui.models.job_table import job_table, remark
 from gui.models.table import Sorted
@@ -100,6 +101,7 @@ class DownloadsPage(Sheet):
 
     def _took(self, jobs: list[Job]) -> None:
         self.table.set_rows(jobs)
+        report(jobs)
         is_busy = any(job.state is JobState.RUNNING for job in jobs)
         self.every(_BUSY_MS if is_busy else _IDLE_MS)
         if not jobs:

@@ -22,7 +22,7 @@ from gui.widgets.links import ask_and_open
 from gui.words import tr
 
 #: Seconds of drawing in one turn of the event loop.
-_TURN_S = 0.012
+_TURN_S = 0.006
 #: Characters that are cut into pieces at once.
 _BITE = 4000
 

@@ -68,6 +68,8 @@ class Exchange:
         method, path = self._request
         try:
             self._socket = reach(self._url, CONNECT_S, certificate=self._certificate)
+            if self.is_closed:  # meanwhile: nobody was there to be woken
+                raise ConnectionAbortedError
             self._socket.settimeout(timeout_s)
             response, self._file = exchange(
                 self._socket, method, path, headers=self._headers, body=self._body

@@ -118,6 +118,13 @@ def test_closing_an_answer_leaves_the_daemon(daemon, client):
     assert list(answer) == []
 
 
+def test_an_answer_that_was_closed_before_it_began_asks_nothing(daemon, client):
+    answer = client.pull("smollm2")
+    answer._exchange.close()  # as from another thread, before the first piece is asked for
+    assert list(answer) == []
+    assert not daemon.bodies("/api/pull")
+
+
 def test_another_thread_can_close_an_answer_that_waits(daemon, client):
     daemon.script.event = "stall"
     answer = client.chat("smollm2", HELLO)

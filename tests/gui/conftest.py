@@ -1,4 +1,4 @@
-"""Qt without a screen; what Qt warns of fails the test."""
+"""Qt without a screen: what it warns of fails the test; where it cannot run no test does."""
 
 from __future__ import annotations
 
@@ -11,17 +11,37 @@ import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import QCoreApplication, QEventLoop, QTimer, QtMsgType, qInstallMessageHandler
-from PySide6.QtWidgets import QApplication
-
-from gui.chats.archive import Archive
-from gui.link import Link, Phase
-from gui.singletons import make_lasting
 from runner.config import Address
 from runner.paths import find_paths
 from tests.gui.scripted import ScriptedDaemon
+from tests.gui.system_libraries import REASON
 
-make_lasting()
+if not REASON:
+    from PySide6.QtCore import (
+        QCoreApplication,
+        QEventLoop,
+        QTimer,
+        QtMsgType,
+        qInstallMessageHandler,
+    )
+    from PySide6.QtWidgets import QApplication
+
+    from gui.chats.archive import Archive
+    from gui.link import Link, Phase
+    from gui.singletons import make_lasting
+
+    make_lasting()
+
+
+class WithoutQt(pytest.Module):
+    """A file of tests that cannot even be imported; reported by its name, with the reason."""
+
+    def collect(self):
+        pytest.skip(REASON, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return WithoutQt.from_parent(parent, path=module_path) if REASON else None
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +106,12 @@ def link(application, daemon, until):
     """A link to the scripted daemon, up."""
     made = Link(find_paths(), Address("127.0.0.1", daemon.port), starts=False)
     made.watch()
-    until(lambda: made.state.phase is Phase.UP)
-    yield made
-    made.close()
+    try:
+        until(lambda: made.state.phase is Phase.UP)
+        yield made
+    finally:
+        made.close()
+        until(lambda: made.is_quiet)
 
 
 @pytest.fixture

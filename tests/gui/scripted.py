@@ -38,6 +38,7 @@ class ScriptedDaemon:
         answer: What a chat's answer is made of, by the body of the request.
         asked: Bodies of the chats so far.
         models: Names in the library.
+        jobs: What ``GET /api/jobs`` says.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class ScriptedDaemon:
         self.asked: list[dict] = []
         self.others: list[tuple[str, dict]] = []
         self.models = [MODEL]
+        self.jobs: list[dict] = []
         self.is_loaded = False
         self.left = threading.Event()  # a client left an answer before its end
         daemon = self
@@ -74,6 +76,7 @@ class ScriptedDaemon:
         return self._server.server_address[1]
 
     def close(self) -> None:
+        self.left.set()  # an answer without end ends too
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -97,6 +100,8 @@ class ScriptedDaemon:
         elif path == "/api/ps":
             running = {**entry(MODEL), "context_length": 4096, "n_active": 0}
             yield {"models": [running] if self.is_loaded else []}
+        elif path == "/api/jobs":
+            yield {"jobs": self.jobs}
         elif path == "/api/chat":
             self.asked.append(body)
             yield from self.answer(body)

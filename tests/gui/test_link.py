@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,26 @@ from runner.domain.event import Finished, TextDelta
 from runner.errors import DaemonError
 from runner.paths import find_paths
 from tests.gui.scripted import MODEL, end, said
+
+ROOT = Path(__file__).parents[2]
+#: A program whose call waits for what never comes.
+WAITS = """
+import threading
+from PySide6.QtCore import QCoreApplication
+from gui.link import Link
+from gui.singletons import make_lasting
+from runner.config import Address
+from runner.paths import find_paths
+
+make_lasting()
+application = QCoreApplication([])
+link = Link(find_paths(), Address("127.0.0.1", 9), starts=False)
+begun = threading.Event()
+link.call(lambda _: (begun.set(), threading.Event().wait()))
+begun.wait(30)
+link.close()
+print("under way")
+"""
 
 
 def test_a_call_comes_back_on_the_asking_thread(link, until):
@@ -57,6 +80,33 @@ def test_a_cancelled_stream_calls_nobody_back(link, daemon, until):
     n_events = len(events)
     until(daemon.left.is_set)
     assert (len(events), ends) == (n_events, [])
+
+
+def test_closing_ends_answers_that_have_no_end(link, daemon, until):
+    def answer(_):
+        while not daemon.left.is_set():
+            yield said("x")
+
+    daemon.answer = answer
+    events, ends = [], []
+    link.stream(
+        lambda client: client.chat(MODEL, []),
+        events.extend,
+        lambda: ends.append("done"),
+        ends.append,
+    )
+    until(lambda: events)
+    link.close()
+    until(lambda: link.is_quiet and daemon.left.is_set())
+    assert not ends
+
+
+def test_the_process_ends_while_a_call_waits(tmp_path):
+    """Whatever a call waits for, quitting does not."""
+    done = subprocess.run(
+        [sys.executable, "-c", WAITS], cwd=ROOT, timeout=60, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "under way\n"), done.stderr
 
 
 def test_an_error_in_a_stream_follows_what_arrived(link, daemon, until):

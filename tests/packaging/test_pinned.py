@@ -75,7 +75,14 @@ def test_all_that_the_project_names_is_asked_for():
         """
         build-system.requires = ["hatchling>=1"]
         project.dependencies = ["Jinja2", "msgspec[toml]>=0.1; python_version > '3'"]
+        project.optional-dependencies.gui = ["PySide6-Essentials>=6"]
         dependency-groups.test = ["pytest", {include-group = "check"}]
         """
     )
-    assert pinned.asked_for(project) == {"hatchling", "jinja2", "msgspec", "pytest"}
+    assert pinned.asked_for(project) == {
+        "hatchling",
+        "jinja2",
+        "msgspec",
+        "pyside6-essentials",
+        "pytest",
+    }

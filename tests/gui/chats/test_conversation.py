@@ -8,6 +8,7 @@ import pytest
 
 from gui.chats.conversation import Conversation, title_of
 from gui.chats.storage import Chat, Storage
+from gui.models.figures import figures_text
 from tests.gui.scripted import MODEL, end, said
 
 
@@ -35,6 +36,7 @@ def test_an_answer_arrives_with_its_figures_and_is_kept(talk, daemon, until, arc
     assert answer.figures["ttft_s"] >= 0
     assert messages(daemon) == [("system", "Be brief."), ("user", "Hi\nthere")]
     assert daemon.asked[-1]["options"] == {"top_k": 3}
+    assert daemon.asked[-1]["priority"] == "interactive"
     kept = []
     archive.do(lambda storage: (storage.chats(), storage.turns(7)), kept.append)
     until(lambda: kept)
@@ -43,9 +45,14 @@ def test_an_answer_arrives_with_its_figures_and_is_kept(talk, daemon, until, arc
 
 
 def test_thinking_stands_apart_and_is_not_sent_back(talk, daemon, until):
-    daemon.answer = lambda _: iter([said("Yes"), end()])
+    lines = [said("", "Is "), said("", "it?"), said("Yes"), end(prompt_eval_cached_count=12)]
+    daemon.answer = lambda _: iter(lines)
     talk.send("Hi")
     until(idle(talk))
+    answer = talk.tree.path()[-1]
+    assert (answer.text, answer.thinking) == ("Yes", "Is it?")
+    assert answer.figures["thinking_s"] >= 0
+    assert "12 from the cache" in figures_text(answer.figures)
     talk.send("Sure?")
     until(idle(talk))
     assert messages(daemon) == [("user", "Hi"), ("assistant", "Yes"), ("user", "Sure?")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from gui.chats.export import Exported, from_text, to_json, to_markdown
 from gui.chats.storage import Chat
@@ -34,6 +34,8 @@ def test_json_comes_back_whole(chat):
 
 
 @given(chat=chats(branches=False))
+@example(chat=Exported(Chat(title="t"), [Turn(1, 0, "user", "\n")]))
+@example(chat=Exported(Chat(title="t"), [Turn(1, 0, "assistant", "a", model="b\n\nc")]))
 def test_what_is_in_sight_comes_back_from_markdown(chat):
     again = from_text(to_markdown(chat), "name")
     assert [(t.role, t.text, t.model) for t in again.turns] == [

@@ -7,13 +7,16 @@ import socket
 
 import pytest
 
-from gui.link import Link, Phase
-from gui.pages import House
-from gui.settings import Settings
-from gui.theme import THEME
 from runner.config import parse_address
 from runner.paths import find_paths
 from tests.fakes.daemon import TOKEN, FakeDaemon, Script
+from tests.gui.system_libraries import REASON
+
+if not REASON:
+    from gui.link import Link, Phase
+    from gui.pages import House
+    from gui.settings import Settings
+    from gui.theme import THEME
 
 
 @pytest.fixture
@@ -33,8 +36,9 @@ class Desk:
         self.until = until
         self.page = None
 
-    def open(self, kind, *, phase=Phase.UP):
+    def open(self, kind, *, phase=None):
         """Show a page, once the daemon's state is known."""
+        phase = phase or Phase.UP
         self.link.watch()
         self.until(lambda: self.link.state.phase is phase)
         self.page = kind(self.house)

@@ -1,0 +1,65 @@
+"""Looks after the downloads on every page and with the window closed: the tray shows them.
+
+What can be done with them is the downloads page's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QObject, QTimer
+
+from gui.activity import ACTIVITY
+from gui.link import Link, Phase, State, Task
+from runner.domain.job import Job, JobState
+from runner.errors import CorralError
+
+#: Milliseconds between two looks: while something moves, and else.
+_BUSY_MS, _IDLE_MS = 2000, 10_000
+
+
+class JobWatch(QObject):
+    """Lives as long as the app."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+        self._asked: Task | None = None
+        self._pulse = QTimer(self)
+        self._pulse.setInterval(_IDLE_MS)
+        self._pulse.timeout.connect(self.look)
+        link.changed.connect(self._on_state)
+        self._on_state(link.state)
+
+    def look(self) -> None:
+        """Ask for the jobs, unless the last question is still open."""
+        if self._asked is None:
+            self._asked = self._link.call(lambda client: client.jobs(), self._took, self._failed)
+
+    def _on_state(self, state: State) -> None:
+        if state.phase is not Phase.UP:
+            self._pulse.stop()
+            ACTIVITY.set_downloads({})
+        elif not self._pulse.isActive():
+            self._pulse.start()
+            self.look()
+
+    def _took(self, jobs: list[Job]) -> None:
+        self._asked = None
+        report(jobs)
+        moves = any(job.state is JobState.RUNNING for job in jobs)
+        self._pulse.setInterval(_BUSY_MS if moves else _IDLE_MS)
+
+    def _failed(self, _: CorralError) -> None:
+        self._asked = None  # the link tells how the daemon is
+
+
+def report(jobs: Sequence[Job]) -> None:
+    """Tell how far the jobs are that are running."""
+    ACTIVITY.set_downloads(
+        {
+            job.job_id: min(100, job.n_done * 100 // job.n_bytes) if job.n_bytes else 0
+            for job in jobs
+            if job.state is JobState.RUNNING
+        }
+    )

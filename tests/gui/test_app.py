@@ -1,0 +1,88 @@
+"""The app as a whole, with the real daemon and the starter model."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from gui.app import App, SingleInstance
+from gui.chats.storage import Storage
+from gui.link import Phase
+from runner.paths import find_paths
+from tests.real_daemon import RealDaemon
+
+ROOT = Path(__file__).parents[2]
+#: A program in which nothing happens until a signal comes.
+IDLE = """
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+from gui.app import Ending
+from gui.singletons import make_lasting
+
+make_lasting()
+application = QApplication(["corral"])
+Ending(application)
+QTimer.singleShot(0, lambda: print("ready", flush=True))
+application.exec()
+print("kept", flush=True)
+"""
+
+
+@pytest.mark.live
+def test_a_first_model_is_fetched_and_answers(application, until, tmp_path, monkeypatch):
+    with RealDaemon(tmp_path / "home") as daemon:
+        monkeypatch.setenv("CORRAL_HOST", daemon.address)
+        app = App(application, find_paths())
+        app.start()
+        page = app.window.page("chat")
+        until(lambda: page._first is not None and page._first._cards)
+        QTest.mouseClick(page._first._cards[0].button, Qt.MouseButton.LeftButton)
+        until(lambda: page._models, 60_000)
+        QTest.keyClicks(page.composer.field, "Say hello.")
+        QTest.keyClick(page.composer.field, Qt.Key.Key_Return)
+        talk = page._conversation
+        until(lambda: talk.tree.path()[-1].is_whole and not talk.answering_id, 90_000)
+        answer = talk.tree.path()[-1]
+        assert answer.text and answer.figures["n_generated"] > 0
+        until(lambda: app.link.state.running)
+        assert app.link.state.phase is Phase.UP
+
+        daemon.stop()
+        app.link.look()
+        until(lambda: app.link.state.running == ())
+        app._end()
+        app.window.close()
+    storage = Storage(find_paths().state / "chats.sqlite")
+    [chat] = storage.chats()
+    assert storage.turns(chat.id)[-1].text == answer.text
+    storage.close()
+
+
+def test_a_second_app_shows_the_first(application, until):
+    first, second = SingleInstance(find_paths()), SingleInstance(find_paths())
+    raised = []
+    first.raised.connect(lambda: raised.append(True))
+    assert first.take()
+    assert not second.take()
+    until(lambda: raised)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_quits_as_the_menu_does(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", IDLE], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as program:
+        try:
+            assert program.stdout.readline() == "ready\n"
+            program.send_signal(number)
+            out, _ = program.communicate(timeout=60)
+        finally:
+            program.kill()
+    assert (program.returncode, out) == (0, "kept\n")
