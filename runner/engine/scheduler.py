@@ -51,14 +51,22 @@ class Chunk:
     Attributes:
         seq: Whose tokens.
         start: Index of the first in ``seq.tokens``, which is also its position.
-        n: How many.
+        n: How many, guessed ones included.
         draw: Whether they are its last ones, so that a token is drawn after them.
+        guess: Tokens that follow them if ``speculate.py`` is right: after each of them, and after
+            the last of the others, a token can be drawn.
     """
 
     seq: Sequence
     start: int
     n: int
     draw: bool
+    guess: tuple[int, ...] = ()
+
+    @property
+    def n_sure(self) -> int:
+        """How many are of ``seq.tokens``."""
+        return self.n - len(self.guess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +242,27 @@ class Scheduler:
         return Plan(effects, chunks + [_chunk(seq, n) for seq, n in shares])
 
     def commit(self, plan: Plan) -> None:
-        """Record that ``plan`` was computed; drawn tokens are the caller's to append."""
+        """Record that ``plan`` was computed; drawn tokens are the caller's to append.
+
+        Guessed ones are in cells that are not counted until ``confirm`` says which stay.
+        """
         for chunk in plan.chunks:
-            seq = chunk.seq
-            tokens = seq.tokens[chunk.start : chunk.start + chunk.n]
+            seq, n = chunk.seq, chunk.n_sure
+            tokens = seq.tokens[chunk.start : chunk.start + n]
             self._tree.extend(seq.seq_id, tokens, seq.cells_owner)
-            seq.n_computed += chunk.n
+            seq.n_computed += n
+            seq.guess = chunk.guess
             if seq.account:
                 seq.account.n_served += chunk.n
-            if chunk.n > 1 or not chunk.draw:  # of a prompt: somebody may wait for this beginning
+            if n > 1 or not chunk.draw:  # of a prompt: somebody may wait for this beginning
                 self._may_admit = True
+
+    def confirm(self, seq: Sequence, n: int) -> None:
+        """Record that the first ``n`` of the tokens guessed for ``seq`` were right."""
+        if n:
+            self._tree.extend(seq.seq_id, seq.guess[:n], seq.cells_owner)
+            seq.n_computed += n
+        seq.guess = ()
 
     def make_free(self, n: int) -> list[Effect]:
         """Evict cold prefixes until ``n`` cells are free, or none is left."""

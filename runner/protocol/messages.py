@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
-from runner.domain.options import SamplingParams
+from runner.domain.options import SamplingParams, Speculate
 from runner.domain.request import Constraint, Terms, Think
 from runner.domain.running import RequestState
 
@@ -51,6 +51,7 @@ class Load(Struct, frozen=True, tag=True):
         digest: Of the weights; what is kept on disk is kept under it.
         disk_folder: Where prompts are kept on disk; empty: nowhere.
         n_disk_bytes: What that folder may hold, all models together; 0: nothing is kept.
+        draft_path: GGUF file of a small model that guesses what this one says; empty: none.
     """
 
     request_id: str
@@ -69,6 +70,7 @@ class Load(Struct, frozen=True, tag=True):
     digest: str = ""
     disk_folder: str = ""
     n_disk_bytes: int = 0
+    draft_path: str = ""
 
 
 class Loaded(Struct, frozen=True, tag=True):
@@ -102,6 +104,9 @@ class Generate(Struct, frozen=True, tag=True):
         shifts: When the context is full, the oldest tokens go and the answer goes on.
         truncates: A conversation that does not fit loses its oldest turns.
         n_keep: Tokens at the beginning that stay when others go; negative: the whole prompt.
+        speculate: Whether tokens are guessed and checked several at a time: where it pays, always,
+            or never.
+        n_draft_max: Most tokens guessed at a time; ``None``: as many as are good.
     """
 
     request_id: str
@@ -123,6 +128,8 @@ class Generate(Struct, frozen=True, tag=True):
     shifts: bool = False
     truncates: bool = False
     n_keep: int = DEFAULT_KEEP
+    speculate: Speculate = "auto"
+    n_draft_max: int | None = None
 
 
 class Abort(Struct, frozen=True, tag=True):
@@ -200,6 +207,8 @@ class Outcome(Struct, frozen=True):
         stop: The stop string that ended it.
         tokens: Prompt and answer, when asked for.
         n_shifted: Tokens that left the context so that the answer could go on.
+        n_drafted: Tokens that were guessed beforehand.
+        n_accepted: Of them, those that were right.
     """
 
     reason: FinishReason
@@ -209,6 +218,8 @@ class Outcome(Struct, frozen=True):
     stop: str | None = None
     tokens: tuple[int, ...] = ()
     n_shifted: int = 0
+    n_drafted: int = 0
+    n_accepted: int = 0
 
 
 class Delta(Struct, frozen=True, array_like=True):

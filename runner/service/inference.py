@@ -12,7 +12,7 @@ from runner.domain.chat import Message
 from runner.domain.event import Event, FinishReason
 from runner.domain.model import Capability
 from runner.domain.name import ModelName
-from runner.domain.options import MAX_SEED, Options
+from runner.domain.options import MAX_SEED, Options, Speculate
 from runner.domain.request import InferenceRequest, Terms
 from runner.errors import Unsupported, WorkerError
 from runner.prompt.toolcalls.registry import AnswerFormat, answer_format
@@ -23,7 +23,7 @@ from runner.service.requests import Ongoing, RequestService
 from runner.service.sizing import choose_sizes
 from runner.service.toolchoice import constraint_of, offered_tools, refuse_beyond
 from runner.store.library import Library
-from runner.store.manifests import Manifest
+from runner.store.manifests import DRAFT, Manifest
 from runner.workers.pool import Pool, Wanted
 from runner.workers.process import new_request_id
 
@@ -48,6 +48,7 @@ class InferenceService:
         memory_bytes: int,
         requests: RequestService | None = None,
         shares_cache: bool = False,
+        speculate: Speculate = "auto",
     ) -> None:
         """Take what is needed.
 
@@ -58,6 +59,7 @@ class InferenceService:
             memory_bytes: The machine's main memory.
             requests: Where answers are listed for as long as they take.
             shares_cache: Whether owners may start from each other's prompts.
+            speculate: Whether tokens are guessed where neither request nor model says.
         """
         self._requests = requests or RequestService()
         self._library = library
@@ -65,6 +67,7 @@ class InferenceService:
         self._context_length = context_length
         self._memory_bytes = memory_bytes
         self._shares_cache = shares_cache
+        self._speculate = speculate
 
     async def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
         """Yield the text of each answer as it comes, then its ``Finished``.
@@ -157,7 +160,7 @@ class InferenceService:
                 f'"{name}" does not support generate',
                 hint="it is an embedding model: it turns text into numbers, not into text",
             )
-        options = asked.over(manifest.parameters)
+        options = asked.over(manifest.parameters.over(Options(speculate=self._speculate)))
         sizes = choose_sizes(
             manifest.facts,
             asked=options.num_ctx or self._context_length,
@@ -177,9 +180,14 @@ class InferenceService:
             path=str(path),
             n_ctx=sizes.n_ctx,
             n_cells=sizes.n_cells,
-            fixed=fixed,
+            fixed=fixed + self._draft(manifest),
         )
         return manifest, wanted, options
+
+    def _draft(self, manifest: Manifest) -> tuple[tuple[str, str], ...]:
+        """What a worker is loaded with where the model has a small one that guesses for it."""
+        drafts = [layer.digest for layer in manifest.layers if layer.kind == DRAFT]
+        return tuple(("draft_path", str(self._library.blobs.path(each))) for each in drafts[:1])
 
 
 def _generate(
@@ -215,6 +223,8 @@ def _generate(
         truncates=request.truncates,
         n_keep=DEFAULT_KEEP if options.num_keep is None else options.num_keep,
         n_logprobs=request.n_logprobs,
+        speculate=options.speculate or "auto",
+        n_draft_max=options.draft_num_predict,
         tools=tools,
         think=request.think,
         template=manifest.template if request.template is None else request.template,

@@ -25,6 +25,7 @@ from runner.store.blobs import DIGEST
 #: Of the files this program writes.
 FORMAT = 1
 MODEL = "model"  # the kind of layer that holds the weights
+DRAFT = "draft"  # the one that holds a small model which guesses what the model says
 _MAX_BYTES = 64 << 20  # of a file that is read as a manifest
 
 #: A port's colon cannot stand in a Windows path; ``+`` and ``=`` are in no name.
@@ -40,7 +41,7 @@ class Layer:
     """One blob of a model.
 
     Attributes:
-        kind: ``model`` for the weights.
+        kind: ``model`` for the weights, ``draft`` for those of a model that guesses.
         digest: ``sha256:<hex>``.
         n_bytes: Its size.
     """
