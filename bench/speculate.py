@@ -15,7 +15,7 @@ import dataclasses
 import random
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench import pair, report
@@ -23,6 +23,9 @@ from bench.figures import Ratio, measure, paired_ratio, spread
 from bench.load import BadAnswer, Reply, burst
 from bench.serve import WORDS, body, words
 from bench.servers import Limits, Server
+
+#: What is measured: its name, its server, and what its requests have beside the common fields.
+Side = tuple[str, Server, dict[str, Any]]
 
 _NAMES = ("Anna", "Peter", "Maria", "Omar", "Lena", "Victor", "Ines", "Samuel")
 
@@ -76,7 +79,10 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def compare(
-    name: str, sides: Sequence[tuple[str, Server, dict[str, Any]]], prompt: Any, args: Any
+    name: str,
+    sides: Sequence[Side],
+    prompt: Callable[[str, argparse.Namespace], str],
+    args: argparse.Namespace,
 ) -> dict[str, Any]:
     """Measure one workload on two sides in turns, print it, and return it for the result file."""
     rates: dict[str, list[float]] = {side: [] for side, _, _ in sides}
@@ -86,10 +92,9 @@ def compare(
         ask(server, prompt(f"{name} warm-up", args), args.tokens, **extra)
     for number in range(args.rounds):
         texts = []
-        for i, (side, server, extra) in enumerate(sides if number % 2 == 0 else sides[::-1]):
-            # Two sides of one server must not find each other's prompts in its cache.
-            seed = f"{name} {number}" + (f" {i}" if sides[0][1] is sides[1][1] else "")
-            run = measure([reply := ask(server, prompt(seed, args), args.tokens, **extra)])
+        text = prompt(f"{name} {number}", args)
+        for side, server, extra in sides if number % 2 == 0 else sides[::-1]:
+            run = measure([reply := ask(server, text, args.tokens, **extra)])
             rates[side].append(run.tokens_per_s)
             decodes[side].append(run.decode_per_s)
             texts.append(reply.text)
@@ -122,8 +127,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print; returns what the result file keeps."""
     limits = Limits(args.threads, n_streams=2, n_ctx=4096)
     with pair.both(args.llama_server, limits) as (ours, theirs):
-        copied = [("corral", ours, {}), ("llama-server", theirs, {})]
-        stories = [("auto", ours, {"speculate": "auto"}), ("off", ours, {"speculate": "off"})]
+        copied: list[Side] = [("corral", ours, {}), ("llama-server", theirs, {})]
+        stories: list[Side] = [  # the same prompts: neither may find the other's in the cache
+            (mode, ours, {"speculate": mode, "cache": "none"}) for mode in ("auto", "off")
+        ]
         found = {
             "copied": compare("copied", copied, copying, args),
             "ordinary": compare("ordinary", stories, ordinary, args),
