@@ -138,12 +138,14 @@ class Options:
 class OptionSpec:
     """What one option may be; ``low`` and ``high`` are inclusive.
 
-    The kind ``str`` is text of a form of its own, ``dict`` maps tokens to numbers.
+    The kind ``str`` is a list of texts, ``dict`` maps tokens to numbers; ``words`` are what may
+    be said in place of a ``bool``.
     """
 
     kind: type[int] | type[float] | type[bool] | type[str] | type[dict[str, float]]
     low: float = float("-inf")
     high: float = float("inf")
+    words: tuple[str, ...] = ()
 
     def range_text(self) -> str:
         """Return the range in words, every digit of it."""
@@ -193,7 +195,7 @@ OPTION_SPECS: Mapping[str, OptionSpec] = {
     "num_thread": OptionSpec(int, 0, 1024),
     "num_gpu": OptionSpec(int, -1, 2**16),
     "use_mmap": OptionSpec(bool),
-    "speculate": OptionSpec(str),
+    "speculate": OptionSpec(bool, words=get_args(Speculate)),
     "draft_num_predict": OptionSpec(int, 0, 2**31 - 1),
 }
 
