@@ -26,12 +26,14 @@ class DraftModel:
     Attributes:
         share: Its size as a share of the large one's: what a token of it is assumed to take
             before any was measured.
+        n_ctx: Longest text, in tokens, that it can guess for.
         token_s: Seconds that a guessed token takes, as measured; 0 before.
     """
 
     def __init__(self, backend: Backend, vocabulary: Vocabulary, *, share: float = 0.1) -> None:
         assert backend.n_cold_max > 0, "a draft model's state must be one that can be cut"
         self.share = share
+        self.n_ctx = backend.n_ctx
         self.token_s = 0.0
         self._backend = backend
         self._vocabulary = vocabulary
@@ -46,7 +48,7 @@ class DraftModel:
         """
         began = time.perf_counter()
         try:
-            tokens = self._guess(seq, min(n, self._backend.n_ctx - len(seq.tokens) - 1))
+            tokens = self._guess(seq, min(n, self.n_ctx - len(seq.tokens) - 1))
         except (NoSlot, DecodeFailed):
             self.clear()
             tokens = []

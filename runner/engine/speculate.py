@@ -117,11 +117,14 @@ class Speculation:
             n_open = seq.n_limit - len(seq.tokens)
             if seq.n_keep is not None:
                 n_open = min(n_open, seq.n_draw_max - seq.n_generated)
-            by_model = self._model is not None and not drafter.is_sure
+            by_model = self._has_model_for(seq) and not drafter.is_sure
             n_most = min(drafter.n_most, n_open - 1)
             if n_most > 0 and (by_model or drafter.run):
                 found.append(_Asking(at, seq, drafter, n_most, by_model))
         return found
+
+    def _has_model_for(self, seq: Sequence) -> bool:
+        return self._model is not None and len(seq.tokens) + 1 < self._model.n_ctx
 
     def _sizes(
         self, asking: list[_Asking], chunks: Seq[Chunk], n_room: int

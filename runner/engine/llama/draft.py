@@ -18,7 +18,10 @@ def load_draft(load: Load, large: LlamaBackend) -> DraftModel:
         WorkerError: It has other tokens, its state cannot be cut, or llama.cpp refuses the file.
         NotEnoughMemory: There is none for its cache.
     """
-    small = LlamaBackend(structs.replace(load, path=load.draft_path))
+    try:
+        small = LlamaBackend(structs.replace(load, path=load.draft_path))
+    except WorkerError as error:
+        raise WorkerError(f"the draft model: {error.message}", hint=error.hint) from None
     try:
         _check(small.model, large.model)
     except WorkerError:
