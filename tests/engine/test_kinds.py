@@ -255,6 +255,10 @@ def test_a_step_that_llama_cpp_gives_up_fails_its_requests_and_no_later_one(llam
 class Breaking:
     """A sampler that fails at its third token."""
 
+    forced = ()
+    is_complete = False
+    logprob = None
+
     def __init__(self, inner, fault):
         self._inner, self._fault, self._n = inner, fault, 0
 
@@ -279,8 +283,8 @@ def test_a_fault_in_one_request_fails_that_request(llama, monkeypatch, fault):
         expected = ask(running, Generate("alone", GREEDY, prompt="Once upon", max_tokens=20))
     new_sampler = backend.new_sampler
 
-    def breaking(params, prompt):
-        inner = new_sampler(params, prompt)
+    def breaking(params, prompt, **more):
+        inner = new_sampler(params, prompt, **more)
         return inner if params.seed is None else Breaking(inner, fault)
 
     monkeypatch.setattr(backend, "new_sampler", breaking)
