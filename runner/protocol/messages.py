@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
-from runner.domain.options import SamplingParams
+from runner.domain.options import SamplingParams, Speculate
 from runner.domain.request import AdapterUse, Constraint, Terms, Think
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
@@ -55,6 +55,7 @@ class Load(Struct, frozen=True, tag=True):
         n_disk_bytes: What that folder may hold, all models together; 0: nothing is kept.
         generates: Whether it shall answer; a model that only embeds needs no cache for that.
         adapters: GGUF files of LoRA adapters, numbered from 0.
+        draft_path: GGUF file of a small model that guesses what this one says; empty: none.
     """
 
     request_id: str
@@ -75,6 +76,7 @@ class Load(Struct, frozen=True, tag=True):
     n_disk_bytes: int = 0
     generates: bool = True
     adapters: tuple[str, ...] = ()
+    draft_path: str = ""
 
 
 class Loaded(Struct, frozen=True, tag=True):
@@ -115,6 +117,9 @@ class Generate(Struct, frozen=True, tag=True):
         truncates: A conversation that does not fit loses its oldest turns.
         n_keep: Tokens at the beginning that stay when others go; negative: the whole prompt.
         adapters: LoRA adapters to answer with; ``None``: all that were loaded, at full scale.
+        speculate: Whether tokens are guessed and checked several at a time: where it pays, always,
+            or never.
+        n_draft_max: Most tokens guessed at a time; ``None``: as many as are good.
     """
 
     request_id: str
@@ -138,6 +143,8 @@ class Generate(Struct, frozen=True, tag=True):
     truncates: bool = False
     n_keep: int = DEFAULT_KEEP
     adapters: tuple[AdapterUse, ...] | None = None
+    speculate: Speculate = "off"
+    n_draft_max: int | None = None
 
 
 class Embed(Struct, frozen=True, tag=True):
@@ -265,6 +272,8 @@ class Outcome(Struct, frozen=True):
         stop: The stop string that ended it.
         tokens: Prompt and answer, when asked for.
         n_shifted: Tokens that left the context so that the answer could go on.
+        n_drafted: Tokens that were guessed beforehand.
+        n_accepted: Of them, those that were right.
     """
 
     reason: FinishReason
@@ -274,6 +283,8 @@ class Outcome(Struct, frozen=True):
     stop: str | None = None
     tokens: tuple[int, ...] = ()
     n_shifted: int = 0
+    n_drafted: int = 0
+    n_accepted: int = 0
 
 
 class Delta(Struct, frozen=True, array_like=True):

@@ -48,7 +48,7 @@ class Wanted:
     path: str
     n_ctx: int
     n_cells: int
-    fixed: tuple[tuple[str, int | bool], ...] = ()
+    fixed: tuple[tuple[str, int | bool | str], ...] = ()
     adapters: tuple[str, ...] = ()
 
 
