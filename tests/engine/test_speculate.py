@@ -159,3 +159,29 @@ def test_a_seed_is_not_guessed_for_unless_asked():
         outcome = running.ask(request)
     assert isinstance(outcome, Outcome)
     assert outcome.n_drafted == 0
+
+
+def test_streams_with_other_adapters_are_guessed_for_in_steps_of_their_own():
+    """The fake refuses a step, and a sequence, of two sets."""
+    backend = FakeBackend(n_ctx=256, n_cells=1024, n_batch=64, n_cold_max=1, memory=1, n_adapters=1)
+    sets = {"plain": (), "half": (AdapterUse(0, 0.5),), "whole": (AdapterUse(0, 1.0),)}
+    sampling = SamplingParams(ignore_eos=True)
+    with Running(VOCABULARY, backend) as running:
+        asked = [
+            Generate(
+                name,
+                sampling,
+                prompt="a",
+                max_tokens=100,
+                wants_tokens=True,
+                speculate="on",
+                adapters=adapters,
+            )
+            for name, adapters in sets.items()
+        ]
+        for request in asked:
+            running.send(request)
+        for request in asked:
+            running.ending(request.request_id)
+            assert check(running, request, 1, 256).n_accepted > 50
+    backend.check_empty()
