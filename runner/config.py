@@ -15,6 +15,7 @@ from typing import Any
 
 from runner.domain.address import DEFAULT_ADDRESS, Address, parse_address
 from runner.domain.duration import keep_alive_seconds, parse_duration
+from runner.domain.options import Speculate
 from runner.domain.speed import parse_speed
 from runner.errors import InvalidRequest
 
@@ -49,6 +50,7 @@ class Settings:
     kv_cache_type: tuple[str, str] = ("f16", "f16")
     flash_attention: bool | None = None
     load_timeout_s: float = 300.0
+    speculate: Speculate = "off"
     kv_disk_bytes: int = 4 << 30
     share_cache: bool = False
     origins: tuple[str, ...] = ()
@@ -138,6 +140,13 @@ def _switch(text: str) -> bool | None:
     if isinstance(value, str):
         raise ValueError(f"want on, off or auto, not '{text}'")
     return value
+
+
+def _speculate(text: str) -> Speculate:
+    value = _SWITCH.get(text.lower(), text)
+    if isinstance(value, str):
+        raise ValueError(f"want on, off or auto, not '{text}'")
+    return "auto" if value is None else "on" if value else "off"
 
 
 def _size(text: str) -> int:
@@ -269,6 +278,13 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         "Whether attention is computed in one pass that saves memory: on, off, or auto.",
         "auto",
         "OLLAMA_FLASH_ATTENTION",
+    ),
+    "speculate": SettingSpec(
+        "CORRAL_SPECULATE",
+        _speculate,
+        "Whether tokens are guessed and checked several at a time, for requests and models that do"
+        " not say: on, off, or auto for where it is measured to pay.",
+        "off",
     ),
     "load_timeout_s": SettingSpec(
         "CORRAL_LOAD_TIMEOUT",

@@ -43,6 +43,14 @@ def test_flash_attention_is_on_off_or_as_it_works(read, text, value):
         read(CORRAL_FLASH_ATTENTION="perhaps")
 
 
+@pytest.mark.parametrize(("text", "value"), [("1", "on"), ("OFF", "off"), ("auto", "auto")])
+def test_guessing_is_on_off_or_where_it_pays(read, text, value):
+    assert read(CORRAL_SPECULATE=text).speculate == value
+    assert read().speculate == "off"
+    with pytest.raises(InvalidRequest, match="on, off or auto"):
+        read(CORRAL_SPECULATE="perhaps")
+
+
 def test_nothing_said_leaves_both_to_the_engine(read):
     settings = read()
     assert settings.kv_cache_type == ("f16", "f16")

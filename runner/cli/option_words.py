@@ -56,6 +56,8 @@ def wanted(name: str) -> str:
         return "a text; may be given several times"
     if spec.kind is dict:
         return 'JSON such as {"15043": 2.5, " Hello": false}'
+    if spec.words:
+        return f"{', '.join(spec.words[:-1])} or {spec.words[-1]}"
     if spec.kind is bool:
         return "true or false"
     kind = "a whole number" if spec.kind is int else "a number"

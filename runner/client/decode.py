@@ -272,6 +272,8 @@ def _finished(line: Json) -> Finished:
             n_prompt=int(line.get("prompt_eval_count") or 0),
             n_cached=int(line.get("prompt_eval_cached_count") or 0),
             n_generated=int(line.get("eval_count") or 0),
+            n_drafted=int(line.get("draft_count") or 0),
+            n_accepted=int(line.get("draft_accepted_count") or 0),
         ),
         timings=Timings(
             total_s=seconds("total_duration"),

@@ -154,6 +154,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             memory_bytes=memory_bytes(),
             requests=requests,
             shares_cache=settings.share_cache,
+            speculate=settings.speculate,
         )
         needs = Needs(
             inference=inference,

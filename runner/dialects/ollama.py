@@ -297,7 +297,8 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     Durations are in nanoseconds; what is zero is left out.  ``shifted_tokens`` and
     ``dropped_messages`` are ours: what the answer and the prompt lost, where ``shift`` and
-    ``truncate`` allowed it.
+    ``truncate`` allowed it; so are ``draft_count`` and ``draft_accepted_count``: tokens guessed
+    beforehand, and those guessed right.
     Durations are in nanoseconds; what is zero is left out.  ``prompt_eval_cached_count`` is our
     own: how many tokens of ``prompt_eval_count`` were not computed, since the cache had them.
     """
@@ -317,6 +318,8 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     prompt_eval_duration: int = 0
     eval_count: int = 0
     eval_duration: int = 0
+    draft_count: int = 0
+    draft_accepted_count: int = 0
     shifted_tokens: int = 0
     dropped_messages: int = 0
     cache: CacheFacts | msgspec.UnsetType = msgspec.UNSET
@@ -381,6 +384,8 @@ def _metrics(call: Call, finished: Finished) -> dict[str, Any]:
         "prompt_eval_duration": nanoseconds(timings.prompt_s),
         "eval_count": usage.n_generated,
         "eval_duration": nanoseconds(timings.decode_s),
+        "draft_count": usage.n_drafted,
+        "draft_accepted_count": usage.n_accepted,
         "shifted_tokens": finished.n_shifted,
         "dropped_messages": finished.n_dropped,
         "cache": cache_facts(finished) if call.reports_cache else msgspec.UNSET,

@@ -23,11 +23,15 @@ class Usage:
         n_prompt: Tokens of the prompt, cached ones included.
         n_cached: Of them, taken from the cache instead of computed.
         n_generated: Tokens drawn, the one that ended the answer included.
+        n_drafted: Tokens that were guessed before they were drawn.
+        n_accepted: Of them, those that were guessed right.
     """
 
     n_prompt: int = 0
     n_cached: int = 0
     n_generated: int = 0
+    n_drafted: int = 0
+    n_accepted: int = 0
 
     def plus(self, other: Usage) -> Usage:
         """Return the tokens of both."""
@@ -35,6 +39,8 @@ class Usage:
             self.n_prompt + other.n_prompt,
             self.n_cached + other.n_cached,
             self.n_generated + other.n_generated,
+            self.n_drafted + other.n_drafted,
+            self.n_accepted + other.n_accepted,
         )
 
 

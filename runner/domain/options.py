@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from runner.domain.option_lists import (
     DEFAULT_SAMPLERS,
@@ -18,6 +18,9 @@ from runner.domain.option_lists import (
     parse_texts,
 )
 from runner.errors import InvalidRequest
+
+#: Whether tokens are guessed and then checked several at a time; ``auto``: where it pays.
+Speculate = Literal["auto", "on", "off"]
 
 #: Where the DRY penalty begins anew, as llama.cpp has it.
 _DRY_BREAKERS = ("\n", ":", '"', "*")
@@ -104,6 +107,8 @@ class Options:
     num_thread: int | None = None  # 0: chosen by the engine
     num_gpu: int | None = None  # layers on the accelerator; -1: all that fit
     use_mmap: bool | None = None
+    speculate: Speculate | None = None
+    draft_num_predict: int | None = None  # most tokens guessed at a time
 
     def over(self, base: Options) -> Options:
         """Return ``base`` with everything set here laid over it."""
@@ -133,12 +138,14 @@ class Options:
 class OptionSpec:
     """What one option may be; ``low`` and ``high`` are inclusive.
 
-    The kind ``str`` is a list of texts, ``dict`` maps tokens to numbers.
+    The kind ``str`` is a list of texts, ``dict`` maps tokens to numbers; ``words`` are what may
+    be said in place of a ``bool``.
     """
 
     kind: type[int] | type[float] | type[bool] | type[str] | type[dict[str, float]]
     low: float = float("-inf")
     high: float = float("inf")
+    words: tuple[str, ...] = ()
 
     def range_text(self) -> str:
         """Return the range in words, every digit of it."""
@@ -188,6 +195,8 @@ OPTION_SPECS: Mapping[str, OptionSpec] = {
     "num_thread": OptionSpec(int, 0, 1024),
     "num_gpu": OptionSpec(int, -1, 2**16),
     "use_mmap": OptionSpec(bool),
+    "speculate": OptionSpec(bool, words=get_args(Speculate)),
+    "draft_num_predict": OptionSpec(int, 0, 2**31 - 1),
 }
 
 #: Types in the words of Ollama's own messages.
@@ -220,11 +229,30 @@ def parse_option(name: str, value: Any) -> Any:
     spec = OPTION_SPECS[name]
     if name == "samplers":
         return parse_samplers(value)
+    if name == "speculate":
+        return parse_speculate(value)
     if spec.kind is str:
         return parse_texts(name, value)
     if spec.kind is dict:
         return parse_logit_bias(value, low=spec.low, high=spec.high)
     return _parse_plain(name, spec, value)
+
+
+def parse_speculate(value: Any) -> Speculate:
+    """Return ``value`` as one of the words of ``Speculate``; a bool means ``on`` or ``off``.
+
+    Raises:
+        InvalidRequest: It is another.
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    for word in get_args(Speculate):
+        if value == word:
+            found: Speculate = word
+            return found
+    raise InvalidRequest(
+        f"speculate must be auto, on or off, not {str(value)[:40]!r}", param="speculate"
+    )
 
 
 def _parse_plain(name: str, spec: OptionSpec, value: Any) -> int | float | bool:

@@ -146,14 +146,21 @@ class _Inbox:
 def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
     """Load the model and say so; ``None`` when it failed, which was said, too."""
     from runner.engine.llama.backend import LlamaBackend  # after fd 1 is safe from its prints
+    from runner.engine.llama.draft import load_draft
 
     try:
         backend = LlamaBackend(load)
+        draft = load_draft(load, backend) if load.draft_path and backend.n_cold_max else None
     except CorralError as error:
         send(Failed(load.request_id, error.code, error.message, error.hint))
         return None
     loop = Loop(
-        backend.model, backend, send, n_host_bytes=load.n_host_bytes, disk=_disk(load, backend)
+        backend.model,
+        backend,
+        send,
+        n_host_bytes=load.n_host_bytes,
+        disk=_disk(load, backend),
+        draft=draft,
     )
     send(
         Loaded(

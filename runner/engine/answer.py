@@ -5,12 +5,16 @@ Pure bookkeeping on one sequence; the loop decides what to do about the end.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from runner.domain.event import FinishReason, TokenLogprob
-from runner.engine.backend import Vocabulary
+from runner.engine.backend import Backend, Vocabulary
 from runner.engine.sequence import Sequence
+from runner.errors import CorralError, WorkerError
 from runner.protocol.messages import Outcome
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,57 @@ def advance(seq: Sequence, drawn: int, vocabulary: Vocabulary) -> News:
     return News(text, reason, seq.logprobs.release(len(text), is_all=is_all))
 
 
+def advance_all(seq: Sequence, row: int, vocabulary: Vocabulary, backend: Backend) -> News:
+    """Draw after a sequence's last sure token, and after each guess for as long as they are right.
+
+    A guess is right if it is what was drawn, or forced, in its place: the answer is what it would
+    be without guesses.
+
+    Args:
+        seq: Whose tokens; all that are sure are computed, and its guess after them.
+        row: Of its last token, guessed or not.
+        vocabulary: For ``advance``.
+        backend: Where the rows are.
+
+    Returns:
+        What all these tokens brought.
+
+    Raises:
+        CorralError: One could not be drawn.
+    """
+    guess, n_sure = seq.guess, len(seq.tokens)
+    text, n_right = "", 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+    while True:
+        token = _draw(seq, row - len(guess) + n_right, backend)
+        news = advance(seq, token, vocabulary)
+        if not guess:
+            return news
+        text, logprobs = text + news.text, logprobs + news.logprobs
+        n_new = len(seq.tokens) - n_sure
+        is_over = news.reason is not None or seq.is_full or n_new > len(guess)
+        if is_over or tuple(seq.tokens[n_sure + n_right :]) != guess[n_right:n_new]:
+            return News(text, news.reason, logprobs)
+        n_right = n_new
+
+
+def _draw(seq: Sequence, row: int, backend: Backend) -> int:
+    """Draw a sequence's next token; whatever goes wrong is its request's alone."""
+    try:
+        if not backend.is_sound(row):
+            raise ValueError("the model computed NaN, which is no number")
+        token = seq.sampler.draw(row)
+        if not 0 <= token < backend.n_vocab:
+            raise ValueError(f"{token} is not a token")
+        return token
+    except (AssertionError, CorralError):  # what was asked of the answer leaves no token
+        raise
+    except Exception as error:
+        logger.exception("drawing a token failed")
+        hint = "leave out options one by one; else try another quantization of the model"
+        raise WorkerError(f"no token could be drawn: {error}", hint=hint) from None
+
+
 def outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:
     """Return how a sequence ended at ``now``, on the loop's clock."""
     started = seq.started_s or now
@@ -62,5 +117,7 @@ def outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:
         decode_s=now - first,
         stop=seq.stop.hit,
         n_shifted=seq.n_shifted,
+        n_drafted=seq.drafter.n_drafted if seq.drafter else 0,
+        n_accepted=seq.drafter.n_accepted if seq.drafter else 0,
         tokens=tuple(seq.tokens) if seq.wants_tokens else (),
     )

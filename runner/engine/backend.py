@@ -12,8 +12,8 @@ import numpy.typing as npt
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint
 from runner.domain.vectors import Pooling
+from runner.engine.chunks import Chunk
 from runner.engine.embed import Piece
-from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sampler
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections import deque
 
 from runner.engine.backend import Backend
+from runner.engine.chunks import Chunk
 from runner.engine.prefix import n_common
-from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Adapters, Sequence
 
 #: Tokens of a chunk: as few as a running stream may have to wait for, in one step.

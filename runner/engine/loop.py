@@ -13,19 +13,22 @@ from collections.abc import Callable, Sequence as Seq
 from queue import Empty, SimpleQueue
 
 from runner.domain.event import FinishReason
-from runner.engine.answer import advance, outcome
+from runner.engine.answer import advance_all, outcome
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
+from runner.engine.chunks import Chunk
 from runner.engine.deadlines import Deadline, Deadlines, too_late
 from runner.engine.disk import DiskTier, Fetched
+from runner.engine.draft_model import DraftModel
 from runner.engine.embed import Job
 from runner.engine.grid import Grid
 from runner.engine.pace import Pace
 from runner.engine.prepare import Preparer, failed
 from runner.engine.report import inspected
-from runner.engine.scheduler import Chunk, Effect, Park, Plan, Scheduler, Share
+from runner.engine.scheduler import Effect, Park, Plan, Scheduler, Share
 from runner.engine.sequence import Sequence
+from runner.engine.speculate import Speculation
 from runner.engine.tiers import Saved
 from runner.engine.underway import Fate, Underway
 from runner.engine.vectors import VectorTurns, aborted
@@ -76,6 +79,7 @@ class Loop:
         *,
         n_host_bytes: int = 0,
         disk: DiskTier | None = None,
+        draft: DraftModel | None = None,
     ) -> None:
         self._vocabulary = vocabulary
         self._backend = backend
@@ -84,6 +88,7 @@ class Loop:
             backend.n_batch, backend.n_cells, backend.n_seq_max, backend.n_cold_max
         )
         self._pace = Pace()
+        self._speculation = Speculation(backend, self._scheduler, draft)
         can_mark = n_host_bytes and not backend.n_cold_max
         self._checkpoints = Checkpoints(backend, n_host_bytes) if can_mark else None
         self._grid: Grid | None = None  # made with the first deterministic request
@@ -267,6 +272,7 @@ class Loop:
         self._apply(plan.effects)
         if not plan.chunks:
             return
+        plan = self._speculation.extend(plan)
         now = time.monotonic()
         for chunk in plan.chunks:
             if not chunk.seq.started_s:
@@ -287,8 +293,11 @@ class Loop:
         self._n_steps += 1
         self._n_tokens += n_tokens
         deltas = self._draw(self._backend, plan.chunks, rows)
-        if n_tokens > len(plan.chunks):  # a prompt is in it
-            self._pace.learn(n_tokens, time.monotonic() - now)
+        seconds = time.monotonic() - now
+        if sum(chunk.n_sure for chunk in plan.chunks) > len(plan.chunks):  # a prompt is in it
+            self._pace.learn(n_tokens, seconds)
+        else:
+            self._speculation.learn(n_tokens, seconds)
         self._send_step(deltas)
         self._host_s += time.perf_counter() - began - (self._backend.native_s - native_s)
 
@@ -378,12 +387,14 @@ class Loop:
             if not chunk.draw:
                 continue
             seq = chunk.seq
-            token = self._draw_one(backend, seq, row)
-            if token is None:
+            try:
+                news = advance_all(seq, row, self._vocabulary, backend)
+            except CorralError as error:
+                self._fail(seq, error)
                 continue
+            self._speculation.settle(seq)
             if not seq.first_token_s:
                 seq.first_token_s = now
-            news = advance(seq, token, self._vocabulary)
             if news.reason is not None:
                 self._remove(seq)
                 ended = outcome(seq, news.reason, now)
@@ -394,25 +405,6 @@ class Loop:
             if seq.is_full:
                 self._shift(seq)
         return deltas
-
-    def _draw_one(self, backend: Backend, seq: Sequence, row: int) -> int | None:
-        """Draw a sequence's next token; ``None`` when that failed, and with it the request."""
-        try:
-            if not backend.is_sound(row):
-                raise ValueError("the model computed NaN, which is no number")
-            token = seq.sampler.draw(row)
-            if not 0 <= token < backend.n_vocab:
-                raise ValueError(f"{token} is not a token")
-            return token
-        except AssertionError:
-            raise
-        except CorralError as error:  # what was asked of the answer leaves no token
-            self._fail(seq, error)
-        except Exception as error:  # whatever it is, it is this request's alone
-            logger.exception("drawing a token failed")
-            hint = "leave out options one by one; else try another quantization of the model"
-            self._fail(seq, WorkerError(f"no token could be drawn: {error}", hint=hint))
-        return None
 
     def _shift(self, seq: Sequence) -> None:
         """Make room in a full context that may go on: what is left is computed as a new prompt."""
@@ -438,6 +430,7 @@ class Loop:
             return
         if self._checkpoints is not None:
             self._checkpoints.end(seq)
+        self._speculation.end(seq)
         self._apply(self._scheduler.remove(seq))
 
     def _fail(self, seq: Sequence, error: CorralError) -> None:
@@ -463,6 +456,8 @@ class Loop:
 
     def _on_no_slot(self, plan: Plan) -> None:
         """llama.cpp disagrees about the free cells: give some back, or fail the last one."""
+        if self._speculation.pause(plan):
+            return
         effects = self._scheduler.back_off()
         if effects:
             self._apply(effects)

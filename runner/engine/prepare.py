@@ -24,10 +24,12 @@ from queue import PriorityQueue, SimpleQueue
 from msgspec import structs
 
 from runner.domain.chat import Message, Tool
+from runner.domain.options import SamplingParams
 from runner.domain.request import CacheUse, Priority
 from runner.engine.adapters import adapters_of, own_adapters
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.detokenize import Detokenizer
+from runner.engine.draft import Drafter
 from runner.engine.embed import Job
 from runner.engine.framing import job_of
 from runner.engine.limits import limits_of, n_ctx_of, room_of
@@ -221,6 +223,7 @@ class Preparer:
             and (request.sampling.seed is None or request.sampling.temperature <= 0),
             terms=request.terms,
             cache=request.terms.cache,
+            drafter=drafter_of(request, sampling),
         )
 
     def _fit(self, request: Generate) -> tuple[Fitted, _Prompt]:
@@ -357,6 +360,20 @@ class Preparer:
                 source, bos_text=self._vocabulary.bos_text, eos_text=self._vocabulary.eos_text
             )
         return self._template.render(job.messages, tools=job.tools, think=job.request.think)
+
+
+def drafter_of(request: Generate, sampling: SamplingParams) -> Drafter | None:
+    """Return what guesses the answer to ``request``, if anything may.
+
+    A seed asks for the same answer again.  What pays hangs on the clock, and steps of other sizes
+    round differently; so then nothing is guessed unless it was asked for.
+    """
+    mode = request.speculate
+    is_seeded = sampling.seed is not None and sampling.temperature > 0
+    is_off = mode == "off" or request.n_draft_max == 0 or request.terms.is_deterministic
+    if is_off or (mode == "auto" and is_seeded):
+        return None
+    return Drafter(mode, request.n_draft_max)
 
 
 def settled(request: Generate, tail: str) -> Generate:

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from runner.domain.request import CacheUse
+from runner.engine.chunks import Chunk, chunk_of, one_for_each
 from runner.engine.prefix import PrefixTree, n_common
 from runner.engine.queue import Queue, deal, youngest_of_lowest
 from runner.engine.sequence import Adapters, Sequence
@@ -42,23 +43,6 @@ LOOK_AHEAD = 8
 #: Tokens after which a stream is not to be kept waiting.  Before, nobody reads it yet, and requests
 #: that come together are computed together: whole batches are faster.
 ESTABLISHED = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Consecutive tokens of one sequence in one step.
-
-    Attributes:
-        seq: Whose tokens.
-        start: Index of the first in ``seq.tokens``, which is also its position.
-        n: How many.
-        draw: Whether they are its last ones, so that a token is drawn after them.
-    """
-
-    seq: Sequence
-    start: int
-    n: int
-    draw: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,12 +212,12 @@ class Scheduler:
         n_wanted = min(self.n_batch, sum(seq.n_pending for seq in due))
         effects += self.make_free(n_wanted)
         n_left = min(self.n_batch, self.n_free)
-        chunks = _one_for_each(decoding, n_left)
+        chunks = one_for_each(decoding, n_left)
         n_left -= sum(chunk.n for chunk in chunks)
         if n_prompt_max is not None and any(map(_is_established, self._running)):
             n_left = min(n_left, n_prompt_max)
         shares = deal(prefilling, n_left)
-        return Plan(effects, chunks + [_chunk(seq, n) for seq, n in shares])
+        return Plan(effects, chunks + [chunk_of(seq, n) for seq, n in shares])
 
     def _due(self) -> list[Sequence]:
         """The running sequences of the next step: those with one set of adapters, in turns.
@@ -247,16 +231,27 @@ class Scheduler:
         return [seq for seq in self._running if seq.adapters == turns[0]]
 
     def commit(self, plan: Plan) -> None:
-        """Record that ``plan`` was computed; drawn tokens are the caller's to append."""
+        """Record that ``plan`` was computed; drawn tokens are the caller's to append.
+
+        Guessed ones are in cells that are not counted until ``confirm`` says which stay.
+        """
         for chunk in plan.chunks:
-            seq = chunk.seq
-            tokens = seq.tokens[chunk.start : chunk.start + chunk.n]
+            seq, n = chunk.seq, chunk.n_sure
+            tokens = seq.tokens[chunk.start : chunk.start + n]
             self._tree.extend(seq.seq_id, tokens, seq.cells_key)
-            seq.n_computed += chunk.n
+            seq.n_computed += n
+            seq.guess = chunk.guess
             if seq.account:
                 seq.account.n_served += chunk.n
-            if chunk.n > 1 or not chunk.draw:  # of a prompt: somebody may wait for this beginning
+            if n > 1 or not chunk.draw:  # of a prompt: somebody may wait for this beginning
                 self._may_admit = True
+
+    def confirm(self, seq: Sequence, n: int) -> None:
+        """Record that the first ``n`` of the tokens guessed for ``seq`` were right."""
+        if n:
+            self._tree.extend(seq.seq_id, seq.guess[:n], seq.cells_key)
+            seq.n_computed += n
+        seq.guess = ()
 
     def make_free(self, n: int) -> list[Effect]:
         """Evict cold prefixes until ``n`` cells are free, or none is left."""
@@ -474,21 +469,3 @@ class Scheduler:
 def _is_established(seq: Sequence) -> bool:
     """Whether somebody reads it already, and waits for its next token."""
     return seq.is_streaming and seq.n_generated >= ESTABLISHED
-
-
-def _one_for_each(seqs: list[Sequence], n_left: int) -> list[Chunk]:
-    """What came last of each stream: its token, and those this one forced as far as they fit."""
-    chunks: list[Chunk] = []
-    for n_after, seq in zip(range(len(seqs) - 1, -1, -1), seqs, strict=True):
-        n = min(seq.n_pending, max(n_left - n_after, 1), n_left)
-        if n <= 0:
-            break
-        chunks.append(_chunk(seq, n))
-        n_left -= n
-    return chunks
-
-
-def _chunk(seq: Sequence, n: int) -> Chunk:
-    """The next ``n`` tokens of a sequence, no further than where it must stop to be marked."""
-    n = min(n, seq.n_until_halt)
-    return Chunk(seq, seq.n_computed, n, draw=n == seq.n_pending)

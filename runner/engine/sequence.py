@@ -9,6 +9,7 @@ from typing import Protocol
 from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.request import CacheUse, Terms
 from runner.engine.detokenize import Detokenizer
+from runner.engine.draft import Drafter
 from runner.engine.logprobs import HeldLogprobs
 from runner.engine.stop import StopMatcher
 
@@ -107,6 +108,8 @@ class Sequence:
         account: Its client's; ``None`` before it was queued.
         n_overtaken: Later ones that were let in while it was the first its client had waiting.
         n_preempted: How often it had to give way.
+        drafter: Guesses its tokens; ``None``: nobody does.
+        guess: Guessed tokens that are in the cache after the computed ones, within a step.
         saved: The state of its cells while it gives way; empty: to be computed again.
         n_saved: Tokens that ``saved`` stands for.
     """
@@ -146,6 +149,8 @@ class Sequence:
     account: Account | None = None
     n_overtaken: int = 0
     n_preempted: int = 0
+    drafter: Drafter | None = None
+    guess: tuple[int, ...] = ()
     saved: bytes = b""
     n_saved: int = 0
 

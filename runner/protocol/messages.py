@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
-from runner.domain.options import SamplingParams
+from runner.domain.options import SamplingParams, Speculate
 from runner.domain.request import AdapterUse, Constraint, Terms, Think
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
@@ -56,6 +56,7 @@ class Load(Struct, frozen=True, tag=True):
         generates: Whether it shall answer; a model that only embeds needs no cache for that.
         adapters: GGUF files of LoRA adapters, numbered from 0.
         shards: All files of the weights in their order, ``path`` first, when they are several.
+        draft_path: GGUF file of a small model that guesses what this one says; empty: none.
     """
 
     request_id: str
@@ -77,6 +78,7 @@ class Load(Struct, frozen=True, tag=True):
     generates: bool = True
     adapters: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
+    draft_path: str = ""
 
 
 class Loaded(Struct, frozen=True, tag=True):
@@ -117,6 +119,9 @@ class Generate(Struct, frozen=True, tag=True):
         truncates: A conversation that does not fit loses its oldest turns.
         n_keep: Tokens at the beginning that stay when others go; negative: the whole prompt.
         adapters: LoRA adapters to answer with; ``None``: all that were loaded, at full scale.
+        speculate: Whether tokens are guessed and checked several at a time: where it pays, always,
+            or never.
+        n_draft_max: Most tokens guessed at a time; ``None``: as many as are good.
     """
 
     request_id: str
@@ -140,6 +145,8 @@ class Generate(Struct, frozen=True, tag=True):
     truncates: bool = False
     n_keep: int = DEFAULT_KEEP
     adapters: tuple[AdapterUse, ...] | None = None
+    speculate: Speculate = "off"
+    n_draft_max: int | None = None
 
 
 class Embed(Struct, frozen=True, tag=True):
@@ -267,6 +274,8 @@ class Outcome(Struct, frozen=True):
         stop: The stop string that ended it.
         tokens: Prompt and answer, when asked for.
         n_shifted: Tokens that left the context so that the answer could go on.
+        n_drafted: Tokens that were guessed beforehand.
+        n_accepted: Of them, those that were right.
     """
 
     reason: FinishReason
@@ -276,6 +285,8 @@ class Outcome(Struct, frozen=True):
     stop: str | None = None
     tokens: tuple[int, ...] = ()
     n_shifted: int = 0
+    n_drafted: int = 0
+    n_accepted: int = 0
 
 
 class Delta(Struct, frozen=True, array_like=True):

@@ -101,7 +101,7 @@ class AnswerReader:
         counts = (prompt.n_prompt, prompt.n_cached) if self._choice == 0 else (0, 0)
         return Finished(
             reason=reason,
-            usage=Usage(*counts, outcome.n_generated),
+            usage=Usage(*counts, outcome.n_generated, outcome.n_drafted, outcome.n_accepted),
             timings=Timings(total_s, self._load_s, outcome.prompt_s, outcome.decode_s),
             stop=outcome.stop,
             context=outcome.tokens,

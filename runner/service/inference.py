@@ -12,7 +12,7 @@ from runner.domain.chat import Message
 from runner.domain.event import Event, FinishReason
 from runner.domain.model import Capability
 from runner.domain.name import ModelName
-from runner.domain.options import MAX_SEED, Options
+from runner.domain.options import MAX_SEED, Options, Speculate
 from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest, Terms
 from runner.domain.vectors import Embeddings, Ranking
 from runner.errors import Unsupported, WorkerError
@@ -32,7 +32,7 @@ from runner.service.toolchoice import (
     refuse_gap,
 )
 from runner.store.library import Library
-from runner.store.manifests import Manifest
+from runner.store.manifests import DRAFT, Manifest
 from runner.workers.pool import Pool, Wanted
 from runner.workers.process import Worker, new_request_id
 
@@ -57,6 +57,7 @@ class InferenceService:
         memory_bytes: int,
         requests: RequestService | None = None,
         shares_cache: bool = False,
+        speculate: Speculate = "off",
     ) -> None:
         """Take what is needed.
 
@@ -67,6 +68,7 @@ class InferenceService:
             memory_bytes: The machine's main memory.
             requests: Where answers are listed for as long as they take.
             shares_cache: Whether owners may start from each other's prompts.
+            speculate: Whether tokens are guessed where neither request nor model says.
         """
         self._requests = requests or RequestService()
         self._library = library
@@ -74,6 +76,7 @@ class InferenceService:
         self._context_length = context_length
         self._memory_bytes = memory_bytes
         self._shares_cache = shares_cache
+        self._speculate = speculate
 
     async def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
         """Yield the text of each answer as it comes, then its ``Finished``.
@@ -211,7 +214,7 @@ class InferenceService:
         path = await asyncio.to_thread(self._library.model_path, manifest)
         if needed is not None and needed not in info.capabilities:
             raise _lacks(name, needed)
-        options = asked.over(manifest.parameters)
+        options = asked.over(manifest.parameters.over(Options(speculate=self._speculate)))
         sizes = choose_sizes(
             manifest.facts,
             asked=options.num_ctx or self._context_length,
@@ -233,7 +236,7 @@ class InferenceService:
             path=str(path),
             n_ctx=sizes.n_ctx,
             n_cells=sizes.n_cells,
-            fixed=fixed,
+            fixed=fixed + self._draft(manifest, options),
             adapters=await asyncio.to_thread(self._adapters, manifest),
             shards=tuple(map(str, self._library.shard_paths(manifest))),
         )
@@ -247,6 +250,13 @@ class InferenceService:
             check_adapter(read_header(path), manifest.facts.architecture)
             paths.append(str(path))
         return tuple(paths)
+
+    def _draft(self, manifest: Manifest, options: Options) -> tuple[tuple[str, str], ...]:
+        """What a worker is loaded with where a small model is to guess for the large one."""
+        drafts = [layer.digest for layer in manifest.layers if layer.kind == DRAFT]
+        if options.speculate == "off":
+            return ()
+        return tuple(("draft_path", str(self._library.blobs.path(each))) for each in drafts[:1])
 
 
 def _lacks(name: ModelName, needed: Capability) -> Unsupported:
@@ -296,6 +306,8 @@ def _generate(
         truncates=request.truncates,
         n_keep=DEFAULT_KEEP if options.num_keep is None else options.num_keep,
         n_logprobs=request.n_logprobs,
+        speculate=options.speculate or "off",
+        n_draft_max=options.draft_num_predict,
         tools=tools,
         think=request.think,
         template=manifest.template if request.template is None else request.template,

@@ -44,7 +44,8 @@ class Layer:
     """One blob of a model.
 
     Attributes:
-        kind: ``model`` for the weights, ``adapter`` for a LoRA adapter.
+        kind: ``model`` for the weights, ``adapter`` for a LoRA adapter,
+            ``projector`` for what sees or hears, ``draft`` for a model that guesses ahead.
         digest: ``sha256:<hex>``.
         n_bytes: Its size.
     """

@@ -49,7 +49,7 @@ class Wanted:
     path: str
     n_ctx: int
     n_cells: int
-    fixed: tuple[tuple[str, int | bool], ...] = ()
+    fixed: tuple[tuple[str, int | bool | str], ...] = ()
     adapters: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
 

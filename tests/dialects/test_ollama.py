@@ -321,3 +321,30 @@ def test_a_bad_adapter_is_refused_by_its_place(lora, param):
     with pytest.raises(InvalidRequest) as caught:
         ollama.parse_generate(json.dumps(body).encode())
     assert caught.value.param == param
+
+
+def test_the_end_tells_what_was_guessed():
+    call = ollama.parse_chat(body(CHAT))
+    plain = Finished(FinishReason.STOP, Usage(1, 0, 9), Timings())
+    assert "draft_count" not in json.loads(ollama.whole(call, [plain], at_ns=0))
+    guessed = replace(plain, usage=Usage(1, 0, 9, n_drafted=6, n_accepted=4))
+    told = json.loads(ollama.whole(call, [guessed], at_ns=0))
+    assert (told["draft_count"], told["draft_accepted_count"]) == (6, 4)
+    _, event = decode.chat_events(told | {"message": {"content": "x"}})
+    assert event.usage == guessed.usage
+
+
+@pytest.mark.parametrize(
+    ("value", "word"), [("auto", "auto"), ("off", "off"), (True, "on"), (False, "off")]
+)
+def test_guessing_is_asked_for_by_a_word_or_a_switch(value, word):
+    options = {"speculate": value, "draft_num_predict": 8}
+    asked = ollama.parse_chat(body(CHAT, options=options)).request.options
+    assert (asked.speculate, asked.draft_num_predict) == (word, 8)
+
+
+@pytest.mark.parametrize("value", ["", "fast", 1, ["on"], {"a": 1}])
+def test_a_word_for_guessing_that_is_none_is_refused_by_name(value):
+    with pytest.raises(InvalidRequest, match="speculate must be auto, on or off") as caught:
+        ollama.parse_chat(body(CHAT, options={"speculate": value}))
+    assert caught.value.param == "speculate"

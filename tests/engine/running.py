@@ -9,6 +9,7 @@ from types import TracebackType
 
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.disk import DiskTier
+from runner.engine.draft_model import DraftModel
 from runner.engine.loop import Loop
 from runner.protocol.messages import (
     AskCache,
@@ -54,6 +55,7 @@ class Running:
         *,
         n_host_bytes: int = 0,
         disk: DiskTier | None = None,
+        draft: DraftModel | None = None,
     ) -> None:
         self.sent: list[Message] = []
         self.texts: dict[str, str] = {}
@@ -62,7 +64,9 @@ class Running:
         self.told: dict[str, Inspected] = {}
         self._faults: list[BaseException] = []
         self._news = threading.Condition()
-        self.loop = Loop(vocabulary, backend, self._hear, n_host_bytes=n_host_bytes, disk=disk)
+        self.loop = Loop(
+            vocabulary, backend, self._hear, n_host_bytes=n_host_bytes, disk=disk, draft=draft
+        )
         self._thread = threading.Thread(target=self._run, name="loop")
 
     def __enter__(self) -> Running:

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from runner.domain.options import SamplingParams
 from runner.engine.backend import Backend, NoSlot, Vocabulary
+from runner.engine.chunks import Chunk
 from runner.engine.detokenize import Detokenizer
-from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sequence
 from tests.fakes.backend import FakeBackend, FakeVocabulary
 

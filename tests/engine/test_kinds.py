@@ -9,8 +9,8 @@ import pytest
 from runner.domain.event import FinishReason
 from runner.domain.options import SamplingParams
 from runner.engine.backend import DecodeFailed
+from runner.engine.chunks import Chunk
 from runner.engine.detokenize import Detokenizer
-from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sequence
 from runner.errors import WorkerError
 from runner.hub.packaged import find_starter
@@ -254,6 +254,10 @@ def test_a_step_that_llama_cpp_gives_up_fails_its_requests_and_no_later_one(llam
 
 class Breaking:
     """A sampler that fails at its third token."""
+
+    forced = ()
+    is_complete = False
+    logprob = None
 
     def __init__(self, inner, fault):
         self._inner, self._fault, self._n = inner, fault, 0

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from runner.domain.options import SamplingParams
+from runner.engine.chunks import Chunk
 from runner.engine.llama.candidates import Candidates
 from runner.engine.llama.sampler import _new_chain
-from runner.engine.scheduler import Chunk
 from runner.errors import InvalidRequest
 from tests.engine.sequences import new_sequence
 

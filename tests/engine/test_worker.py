@@ -253,3 +253,20 @@ def test_a_stop_string_is_found_across_tokens(worker, tiny):
     assert text == "abcdef"
     assert isinstance(outcome, Outcome)
     assert (outcome.reason, outcome.stop) == (FinishReason.STOP, "ghij")
+
+
+def test_a_draft_model_guesses_in_the_same_process(worker, tiny, tmp_path):
+    """A draft of the same mind is right each time; one that is no model is a failed load."""
+    worker.load(tiny, draft_path=str(tiny))
+    request = Generate("r", ON, messages=HI, max_tokens=20, speculate="on", n_draft_max=4)
+    text, outcome = worker.ask(request)
+    assert text == "abcdefghijklmnopqrst"
+    assert isinstance(outcome, Outcome)
+    assert outcome.n_accepted == outcome.n_drafted > 10
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+    with WorkerProcess() as other:
+        other.send(Load("load", str(tiny), 256, 256, 1, n_threads=1, draft_path=str(broken)))
+        failed = other.receive()
+        assert isinstance(failed, Failed)
+        assert (failed.request_id, failed.code) == ("load", "worker_failed")

@@ -92,9 +92,12 @@ class WorkerProcess:
             raise EOFError(self.log)
         return message
 
-    def load(self, path: Path, *, n_ctx: int = 1024, n_seq_max: int = 4) -> Loaded:
+    def load(
+        self, path: Path, *, n_ctx: int = 1024, n_seq_max: int = 4, draft_path: str = ""
+    ) -> Loaded:
         """Load a model and return the worker's answer."""
-        self.send(Load("load", str(path), n_ctx, 2 * n_ctx, n_seq_max, n_threads=1))
+        sizes = (n_ctx, 2 * n_ctx, n_seq_max)
+        self.send(Load("load", str(path), *sizes, n_threads=1, draft_path=draft_path))
         loaded = self.receive()
         assert isinstance(loaded, Loaded), loaded
         return loaded

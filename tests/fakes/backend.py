@@ -16,10 +16,10 @@ import numpy as np
 from runner.domain.options import SamplingParams
 from runner.domain.vectors import Pooling
 from runner.engine.backend import DecodeFailed, EmbeddingFacts, Frame, NoSlot
+from runner.engine.chunks import Chunk
 from runner.engine.detokenize import Detokenizer
 from runner.engine.embed import Piece
 from runner.engine.grid import GRID
-from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Adapters
 from runner.engine.stop import StopMatcher
 
@@ -73,9 +73,12 @@ class FakeVocabulary:
         return token == EOG
 
 
-def next_token(tokens: Seq[int], params: SamplingParams) -> int:
-    """What the fake says after ``tokens``; every 40th token ends the answer."""
-    raw = repr((params.seed, list(tokens))).encode()
+def next_token(tokens: Seq[int], params: SamplingParams, memory: int = 0) -> int:
+    """What the fake says after ``tokens``; every 40th token ends the answer.
+
+    With a ``memory``, only the last so many tokens count, so that it soon repeats itself.
+    """
+    raw = repr((params.seed, list(tokens)[-memory:])).encode()
     number = zlib.crc32(raw)
     if number % 40 == 0 and not params.ignore_eos:
         return EOG
@@ -88,6 +91,7 @@ def answer(
     *,
     n_limit: int,
     stop: Iterable[str] = (),
+    memory: int = 0,
 ) -> tuple[str, list[int], str | None]:
     """Text, all tokens and stop string of a whole answer, computed without any engine."""
     vocabulary = FakeVocabulary()
@@ -95,7 +99,7 @@ def answer(
     raw = b""
     stops = tuple(stop)
     while len(known) < n_limit:
-        token = next_token(known, params)
+        token = next_token(known, params, memory)
         known.append(token)
         raw += vocabulary.piece(token)
         matcher = StopMatcher(stops)
@@ -121,7 +125,7 @@ class FakeSampler:
 
     def draw(self, row: int) -> int:
         assert not self._is_closed, "a closed sampler drew"
-        return next_token(self._backend.take_row(row), self._params)
+        return next_token(self._backend.take_row(row), self._params, self._backend.memory)
 
     def close(self) -> None:
         assert not self._is_closed, "a sampler was closed twice"
@@ -202,6 +206,7 @@ class FakeBackend:
 
     Args:
         faults: For each decode in turn, the error it raises, or ``None``.
+        memory: Tokens that say what comes next; 0: all.
         before_decode: Called at the beginning of every decode, with its chunks.
         can_be_cut: Whether a saved state serves fewer tokens than it has, without a mark.
 
@@ -223,6 +228,7 @@ class FakeBackend:
         n_seq_max: int = 4,
         n_cold_max: int = 0,
         can_be_cut: bool = True,
+        memory: int = 0,
         faults: Iterable[type[Exception] | None] = (),
         before_decode: Callable[[Seq[Chunk]], None] = lambda _: None,
         embedding: EmbeddingFacts = CAUSAL,
@@ -236,6 +242,7 @@ class FakeBackend:
         self.native_s = 0.0
         self.unsound: set[str] = set()
         self._can_be_cut = can_be_cut
+        self.memory = memory
         self._deterministic: FakeBackend | None = None
         self.n_computed = 0
         self.n_decodes = self.n_open_samplers = self.n_shared = self.n_refused = 0
@@ -282,7 +289,8 @@ class FakeBackend:
             assert chunk.n > 0
             held = self._cells.setdefault(seq.seq_id, [])
             assert chunk.start == len(held), "positions must follow each other"
-            new = seq.tokens[chunk.start : chunk.start + chunk.n]
+            assert not chunk.guess or chunk.draw, "a guess in the middle of a prompt"
+            new = (*seq.tokens[chunk.start : chunk.start + chunk.n_sure], *chunk.guess)
             held += (Cell(token, seq.adapters) for token in new)
             assert {cell.adapters for cell in held} == {seq.adapters}, "cells of other adapters"
             self.n_computed += chunk.n
@@ -291,8 +299,8 @@ class FakeBackend:
             last_rows.append(row)
             if chunk.draw and seq.request_id in self.unsound:
                 self._bad_rows.add(row)
-            if chunk.draw:
-                self._rows[row] = [cell.token for cell in held]
+            for i in range(len(chunk.guess) + 1 if chunk.draw else 0):
+                self._rows[row - i] = [cell.token for cell in held[: len(held) - i]]
         return last_rows
 
     def take_row(self, row: int) -> list[int]:

@@ -18,6 +18,7 @@ from runner.errors import ModelNotFound, PromptTooLong, Unsupported, WorkerError
 from runner.protocol.messages import Generate
 from runner.service.inference import InferenceService, _generate
 from runner.store.library import Library
+from runner.store.manifests import Layer, encode, relative_path
 from runner.workers.pool import Pool
 from tests.fakes.gguf_files import document, key, tensor
 from tests.workers.pieces import SETTINGS, until
@@ -312,5 +313,34 @@ def test_leaving_several_answers_aborts_them_all(library, name):
                 pass
             await events.aclose()
             await until(lambda: len(place.heard("abort")) == 3)
+
+    asyncio.run(story())
+
+
+def test_guessing_is_as_the_request_says_else_the_model_else_the_daemon(library, own_words):
+    """And most tokens at a time likewise."""
+    silent = generate_of(library, own_words, chat(own_words, "hi"))
+    assert (silent.speculate, silent.n_draft_max) == ("off", None), "unless the daemon is told to"
+    request = chat(own_words, "hi", speculate="on", draft_num_predict=5)
+    asked = generate_of(library, own_words, request)
+    assert (asked.speculate, asked.n_draft_max) == ("on", 5)
+
+
+def test_a_model_is_loaded_with_the_small_one_that_guesses_for_it(library, name, tmp_path):
+    """The layer of the kind ``draft`` is a file of the library like any other."""
+
+    async def story():
+        manifest = library.find(name)
+        draft = Layer("draft", manifest.model.digest, manifest.model.n_bytes)
+        with_draft = replace(manifest, layers=(*manifest.layers, draft))
+        path = tmp_path / "models" / "manifests" / relative_path(name)
+        path.write_bytes(encode(with_draft))
+        async with open_place(library, name) as place:
+            _, wanted, options = await place.service._prepare(name, Options())
+            assert options.speculate == "off", "the daemon's setting lies under all"
+            assert not wanted.fixed, "one that shall not guess takes no memory"
+            _, wanted, _ = await place.service._prepare(name, Options(speculate="auto"))
+            assert wanted.fixed == (("draft_path", str(library.blobs.path(draft.digest))),)
+            await place.events(chat(name, "say 1", speculate="auto"))
 
     asyncio.run(story())

@@ -89,6 +89,8 @@ OPTION_FIELDS = (
     "logit_bias",
     "banned_strings",
     "min_tokens",
+    "speculate",
+    "draft_num_predict",
 )
 #: Most answers to one request.
 MAX_CHOICES = 16
@@ -149,6 +151,8 @@ class ChatBody(msgspec.Struct):
     adaptive_decay: float | None = None
     banned_strings: str | list[str] | None = None
     min_tokens: int | float | None = None
+    speculate: str | bool | None = None
+    draft_num_predict: int | float | None = None
     keep_alive: Any = None
     priority: str | None = None
     deadline_s: float | None = None
@@ -302,12 +306,18 @@ def new_id() -> str:
 
 def usage_object(usage: Usage) -> dict[str, Any]:
     """Return token counts as OpenAI shows them."""
-    return {
+    counts: dict[str, Any] = {
         "prompt_tokens": usage.n_prompt,
         "completion_tokens": usage.n_generated,
         "total_tokens": usage.n_prompt + usage.n_generated,
         "prompt_tokens_details": {"cached_tokens": usage.n_cached},
     }
+    if usage.n_drafted:
+        counts["completion_tokens_details"] = {
+            "accepted_prediction_tokens": usage.n_accepted,
+            "rejected_prediction_tokens": usage.n_drafted - usage.n_accepted,
+        }
+    return counts
 
 
 def whole(call: Call, events: Sequence[Event], *, answer_id: str, created: int) -> bytes:

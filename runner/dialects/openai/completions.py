@@ -64,6 +64,8 @@ class CompletionBody(msgspec.Struct):
     ignore_eos: bool | None = None
     num_ctx: int | float | None = None
     min_tokens: int | float | None = None
+    speculate: str | bool | None = None
+    draft_num_predict: int | float | None = None
     response_format: dict[str, Any] | None = None
     grammar: Any = None
     regex: Any = None

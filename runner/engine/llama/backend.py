@@ -11,6 +11,7 @@ from dataclasses import replace
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint
 from runner.engine.adapters import own_adapters
+from runner.engine.chunks import Chunk
 from runner.engine.detokenize import Detokenizer
 from runner.engine.grid import GRID
 from runner.engine.llama import identity, library
@@ -20,7 +21,6 @@ from runner.engine.llama.grammar import new_compiler
 from runner.engine.llama.lora import AdapterSet
 from runner.engine.llama.model import Model, ModelParams
 from runner.engine.llama.sampler import new_sampler
-from runner.engine.scheduler import Chunk
 from runner.engine.sequence import Sampler, Sequence
 from runner.errors import Unsupported
 from runner.protocol.messages import Load

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.engine.backend import DecodeFailed, NoSlot
+from runner.engine.chunks import Chunk
 from runner.engine.llama.candidates import Candidates
 from runner.engine.llama.model import Model
-from runner.engine.scheduler import Chunk
 from runner.errors import CorralError, NotEnoughMemory, WorkerError
 
 _INT32 = ctypes.sizeof(ctypes.c_int32)
@@ -123,6 +123,8 @@ class Context:
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
         """Compute the chunks in one ``llama_decode``; return each one's last row.
 
+        Guesses have rows of their own, one after the other.
+
         Raises:
             NoSlot: llama.cpp found no room; nothing changed.
             DecodeFailed: Anything else.
@@ -140,13 +142,14 @@ class Context:
                 draws[row] = 0
             else:
                 end = row + n
-                tokens[row:end] = list(seq.tokens[start : start + n])
+                tokens[row:end] = [*seq.tokens[start : start + chunk.n_sure], *chunk.guess]
                 positions[row:end] = list(range(start, start + n))
                 seq_ids[row:end] = [seq.seq_id] * n
                 ctypes.memset(ctypes.byref(draws, row), 0, n)
             row += n
             if chunk.draw:
-                draws[row - 1] = 1
+                for each in range(row - 1 - len(chunk.guess), row):
+                    draws[each] = 1
             last_rows.append(row - 1)
         self._batch.n_tokens = row
         began = time.perf_counter()

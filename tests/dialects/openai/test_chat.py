@@ -310,3 +310,14 @@ def test_several_answers_keep_apart_and_their_tokens_are_added_up(n, data):
         assert ["role" in d["delta"] for d in deltas] == [True] + [False] * (len(deltas) - 1)
         assert "".join(d["delta"].get("content", "") for d in deltas) == "".join(texts[i])
         assert [d["finish_reason"] for d in deltas if d["finish_reason"]] == ["length"]
+
+
+def test_guessed_tokens_are_told_as_predictions():
+    plain, guessed = Usage(5, 0, 9), Usage(5, 0, 9, n_drafted=6, n_accepted=4)
+    assert "completion_tokens_details" not in chat.usage_object(plain)
+    assert chat.usage_object(guessed)["completion_tokens_details"] == {
+        "accepted_prediction_tokens": 4,
+        "rejected_prediction_tokens": 2,
+    }
+    asked = chat.parse(body(speculate="on", draft_num_predict=4)).request.options
+    assert (asked.speculate, asked.draft_num_predict) == ("on", 4)

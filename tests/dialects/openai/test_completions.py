@@ -53,6 +53,24 @@ def test_a_prompt_is_text_or_tokens_or_several_of_either(prompt, asked):
     assert all(one.messages is None for one in found)
 
 
+@pytest.mark.parametrize(("value", "word"), [("auto", "auto"), (True, "on"), (False, "off")])
+def test_guessing_is_asked_for_and_what_came_of_it_is_told(value, word):
+    call = parse(prompt=["a", "b"], speculate=value, draft_num_predict=8)
+    for request in call.requests:
+        assert (request.options.speculate, request.options.draft_num_predict) == (word, 8)
+    ends = [
+        Finished(
+            FinishReason.LENGTH, Usage(3, 0, 2, n_drafted=6, n_accepted=4), Timings(), choice=i
+        )
+        for i in range(2)
+    ]
+    told = json.loads(completions.whole(call, ends, ("", ""), **TOLD))
+    assert told["usage"]["completion_tokens_details"] == {
+        "accepted_prediction_tokens": 8,
+        "rejected_prediction_tokens": 4,
+    }
+
+
 def test_what_is_left_out_is_what_openai_documents():
     call = parse()
     assert call.requests[0].options.num_predict == 16
