@@ -27,7 +27,7 @@ from bench.servers import Limits, Server
 #: What is measured: its name, its server, and what its requests have beside the common fields.
 Side = tuple[str, Server, dict[str, Any]]
 
-_NAMES = ("Anna", "Peter", "Maria", "Omar", "Lena", "Victor", "Ines", "Samuel")
+_NAMES = ("Anna", "Peter", "Maria", "Omar", "Lena", "Victor", "Iris", "Samuel")
 
 
 def sentences(seed: str, n: int) -> str:

@@ -42,7 +42,7 @@ class LibraryPage(Sheet):
         self.table = library_table()
         self.sorted = Sorted(self.table, self)
         self.grid = Grid(
-            self.sorted, stretched=None, widths=(200, 80, 105, 95, 85, 90, 110, 130, 110)
+            self.sorted, stretched=None, widths=(178, 72, 118, 92, 85, 90, 110, 130, 110)
         )
         self.grid.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.details = LibraryDetails()
@@ -129,9 +129,9 @@ class LibraryPage(Sheet):
         body.addWidget(self.details)
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
-        body.setSizes([580, 400])
-        self.details.setMinimumWidth(320)
-        left.setMinimumWidth(320)
+        body.setSizes([540, 460])
+        self.details.setMinimumWidth(440)
+        left.setMinimumWidth(240)
         return body
 
     def _took(self, models: list[ModelInfo]) -> None:

@@ -7,8 +7,11 @@ import threading
 import pytest
 
 from gui.contents import pages
+from gui.views.downloads_page import DownloadsPage
 from gui.views.library_page import LibraryPage
 from gui.views.server_page import ServerPage
+from runner.domain.job import JobState
+from tests.fakes.hub import FakeHub
 from tests.fakes.models import tiny_model
 from tests.real_daemon import RealDaemon
 
@@ -89,3 +92,23 @@ def test_a_daemon_that_dies_is_seen_on_every_page_and_comes_back(daemon, at):
     desk.until(lambda: "It answers" in page.state.text())
     assert page.banner.isHidden()
     assert {"library", "server"} <= {kind.key for kind in pages()}
+
+
+def test_a_download_from_a_hub_is_begun_seen_and_removed(tmp_path, monkeypatch, at):
+    with FakeHub() as hub:
+        hub.add("own/slow-GGUF", {"slow-Q4_K_M.gguf": b"GGUF" * 64}, fault="slow")
+        with RealDaemon(tmp_path / "home", **hub.environ()) as daemon:
+            monkeypatch.setenv("CORRAL_HOME", str(daemon.home))
+            desk = at(daemon.address)
+            page = desk.open(DownloadsPage)
+            desk.until(lambda: page.content.notice.accessibleName() == "No downloads")
+            begun = []
+            desk.link.call(lambda client: client.begin_pull("hf.co/own/slow-GGUF"), begun.append)
+            desk.until(lambda: begun)
+            page.refresh()
+            desk.until(lambda: page.content.is_shown)
+            job = page.grid.current
+            assert job.name.startswith("hf.co/own/slow-GGUF")
+            page._cancel(job)
+            desk.until(lambda: page.table.rows[0].state is JobState.CANCELLED)
+            assert page._buttons["resume"].isEnabled()
