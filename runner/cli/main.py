@@ -39,6 +39,7 @@ COMMANDS = {
     "rm": "rm",
     "cp": "cp",
     "cache": "cache",
+    "doctor": "doctor",
     "daemon": "daemon",
 }
 ALIASES = {"ls": "list"}
