@@ -17,6 +17,14 @@ def main() -> int:
             from runner.engine.__main__ import main as worker
 
             return worker(argv)
+        if role == "_devices":
+            from runner.engine.devices import main as devices
+
+            return devices()
+        if role == "_doctor":
+            from runner.daemon.doctor import main as doctor
+
+            return doctor()
         if role == "serve" and not {"-h", "--help"} & set(argv):
             from runner.daemon.main import main as daemon
 

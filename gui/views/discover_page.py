@@ -230,9 +230,9 @@ class DiscoverPage(Sheet):
         body.setChildrenCollapsible(False)
         body.addWidget(self.list)
         body.addWidget(self.pane)
-        body.setStretchFactor(0, 3)
-        body.setStretchFactor(1, 2)
-        body.setSizes([560, 400])
+        body.setStretchFactor(0, 1)
+        body.setStretchFactor(1, 1)
+        body.setSizes([480, 480])
         return body
 
     def _typed(self, text: str) -> None:

@@ -42,6 +42,7 @@ COMMANDS = {
     "cp": "cp",
     "cache": "cache",
     "keys": "keys",
+    "doctor": "doctor",
     "daemon": "daemon",
 }
 ALIASES = {"ls": "list"}

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from runner.errors import CorralError, DiskFull, StoreError
 
@@ -67,6 +67,19 @@ def n_free_bytes(folder: Path) -> int:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def extended(path: PurePath, *, is_windows: bool = os.name == "nt") -> PurePath:
+    r"""Return ``path`` such that Windows takes it however long it is; elsewhere it is as it was.
+
+    Source: Microsoft, "Maximum Path Length Limitation": 260 characters, but for ``\\?\``.
+    """
+    text = str(path)
+    if not is_windows or text.startswith("\\\\?\\") or not path.is_absolute():
+        return path
+    if text.startswith("\\\\"):  # a share of another machine
+        return type(path)("\\\\?\\UNC\\" + text.removeprefix("\\\\"))
+    return type(path)("\\\\?\\" + text)
 
 
 def make_folder(folder: Path) -> None:

@@ -28,7 +28,7 @@ from runner.gguf.reader import GgufArray, Header, read_header
 from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
 from runner.store.blobs import Blobs, Partial, Written
-from runner.store.disk import explained, replace_file
+from runner.store.disk import explained, extended, replace_file
 from runner.store.index import Broken, Index, digests_in
 from runner.store.intake import bring
 from runner.store.lock import WAIT_S, StoreLock
@@ -46,7 +46,7 @@ class Library:
     def __init__(self, models: Path, *, lock_wait_s: float = WAIT_S) -> None:
         self.models = models
         self.blobs = Blobs(models)
-        self._index = Index(models / "manifests", self.blobs)
+        self._index = Index(Path(extended(models / "manifests")), self.blobs)
         self.quarantine = models / "quarantine"
         self._scratch = models / "partial"
         self._lock = StoreLock(models / "lock", wait_s=lock_wait_s)

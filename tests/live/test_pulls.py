@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import subprocess
 from pathlib import Path
 
 import gguf
@@ -20,7 +21,7 @@ from tests.fakes.file_server import Fault, FileServer
 from tests.fakes.hub import TOKEN, FakeHub
 from tests.fakes.models import tiny_model
 from tests.live.talk import answers_well
-from tests.real_daemon import RealDaemon, wait_for
+from tests.real_daemon import RealDaemon, command, wait_for
 
 pytestmark = pytest.mark.live
 
@@ -140,6 +141,31 @@ def test_a_wrong_byte_is_found_and_fetched_again(tmp_path, hub, large):
             name = "hf.co/owner/Tiny-GGUF:Q8_0"
             assert pull(daemon, name)[-1]["status"] == "success"
         sound(tmp_path / "home", name)
+
+
+@pytest.mark.parametrize("host", ["hf.co", "modelscope.cn"])
+def test_a_damaged_model_fetches_its_bad_parts_only(tmp_path, hub, large, host):
+    """By the command, from the recorded revision and file of its hub; then all is good again."""
+    hub.add("owner/Tiny-GGUF", {"tiny-Q8_0.gguf": large})
+    path, name = f"/{hashlib.sha256(large).hexdigest()}", f"{host}/owner/Tiny-GGUF:Q8_0"
+    with FileServer({path: large}) as store, daemon_at(tmp_path / "home", hub) as daemon:
+        hub.store_url = store.origin
+        assert pull(daemon, name)[-1]["status"] == "success"
+        blob = Library(tmp_path / "home" / "models").blobs.path(f"sha256:{path[1:]}")
+        with blob.open("r+b") as file:
+            file.seek(40 * MIB)
+            file.write(b"damage")
+        env = daemon.env | {"CORRAL_HOST": daemon.address}
+        look = subprocess.run(command("verify", "--deep"), env=env, capture_output=True, text=True)
+        assert look.returncode == 1
+        assert f"corral repair {name}" in look.stdout
+        before = store.n_served(path)
+        mend = subprocess.run(command("repair", name), env=env, capture_output=True, text=True)
+        assert mend.returncode == 0, mend.stderr
+        assert "1 file is whole again" in mend.stdout
+        assert store.n_served(path) - before == 16 * MIB
+        assert subprocess.run(command("verify", "--deep"), env=env).returncode == 0
+        answers_well(daemon, name)
 
 
 @pytest.mark.timeout(1800)

@@ -6,12 +6,12 @@ import errno
 import re
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
 from runner.errors import DiskFull, StoreError
-from runner.store.disk import explained, make_folder, replace_file
+from runner.store.disk import explained, extended, make_folder, replace_file
 from tests.fakes.gguf_files import write_model
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def test_a_folder_is_made_with_its_parents_once(tmp_path):
 #: Imports a file while no file may grow beyond 100,000 bytes.
 LIMITED = """
 import resource, sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from runner.domain.name import ModelName
 from runner.errors import CorralError
 from runner.store.library import Library
@@ -93,3 +93,17 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path):
     assert done.stdout.startswith("store_failed cannot copy the model: ")
     assert f"{large.stat().st_size} bytes" in done.stdout
     assert [path for path in models.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "long"),
+    [
+        ("C:\\models\\manifests", "\\\\?\\C:\\models\\manifests"),
+        ("\\\\host\\share\\m", "\\\\?\\UNC\\host\\share\\m"),
+        ("\\\\?\\C:\\m", "\\\\?\\C:\\m"),
+        ("models", "models"),
+    ],
+)
+def test_windows_takes_long_paths_with_a_prefix(path, long):
+    assert str(extended(PureWindowsPath(path), is_windows=True)) == long
+    assert str(extended(PureWindowsPath(path), is_windows=False)) == path

@@ -1,0 +1,199 @@
+"""The hidden role ``_doctor``: looks at everything that Corral needs, without a daemon.
+
+It prints a JSON array of checks and ends.  ``corral doctor`` starts it and shows what it says.
+Each look stands alone: one that fails, or cannot be made, never keeps the others from being told.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, TimeoutError as NotInTime
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from runner.client.launch import Kind, probe
+from runner.config import load_settings
+from runner.domain.check import Check, State
+from runner.domain.progress import Progress
+from runner.domain.storage import Verified
+from runner.errors import CorralError, Offline
+from runner.hub.places import hubs_and_sources
+from runner.hub.repository import Hub
+from runner.paths import Paths, find_paths, own_command
+from runner.store.audit import verify
+from runner.store.library import Library
+from runner.workers.devices import n_cores
+from runner.workers.graphics import build_command, build_needs, unused, vendors
+
+#: Seconds for the engine to say what it can compute on, and for a hub to answer.
+_ENGINE_S, _HUB_S = 60.0, 15.0
+#: Below these, in bytes, most models do not fit.
+_LITTLE_MEMORY, _LITTLE_DISK = 2 << 30, 5 << 30
+
+
+def main() -> int:
+    """Print what was found; 0 whatever that is."""
+    checks = list(examine(find_paths()))
+    sys.stdout.write(json.dumps([asdict(check) for check in checks]) + "\n")
+    sys.stdout.flush()
+    return 0
+
+
+def examine(paths: Paths) -> Iterator[Check]:
+    """Yield what is found, one thing after the other."""
+    looks: tuple[tuple[str, Callable[[Paths], Iterator[Check]]], ...] = (
+        ("settings", _settings),
+        ("engine", _engine),
+        ("memory", _memory),
+        ("disk", _disk),
+        ("daemon", _daemon),
+        ("store", _store),
+        ("hubs", _hubs),
+    )
+    for name, look in looks:
+        try:
+            yield from look(paths)
+        except CorralError as error:
+            yield Check(name, State.FAIL, error.message, error.hint)
+        except Exception as error:
+            yield Check(name, State.FAIL, f"could not be looked at: {error}", "report this")
+
+
+def _settings(paths: Paths) -> Iterator[Check]:
+    load_settings(paths.config_file)
+    there = "read" if paths.config_file.is_file() else "not there, so all is as it comes"
+    yield Check("settings", State.OK, f"{paths.config_file} is {there}")
+
+
+def _engine(_paths: Paths) -> Iterator[Check]:
+    try:
+        done = subprocess.run(
+            own_command("_devices"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_ENGINE_S,
+            check=False,
+        )
+        told: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        yield _no_engine(str(error))
+        return
+    if not told:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        yield _no_engine(last[0] if last else f"its process ended with {done.returncode}")
+        return
+    yield Check("engine", State.OK, str(told["build"]))
+    yield from judge_devices(told["devices"], vendors())
+
+
+def _no_engine(reason: str) -> Check:
+    fix = f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps llama-cpp-python"
+    return Check("engine", State.FAIL, f"llama.cpp does not start: {reason}", fix)
+
+
+def judge_devices(devices: Sequence[dict[str, Any]], cards: Sequence[str]) -> Iterator[Check]:
+    """Yield what the engine's devices are, and which of the machine's cards it cannot use."""
+    for device in devices:
+        free, total = device["n_free"] / 1e9, device["n_total"] / 1e9
+        message = f"{device['name']}: {device['description']}, {free:.1f} of {total:.1f} GB free"
+        yield Check("devices", State.OK, message)
+    for vendor in unused(cards, {device["name"] for device in devices}):
+        yield Check(
+            "devices",
+            State.WARN,
+            f"this machine has a graphics card of {vendor}, which this build of the engine"
+            " cannot use",
+            f"install {build_needs(vendor)}, then: {build_command(vendor)}",
+        )
+
+
+def _memory(_paths: Paths) -> Iterator[Check]:
+    memory = psutil.virtual_memory()
+    message = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free, {n_cores()} cores"
+    if memory.available < _LITTLE_MEMORY:
+        fix = "close other programs, or take a small model: corral run smollm2"
+        yield Check("memory", State.WARN, message, fix)
+    else:
+        yield Check("memory", State.OK, message)
+
+
+def _disk(paths: Paths) -> Iterator[Check]:
+    there = next(one for one in (paths.models, *paths.models.parents) if one.exists())
+    n_free = shutil.disk_usage(there).free
+    message = f"{n_free / 1e9:.1f} GB free for {paths.models}"
+    if n_free < _LITTLE_DISK:
+        fix = "make room (corral du, corral prune), or set CORRAL_MODELS to another disk"
+        yield Check("disk", State.WARN, message, fix)
+    else:
+        yield Check("disk", State.OK, message)
+
+
+def _daemon(paths: Paths) -> Iterator[Check]:
+    address = load_settings(paths.config_file).host
+    found = probe(address, timeout_s=3.0)
+    match found.kind:
+        case Kind.CORRAL if found.is_ours:
+            yield Check("daemon", State.OK, f"it answers on {address}")
+        case Kind.CORRAL:
+            message = f"the daemon on {address} is Corral {found.version}, this is another version"
+            yield Check("daemon", State.WARN, message, "corral daemon restart")
+        case Kind.NOTHING:
+            message = f"none answers on {address}; the port is free, and commands start one"
+            yield Check("daemon", State.OK, message)
+        case _:
+            who = "Ollama" if found.kind is Kind.OLLAMA else "another program"
+            fix = f"end it, or use another port: CORRAL_HOST=127.0.0.1:{address.port + 1}"
+            yield Check("daemon", State.FAIL, f"{who} answers on {address}", fix)
+
+
+def _store(paths: Paths) -> Iterator[Check]:
+    library = Library(paths.models)
+    found = _result(verify(library, is_deep=False))
+    for fault in found.faults:
+        of = f"{fault.model}, file {fault.file}" if fault.file else fault.model
+        yield Check("store", State.FAIL, f"{of}: {fault.reason}", fault.hint)
+    if not found.faults:
+        n = found.n_models
+        models = "1 model, whole" if n == 1 else f"{n} models, all whole" if n else "no model yet"
+        yield Check("store", State.OK, f"{models}, in {paths.models}")
+
+
+def _result(moments: Generator[Progress, None, Verified]) -> Verified:
+    while True:
+        try:
+            next(moments)
+        except StopIteration as end:
+            found: Verified = end.value
+            return found
+
+
+def _hubs(paths: Paths) -> Iterator[Check]:
+    folders = (paths.own_catalogue, paths.catalogue)
+    hubs, _ = hubs_and_sources(order="auto", folders=folders, memory_bytes=0)
+    pool = ThreadPoolExecutor(len(hubs))
+    asked = {name: pool.submit(_ask, hub) for name, hub in hubs.items()}
+    for name, answer in asked.items():
+        try:
+            yield answer.result(timeout=_HUB_S)
+        except NotInTime:
+            message = f"{hubs[name].host} did not answer within {_HUB_S:g} seconds"
+            yield Check("hubs", State.WARN, message, "look at the network, and at HTTPS_PROXY")
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ask(hub: Hub) -> Check:
+    try:
+        hub.search("gguf", 1)
+    except Offline as error:
+        return Check("hubs", State.OK, error.message)
+    except CorralError as error:
+        fix = error.hint or "models that are here already work without it"
+        return Check("hubs", State.WARN, error.message, fix)
+    return Check("hubs", State.OK, f"{hub.host} answers")

@@ -1,0 +1,75 @@
+"""Which graphics cards this machine has, whatever the engine was built for, and how to build it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+#: PCI vendors that make graphics cards, in Linux's ``vendor`` files.
+_VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
+#: The kinds of device by whose name llama.cpp shows that it can use a vendor's cards.
+_BACKENDS = {
+    "NVIDIA": ("CUDA", "Vulkan"),
+    "AMD": ("ROCm", "HIP", "Vulkan"),
+    "Intel": ("SYCL", "Vulkan"),
+    "Apple": ("Metal", "MTL"),
+}
+#: What builds the engine for them, best first.
+_FLAGS = {
+    "NVIDIA": "-DGGML_CUDA=on",
+    "AMD": "-DGGML_VULKAN=on",
+    "Intel": "-DGGML_VULKAN=on",
+    "Apple": "-DGGML_METAL=on",
+}
+_NEEDS = {
+    "NVIDIA": "the CUDA toolkit",
+    "AMD": "the Vulkan SDK",
+    "Intel": "the Vulkan SDK",
+    "Apple": "the Xcode command line tools",
+}
+
+
+def vendors(drm: Path = Path("/sys/class/drm"), system: str = sys.platform) -> tuple[str, ...]:
+    """Return who made this machine's graphics cards: ``NVIDIA``, ``AMD``, ``Intel``, ``Apple``."""
+    found: set[str] = set()
+    if system == "darwin" and platform.machine() == "arm64":
+        found.add("Apple")
+    for path in sorted(drm.glob("card*/device/vendor")) if drm.is_dir() else ():
+        try:
+            found.add(_VENDORS.get(path.read_text(encoding="ascii").strip(), ""))
+        except (OSError, ValueError):
+            continue
+    if shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists():
+        found.add("NVIDIA")
+    return tuple(vendor for vendor in _FLAGS if vendor in found)
+
+
+def unused(cards: Sequence[str], devices: Collection[str]) -> tuple[str, ...]:
+    """Return the vendors in ``cards`` that no device of the engine stands for; pure.
+
+    Args:
+        cards: As ``vendors`` returns them.
+        devices: Names of the engine's devices: ``CPU``, ``CUDA0``.
+    """
+    return tuple(
+        vendor
+        for vendor in cards
+        if not any(name.startswith(kind) for name in devices for kind in _BACKENDS[vendor])
+    )
+
+
+def build_command(vendor: str) -> str:
+    """Return the command that builds the engine for a vendor's cards; pure."""
+    install = (
+        f"{Path(sys.executable).name} -m pip install --force-reinstall --no-cache-dir --no-deps"
+        " --no-binary llama-cpp-python llama-cpp-python"
+    )
+    return f'CMAKE_ARGS="{_FLAGS[vendor]} -DGGML_RPC=ON" {install}'
+
+
+def build_needs(vendor: str) -> str:
+    """Return what must be installed before that."""
+    return _NEEDS[vendor]

@@ -1,0 +1,98 @@
+"""What ``corral doctor`` finds, with the real engine and a library of its own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+
+import pytest
+
+from runner.daemon.doctor import examine, judge_devices
+from runner.domain.check import State
+from runner.domain.name import ModelName
+from runner.paths import find_paths
+from runner.store.library import Library
+from tests.fakes.models import tiny_model
+from tests.real_daemon import ROOT, command, environment
+
+CPU = {"name": "CPU", "description": "a CPU", "n_free": 8 * 10**9, "n_total": 16 * 10**9}
+
+
+@pytest.fixture
+def paths(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("CORRAL_HOME", str(tmp_path))
+    monkeypatch.setenv("CORRAL_HOST", f"127.0.0.1:{port}")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return find_paths()
+
+
+def by_name(checks, name):
+    return [check for check in checks if check.name == name]
+
+
+def test_a_card_that_the_build_cannot_use_is_told_with_the_command():
+    _, card = judge_devices([CPU], ["NVIDIA"])
+    assert card.state is State.WARN
+    assert "NVIDIA" in card.message
+    assert 'CMAKE_ARGS="-DGGML_CUDA=on' in card.fix
+
+
+def test_a_card_that_is_used_is_no_matter():
+    checks = [*judge_devices([CPU, CPU | {"name": "CUDA0"}], ["NVIDIA"])]
+    assert [check.state for check in checks] == [State.OK, State.OK]
+
+
+def test_a_fresh_home_is_in_order(paths):
+    checks = [*examine(paths)]
+    assert [c for c in checks if c.state is State.FAIL] == []
+    names = {"settings", "engine", "devices", "memory", "disk", "daemon", "store", "hubs"}
+    assert {check.name for check in checks} == names
+    (engine,) = by_name(checks, "engine")
+    assert "llama-cpp-python" in engine.message
+    assert all("HF_HUB_OFFLINE" in check.message for check in by_name(checks, "hubs"))
+    assert not paths.models.exists(), "it only looks"
+
+
+def test_a_damaged_model_is_told_with_its_fix(paths, tmp_path):
+    library = Library(paths.models)
+    name = ModelName.parse("tiny")
+    for _ in library.import_file(
+        tiny_model(tmp_path / "tiny.gguf"), name, provenance={"source": "file"}
+    ):
+        pass
+    blob = library.blobs.path(library.find(name).model.digest)
+    blob.write_bytes(blob.read_bytes()[:-1])
+    (store,) = by_name(examine(paths), "store")
+    assert store.state is State.FAIL
+    assert "corral repair tiny:latest" in store.fix
+
+
+def test_a_stranger_on_the_port_is_told(paths, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        monkeypatch.setenv("CORRAL_HOST", f"127.0.0.1:{port}")
+        (daemon,) = by_name(examine(paths), "daemon")
+    assert daemon.state is State.FAIL
+    assert "CORRAL_HOST" in daemon.fix
+
+
+def test_a_setting_that_cannot_be_understood_fails_and_the_rest_is_told(paths, monkeypatch):
+    monkeypatch.setenv("CORRAL_MAX_QUEUE", "many")
+    checks = [*examine(paths)]
+    (settings,) = by_name(checks, "settings")
+    assert settings.state is State.FAIL
+    assert "CORRAL_MAX_QUEUE" in settings.message
+    assert by_name(checks, "store")[0].state is State.OK
+
+
+def test_the_command_shows_it_and_needs_no_daemon(tmp_path):
+    env = environment(tmp_path, "127.0.0.1:1", HF_HUB_OFFLINE="1")
+    done = subprocess.run(command("doctor", "--json"), env=env, capture_output=True, timeout=120)
+    checks = json.loads(done.stdout)
+    assert done.returncode == int(any(check["state"] == "fail" for check in checks))
+    assert {"engine", "devices", "store"} <= {check["name"] for check in checks}
+    assert not (tmp_path / "run").exists()

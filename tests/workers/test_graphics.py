@@ -1,0 +1,40 @@
+"""Graphics cards of a machine, and the command that builds the engine for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.workers.graphics import build_command, build_needs, unused, vendors
+
+
+@pytest.mark.parametrize(
+    ("cards", "devices", "left"),
+    [
+        ((), {"CPU"}, ()),
+        (("NVIDIA",), {"CPU"}, ("NVIDIA",)),
+        (("NVIDIA",), {"CPU", "CUDA0"}, ()),
+        (("NVIDIA", "Intel"), {"CPU", "CUDA0"}, ("Intel",)),
+        (("AMD", "Intel"), {"CPU", "Vulkan0"}, ()),
+        (("Apple",), {"CPU"}, ("Apple",)),
+    ],
+)
+def test_a_card_is_unused_when_no_device_stands_for_it(cards, devices, left):
+    assert unused(cards, devices) == left
+
+
+def test_cards_are_read_from_the_system(tmp_path):
+    for number, vendor in enumerate(["0x10de", "0x1002", "0x1234", "nonsense"]):
+        folder = tmp_path / f"card{number}" / "device"
+        folder.mkdir(parents=True)
+        (folder / "vendor").write_text(f"{vendor}\n")
+    found = vendors(tmp_path, "linux")
+    assert {"NVIDIA", "AMD"} <= set(found)
+    assert "" not in found
+
+
+@pytest.mark.parametrize(("vendor", "flag"), [("NVIDIA", "GGML_CUDA"), ("AMD", "GGML_VULKAN")])
+def test_the_command_names_the_build_option(vendor, flag):
+    command = build_command(vendor)
+    assert command.startswith(f'CMAKE_ARGS="-D{flag}=on')
+    assert command.endswith("llama-cpp-python")
+    assert build_needs(vendor)
