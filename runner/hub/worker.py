@@ -263,10 +263,16 @@ class Worker:
         return own
 
     def _choose(self) -> Origin:
-        """Return the place to ask next; waits when all of them want to be left alone."""
+        """Return the place to ask next; waits when all of them want to be left alone.
+
+        Raises:
+            Enough: None is left.
+        """
         shared, now = self._shared, self._shared.manner.clock()
         with shared.moved:
             alive = [origin for origin in shared.origins if not origin.is_dead]
+            if not alive:
+                raise Enough  # the worker that found the last one dead tells why
             chosen = self._origin
             if chosen is None or chosen.is_dead or chosen.not_before > now:
                 chosen = min(alive, key=lambda origin: max(0.0, origin.not_before - now))
