@@ -13,7 +13,11 @@ pytestmark = pytest.mark.live
 
 HI = [{"role": "user", "content": "Say hi."}]
 BEGUN = [*HI, {"role": "assistant", "content": "Hello my dear"}]
-PNG = "iVBORw0KGgo="
+#: One pixel.
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5E"
+    "rkJggg=="
+)
 
 
 def test_openai_completes_every_form_of_prompt(standard):

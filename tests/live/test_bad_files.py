@@ -87,3 +87,12 @@ def test_a_file_may_be_imported_by_the_owner_alone(daemon, tiny):
     reply = daemon.ask("POST", "/api/pull", {"path": str(tiny), "model": "stolen"})
     assert reply.status == 403
     assert flat("ollama", reply.json)["code"] == "forbidden"
+
+
+def test_a_template_that_reaches_for_python_is_not_taken_in(daemon, tmp_path):
+    template = "{{ messages.__class__.__mro__[1].__subclasses__() }}"
+    path = tiny_model(tmp_path / "snooping.gguf", template=template, name="snooping")
+    reply = daemon.ask("POST", "/api/pull", {"path": str(path), "model": "snooping"}, owner=True)
+    assert (reply.status, reply.json["code"]) == (400, "bad_model_file")
+    assert "insides" in reply.json["error"]
+    assert daemon.ask("POST", "/api/show", {"model": "snooping"}).status == 404
