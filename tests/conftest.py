@@ -5,6 +5,24 @@ import os
 import pytest
 from hypothesis import settings
 
+#: Of other programs: clients of hubs and APIs read these when they are imported, which is before
+#: the first test, and a machine that tests may well be told to stay offline.
+_OF_OTHERS = (
+    "ANTHROPIC_",
+    "GGML_",
+    "HF_",
+    "HUGGINGFACE_",
+    "HUGGING_FACE_",
+    "LLAMA_",
+    "MODELSCOPE_",
+    "OPENAI_",
+    "TRANSFORMERS_",
+)
+_PROXIES = ("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+for _name in list(os.environ):
+    if _name.upper().startswith(_OF_OTHERS) or _name.upper() in _PROXIES:
+        del os.environ[_name]
+
 # A busy machine is no fault of the example that ran on it; pytest's own timeout stays.
 settings.register_profile("corral", deadline=None)
 # ``make test`` says the same of the same code every time; pytest by hand looks for new examples.

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -320,7 +320,10 @@ class DiskTier:
             try:
                 is_written = self._write(saved, n_clears)
             except Stopped:
-                logger.info("no time to keep a prompt n_tokens=%d", n_tokens(saved.tokens))
+                logger.info(
+                    "a prompt is not kept: cleared, or no time n_tokens=%d",
+                    n_tokens(saved.tokens),
+                )
             except OSError as error:
                 logger.warning("a prompt could not be kept on disk error=%r", str(error))
             except Exception:
@@ -330,10 +333,17 @@ class DiskTier:
             with self._lock:
                 self._n_pending -= len(saved.blob)
 
-    def _is_cleared(self, saved: Saved, n_clears: int) -> bool:
-        """Whether its owner's entries were cleared since it was offered."""
+    @contextlib.contextmanager
+    def _unless_cleared(self, saved: Saved, n_clears: int) -> Iterator[None]:
+        """Hold off clearing, so that whoever clears finds either the file or none ever.
+
+        Raises:
+            Stopped: Its owner's entries were cleared since it was offered.
+        """
         with self._lock:
-            return self._n_clears_of(saved.owner_id) != n_clears
+            if self._n_clears_of(saved.owner_id) != n_clears:
+                raise Stopped
+            yield
 
     def _n_clears_of(self, owner_id: str) -> int:
         return self._n_clears[None] + self._n_clears[owner_id]
@@ -342,8 +352,8 @@ class DiskTier:
         """Write one entry, and remove those that it makes useless; whether it is there now."""
         if self._must_stop():
             raise Stopped
-        if self._is_cleared(saved, n_clears):
-            return False
+        with self._unless_cleared(saved, n_clears):
+            pass
         name = file_name(saved.tokens)
         path = self._path(saved.owner_id, name)
         if path.exists():
@@ -353,10 +363,12 @@ class DiskTier:
         if not self._make_room(len(saved.blob) + len(saved.tokens), saved.owner_id, folder):
             return False
         header = Header(self._key_text, self._key.model, saved.owner_id, saved.created_s)
-        write_entry(folder, Entry(header, saved.tokens, saved.blob), must_stop=self._must_stop)
-        if self._is_cleared(saved, n_clears):  # while it was being written
-            remove(path)
-            return False
+        write_entry(
+            folder,
+            Entry(header, saved.tokens, saved.blob),
+            must_stop=self._must_stop,
+            placing=self._unless_cleared(saved, n_clears),
+        )
         for other, known in self._candidates(saved.tokens, saved.owner_id).items():
             if other != name and known is not None and saved.tokens.startswith(known):
                 self._forget(saved.owner_id, other, removes=True)

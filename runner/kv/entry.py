@@ -19,6 +19,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -92,7 +93,11 @@ def block_of(name: str) -> str:
 
 
 def write_entry(
-    folder: Path, entry: Entry, *, must_stop: Callable[[], bool] = lambda: False
+    folder: Path,
+    entry: Entry,
+    *,
+    must_stop: Callable[[], bool] = lambda: False,
+    placing: AbstractContextManager[None] | None = None,
 ) -> Path:
     """Write an entry whole or not at all, and return where it is.
 
@@ -100,10 +105,11 @@ def write_entry(
         folder: There; made when it is missing.
         entry: What to write.
         must_stop: Asked between two pieces.
+        placing: Entered while the entry takes its place; may raise ``Stopped`` instead.
 
     Raises:
         OSError: The disk refused; nothing is left behind.
-        Stopped: ``must_stop`` said so; nothing is left behind.
+        Stopped: ``must_stop`` or ``placing`` said so; nothing is left behind.
     """
     target = folder / file_name(entry.tokens)
     part, descriptor = _new_part(folder)
@@ -111,7 +117,8 @@ def write_entry(
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor
             _write_all(file, entry, must_stop)
             os.fsync(file.fileno())
-        part.replace(target)
+        with placing or contextlib.nullcontext():
+            part.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink()

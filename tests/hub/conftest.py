@@ -11,8 +11,6 @@ from tests.fakes.hub import FakeHub
 @pytest.fixture(autouse=True)
 def _own_logins(tmp_path, monkeypatch):
     """The clients look for tokens in the user's home; here there are none."""
-    for name in ("HF_TOKEN", "HF_ENDPOINT", "MODELSCOPE_API_TOKEN", "MODELSCOPE_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "no-token"))
     monkeypatch.setenv("MODELSCOPE_HOME", str(tmp_path / "modelscope"))
     ModelScope(environ={}).headers()  # imports the client as the daemon does, with its patience
