@@ -1,3 +1,5 @@
+"""Cyclic garbage: whose thread takes it away."""
+
 import gc
 import subprocess
 import sys
