@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 
 from gui.activity import ACTIVITY
 from gui.chats.archive import Archive
+from gui.garbage import collect_here
 from gui.icons import mark
 from gui.job_watch import JobWatch
 from gui.link import Link
@@ -161,6 +162,7 @@ def main(argv: Sequence[str]) -> int:
     instance.raised.connect(app.show_window)
     Ending(application)
     app.start()
+    collect_here()
     return application.exec()
 
 
