@@ -133,7 +133,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         )
         stack.push_async_callback(jobs.close)
         downloads = Downloads(library, throttle, n_ranges=settings.download_ranges)
-        pulls = PullService(library, sources, jobs, downloads)
+        pulls = PullService(library, sources, jobs, downloads, memory_bytes())
         await pulls.restore()
         models = ModelService(library, pool, cache)
         pool.on_change = partial(jobs.news.tell, Topic.WORKER)

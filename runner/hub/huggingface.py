@@ -18,6 +18,7 @@ from urllib.parse import quote
 from runner.domain.hub_url import HUGGING_FACE
 from runner.errors import AccessDenied, NotOnHub, Offline, RateLimited, SourceError
 from runner.hub.choose import RepoFile, variants
+from runner.hub.reach import Reach
 from runner.hub.repository import Found, Listing
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class HuggingFace:
         """``token`` is asked before the environment and the client's own login."""
         self._environ = environ
         self._token = token
+        self._reach = Reach()
 
     @property
     def endpoint(self) -> str:
@@ -139,6 +141,10 @@ class HuggingFace:
                 f"{self.host} was not asked: HF_HUB_OFFLINE is set",
                 hint="unset HF_HUB_OFFLINE and start the daemon again",
             )
+        try:
+            self._reach.check(self.endpoint)
+        except OSError as error:
+            raise self._unreachable(error) from None
         from huggingface_hub import HfApi
 
         _session().timeout = _TIMEOUT_S
@@ -164,17 +170,20 @@ class HuggingFace:
         except errors.HfHubHTTPError as error:
             raise self._refusal(error, place, revision) from None
         except (HTTPError, InvalidURL) as error:
-            raise SourceError(
-                f"{self.host} cannot be reached at {self.endpoint}: {_words(error)}",
-                hint="check the network, HTTPS_PROXY and HF_ENDPOINT; ModelScope may have the"
-                " model: corral search",
-            ) from None
+            raise self._unreachable(error) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             logger.info("answer not understood hub=%s error=%r", self.host, error)
             raise SourceError(
                 f"{self.endpoint} does not answer as a model hub does",
                 hint="a login page may stand before the network; else check HF_ENDPOINT",
             ) from None
+
+    def _unreachable(self, error: Exception) -> SourceError:
+        return SourceError(
+            f"{self.host} cannot be reached at {self.endpoint}: {_words(error)}",
+            hint="check the network, HTTPS_PROXY and HF_ENDPOINT; ModelScope may have the"
+            " model: corral search",
+        )
 
     def _refusal(self, error: Any, place: str, revision: str) -> SourceError:
         """Return our error for a status; the hub's own code goes before the status."""
@@ -257,4 +266,4 @@ def _wait_s(headers: Mapping[str, str]) -> int:
 
 
 def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 from runner.domain.hub_url import MODELSCOPE, MODELSCOPE_INTERNATIONAL
 from runner.errors import AccessDenied, NotOnHub, Offline, RateLimited, SourceError
 from runner.hub.choose import RepoFile, variants
+from runner.hub.reach import Reach
 from runner.hub.repository import Found, Listing
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class ModelScope:
         self.host = host
         self._environ = environ
         self._token = token
+        self._reach = Reach()
 
     @property
     def endpoint(self) -> str:
@@ -186,6 +188,10 @@ class ModelScope:
                 f"{self.host} was not asked: HF_HUB_OFFLINE is set",
                 hint="unset HF_HUB_OFFLINE and start the daemon again",
             )
+        try:
+            self._reach.check(self.endpoint)
+        except OSError as error:
+            raise self._unreachable(error) from None
         _import_client()
         from modelscope_hub import HubApi
 
@@ -225,11 +231,7 @@ class ModelScope:
         except JSONDecodeError:  # one of requests' own errors as well
             raise self._nonsense() from None
         except (errors.NetworkError, RequestException) as error:
-            raise SourceError(
-                f"{self.host} cannot be reached at {self.endpoint}: {_words(error)}",
-                hint="check the network, HTTPS_PROXY and MODELSCOPE_ENDPOINT; Hugging Face may"
-                " have the model: corral search",
-            ) from None
+            raise self._unreachable(error) from None
         except errors.APIError as error:
             raise SourceError(
                 f"{self.host} answered {error.status_code or 'with an error'}",
@@ -239,6 +241,13 @@ class ModelScope:
             logger.info("answer not understood hub=%s error=%s", self.host, type(error).__name__)
             raise self._nonsense() from None
 
+    def _unreachable(self, error: Exception) -> SourceError:
+        return SourceError(
+            f"{self.host} cannot be reached at {self.endpoint}: {_words(error)}",
+            hint="check the network, HTTPS_PROXY and MODELSCOPE_ENDPOINT; Hugging Face may"
+            " have the model: corral search",
+        )
+
     def _nonsense(self) -> SourceError:
         return SourceError(
             f"{self.endpoint} does not answer as a model hub does",
@@ -247,18 +256,19 @@ class ModelScope:
 
 
 def _import_client() -> None:
-    """Import the client with our patience; the environment is as it was afterwards."""
+    """Import the client with our patience, where the user has not set another.
+
+    The variables stay: to take one away while another thread walks through the environment, as the
+    standard library does to find a proxy, would break that thread.
+    """
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
     with _importing:
-        missing = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
-        os.environ.update(missing)
-        try:
-            import modelscope_hub  # noqa: F401
-        finally:
-            for name in missing:
-                os.environ.pop(name, None)
+        import modelscope_hub  # noqa: F401
 
 
 def _words(error: Exception) -> str:
     """Return what happened without the addresses of the client's own pools."""
-    text = str(getattr(error, "message", "") or error) or type(error).__name__
+    told = getattr(error, "message", "") or getattr(error, "strerror", "") or str(error)
+    text = str(told) or type(error).__name__
     return text.partition("(Caused by")[0].strip()[:200]

@@ -12,6 +12,7 @@ from pathlib import Path
 from runner.domain.hub_url import MODELSCOPE_INTERNATIONAL
 from runner.hub.catalogue import AUTO, HF, MODELSCOPE, Catalogue, CatalogueSource
 from runner.hub.huggingface import HuggingFace
+from runner.hub.mirrored import MirroredSource
 from runner.hub.modelscope import ModelScope
 from runner.hub.packaged import PackagedSource
 from runner.hub.repository import Hub, HubSource
@@ -46,16 +47,17 @@ def hubs_and_sources(
         others = [other] if order == AUTO else []
         return HubSource(hub, others=others, memory_bytes=memory_bytes)
 
-    catalogue = CatalogueSource(
-        Catalogue(folders),
-        {hub.host: alone(hub) for hub in (hugging_face, model_scope, international)},
-        order=order,
-    )
+    catalogue = Catalogue(folders)
+    each = {hub.host: alone(hub) for hub in (hugging_face, model_scope, international)}
+
+    def mirrored(own: Source) -> Source:
+        return MirroredSource(own, catalogue, each)
+
     sources: list[Source] = [
         PackagedSource(),
-        catalogue,
-        beside(hugging_face, model_scope),
-        beside(model_scope, hugging_face),
-        beside(international, hugging_face),
+        CatalogueSource(catalogue, each, order=order),
+        mirrored(beside(hugging_face, model_scope)),
+        mirrored(beside(model_scope, hugging_face)),
+        mirrored(beside(international, hugging_face)),
     ]
     return {HF: hugging_face, MODELSCOPE: model_scope}, sources

@@ -136,10 +136,11 @@ def test_one_hub_down_leaves_the_other(hub, sources, order):
     assert model.candidates == ()
 
 
-def test_both_hubs_down_is_the_first_ones_error(hub, second, sources):
+def test_both_hubs_down_names_each_with_its_reason(hub, second, sources):
     hub.repositories["own/tiny-gguf"].fault = "500"
     second.repositories["own/tiny-gguf"].fault = "429"
-    with pytest.raises(SourceError, match=r"hf\.co answered 500"):
+    reasons = r"hf\.co answered 500; modelscope\.cn wants fewer requests"
+    with pytest.raises(SourceError, match=reasons):
         sources().resolve(NAME)
 
 
