@@ -161,6 +161,10 @@ class Context:
             raise NoSlot
         raise DecodeFailed(f"llama_decode returned {code} for {row} tokens")
 
+    def use_threads(self, n: int) -> None:
+        """Compute with so many threads from the next step on."""
+        llama_cpp.llama_set_n_threads(self.handle, n, n)
+
     def logits(self, row: int) -> npt.NDArray[np.float32]:
         """Return the logits of batch row ``row``, ``(n_vocab,)``; valid until the next step."""
         address = llama_cpp.llama_get_logits_ith(self.handle, row)
