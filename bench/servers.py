@@ -136,13 +136,21 @@ def corral(limits: Limits, home: Path, log: Path) -> Iterator[Server]:
         yield Server("corral", ("127.0.0.1", port), "smollm2", process, shown)
 
 
-def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+def pull_file(server: Server, path: Path, name: str, token: str) -> None:
+    """Have a daemon take a model file of this machine in; ``token`` is its owner's."""
+    url = f"http://{server.address[0]}:{server.address[1]}/api/pull"
+    post(url, {"path": str(path), "model": name, "stream": False}, token=token)
+
+
+def post(url: str, body: dict[str, Any], *, token: str = "") -> dict[str, Any]:
     """Return the JSON answer to a POST.
 
     Raises:
         CannotStart: The server refused.
     """
     headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=START_S) as answer:

@@ -169,6 +169,13 @@ class Backend(Protocol):
         """
         ...
 
+    def use_threads(self, n: int) -> None:
+        """Compute with so many threads from the next step on, deterministic requests apart.
+
+        How many compute decides in which order some sums are taken.
+        """
+        ...
+
     def is_sound(self, row: int) -> bool:
         """Whether the logits with the number ``row`` are numbers to draw from."""
         ...

@@ -168,6 +168,10 @@ class Context:
             raise NoSlot
         raise DecodeFailed(f"llama_decode returned {code} for {row} tokens")
 
+    def use_threads(self, n: int) -> None:
+        """Compute with so many threads from the next step on."""
+        llama_cpp.llama_set_n_threads(self.handle, n, n)
+
     def logits(self, number: int) -> npt.NDArray[np.float32]:
         """Return the logits with a number from ``decode``, ``(n_vocab,)``, until the next step."""
         if not 0 <= number < self._n_drawn:
