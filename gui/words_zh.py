@@ -95,7 +95,6 @@ CHINESE: dict[str, str] = {
     "Fits this machine": "适合本机",
     "Folders": "文件夹",
     "For computers with much memory.": "适合内存较大的电脑。",
-    "Forgets the choices on this page. Chats and models stay.": "清除本页的设置。对话和模型会保留。",
     "GGUF models": "GGUF 模型",
     "Get it": "获取",
     "Good answers on most computers.": "在大多数电脑上都有不错的回答。",
