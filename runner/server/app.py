@@ -16,6 +16,7 @@ from runner.server import (
     metrics,
     ollama_routes,
     openai_routes,
+    openapi,
     prompt_routes,
     request_routes,
     search_routes,
@@ -47,6 +48,7 @@ _ROUTES = (
     event_routes.routes,
     metrics.routes,
     storage_routes.routes,
+    openapi.routes,
 )
 
 
