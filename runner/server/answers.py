@@ -38,6 +38,9 @@ from runner.errors import (
 from runner.server.connections import LIMITS, refusal_of
 from runner.server.marks import DOOR, caller_of
 
+#: Paths of rerankers that stand under no version.
+_RERANKERS = frozenset({"/rerank", "/reranking", "/score"})
+
 #: Largest body taken, in bytes.
 MAX_BODY = 64 * 1024 * 1024
 
@@ -95,8 +98,10 @@ def facts_of(request: web.Request) -> Facts:
 
 
 def is_openai(request: web.Request) -> bool:
-    """Whether the caller speaks OpenAI's dialect, by the path."""
-    return request.path.startswith("/v1/") and not is_anthropic(request)
+    """Whether the caller speaks OpenAI's dialect, or a reranker's, by the path."""
+    path = request.path
+    is_its_own = path.startswith(("/v1/", "/v2/")) or path in _RERANKERS
+    return is_its_own and not is_anthropic(request)
 
 
 def is_anthropic(request: web.Request) -> bool:

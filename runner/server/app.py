@@ -16,6 +16,7 @@ from runner.server import (
     metrics,
     ollama_routes,
     openai_routes,
+    openapi,
     prompt_routes,
     request_routes,
     search_routes,
@@ -48,6 +49,7 @@ ROUTES = (
     event_routes.routes,
     metrics.routes,
     storage_routes.routes,
+    openapi.routes,
 )
 
 
