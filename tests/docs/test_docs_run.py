@@ -1,8 +1,8 @@
 """Every program in the documentation runs: each page in a folder, a home and on a port of its own.
 
 The daemon is a real one with the starter model.  The port that pages name is replaced by one that
-is free here, the network is out of reach, and answers are short: what is tested is that a reader who
-types what stands there gets no error.
+is free here, the network is out of reach, and answers are short: what is tested is that a reader
+who types what stands there gets no error.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def test_what_is_fenced_comes_out_as_it_went_in(blocks):
 
 
 def test_a_block_without_an_end_is_refused():
-    with pytest.raises(ValueError, match="page.md:2: this block is not closed"):
+    with pytest.raises(ValueError, match=r"page\.md:2: this block is not closed"):
         snippets_of("page.md", "words\n```sh\ncorral list\n")
 
 
@@ -96,7 +96,7 @@ def test_our_own_commands_are_understood(snippet):
     text = snippet.text
     if snippet.language == "console":
         text = "".join(f"{command}\n" for command, _ in console_steps(text))
-    parser, table = build_parser()
+    _parser, table = build_parser()
     for command in commands_of(text):
         words = [w for w in shlex.split(command, comments=True)[1:] if w not in ("&", ">")]
         if not words or words[0] in ("--version", "--help", "-h", "-v"):
