@@ -138,11 +138,12 @@ STAGES = (
     Stage(
         "unit",
         "units and properties",
-        pytest("-m", "not live", "--ignore=tests/test_house.py"),
+        pytest("-m", "not live and not docs", "--ignore=tests/test_house.py"),
         is_check=False,
     ),
     Stage("wheel", "the installed package works", wheel, is_check=False),
     Stage("live", "engine, starter model, clients", pytest("-m", "live"), is_check=False),
+    Stage("docs", "every program in the docs runs", pytest("-m", "docs"), is_check=False),
 )
 
 

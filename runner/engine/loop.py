@@ -54,6 +54,7 @@ from runner.protocol.messages import (
     Step,
     Tokenize,
     Tokenized,
+    UseThreads,
 )
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ _MAX_WAIT_S = 3600.0
 
 
 #: What is asked about requests that are there.
-Question = Abort | AskCache | ClearCache | Inspect | Deadline
+Question = Abort | AskCache | ClearCache | Inspect | Deadline | UseThreads
 #: What reaches the loop thread.
 Item = Sequence | Job | Tokenized | Failed | Fetched | Shutdown | Question
 
@@ -115,7 +116,7 @@ class Loop:
                     self._items.put(Deadline(asked.request_id, at_s))
                 self._underway.add(message.request_id)
                 self._preparer.submit(message)
-            case Abort() | Inspect() | AskCache() | ClearCache() | Shutdown():
+            case Abort() | Inspect() | AskCache() | ClearCache() | UseThreads() | Shutdown():
                 self._items.put(message)
             case _:
                 logger.error("unexpected message kind=%s", type(message).__name__)
@@ -205,6 +206,8 @@ class Loop:
                 self._send(inspected(item.request_id, self._scheduler, self._vectors.jobs))
             case Deadline():
                 self._deadlines.add(item.request_id, item.at_s)
+            case UseThreads():
+                self._backend.use_threads(item.n)
 
     def _start(self, seq: Sequence) -> None:
         """Queue a sequence, unless it has ended meanwhile, was aborted or asks for no token."""

@@ -112,6 +112,7 @@ class Sequence:
         guess: Guessed tokens that are in the cache after the computed ones, within a step.
         saved: The state of its cells while it gives way; empty: to be computed again.
         n_saved: Tokens that ``saved`` stands for.
+        cells_key: Among whose cells its own are found: with ``cache: none`` nobody else's.
     """
 
     request_id: str
@@ -153,12 +154,12 @@ class Sequence:
     guess: tuple[int, ...] = ()
     saved: bytes = b""
     n_saved: int = 0
+    cells_key: tuple[str, Adapters] = field(init=False)
 
-    @property
-    def cells_key(self) -> tuple[str, Adapters]:
-        """Among whose cells its own are found: with ``cache: none`` nobody else's."""
+    def __post_init__(self) -> None:
         is_alone = self.cache is CacheUse.NONE
-        return f"\0{self.request_id}" if is_alone else self.owner_id, self.adapters
+        whose = f"\0{self.request_id}" if is_alone else self.owner_id
+        self.cells_key = whose, self.adapters
 
     @property
     def uses_tiers(self) -> bool:

@@ -1,7 +1,8 @@
 """What the daemon and a worker process say to each other.
 
 Down the pipe go ``Load``, ``Generate``, ``Embed``, ``Rerank``, ``Abort``, ``Tokenize``,
-``Detokenize``, ``Render``, ``Inspect``, ``AskCache``, ``ClearCache`` and ``Shutdown``; up come
+``Detokenize``, ``Render``, ``Inspect``, ``AskCache``, ``ClearCache``, ``UseThreads`` and
+``Shutdown``; up come
 ``Loaded``, ``Started``, ``Step``, ``Embedded``, ``Tokenized``, ``Inspected``, ``CacheState`` and
 ``Failed``.  Two promises bind the sides, and the tests of both check them:
 
@@ -239,6 +240,12 @@ class ClearCache(Struct, frozen=True, tag=True):
     keeps: bool = True
 
 
+class UseThreads(Struct, frozen=True, tag=True):
+    """Compute with so many threads from the next step on."""
+
+    n: int
+
+
 class Shutdown(Struct, frozen=True, tag=True):
     """End; what is running is aborted."""
 
@@ -427,6 +434,7 @@ Message = (
     | AskCache
     | ClearCache
     | CacheState
+    | UseThreads
     | Shutdown
     | Started
     | Step

@@ -30,7 +30,12 @@ _N_COLD_MAX = 1
 
 
 class LlamaBackend:
-    """One loaded model; attributes as in ``Backend``, and its vocabulary as ``model``."""
+    """One loaded model; attributes as in ``Backend``, and its vocabulary as ``model``.
+
+    ``helper`` is a smaller one that computes in turn with this one, with as many threads.
+    """
+
+    helper: LlamaBackend | None = None
 
     def __init__(self, load: Load) -> None:
         """Load what ``load`` asks for, and compute one token so that the first answer is quick.
@@ -105,6 +110,13 @@ class LlamaBackend:
         """Compute a step; see ``Backend``."""
         self._adapters.use(self._context.handle, chunks[0].seq.adapters)
         return self._context.decode(chunks)
+
+    def use_threads(self, n: int) -> None:
+        """Compute with so many threads from the next step on; see ``Backend``."""
+        self.n_threads = n
+        for context in (self._generator, self._embedder, self.helper):
+            if context is not None:
+                context.use_threads(n)
 
     def embedder(self) -> LlamaEmbedder:
         """Return what computes vectors, made when it is first asked for."""

@@ -27,6 +27,7 @@ def load_draft(load: Load, large: LlamaBackend) -> DraftModel:
     except WorkerError:
         small.close()
         raise
+    large.helper = small
     share = small.model.n_bytes / max(1, large.model.n_bytes)
     return DraftModel(small, small.model, share=share)
 
