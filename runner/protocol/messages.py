@@ -33,6 +33,18 @@ DEFAULT_KEEP = 4
 FLUSH_S = 2.0
 
 
+#: How a worker's last line on stderr begins when a device of another machine was lost; its address
+#: follows.
+LOST_DEVICE = "lost the device "
+
+
+class Remote(Struct, frozen=True):
+    """A device of another machine: ``host:port`` of its ``corral share``, and its key."""
+
+    address: str
+    key: str
+
+
 class Load(Struct, frozen=True, tag=True):
     """Load a model; the first message, sent once.
 
@@ -58,6 +70,9 @@ class Load(Struct, frozen=True, tag=True):
         adapters: GGUF files of LoRA adapters, numbered from 0.
         shards: All files of the weights in their order, ``path`` first, when they are several.
         draft_path: GGUF file of a small model that guesses what this one says; empty: none.
+        devices: Which accelerators to use, in this order; see ``engine.placement.chosen``.
+        remotes: Those of other machines.
+        lost: Devices that are left out because they were lost, for the record.
     """
 
     request_id: str
@@ -80,12 +95,24 @@ class Load(Struct, frozen=True, tag=True):
     adapters: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
     draft_path: str = ""
+    devices: tuple[str, ...] = ()
+    remotes: tuple[Remote, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+class Placed(Struct, frozen=True, array_like=True):
+    """Layers on an accelerator, and the bytes of its memory that this model took."""
+
+    device: str
+    n_layers: int
+    n_bytes: int
 
 
 class Loaded(Struct, frozen=True, tag=True):
     """The model is resident; contexts in tokens.
 
-    ``can_infill``: it has the tokens for filling in the middle.
+    ``can_infill``: it has the tokens for filling in the middle.  ``placed``: what is not in main
+    memory; ``note``: why less is there than was wanted, in words; empty: it is as it should be.
     """
 
     request_id: str
@@ -93,6 +120,8 @@ class Loaded(Struct, frozen=True, tag=True):
     n_cells: int
     n_threads: int
     can_infill: bool = False
+    placed: tuple[Placed, ...] = ()
+    note: str = ""
 
 
 class Generate(Struct, frozen=True, tag=True):
