@@ -138,7 +138,7 @@ STAGES = (
     Stage(
         "unit",
         "units and properties",
-        pytest("-m", "not live and not clients", "--ignore=tests/test_house.py"),
+        pytest("-m", "not live and not clients and not docs", "--ignore=tests/test_house.py"),
         is_check=False,
     ),
     Stage("wheel", "the installed package works", wheel, is_check=False),
@@ -149,6 +149,7 @@ STAGES = (
         pytest("-m", "clients"),
         is_check=False,
     ),
+    Stage("docs", "every program in the docs runs", pytest("-m", "docs"), is_check=False),
 )
 
 

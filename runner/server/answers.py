@@ -45,7 +45,7 @@ _RERANKERS = frozenset({"/rerank", "/reranking", "/score"})
 MAX_BODY = 64 * 1024 * 1024
 
 #: The first class that fits gives the status.
-_STATUSES: tuple[tuple[type[CorralError], int], ...] = (
+STATUSES: tuple[tuple[type[CorralError], int], ...] = (
     (ModelNotFound, 404),
     (RequestNotFound, 404),
     (JobNotFound, 404),
@@ -82,7 +82,7 @@ class Facts:
         """Take the end of an answer; the tokens of several are added up."""
         if self.finished is not None:
             usage = self.finished.usage.plus(finished.usage)
-            finished = replace(finished, usage=usage)
+            finished = replace(finished, usage=usage, hit=self.finished.hit)
         self.finished = finished
 
 
@@ -169,7 +169,7 @@ def error_answer(
 ) -> web.Response:
     """Return ``error`` in the caller's dialect, with the status of its class unless given."""
     if status is None:
-        status = next((number for cls, number in _STATUSES if isinstance(error, cls)), 500)
+        status = next((number for cls, number in STATUSES if isinstance(error, cls)), 500)
     facts_of(request).error = error.code
     error = told_to(request, error)
     body: msgspec.Struct

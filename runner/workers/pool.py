@@ -25,6 +25,7 @@ from runner.errors import CapacityError, QueueFull, WorkerError
 from runner.protocol.messages import Load
 from runner.workers import evict
 from runner.workers.process import Worker, new_request_id
+from runner.workers.sharing import CoreSharing
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ class Pool:
         self._unserved: list[Wanted] = []  # what has no entry yet
         self._n_waiting = 0
         self._is_closed = False
+        self._cores = CoreSharing()
         self.on_change: Callable[[], None] = lambda: None
         self.n_loads = 0
         self.n_evictions = 0
@@ -344,6 +346,7 @@ class Pool:
                 on_exit=lambda: self._on_exit(wanted.key, load.request_id),
             )
             is_loaded = True
+            self._cores.add(worker.channel, worker.loaded.n_threads)
         finally:
             if not is_loaded:
                 self._forget(wanted.key, load.request_id)
