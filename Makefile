@@ -24,7 +24,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header -
 PIN_CACHE := $(VENV)/pin-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help run gui serve test check fix bench screenshots constraints clean
+.PHONY: help run gui serve test check fix bench docs screenshots constraints clean
 .DELETE_ON_ERROR:
 
 help: ## List the tasks
@@ -53,6 +53,9 @@ fix: $(VENV)/.test ## Let the formatter and the linter mend what they can
 
 bench: $(VENV)/.test ## Compare with llama-server; ARGS="--help" tells how (bench/README.md)
 	@$(BIN)/python bench/serve.py $(ARGS)
+
+docs: $(VENV)/.test ## Write the pages that are made from the code: docs/reference, docs/api
+	@$(BIN)/python packaging/reference.py && $(BIN)/python packaging/compatibility.py
 
 screenshots: $(VENV)/.test ## Draw docs/images: every page of the app, both themes and languages
 	@$(BIN)/python tests/screenshots.py

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from binascii import b2a_base64
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -22,6 +23,7 @@ from runner.client import decode, decode_storage
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
 from runner.client.decode import DaemonVersion, ShownModel
 from runner.client.http1 import BadReply
+from runner.client.keeping import Keeping
 from runner.domain.cache import CacheReport, Cleared
 from runner.domain.chat import Message
 from runner.domain.devices import SharedDevice
@@ -38,7 +40,7 @@ from runner.domain.storage import DiskUse, Pruned
 from runner.errors import DaemonError, ModelNotFound
 
 
-class Client:
+class Client(Keeping):
     """Speaks to one daemon.  Every call raises ``CorralError`` and nothing else on purpose.
 
     Args:
@@ -335,7 +337,13 @@ class Client:
 
 def _turn(message: Message) -> Json:
     turn: Json = {"role": message.role, "content": message.content}
-    return {**turn, "thinking": message.thinking} if message.thinking else turn
+    if message.thinking:
+        turn["thinking"] = message.thinking
+    if message.images:
+        turn["images"] = [
+            b2a_base64(image.content, newline=False).decode() for image in message.images
+        ]
+    return turn
 
 
 def _settings(options: Options | None, keep_alive: float | None) -> Json:

@@ -123,6 +123,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             folders=(paths.own_catalogue, paths.catalogue),
             memory_bytes=memory_bytes(),
             token=hub_tokens.get,
+            is_offline=settings.offline,
         )
         requests = RequestService()
         cache = CacheService(library, pool, shelf, n_disk_max=settings.kv_disk_bytes)
@@ -134,7 +135,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         )
         stack.push_async_callback(jobs.close)
         downloads = Downloads(library, throttle, n_ranges=settings.download_ranges)
-        pulls = PullService(library, sources, jobs, downloads)
+        pulls = PullService(library, sources, jobs, downloads, memory_bytes())
         await pulls.restore()
         models = ModelService(library, pool, cache)
         pool.on_change = partial(jobs.news.tell, Topic.WORKER)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from runner.domain.cache import Hit
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.options import SamplingParams, Speculate
@@ -289,6 +290,7 @@ class Started(Struct, frozen=True, tag=True):
         n_diverged: Where it first differs from the stored text most like it; ``None``: from none.
         n_dropped: Turns left out so that the conversation fits.
         tail: The last characters of the rendered prompt: it may have opened a block of thinking.
+        hit: Where the tokens came from that are not to be computed.
     """
 
     request_id: str
@@ -297,6 +299,7 @@ class Started(Struct, frozen=True, tag=True):
     n_diverged: int | None = None
     n_dropped: int = 0
     tail: str = ""
+    hit: Hit = Hit.NONE
 
 
 class Outcome(Struct, frozen=True):
