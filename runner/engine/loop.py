@@ -214,7 +214,9 @@ class Loop:
             if fate is Fate.ABORTED:
                 self._end_now(seq, FinishReason.ABORTED)
         elif seq.n_limit <= seq.n_prompt:
-            self._send(Started(seq.request_id, seq.n_prompt, 0, tail=seq.tail))
+            self._send(
+                Started(seq.request_id, seq.n_prompt, 0, tail=seq.tail, controls=seq.controls)
+            )
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
         elif seq.is_deterministic:
@@ -345,6 +347,7 @@ class Loop:
                     n_diverged,
                     seq.n_dropped,
                     seq.tail,
+                    seq.controls,
                 )
             )
 
@@ -398,10 +401,10 @@ class Loop:
             if news.reason is not None:
                 self._remove(seq)
                 ended = outcome(seq, news.reason, now)
-                deltas.append(Delta(seq.request_id, news.text, ended, news.logprobs))
+                deltas.append(Delta(seq.request_id, news.text, ended, news.logprobs, news.marks))
                 continue
             if news.text:
-                deltas.append(Delta(seq.request_id, news.text, None, news.logprobs))
+                deltas.append(Delta(seq.request_id, news.text, None, news.logprobs, news.marks))
             if seq.is_full:
                 self._shift(seq)
         return deltas

@@ -253,6 +253,8 @@ class Started(Struct, frozen=True, tag=True):
         n_diverged: Where it first differs from the stored text most like it; ``None``: from none.
         n_dropped: Turns left out so that the conversation fits.
         tail: The last characters of the rendered prompt: it may have opened a block of thinking.
+        controls: Those texts of ``Generate.keeps_control`` that are one token of this model: only
+            where ``Delta.marks`` says so, they are that token.
     """
 
     request_id: str
@@ -261,6 +263,7 @@ class Started(Struct, frozen=True, tag=True):
     n_diverged: int | None = None
     n_dropped: int = 0
     tail: str = ""
+    controls: tuple[str, ...] = ()
 
 
 class Outcome(Struct, frozen=True):
@@ -290,12 +293,16 @@ class Outcome(Struct, frozen=True):
 
 
 class Delta(Struct, frozen=True, array_like=True):
-    """New text of one sequence, whole characters; may be empty when it ends."""
+    """New text of one sequence, whole characters; may be empty when it ends.
+
+    ``marks``: the characters of ``text`` at which a kept control token begins, ascending.
+    """
 
     request_id: str
     text: str
     finish: Outcome | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    marks: tuple[int, ...] = ()
 
 
 class Step(Struct, frozen=True, tag=True):
