@@ -44,6 +44,7 @@ COMMANDS = {
     "keys": "keys",
     "doctor": "doctor",
     "daemon": "daemon",
+    "completion": "completion",
 }
 ALIASES = {"ls": "list"}
 
