@@ -64,7 +64,7 @@ def chosen(places: Sequence[Place], words: Sequence[str]) -> list[Place]:
     """
     usable = [place for place in places if place.kind in ("gpu", "igpu")]
     wanted = [word for word in words if not word.startswith("-")]
-    left_out = {word[1:].lower() for word in words if word.startswith("-")}
+    left_out = [word[1:] for word in words if word.startswith("-")]
     known = {place.name.lower() for place in places}
     for word in [*wanted, *left_out]:
         if word.lower() not in known | {"cpu"}:
@@ -78,7 +78,8 @@ def chosen(places: Sequence[Place], words: Sequence[str]) -> list[Place]:
         own = _once([place for place in usable if not place.is_remote])
         cards = [place for place in own if place.kind == "gpu"] or own
         usable = cards + [place for place in usable if place.is_remote]
-    return [place for place in usable if place.name.lower() not in left_out]
+    gone = {name.lower() for name in left_out}
+    return [place for place in usable if place.name.lower() not in gone]
 
 
 def _once(places: Sequence[Place]) -> list[Place]:
