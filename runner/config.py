@@ -52,7 +52,7 @@ class Settings:
     kv_cache_type: tuple[str, str] = ("f16", "f16")
     flash_attention: bool | None = None
     load_timeout_s: float = 300.0
-    speculate: Speculate = "off"
+    speculate: Speculate = "auto"
     kv_disk_bytes: int = 4 << 30
     share_cache: bool = False
     origins: tuple[str, ...] = ()
@@ -302,7 +302,7 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         _speculate,
         "Whether tokens are guessed and checked several at a time, for requests and models that do"
         " not say: on, off, or auto for where it is measured to pay.",
-        "off",
+        "auto",
     ),
     "load_timeout_s": SettingSpec(
         "CORRAL_LOAD_TIMEOUT",

@@ -135,6 +135,8 @@ def own_command(role: str, *args: str) -> list[str]:
         args: Passed on.
     """
     if getattr(sys, "frozen", False):  # a frozen bundle is its own interpreter
-        return [sys.executable, role, *args]
+        program = Path(sys.executable).resolve()
+        # The desktop app is a program of its own, beside the one that knows all roles.
+        return [str(program.with_name(_APP + program.suffix)), role, *args]
     # -P: a folder named like one of our modules, where the user stands, must not be imported.
     return [sys.executable, "-P", "-m", "runner", role, *args]

@@ -46,6 +46,7 @@ COMMANDS = {
     "share": "share",
     "doctor": "doctor",
     "daemon": "daemon",
+    "completion": "completion",
 }
 ALIASES = {"ls": "list"}
 
