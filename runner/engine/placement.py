@@ -115,11 +115,7 @@ def spread(places: Sequence[Place], need: Need, n_asked: int) -> list[int]:
 
 def fewer(n: int) -> Iterator[int]:
     """Yield ever fewer layers to try after ``n`` did not fit, down to none."""
-    for quarter in (3, 2, 1):
-        if 0 < (smaller := n * quarter // 4) < n:
-            yield smaller
-    if n > 0:
-        yield 0
+    yield from dict.fromkeys(less for part in (3, 2, 1, 0) if (less := n * part // 4) < n)
 
 
 def in_order(places: Sequence[Place], counts: Sequence[int]) -> list[tuple[Place, int]]:
