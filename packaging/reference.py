@@ -31,8 +31,6 @@ NOTE = "Written by `packaging/reference.py`; do not edit.\n"
 
 #: What to do about each error, by its code.  Its own hint, where it has one, knows more.
 STEPS = {
-    "device_failed": "See that the other machine is on and `corral share` runs there with this key;"
-    " without `--device` the model is loaded on this machine.",
     "internal": "A fault of Corral's. `corral daemon logs` has the details; please report it.",
     "bad_request": "The message says what cannot be done; `corral COMMAND --help` what can.",
     "invalid_request": "Correct the field, flag or variable that the message names.",
@@ -81,6 +79,8 @@ STEPS = {
     "cancelled": "Somebody ended it with `corral cancel`; ask again.",
     "worker_failed": "Ask again: the model is loaded anew. If it fails again, `corral daemon logs`"
     " has its last words; less context or another quantization may help.",
+    "device_failed": "Ask again: the model is loaded without the device. See that `corral share` runs on"
+    " the other machine, and that its key is the one you gave: [machines](../guides/machines.md).",
     "daemon_unavailable": "`corral daemon status` says what answers, `corral daemon logs` why"
     " nothing does; `corral serve` shows it starting.",
     "address_in_use": "Stop the other program, or give Corral another place:"
