@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +183,7 @@ async def _gauges(request: web.Request) -> list[Metric]:
     needs = request.app[NEEDS]
     found: list[Metric] = []
 
-    def gauge(name: str, text: str, rows: dict[str, float], label: str = "") -> None:
+    def gauge(name: str, text: str, rows: Mapping[str, float], label: str = "") -> None:
         family = GaugeMetricFamily(name, text, labels=[label] if label else [])
         for key, value in sorted(rows.items()):
             family.add_metric([key] if label else [], value)

@@ -13,6 +13,8 @@ from typing import Any
 import llama_cpp
 from llama_cpp import _ggml
 
+from runner.engine.llama.library import load_backends
+
 #: ``enum ggml_backend_dev_type``.
 _KINDS = ("cpu", "gpu", "igpu", "accelerator", "group")
 
@@ -66,9 +68,9 @@ class Device:
 
 def list_devices() -> list[Device]:
     """Return all devices, in llama.cpp's order.  Loads drivers: for short-lived processes."""
+    n_devices = load_backends()
     llama_cpp.llama_backend_init()
     ggml: Any = _ggml.libggml
-    ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
     ggml.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
     ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
     for function in (ggml.ggml_backend_dev_name, ggml.ggml_backend_dev_description):
@@ -81,10 +83,7 @@ def list_devices() -> list[Device]:
     ggml.ggml_backend_dev_memory.restype = None
     ggml.ggml_backend_dev_get_props.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Props)]
     ggml.ggml_backend_dev_get_props.restype = None
-    return [
-        _device(ggml, int(ggml.ggml_backend_dev_get(number)))
-        for number in range(ggml.ggml_backend_dev_count())
-    ]
+    return [_device(ggml, int(ggml.ggml_backend_dev_get(number))) for number in range(n_devices)]
 
 
 def _device(ggml: Any, handle: int) -> Device:
@@ -107,5 +106,6 @@ def _device(ggml: Any, handle: int) -> Device:
 
 def build() -> str:
     """Return which llama.cpp this is, and what it was built for."""
+    load_backends()
     features = llama_cpp.llama_print_system_info().decode("utf-8", "replace")
     return f"llama-cpp-python {llama_cpp.__version__}; {' '.join(features.split()).rstrip('| ')}"

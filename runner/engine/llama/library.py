@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import logging
 import re
+from pathlib import Path
+from typing import Any
 
 import llama_cpp
+from llama_cpp import _ggml
 
 logger = logging.getLogger(__name__)
 
@@ -46,4 +49,23 @@ def take_buffers() -> dict[str, int]:
 def start() -> None:
     """Make llama.cpp ready; called once, before anything else of this room."""
     llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
+    load_backends()
     llama_cpp.llama_backend_init()
+
+
+def load_backends() -> int:
+    """Load what computes, where it is not part of the library itself; returns how many devices.
+
+    A build with ``GGML_BACKEND_DL`` has each kind of processor and card in a file of its own, of
+    which this machine's best are taken.  They are looked for beside the library and nowhere else:
+    left alone, ggml looks where the program was started, and loads what it finds there.
+
+    Source: ``ggml/src/ggml-backend-reg.cpp``.
+    """
+    ggml: Any = _ggml.libggml
+    ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
+    if not ggml.ggml_backend_dev_count():
+        ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
+        ggml.ggml_backend_load_all_from_path.restype = None
+        ggml.ggml_backend_load_all_from_path(bytes(Path(_ggml.libggml_base_path)))
+    return int(ggml.ggml_backend_dev_count())
