@@ -24,7 +24,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header -
 PIN_CACHE := $(VENV)/pin-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help run gui serve test check fix bench screenshots constraints clean
+.PHONY: help run gui gpu serve test check fix bench docs soak package package-test screenshots constraints clean
 .DELETE_ON_ERROR:
 
 help: ## List the tasks
@@ -38,6 +38,9 @@ run: $(VENV)/.run ## Chat with the starter model; PROMPT="..." answers that and 
 
 gui: $(VENV)/.gui ## Open the desktop app
 	@$(BIN)/corral-app
+
+gpu: $(VENV)/.run ## Build llama.cpp for a graphics card: BACKEND=cuda, vulkan, rocm, metal, or cpu
+	@$(BIN)/python packaging/gpu.py "$(BACKEND)"
 
 serve: $(VENV)/.run ## Run the daemon in the foreground
 	@$(BIN)/corral serve
@@ -54,8 +57,25 @@ fix: $(VENV)/.test ## Let the formatter and the linter mend what they can
 bench: $(VENV)/.test ## Compare with llama-server; ARGS="--help" tells how (bench/README.md)
 	@$(BIN)/python bench/serve.py $(ARGS)
 
+docs: $(VENV)/.test ## Write the pages that are made from the code: docs/reference, docs/api
+	@$(BIN)/python packaging/reference.py
+	@$(BIN)/python packaging/compatibility.py
+	@$(BIN)/python packaging/measured.py
+	@$(BIN)/python packaging/third_party.py
+
 screenshots: $(VENV)/.test ## Draw docs/images: every page of the app, both themes and languages
 	@$(BIN)/python tests/screenshots.py
+
+soak: $(VENV)/.test ## An hour of everything at once, and the long tests; MINUTES=5 SEED=7 for less
+	@CORRAL_SOAK=1 $(BIN)/python tests/soak.py --minutes "$(or $(MINUTES),60)" $(if $(SEED),--seed "$(SEED)")
+	@CORRAL_SOAK=1 $(BIN)/python tests/run.py unit live
+
+package: $(VENV)/.test ## Make the frozen bundle and the Debian package, in dist/
+	@$(call install,installing,--group build)
+	@$(BIN)/python packaging/bundle.py
+
+package-test: package ## Install the Debian package in a fresh root, use it, remove it; needs root
+	@packaging/linux/try_deb dist/corral_*.deb
 
 constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes newer versions of all
 	@cp constraints.txt $(VENV)/pins.txt

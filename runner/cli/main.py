@@ -42,8 +42,11 @@ COMMANDS = {
     "cp": "cp",
     "cache": "cache",
     "keys": "keys",
+    "devices": "devices",
+    "share": "share",
     "doctor": "doctor",
     "daemon": "daemon",
+    "completion": "completion",
 }
 ALIASES = {"ls": "list"}
 

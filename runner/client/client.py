@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from binascii import b2a_base64
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -22,8 +23,10 @@ from runner.client import decode, decode_storage
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
 from runner.client.decode import DaemonVersion, ShownModel
 from runner.client.http1 import BadReply
+from runner.client.keeping import Keeping
 from runner.domain.cache import CacheReport, Cleared
 from runner.domain.chat import Message
+from runner.domain.devices import SharedDevice
 from runner.domain.event import Event
 from runner.domain.job import Job
 from runner.domain.key import Key
@@ -37,7 +40,7 @@ from runner.domain.storage import DiskUse, Pruned
 from runner.errors import DaemonError, ModelNotFound
 
 
-class Client:
+class Client(Keeping):
     """Speaks to one daemon.  Every call raises ``CorralError`` and nothing else on purpose.
 
     Args:
@@ -271,6 +274,22 @@ class Client:
         """Take an API key away."""
         self._call("DELETE", f"/api/keys/{quote(key_id, safe='')}")
 
+    def devices(self) -> list[SharedDevice]:
+        """Return the devices of other machines that the daemon has a key of."""
+        value = self._call("GET", "/api/devices")
+        return decoded(
+            lambda v: [SharedDevice(str(d["address"]), bool(d["lost"])) for d in v["devices"]],
+            value,
+        )
+
+    def add_device(self, address: str, key: str) -> None:
+        """Have the daemon keep the key of a device, once that has accepted it."""
+        self._call("POST", "/api/devices", {"address": address, "key": key})
+
+    def remove_device(self, address: str) -> None:
+        """Have the daemon forget a device."""
+        self._call("DELETE", f"/api/devices/{quote(address, safe='')}")
+
     def unload(self, name: str) -> bool:
         """Take a model out of memory; return whether it was in it."""
         return bool(self._call("POST", "/api/unload", {"model": name}, model=name).get("unloaded"))
@@ -318,7 +337,13 @@ class Client:
 
 def _turn(message: Message) -> Json:
     turn: Json = {"role": message.role, "content": message.content}
-    return {**turn, "thinking": message.thinking} if message.thinking else turn
+    if message.thinking:
+        turn["thinking"] = message.thinking
+    if message.images:
+        turn["images"] = [
+            b2a_base64(image.content, newline=False).decode() for image in message.images
+        ]
+    return turn
 
 
 def _settings(options: Options | None, keep_alive: float | None) -> Json:

@@ -17,7 +17,7 @@ from runner.protocol.messages import Outcome
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class News:
     """What one step brought for a sequence.
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence as Seq
 from queue import Empty, SimpleQueue
 
+from runner.domain.cache import Hit
 from runner.domain.event import FinishReason
 from runner.engine.answer import advance_all, outcome
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
@@ -54,6 +55,7 @@ from runner.protocol.messages import (
     Step,
     Tokenize,
     Tokenized,
+    UseThreads,
 )
 
 logger = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ _MAX_WAIT_S = 3600.0
 
 
 #: What is asked about requests that are there.
-Question = Abort | AskCache | ClearCache | Inspect | Deadline
+Question = Abort | AskCache | ClearCache | Inspect | Deadline | UseThreads
 #: What reaches the loop thread.
 Item = Sequence | Job | Tokenized | Failed | Fetched | Shutdown | Question
 
@@ -115,7 +117,7 @@ class Loop:
                     self._items.put(Deadline(asked.request_id, at_s))
                 self._underway.add(message.request_id)
                 self._preparer.submit(message)
-            case Abort() | Inspect() | AskCache() | ClearCache() | Shutdown():
+            case Abort() | Inspect() | AskCache() | ClearCache() | UseThreads() | Shutdown():
                 self._items.put(message)
             case _:
                 logger.error("unexpected message kind=%s", type(message).__name__)
@@ -206,6 +208,8 @@ class Loop:
                 self._send(inspected(item.request_id, self._scheduler, jobs, self._grid))
             case Deadline():
                 self._deadlines.add(item.request_id, item.at_s)
+            case UseThreads():
+                self._backend.use_threads(item.n)
 
     def _start(self, seq: Sequence) -> None:
         """Queue a sequence, unless it has ended meanwhile, was aborted or asks for no token."""
@@ -328,6 +332,7 @@ class Loop:
             n = self._checkpoints.restore(seq, self._scheduler.n_free)
             if n is not None:
                 self._scheduler.replace_beginning(seq, n)
+                seq.hit = Hit.MEMORY
             self._checkpoints.begin(seq)
         if seq.saved:
             self._take_back(seq)
@@ -348,6 +353,7 @@ class Loop:
                     n_diverged,
                     seq.n_dropped,
                     seq.tail,
+                    seq.hit if seq.n_cached else Hit.NONE,
                     seq.controls,
                 )
             )
@@ -369,6 +375,8 @@ class Loop:
         if not self._backend.restore(seq.seq_id, saved.blob, n):
             self._cache.drop(saved)
             n = 0
+        else:
+            seq.hit = Hit.DISK if seq.is_from_disk else Hit.MEMORY
         self._scheduler.replace_beginning(seq, n)
 
     def _apply(self, effects: list[Effect]) -> None:

@@ -15,7 +15,9 @@ from typing import Any
 
 from runner.domain.model import Capability
 from runner.errors import BadModelFile
-from runner.gguf.reader import GgufArray, Header
+from runner.gguf.keys import Keys
+from runner.gguf.layers import kv_widths
+from runner.gguf.reader import Header
 
 _MAX_LAYERS = 512  # llama-hparams.h: LLAMA_MAX_LAYERS
 
@@ -125,7 +127,7 @@ def describe(header: Header) -> ModelFacts:
         BadModelFile: ``general.architecture`` is missing, or a key has a value of the wrong type
             or out of range; the message names the key.
     """
-    keys = _Keys(header.metadata)
+    keys = Keys(header.metadata)
     architecture = keys.text("general.architecture")
     if not architecture:
         raise BadModelFile(
@@ -140,7 +142,7 @@ def describe(header: Header) -> ModelFacts:
         n_ctx_train=keys.integer(f"{architecture}.context_length"),
         n_embd=keys.integer(f"{architecture}.embedding_length"),
         n_layer=n_layer,
-        kv_widths=_kv_widths(keys, architecture, n_layer),
+        kv_widths=kv_widths(keys, architecture, n_layer),
         n_vocab=_n_vocab(keys, architecture),
         n_weights_bytes=sum(tensor.n_bytes for tensor in header.tensors),
         template=keys.text("tokenizer.chat_template"),
@@ -155,7 +157,7 @@ def refuse_unrunnable(header: Header) -> None:
     Raises:
         BadModelFile: It is a projector, an adapter, one shard of several, or has no weights.
     """
-    keys = _Keys(header.metadata)
+    keys = Keys(header.metadata)
     architecture = keys.text("general.architecture")
     kind = keys.text("general.type")
     n_shards = keys.integer("split.count")
@@ -184,7 +186,7 @@ def join_shards(headers: Sequence[Header]) -> Header:
         BadModelFile: The files are not all parts of one model, in their order.
     """
     first, *others = headers
-    n_shards = _Keys(first.metadata).integer("split.count")
+    n_shards = Keys(first.metadata).integer("split.count")
     if not others and n_shards <= 1:
         return first
     if n_shards != len(headers):
@@ -194,7 +196,7 @@ def join_shards(headers: Sequence[Header]) -> Header:
         )
     names: set[str] = set()
     for number, header in enumerate(headers):
-        keys = _Keys(header.metadata)
+        keys = Keys(header.metadata)
         told = keys.integer("split.no"), keys.integer("split.count")
         if told != (number, n_shards):
             raise BadModelFile(
@@ -218,7 +220,7 @@ def refuse_wrong_kind(header: Header, kind: str) -> None:
     Raises:
         BadModelFile: It is something else, or has no tensors.
     """
-    keys = _Keys(header.metadata)
+    keys = Keys(header.metadata)
     told = keys.text("general.type")
     architecture = keys.text("general.architecture")
     is_it = {
@@ -250,65 +252,6 @@ def _not_a_model(what: str, hint: str) -> BadModelFile:
     return BadModelFile(f"this is {what}; it cannot run alone", hint=hint)
 
 
-class _Keys:
-    """Metadata with its types checked."""
-
-    def __init__(self, metadata: Mapping[str, Any]) -> None:
-        self._metadata = metadata
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._metadata
-
-    def text(self, key: str) -> str:
-        value = self._metadata.get(key, "")
-        if not isinstance(value, str):
-            raise _mistyped(key, value, "a string")
-        return value
-
-    def integer(self, key: str, *, default: int = 0, high: int = 2**32 - 1) -> int:
-        return _integer(key, self._metadata.get(key, default), min(default, 0), high)
-
-    def integers(self, key: str, n_layer: int, default: int) -> tuple[int, ...]:
-        """Return one number a layer, where the file gives one for all or one for each."""
-        value = self._metadata.get(key, default)
-        if isinstance(value, tuple):
-            if len(value) < n_layer:
-                raise BadModelFile(f"'{key}' has {len(value)} elements for {n_layer} layers")
-            return tuple(_integer(key, element, 0, 2**32 - 1) for element in value[:n_layer])
-        return (_integer(key, value, 0, 2**32 - 1),) * n_layer
-
-    def flags(self, key: str, n_layer: int) -> tuple[bool, ...] | None:
-        """Return one truth a layer; ``None`` when the file does not say it so."""
-        value = self._metadata.get(key)
-        if not isinstance(value, tuple):
-            return None
-        if len(value) < n_layer:
-            raise BadModelFile(f"'{key}' has {len(value)} elements for {n_layer} layers")
-        return tuple(bool(flag) for flag in value[:n_layer])
-
-    def length(self, key: str) -> int:
-        value = self._metadata.get(key, ())
-        if isinstance(value, GgufArray):
-            return value.length
-        if not isinstance(value, tuple):
-            raise _mistyped(key, value, "an array")
-        return len(value)
-
-
-def _integer(key: str, value: Any, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _mistyped(key, value, "a whole number")
-    if not low <= value <= high:
-        raise BadModelFile(f"'{key}' is {value}; it must be from {max(low, 0)} to {high}")
-    return value
-
-
-def _mistyped(key: str, value: Any, wanted: str) -> BadModelFile:
-    names = {str: "a string", bool: "a truth value", float: "a fraction", int: "a number"}
-    given = names.get(type(value), "an array")
-    return BadModelFile(f"'{key}' must be {wanted}, but is {given}")
-
-
 def _quantization(header: Header, file_type: int) -> str:
     """The maker's word for the whole; else the type that holds most of the elements."""
     if file_type in _FILE_TYPES:
@@ -319,49 +262,8 @@ def _quantization(header: Header, file_type: int) -> str:
     return elements.most_common(1)[0][0] if elements else "unknown"
 
 
-def _n_vocab(keys: _Keys, architecture: str) -> int:
+def _n_vocab(keys: Keys, architecture: str) -> int:
     return keys.length("tokenizer.ggml.tokens") or keys.integer(f"{architecture}.vocab_size")
-
-
-def _kv_widths(keys: _Keys, architecture: str, n_layer: int) -> tuple[tuple[int, int], ...]:
-    """As ``llama_hparams`` computes them from the keys; ``src/llama-kv-cache.cpp`` allocates them.
-
-    Which layers have a window is not always in the file; such layers count in full here.
-    """
-    attention = f"{architecture}.attention"
-    n_head = keys.integers(f"{attention}.head_count", n_layer, 0)
-    if not n_layer or not any(n_head):
-        return ((0, 0),) * n_layer
-    n_head_kv = list(n_head)
-    if f"{attention}.head_count_kv" in keys:
-        n_head_kv = list(keys.integers(f"{attention}.head_count_kv", n_layer, 0))
-    head = keys.integer(f"{architecture}.embedding_length") // (n_head[0] or max(n_head))
-    k_full = keys.integer(f"{attention}.key_length", default=head)
-    v_full = keys.integer(f"{attention}.value_length", default=head)
-    k_window = keys.integer(f"{attention}.key_length_swa", default=k_full)
-    v_window = keys.integer(f"{attention}.value_length_swa", default=v_full)
-    if keys.integer(f"{attention}.key_length_mla"):
-        v_full = v_window = 0  # latent attention keeps K alone, and reads V out of it
-    windows = keys.flags(f"{attention}.sliding_window_pattern", n_layer) or (False,) * n_layer
-    skipped = _without_cache(keys, architecture, n_layer)
-    return tuple(
-        (0, 0)
-        if skip
-        else (n * (k_window if window else k_full), n * (v_window if window else v_full))
-        for n, window, skip in zip(n_head_kv, windows, skipped, strict=True)
-    )
-
-
-def _without_cache(keys: _Keys, architecture: str, n_layer: int) -> list[bool]:
-    """Which layers are recurrent, or use the cache of an earlier one."""
-    attention = f"{architecture}.attention"
-    recurrent = keys.flags(f"{attention}.recurrent_layers", n_layer)
-    interval = keys.integer(f"{architecture}.full_attention_interval")
-    skipped = list(recurrent or (False,) * n_layer)
-    if recurrent is None and interval:
-        skipped = [(layer + 1) % interval != 0 for layer in range(n_layer)]
-    n_shared = min(keys.integer(f"{attention}.shared_kv_layers"), n_layer)
-    return skipped[: n_layer - n_shared] + [True] * n_shared
 
 
 def _capabilities(metadata: Mapping[str, Any], architecture: str) -> tuple[Capability, ...]:

@@ -29,6 +29,7 @@ from runner.errors import (
 from runner.gguf.adapter import check_adapter
 from runner.gguf.metadata import ModelFacts, describe, refuse_unrunnable
 from runner.gguf.reader import Header, read_header
+from runner.hub.nowhere import nowhere
 from runner.prompt.compiled import check
 from runner.service.modelfile import check_modelfile
 from runner.store.blobs import Partial
@@ -98,7 +99,7 @@ class CreateService:
         """Fetch the base where no place of it is in the library."""
         if any([await self._is_here(name) for name in request.bases]):
             return
-        first: CorralError | None = None
+        failures: list[tuple[ModelName, CorralError]] = []
         for name in request.bases:
             if name == request.name:
                 raise InvalidRequest(
@@ -113,9 +114,8 @@ class CreateService:
                             yield progress
                 return
             except (SourceError, RequestError) as error:
-                first = first or error
-        assert first, "there is a base"
-        raise first
+                failures.append((name, error))
+        raise nowhere(f"the base of '{request.name}'", failures)
 
     async def _is_here(self, name: ModelName) -> bool:
         try:

@@ -63,6 +63,7 @@ from runner.protocol.messages import (
     StoredPrompt,
     Tokenize,
     Tokenized,
+    UseThreads,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -200,6 +201,8 @@ class FakeWorker:
                 )
                 n_bytes = sum(p.n_bytes for p in self.prompts)
                 self.send(CacheState(message.request_id, 0, n_bytes, self.prompts))
+            case UseThreads():
+                self.note(f"threads {message.n}")
             case Tokenize() | Detokenize() | Render():
                 self.spell(message)
 

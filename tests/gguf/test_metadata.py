@@ -83,6 +83,7 @@ def test_without_a_file_type_the_type_of_most_weights_names_the_quantization():
                 "llama.attention.key_length": 32,
                 "llama.attention.key_length_swa": 4,
                 "llama.attention.value_length_swa": 4,
+                "llama.attention.sliding_window": 512,
                 "llama.attention.sliding_window_pattern": (True, True, True, False),
             },
             ((8, 8),) * 3 + ((64, 16),),

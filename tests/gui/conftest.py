@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -27,6 +28,7 @@ if not REASON:
     from PySide6.QtWidgets import QApplication
 
     from gui.chats.archive import Archive
+    from gui.garbage import collect_due
     from gui.link import Link, Phase
     from gui.singletons import make_lasting
 
@@ -85,12 +87,22 @@ def until(application):
     return wait
 
 
+@pytest.fixture(autouse=True, scope="package")
+def collected_here():
+    """As in the app: no thread but this one destroys a widget, neither here nor in later tests."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def drained():
     """Deliver what a test left behind before the next one begins."""
     yield
     if QCoreApplication.instance():
         QCoreApplication.processEvents()
+    collect_due()
 
 
 @pytest.fixture

@@ -65,9 +65,9 @@ class House:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    @asynccontextmanager
-    async def serve(self):
-        needs = Needs(
+    def needs(self) -> Needs:
+        """What stands behind."""
+        return Needs(
             inference=self.inference,
             prompts=self.prompts,
             blobs=self.blobs,
@@ -87,7 +87,10 @@ class House:
             version="9.8.7",
             request_shutdown=lambda: self.shutdowns.append("asked"),
         )
-        access = Access(
+
+    def access(self) -> Access:
+        """Who may call."""
+        return Access(
             owner_token=TOKEN,
             loopback_only=self.loopback_only,
             origins=self.origins,
@@ -95,7 +98,10 @@ class House:
             needs_key=self.needs_key,
             folders=self.folders,
         )
-        app = make_app(needs, access, self.limits)
+
+    @asynccontextmanager
+    async def serve(self):
+        app = make_app(self.needs(), self.access(), self.limits)
         runner = runner_for(app, grace_s=0.5)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -146,4 +152,9 @@ class Reply:
 async def call(session, method, path, body=None, *, raw=None, headers=None):
     data = json.dumps(body).encode() if raw is None and body is not None else raw
     async with session.request(method, path, data=data, headers=headers) as response:
-        return Reply(response.status, dict(response.headers), await response.read())
+        reply = Reply(response.status, dict(response.headers), await response.read())
+    # Here, since it makes a house of its own.
+    from tests.server.conforming import check
+
+    check(method, str(path), reply.status, response.content_type, reply.body)
+    return reply

@@ -30,10 +30,19 @@ _N_COLD_MAX = 1
 
 
 class LlamaBackend:
-    """One loaded model; attributes as in ``Backend``, and its vocabulary as ``model``."""
+    """One loaded model; attributes as in ``Backend``, and its vocabulary as ``model``.
 
-    def __init__(self, load: Load) -> None:
+    ``helper`` is a smaller one that computes in turn with this one, with as many threads.
+    """
+
+    helper: LlamaBackend | None = None
+
+    def __init__(self, load: Load, devices: tuple[tuple[int, int], ...] | None = None) -> None:
         """Load what ``load`` asks for, and compute one token so that the first answer is quick.
+
+        Args:
+            load: What to load, and how.
+            devices: As in ``ModelParams``.
 
         Raises:
             WorkerError: llama.cpp refuses the file.
@@ -42,7 +51,7 @@ class LlamaBackend:
         library.start()
         self._lock = threading.Lock()
         self._deterministic: LlamaBackend | None = None
-        params = ModelParams(load.n_gpu_layers, load.use_mmap, load.shards)
+        params = ModelParams(load.n_gpu_layers, load.use_mmap, load.shards, devices)
         self.model = Model(load.path, params)
         self.embedding = self.model.embedding
         self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
@@ -105,6 +114,13 @@ class LlamaBackend:
         """Compute a step; see ``Backend``."""
         self._adapters.use(self._context.handle, chunks[0].seq.adapters)
         return self._context.decode(chunks)
+
+    def use_threads(self, n: int) -> None:
+        """Compute with so many threads from the next step on; see ``Backend``."""
+        self.n_threads = n
+        for context in (self._generator, self._embedder, self.helper):
+            if context is not None:
+                context.use_threads(n)
 
     def embedder(self) -> LlamaEmbedder:
         """Return what computes vectors, made when it is first asked for."""
