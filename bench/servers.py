@@ -88,7 +88,9 @@ def starter_model() -> Path:
 
 
 @contextlib.contextmanager
-def llama_server(binary: Path, model: Path, limits: Limits, log: Path) -> Iterator[Server]:
+def llama_server(
+    binary: Path, model: Path, limits: Limits, log: Path, *more: str
+) -> Iterator[Server]:
     """Run ``llama-server`` on ``model`` until the block ends.
 
     Args:
@@ -96,6 +98,7 @@ def llama_server(binary: Path, model: Path, limits: Limits, log: Path) -> Iterat
         model: GGUF file.
         limits: What both servers are given alike.
         log: Where its output goes.
+        more: Flags of its own.
     """
     port = free_port()
     flags = [
@@ -104,6 +107,7 @@ def llama_server(binary: Path, model: Path, limits: Limits, log: Path) -> Iterat
         *("--threads", str(limits.n_threads), "--threads-batch", str(limits.n_threads)),
         *("--ubatch-size", str(limits.n_ubatch)),
         *("--no-ui", "--host", "127.0.0.1"),
+        *more,
     ]
     command = [str(binary), "--model", str(model), *flags, "--port", str(port)]
     shown = " ".join([binary.name, "--model", model.name, *flags])

@@ -13,19 +13,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import random
-import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bench import pair, report
-from bench.figures import Ratio, measure, paired_ratio, spread
-from bench.load import BadAnswer, Reply, burst
-from bench.serve import WORDS, body, words
-from bench.servers import Limits, Server
-
-#: What is measured: its name, its server, and what its requests have beside the common fields.
-Side = tuple[str, Server, dict[str, Any]]
+from bench.serve import WORDS
+from bench.servers import Limits
+from bench.sides import Side, compare, ordinary
 
 _NAMES = ("Anna", "Peter", "Maria", "Omar", "Lena", "Victor", "Iris", "Samuel")
 
@@ -51,23 +46,6 @@ def copying(seed: str, args: argparse.Namespace) -> str:
     return f"Repeat this text word for word, and nothing else:\n\n{text}\n\nRepeat it exactly."
 
 
-def ordinary(seed: str, args: argparse.Namespace) -> str:
-    """Return a prompt for a text that is new."""
-    return f"{words(seed, args.words)}. Write a long story with these words."
-
-
-def ask(server: Server, text: str, n_tokens: int, **extra: Any) -> Reply:
-    """Return the answer to one request of a fixed length.
-
-    Raises:
-        BadAnswer: It has another.
-    """
-    [reply] = burst(server.address, [body(server, text, n_tokens) | extra])
-    if reply.n_generated != n_tokens:
-        raise BadAnswer(f"asked for {n_tokens} tokens, got {reply.n_generated}")
-    return reply
-
-
 def options(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what was asked for on the command line."""
     parser = pair.parser(__doc__)
@@ -76,51 +54,6 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--words", type=int, default=30, help="of an ordinary prompt (default: %(default)s)")
     add("--tokens", type=int, default=192, help="of each answer (default: %(default)s)")
     return parser.parse_args(arguments)
-
-
-def compare(
-    name: str,
-    sides: Sequence[Side],
-    prompt: Callable[[str, argparse.Namespace], str],
-    args: argparse.Namespace,
-) -> dict[str, Any]:
-    """Measure one workload on two sides in turns, print it, and return it for the result file."""
-    rates: dict[str, list[float]] = {side: [] for side, _, _ in sides}
-    decodes: dict[str, list[float]] = {side: [] for side, _, _ in sides}
-    n_equal = 0
-    for _, server, extra in sides:
-        ask(server, prompt(f"{name} warm-up", args), args.tokens, **extra)
-    for number in range(args.rounds):
-        texts = []
-        text = prompt(f"{name} {number}", args)
-        for side, server, extra in sides if number % 2 == 0 else sides[::-1]:
-            run = measure([reply := ask(server, text, args.tokens, **extra)])
-            rates[side].append(run.tokens_per_s)
-            decodes[side].append(run.decode_per_s)
-            texts.append(reply.text)
-        n_equal += texts[0] == texts[1]
-    for side, values in rates.items():
-        rate, decode = statistics.median(values), statistics.median(decodes[side])
-        print(
-            f"{name:9} {side:13} {rate:7.1f} tok/s ±{100 * spread(values):4.1f} %"
-            f"   decode {decode:7.1f}"
-        )
-    ours, theirs = (side for side, _, _ in sides)
-    ratios: dict[str, Ratio] = {
-        "tokens_per_s": paired_ratio(rates[ours], rates[theirs]),
-        "decode_per_s": paired_ratio(decodes[ours], decodes[theirs]),
-    }
-    for what, ratio in ratios.items():
-        print(
-            f"{'':9} {ours} / {theirs}, {what}: {ratio.median:.3f}"
-            f"  ({ratio.low:.3f} to {ratio.high:.3f})"
-        )
-    return {
-        "tokens_per_s": rates,
-        "decode_per_s": decodes,
-        "ratio": {what: dataclasses.asdict(ratio) for what, ratio in ratios.items()},
-        "n_equal_answers": n_equal,
-    }
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def build(bundle: Path, work: Path, out: Path) -> Path:
     _control(tree)
     _plain_modes(tree)
     package = out / f"corral_{__version__}_{_architecture()}.deb"
-    command = ("dpkg-deb", "--root-owner-group", "-Zxz", "-z6", "--build", tree, package)
+    command = ("dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--build", tree, package)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return package
 

@@ -21,6 +21,10 @@ def main() -> int:
             from runner.engine.devices import main as devices
 
             return devices()
+        if role == "_offer":
+            from runner.engine.offer import main as offer
+
+            return offer(argv)
         if role == "_doctor":
             from runner.daemon.doctor import main as doctor
 

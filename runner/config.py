@@ -55,6 +55,7 @@ class Settings:
     share_cache: bool = False
     origins: tuple[str, ...] = ()
     hub: str = "auto"
+    offline: bool = False
     download_ranges: int = 4
     download_limit_bps: int = 0
     log_level: str = "info"
@@ -318,6 +319,12 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         _hub,
         "Hub that short names come from: hf, modelscope, or auto for the one that answers first.",
         "auto",
+    ),
+    "offline": SettingSpec(
+        "CORRAL_OFFLINE",
+        _flag,
+        "Whether no hub is ever asked; HF_HUB_OFFLINE does the same.",
+        "false",
     ),
     "download_ranges": SettingSpec(
         "CORRAL_DOWNLOAD_RANGES",

@@ -122,6 +122,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             folders=(paths.own_catalogue, paths.catalogue),
             memory_bytes=memory_bytes(),
             token=hub_tokens.get,
+            is_offline=settings.offline,
         )
         requests = RequestService()
         cache = CacheService(library, pool, shelf, n_disk_max=settings.kv_disk_bytes)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from runner import logs
 from runner.engine.disk import DiskTier
 from runner.engine.loop import Loop
+from runner.engine.remote import end_process
 from runner.errors import CorralError
 from runner.kv.key import CacheKey
 from runner.kv.shelf import Shelf
@@ -145,12 +146,14 @@ class _Inbox:
 
 def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
     """Load the model and say so; ``None`` when it failed, which was said, too."""
-    from runner.engine.llama.backend import LlamaBackend  # after fd 1 is safe from its prints
-    from runner.engine.llama.draft import load_draft
+    from runner.engine.llama.draft import load_draft  # after fd 1 is safe from its prints
+    from runner.engine.llama.placed import load_placed
 
     try:
-        backend = LlamaBackend(load)
-        draft = load_draft(load, backend) if load.draft_path and backend.n_cold_max else None
+        resident = load_placed(load, end_process)
+        backend = resident.backend
+        has_draft = load.draft_path and backend.n_cold_max
+        draft = load_draft(load, backend, resident.draft_devices) if has_draft else None
     except CorralError as error:
         send(Failed(load.request_id, error.code, error.message, error.hint))
         return None
@@ -169,6 +172,8 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
             n_cells=backend.n_cells,
             n_threads=backend.n_threads,
             can_infill=backend.model.infill is not None,
+            placed=resident.placed,
+            note=resident.note,
         )
     )
     return loop

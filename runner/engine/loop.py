@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence as Seq
 from queue import Empty, SimpleQueue
 
+from runner.domain.cache import Hit
 from runner.domain.event import FinishReason
 from runner.engine.answer import advance_all, outcome
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
@@ -328,6 +329,7 @@ class Loop:
             n = self._checkpoints.restore(seq, self._scheduler.n_free)
             if n is not None:
                 self._scheduler.replace_beginning(seq, n)
+                seq.hit = Hit.MEMORY
             self._checkpoints.begin(seq)
         if seq.saved:
             self._take_back(seq)
@@ -348,6 +350,7 @@ class Loop:
                     n_diverged,
                     seq.n_dropped,
                     seq.tail,
+                    seq.hit if seq.n_cached else Hit.NONE,
                 )
             )
 
@@ -368,6 +371,8 @@ class Loop:
         if not self._backend.restore(seq.seq_id, saved.blob, n):
             self._cache.drop(saved)
             n = 0
+        else:
+            seq.hit = Hit.DISK if seq.is_from_disk else Hit.MEMORY
         self._scheduler.replace_beginning(seq, n)
 
     def _apply(self, effects: list[Effect]) -> None:

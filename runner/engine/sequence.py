@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence as Seq
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from runner.domain.cache import Hit
 from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.request import CacheUse, Terms
 from runner.engine.detokenize import Detokenizer
@@ -100,6 +101,8 @@ class Sequence:
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
+        hit: Where they came from.
+        is_from_disk: Whether the disk had more of it than memory.
         started_s: When its first step began, on the loop's clock; 0 before.
         first_token_s: When its first token was drawn; 0 before.
         n_alike: Of its prompt, how many the stored text most like it begins with; 0: none is.
@@ -142,6 +145,8 @@ class Sequence:
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None
+    hit: Hit = Hit.CONTEXT
+    is_from_disk: bool = False
     started_s: float = 0.0
     first_token_s: float = 0.0
     n_alike: int = 0

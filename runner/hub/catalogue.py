@@ -273,11 +273,11 @@ def _as_entry_says(entry: Entry, file: RemoteFile, others: Iterable[RemoteFile])
         for other in others
         if file.sha256 is not None and other.sha256 == file.sha256
     ]
-    known = {copy.location for copy in (*file.candidates, *copies)} - {file.location}
-    by_location = {copy.location: copy for copy in (*file.candidates, *copies)}
+    by_location = {copy.location: copy for copy in (*copies, *file.candidates)}
+    by_location.pop(file.location, None)
     return replace(
         file,
-        candidates=tuple(by_location[location] for location in by_location if location in known),
+        candidates=tuple(by_location.values()),
         license=entry.license or file.license,
         recipe=_merged(entry.recipe, file.recipe),
         provenance={**file.provenance, "catalogue": str(entry.name)},

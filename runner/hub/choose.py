@@ -40,11 +40,19 @@ _MAX_SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class RepoFile:
-    """One file of a repository: its path, size in bytes, and sha256 when the hub says it."""
+    """One file of a repository.
+
+    Attributes:
+        path: Inside the repository.
+        n_bytes: Its size.
+        sha256: When the hub says it.
+        commit: The one that changed it last, when the hub says that of each file.
+    """
 
     path: str
     n_bytes: int
     sha256: str | None = None
+    commit: str = ""
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from runner.domain.cache import Hit
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.options import SamplingParams, Speculate
@@ -31,6 +32,18 @@ DEFAULT_KEEP = 4
 
 #: Seconds that a worker may go on writing prompts to disk after ``Shutdown``.
 FLUSH_S = 2.0
+
+
+#: How a worker's last line on stderr begins when a device of another machine was lost; its address
+#: follows.
+LOST_DEVICE = "lost the device "
+
+
+class Remote(Struct, frozen=True):
+    """A device of another machine: ``host:port`` of its ``corral share``, and its key."""
+
+    address: str
+    key: str
 
 
 class Load(Struct, frozen=True, tag=True):
@@ -58,6 +71,9 @@ class Load(Struct, frozen=True, tag=True):
         adapters: GGUF files of LoRA adapters, numbered from 0.
         shards: All files of the weights in their order, ``path`` first, when they are several.
         draft_path: GGUF file of a small model that guesses what this one says; empty: none.
+        devices: Which accelerators to use, in this order; see ``engine.placement.chosen``.
+        remotes: Those of other machines.
+        lost: Devices that are left out because they were lost, for the record.
     """
 
     request_id: str
@@ -80,12 +96,24 @@ class Load(Struct, frozen=True, tag=True):
     adapters: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
     draft_path: str = ""
+    devices: tuple[str, ...] = ()
+    remotes: tuple[Remote, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+class Placed(Struct, frozen=True, array_like=True):
+    """Layers on an accelerator, and the bytes of its memory that this model took."""
+
+    device: str
+    n_layers: int
+    n_bytes: int
 
 
 class Loaded(Struct, frozen=True, tag=True):
     """The model is resident; contexts in tokens.
 
-    ``can_infill``: it has the tokens for filling in the middle.
+    ``can_infill``: it has the tokens for filling in the middle.  ``placed``: what is not in main
+    memory; ``note``: why less is there than was wanted, in words; empty: it is as it should be.
     """
 
     request_id: str
@@ -93,6 +121,8 @@ class Loaded(Struct, frozen=True, tag=True):
     n_cells: int
     n_threads: int
     can_infill: bool = False
+    placed: tuple[Placed, ...] = ()
+    note: str = ""
 
 
 class Generate(Struct, frozen=True, tag=True):
@@ -260,6 +290,7 @@ class Started(Struct, frozen=True, tag=True):
         n_diverged: Where it first differs from the stored text most like it; ``None``: from none.
         n_dropped: Turns left out so that the conversation fits.
         tail: The last characters of the rendered prompt: it may have opened a block of thinking.
+        hit: Where the tokens came from that are not to be computed.
     """
 
     request_id: str
@@ -268,6 +299,7 @@ class Started(Struct, frozen=True, tag=True):
     n_diverged: int | None = None
     n_dropped: int = 0
     tail: str = ""
+    hit: Hit = Hit.NONE
 
 
 class Outcome(Struct, frozen=True):

@@ -109,4 +109,5 @@ class AnswerReader:
             n_diverged=prompt.n_diverged,
             n_shifted=outcome.n_shifted,
             n_dropped=prompt.n_dropped,
+            hit=prompt.hit,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ _CONTINUED = 5
 #: Said of a cache larger than one context, ours being shared, while each sequence has its own
 #: limit; and of vectors that are pooled by us.
 _EXPECTED = ("possible training context overflow", "model default pooling_type is")
+#: What llama.cpp says of memory that it takes: of which device, and how much.
+_BUFFER = re.compile(r"\S+: +(\S+) +(?:model|KV|RS|compute) buffer size = +([\d.]+) MiB")
 _last_level = logging.DEBUG
+_buffers: dict[str, int] = {}
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
@@ -29,8 +33,17 @@ def _log(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
     line = text.decode("utf-8", "replace").strip()
     if any(words in line for words in _EXPECTED):
         return
+    if found := _BUFFER.match(line):
+        _buffers[found[1]] = _buffers.get(found[1], 0) + int(float(found[2]) * (1 << 20))
     if line.strip("."):  # loading draws a row of dots
         logger.log(_last_level, "llama.cpp: %s", line)
+
+
+def take_buffers() -> dict[str, int]:
+    """Return the bytes that llama.cpp took since it was last asked, by its names for memory."""
+    taken = dict(_buffers)
+    _buffers.clear()
+    return taken
 
 
 def start() -> None:

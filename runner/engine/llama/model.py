@@ -6,6 +6,7 @@ import ctypes
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -35,11 +36,31 @@ POOLINGS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelParams:
-    """How to load: layers on accelerators (-1: all), whether to map, and all files if several."""
+    """How to load.
+
+    Attributes:
+        n_gpu_layers: Layers on accelerators; -1: all.
+        use_mmap: Whether to map the file.
+        shards: All files, if there are several.
+        devices: Handles of the accelerators to use and how many layers go to each, which is what
+            counts then; ``None``: llama.cpp chooses.
+    """
 
     n_gpu_layers: int = -1
     use_mmap: bool = True
     shards: tuple[str, ...] = ()
+    devices: tuple[tuple[int, int], ...] | None = None
+
+
+def _place(c_params: Any, devices: tuple[tuple[int, int], ...]) -> None:
+    """Say which devices get how many layers; the arrays live as long as the parameters do."""
+    # NULL ends the list; a list with nothing else means the processor alone.
+    handles = (ctypes.c_void_p * (len(devices) + 1))(*(handle for handle, _ in devices), None)
+    split = (ctypes.c_float * llama_cpp.llama_max_devices())(*(n for _, n in devices))
+    c_params.devices = ctypes.cast(handles, ctypes.c_void_p)
+    c_params.tensor_split = ctypes.cast(split, type(c_params.tensor_split))
+    c_params.n_gpu_layers = sum(n for _, n in devices)
+    c_params._arrays = (handles, split)
 
 
 class Model:
@@ -54,6 +75,8 @@ class Model:
         c_params = llama_cpp.llama_model_default_params()
         c_params.n_gpu_layers = params.n_gpu_layers
         c_params.load_mode = _MMAP if params.use_mmap else _NO_MMAP
+        if params.devices is not None:
+            _place(c_params, params.devices)
         if params.shards:
             paths = (ctypes.c_char_p * len(params.shards))(*map(str.encode, params.shards))
             self.handle = llama_cpp.llama_model_load_from_splits(paths, len(paths), c_params)
