@@ -276,9 +276,13 @@ class WorkerError(CorralError):
 
 
 class DeviceError(WorkerError):
-    """A device of another machine cannot be reached, refuses its key, or was lost."""
+    """A device of another machine cannot be reached, refuses its key, or was lost.
+
+    ``address`` is that of one that was lost in the midst of work, or empty.
+    """
 
     code = "device_failed"
+    address: str = ""
 
 
 class DaemonError(CorralError):

@@ -65,6 +65,16 @@ class Paths:
         return self.config_file.with_name("secrets")
 
     @property
+    def devices_file(self) -> Path:
+        """Keys of other machines' devices; mode 0600."""
+        return self.config_file.with_name("devices")
+
+    @property
+    def share_key_file(self) -> Path:
+        """The key of this machine's own devices, for ``corral share``; mode 0600."""
+        return self.config_file.with_name("share-key")
+
+    @property
     def own_catalogue(self) -> Path:
         """The user's own Modelfiles, which lie over those of the program."""
         return self.config_file.parent / "modelfiles"

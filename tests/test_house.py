@@ -38,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "tools": {"domain", "protocol", "gguf", "engine"},
     "service": {
         *("domain", "protocol", "gguf", "modelfile", "store", "hub", "prompt", "workers", "kv"),
+        "relay",
     },
     "server": {"domain", "service", "dialects"},
     "client": {"domain", "dialects", "config", "paths"},

@@ -42,6 +42,8 @@ COMMANDS = {
     "cp": "cp",
     "cache": "cache",
     "keys": "keys",
+    "devices": "devices",
+    "share": "share",
     "doctor": "doctor",
     "daemon": "daemon",
     "completion": "completion",

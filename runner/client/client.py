@@ -26,6 +26,7 @@ from runner.client.http1 import BadReply
 from runner.client.keeping import Keeping
 from runner.domain.cache import CacheReport, Cleared
 from runner.domain.chat import Message
+from runner.domain.devices import SharedDevice
 from runner.domain.event import Event
 from runner.domain.job import Job
 from runner.domain.key import Key
@@ -272,6 +273,22 @@ class Client(Keeping):
     def revoke_key(self, key_id: str) -> None:
         """Take an API key away."""
         self._call("DELETE", f"/api/keys/{quote(key_id, safe='')}")
+
+    def devices(self) -> list[SharedDevice]:
+        """Return the devices of other machines that the daemon has a key of."""
+        value = self._call("GET", "/api/devices")
+        return decoded(
+            lambda v: [SharedDevice(str(d["address"]), bool(d["lost"])) for d in v["devices"]],
+            value,
+        )
+
+    def add_device(self, address: str, key: str) -> None:
+        """Have the daemon keep the key of a device, once that has accepted it."""
+        self._call("POST", "/api/devices", {"address": address, "key": key})
+
+    def remove_device(self, address: str) -> None:
+        """Have the daemon forget a device."""
+        self._call("DELETE", f"/api/devices/{quote(address, safe='')}")
 
     def unload(self, name: str) -> bool:
         """Take a model out of memory; return whether it was in it."""

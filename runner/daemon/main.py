@@ -46,6 +46,7 @@ from runner.service.machine import MachineService
 from runner.service.models import ModelService
 from runner.service.prompts import PromptService
 from runner.service.pull import PullService
+from runner.service.remotes import RemoteService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
 from runner.service.secret import SecretService
@@ -115,7 +116,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     live = LiveSettings(paths.config_file, settings)
     allow_files(settings.max_connections)
     async with contextlib.AsyncExitStack() as stack:
-        pool = Pool(_pool_settings(settings, paths))
+        pool, remotes = await asyncio.to_thread(_pool, settings, paths)
         stack.push_async_callback(pool.close)
         hubs, sources = hubs_and_sources(
             order=settings.hub,
@@ -178,6 +179,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             keys=keys,
             settings=live,
             secrets=hub_tokens,
+            devices=remotes,
             machine=MachineService(pool, lambda: _limits_in_force(live)),
             logs=_tail,
             version=__version__,
@@ -258,6 +260,14 @@ def _limits_in_force(live: LiveSettings) -> tuple[tuple[str, int], ...]:
     return tuple((name, int(live.in_force(name))) for name in names)
 
 
+def _pool(settings: Settings, paths: Paths) -> tuple[Pool, RemoteService]:
+    """Return the pool, and the devices of other machines that it uses."""
+    remotes = RemoteService(paths.devices_file)
+    pool = Pool(_pool_settings(settings, paths))
+    pool.equip, pool.on_device_lost = remotes.equip, remotes.note_lost
+    return pool, remotes
+
+
 def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
     return PoolSettings(
         command=own_command("_worker", settings.log_level),
@@ -272,6 +282,7 @@ def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
         flash_attention=settings.flash_attention,
         disk_folder=str(paths.kv),
         n_disk_bytes=settings.kv_disk_bytes,
+        devices=settings.devices,
     )
 
 

@@ -142,6 +142,13 @@ class Tag(msgspec.Struct):
     capabilities: list[str]
 
 
+class PlacedRow(msgspec.Struct):
+    """A device that has layers of a model."""
+
+    name: str
+    layers: int
+
+
 class Running(msgspec.Struct):
     """One line of ``/api/ps``; from ``pid`` on it is our own."""
 
@@ -157,6 +164,8 @@ class Running(msgspec.Struct):
     n_active: int
     n_steps: int
     n_tokens: int
+    devices: list[PlacedRow]
+    note: str
 
 
 class Tensor(msgspec.Struct):
@@ -317,6 +326,8 @@ def _running(model: RunningModel, now: float) -> Running:
         n_active=model.n_active,
         n_steps=model.n_steps,
         n_tokens=model.n_tokens,
+        devices=[PlacedRow(name, n) for name, n in model.placed],
+        note=model.note,
     )
 
 

@@ -103,6 +103,8 @@ class RunningModel:
         n_active: Requests it is answering or has waiting.
         n_steps: Decode steps since it was loaded.
         n_tokens: Tokens computed since it was loaded, prompts included.
+        placed: Devices that have layers of it, and how many each; the processor has the rest.
+        note: Why fewer are there than was wanted; empty: all is as it should be.
     """
 
     info: ModelInfo
@@ -114,3 +116,5 @@ class RunningModel:
     n_active: int
     n_steps: int
     n_tokens: int
+    placed: tuple[tuple[str, int], ...] = ()
+    note: str = ""

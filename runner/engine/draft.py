@@ -36,7 +36,7 @@ _MARGIN = 1.05
 #: How much slower a stream that has no guess may become by those of others.
 _PACE = 1.02
 #: What a sequence may lose by wrong guesses: so many steps, and this share of all its steps.
-_CREDIT_STEPS, _CREDIT_SHARE = 4.0, 0.01
+_CREDIT_STEPS, _CREDIT_SHARE = 2.0, 0.005
 
 #: How often the next token is right, by how many agreed before it; what is assumed at first.
 _RUNS = (4, 6, 8, 12, 16, 24, 32)

@@ -218,7 +218,9 @@ class Loop:
             if fate is Fate.ABORTED:
                 self._end_now(seq, FinishReason.ABORTED)
         elif seq.n_limit <= seq.n_prompt:
-            self._send(Started(seq.request_id, seq.n_prompt, 0, tail=seq.tail))
+            self._send(
+                Started(seq.request_id, seq.n_prompt, 0, tail=seq.tail, controls=seq.controls)
+            )
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
         elif seq.is_deterministic:
@@ -351,6 +353,7 @@ class Loop:
                     seq.n_dropped,
                     seq.tail,
                     seq.hit if seq.n_cached else Hit.NONE,
+                    seq.controls,
                 )
             )
 
@@ -406,10 +409,10 @@ class Loop:
             if news.reason is not None:
                 self._remove(seq)
                 ended = outcome(seq, news.reason, now)
-                deltas.append(Delta(seq.request_id, news.text, ended, news.logprobs))
+                deltas.append(Delta(seq.request_id, news.text, ended, news.logprobs, news.marks))
                 continue
             if news.text:
-                deltas.append(Delta(seq.request_id, news.text, None, news.logprobs))
+                deltas.append(Delta(seq.request_id, news.text, None, news.logprobs, news.marks))
             if seq.is_full:
                 self._shift(seq)
         return deltas

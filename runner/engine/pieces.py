@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence as Seq
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,18 @@ class PieceIndex:
         while last < len(self._sorted) and self._sorted[last].startswith(start):
             last += 1
         return self._order[first:last]
+
+    def spelt(self, piece: bytes) -> list[int]:
+        """Return the tokens whose bytes are ``piece``."""
+        first = last = bisect_left(self._sorted, piece)
+        while last < len(self._sorted) and self._sorted[last] == piece:
+            last += 1
+        return self._order[first:last]
+
+    @cached_property
+    def spaces(self) -> Tokens:
+        """The tokens that are nothing but white space."""
+        return np.array([t for t, piece in enumerate(self._pieces) if piece.isspace()], np.intp)
 
     def containing(self, part: bytes) -> list[int]:
         """Return the tokens whose bytes contain ``part``."""

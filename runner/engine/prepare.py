@@ -34,15 +34,18 @@ from runner.engine.embed import Job
 from runner.engine.framing import job_of
 from runner.engine.limits import limits_of, n_ctx_of, room_of
 from runner.engine.logprobs import HeldLogprobs
+from runner.engine.marks import HeldMarks
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.errors import CorralError, InvalidRequest, TemplateFailed, Unsupported
+from runner.prompt import thinking
 from runner.prompt.compiled import Template, compiled
 from runner.prompt.continued import is_continued
 from runner.prompt.fit import Fitted, fit
 from runner.prompt.literal import Shield
 from runner.prompt.template import plain_prompt
-from runner.prompt.thinking import TAIL_CHARS, begins_at_once
+from runner.prompt.thinking import TAIL_CHARS
+from runner.prompt.toolcalls import harmony
 from runner.protocol.messages import (
     Detokenize,
     Embed,
@@ -194,6 +197,7 @@ class Preparer:
             sampling = replace(sampling, seed=0)
         limits = limits_of(request, len(tokens), backend.n_ctx)
         adapters = adapters_of(request, backend.n_adapters)
+        kept = self._kept(request.keeps_control)
         return Sequence(
             request_id=request.request_id,
             tokens=tokens,
@@ -215,7 +219,8 @@ class Preparer:
             logprobs=None if request.n_logprobs is None else HeldLogprobs(),
             wants_tokens=request.wants_tokens,
             tail=tail,
-            kept=self._kept(request.keeps_control),
+            kept=kept,
+            marks=HeldMarks() if kept else None,
             adapters=adapters,
             has_own_adapters=adapters == own_adapters(backend.n_adapters),
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
@@ -377,13 +382,16 @@ def drafter_of(request: Generate, sampling: SamplingParams) -> Drafter | None:
 
 
 def settled(request: Generate, tail: str) -> Generate:
-    """Return ``request`` with its constraint from the first token on, where nothing precedes it."""
+    """Return ``request`` with its constraint as the end of the prompt wants it."""
     constraint = request.constraint
+    if constraint is None or not constraint.after:
+        return request
     # What goes on with a turn has its thoughts behind it.
-    think = None if is_continued(request.messages or ()) else request.think
-    if constraint and begins_at_once(constraint.after, tail, think):
-        return structs.replace(request, constraint=replace(constraint, after=""))
-    return request
+    is_going_on = is_continued(request.messages or ())
+    found = thinking.settled(constraint, tail, False if is_going_on else request.think)
+    if is_going_on and constraint.after == harmony.ANSWER:
+        found = replace(constraint, after="")
+    return structs.replace(request, constraint=found)
 
 
 def failed(request_id: str, error: CorralError) -> Failed:

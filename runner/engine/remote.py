@@ -14,49 +14,22 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import psutil
 
-from runner.errors import DeviceError
-from runner.protocol.messages import LOST_DEVICE, Remote
-from runner.relay.handshake import greet
+from runner.protocol.messages import LOST_DEVICE
 from runner.relay.pipe import Side, join, watch
 
 logger = logging.getLogger(__name__)
 
-_CONNECT_S = 4.0
 _ACCEPT_S = 30.0
-
-
-def connect(remote: Remote) -> tuple[socket.socket, dict[str, Any]]:
-    """Return a connection that has proved the key, and what the other side says of its devices.
-
-    Raises:
-        DeviceError: It cannot be reached, refuses the key, or has nothing to give.
-    """
-    host, _, port = remote.address.rpartition(":")
-    try:
-        peer = socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S)
-    except (OSError, ValueError, UnicodeError, OverflowError) as error:
-        raise DeviceError(
-            f"the device {remote.address} cannot be reached: {error}",
-            hint="does 'corral share' run on that machine? does a firewall stand between?",
-        ) from None
-    try:
-        told = greet(peer, remote.key, remote.address)
-    except BaseException:
-        peer.close()
-        raise
-    watch(peer)
-    return peer, told
 
 
 def open_relay(peer: socket.socket, address: str, on_lost: Callable[[str], object]) -> str:
     """Return ``host:port`` on loopback for llama.cpp to connect to, once.
 
     Args:
-        peer: What ``connect`` returned; owned from here on.
+        peer: What ``relay.caller.call`` returned; owned from here on.
         address: Of the device.
         on_lost: Called with it when the other side ends first; on a thread of the relay.
     """
@@ -73,8 +46,7 @@ def open_relay(peer: socket.socket, address: str, on_lost: Callable[[str], objec
                     return  # nobody wants it any more
             with inner:
                 watch(inner)
-                if join(inner, peer) is Side.SECOND:
-                    on_lost(address)
+                join(inner, peer, lambda side: on_lost(address) if side is Side.SECOND else None)
 
     threading.Thread(target=carry, name=f"relay {address}", daemon=True).start()
     return f"127.0.0.1:{port}"

@@ -291,6 +291,8 @@ class Started(Struct, frozen=True, tag=True):
         n_dropped: Turns left out so that the conversation fits.
         tail: The last characters of the rendered prompt: it may have opened a block of thinking.
         hit: Where the tokens came from that are not to be computed.
+        controls: Those texts of ``Generate.keeps_control`` that are one token of this model: only
+            where ``Delta.marks`` says so, they are that token.
     """
 
     request_id: str
@@ -300,6 +302,7 @@ class Started(Struct, frozen=True, tag=True):
     n_dropped: int = 0
     tail: str = ""
     hit: Hit = Hit.NONE
+    controls: tuple[str, ...] = ()
 
 
 class Outcome(Struct, frozen=True):
@@ -329,12 +332,16 @@ class Outcome(Struct, frozen=True):
 
 
 class Delta(Struct, frozen=True, array_like=True):
-    """New text of one sequence, whole characters; may be empty when it ends."""
+    """New text of one sequence, whole characters; may be empty when it ends.
+
+    ``marks``: the characters of ``text`` at which a kept control token begins, ascending.
+    """
 
     request_id: str
     text: str
     finish: Outcome | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    marks: tuple[int, ...] = ()
 
 
 class Step(Struct, frozen=True, tag=True):

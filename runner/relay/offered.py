@@ -95,6 +95,8 @@ class Offered:
         return told
 
     def _last_words(self) -> str:
+        self._process.kill()  # it may say nonsense, and go on
+        code = self._process.wait()
         self._log.seek(0)
         lines = self._log.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
-        return lines[-1][:300] if lines else f"exit code {self._process.wait()}"
+        return lines[-1][:300] if lines else f"exit code {code}"

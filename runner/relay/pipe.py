@@ -6,6 +6,7 @@ import contextlib
 import enum
 import socket
 import threading
+from collections.abc import Callable
 
 _CHUNK = 1 << 18
 #: A peer that vanished without a word is noticed so many seconds after it said its last.
@@ -36,10 +37,20 @@ def watch(peer: socket.socket) -> None:
                 peer.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def join(first: socket.socket, second: socket.socket) -> Side:
-    """Carry bytes both ways until one side ends; returns which, with both still open.
+def join(
+    first: socket.socket,
+    second: socket.socket,
+    on_end: Callable[[Side], object] = lambda side: None,
+) -> Side:
+    """Carry bytes both ways until one side ends; return which.
 
     Takes this thread and another one.  The caller closes both.
+
+    Args:
+        first: One side, connected.
+        second: The other.
+        on_end: Called once with the side that ended, before the other side can notice; on either
+            thread.
     """
     ended: list[Side] = []
     lock = threading.Lock()
@@ -47,7 +58,9 @@ def join(first: socket.socket, second: socket.socket) -> Side:
     def carry(source: socket.socket, sink: socket.socket, ends: tuple[Side, Side]) -> None:
         side = _carry(source, sink, ends)
         with lock:
-            ended.append(side)
+            if not ended:
+                ended.append(side)
+                on_end(side)
         for each in (first, second):  # wakes the other direction
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

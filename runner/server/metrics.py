@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +183,7 @@ async def _gauges(request: web.Request) -> list[Metric]:
     needs = request.app[NEEDS]
     found: list[Metric] = []
 
-    def gauge(name: str, text: str, rows: dict[str, float], label: str = "") -> None:
+    def gauge(name: str, text: str, rows: Mapping[str, float], label: str = "") -> None:
         family = GaugeMetricFamily(name, text, labels=[label] if label else [])
         for key, value in sorted(rows.items()):
             family.add_metric([key] if label else [], value)
@@ -206,8 +206,10 @@ async def _gauges(request: web.Request) -> list[Metric]:
         {"memory": kept.n_memory_bytes, "disk": kept.n_disk_bytes},
         "tier",
     )
-    n_kept = Counter(prompt.tier.value for prompt in kept.prompts)
-    gauge("corral_cache_prompts", "Kept prompts.", {"memory": 0, "disk": 0} | n_kept, "tier")
+    n_kept: dict[str, float] = {"memory": 0, "disk": 0}
+    for prompt in kept.prompts:
+        n_kept[prompt.tier.value] += 1
+    gauge("corral_cache_prompts", "Kept prompts.", n_kept, "tier")
     machine = needs.machine.report()
     gauge("corral_memory_available_bytes", "Main memory that is free.", {"": machine.n_available})
     gauge("corral_daemon_bytes", "Memory of the daemon's process.", {"": machine.n_daemon})

@@ -26,7 +26,7 @@ from runner.domain.search import SearchResult
 from runner.domain.storage import DiskUse, Pruned, Repaired, Verified
 from runner.domain.topic import Topic
 from runner.domain.vectors import Embeddings, Ranking
-from runner.server.front import Keys, LogLines, Machine, Secrets, SettingsKeeper
+from runner.server.front import Devices, Keys, LogLines, Machine, Secrets, SettingsKeeper
 
 
 class Inference(Protocol):
@@ -270,6 +270,7 @@ class Needs:
         keys: The API keys.
         settings: How the daemon is set.
         secrets: Tokens of model hubs.
+        devices: Devices of other machines.
         machine: Memory, devices and limits.
         logs: What the daemon logged.
         version: Our own version, for ``/api/version``.
@@ -290,6 +291,7 @@ class Needs:
     keys: Keys
     settings: SettingsKeeper
     secrets: Secrets
+    devices: Devices
     machine: Machine
     logs: LogLines
     version: str

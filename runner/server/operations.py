@@ -153,9 +153,9 @@ _ANTHROPIC: dict[str, Operation] = {
 _FOLLOW = Query("follow", {"type": "boolean"}, "whether the lines to come follow")
 _N_LINES = Query("lines", {"type": "integer", "minimum": 0, "maximum": 2000}, "how many to tell")
 _SEARCH = (
-    Query("q", {"type": "string"}, "words to look for"),
+    Query("q", {"type": "string"}, "words to look for, or the full name of a repository to open"),
     Query("hub", {"type": "string"}, "which hub; all, unless it is said"),
-    Query("limit", {"type": "integer", "minimum": 1, "maximum": 100}, "most models to tell"),
+    Query("limit", {"type": "integer", "minimum": 1, "maximum": 50}, "most models to tell"),
 )
 
 _OWN: dict[str, Operation] = {

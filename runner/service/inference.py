@@ -41,6 +41,7 @@ _LOAD_FIELDS = {
     "num_batch": "n_batch",
     "num_thread": "n_threads",
     "num_gpu": "n_gpu_layers",
+    "devices": "devices",
     "use_mmap": "use_mmap",
 }
 

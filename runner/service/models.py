@@ -46,14 +46,16 @@ class ModelService:
         return [
             RunningModel(
                 info=row.info,
-                n_resident=row.worker.n_resident(),
-                n_vram=0,
+                n_resident=row.worker.n_resident() + row.worker.n_placed,
+                n_vram=row.worker.n_placed,
                 n_ctx=row.worker.loaded.n_ctx,
                 expires_at=row.expires_at,
                 pid=row.worker.pid,
                 n_active=row.n_active,
                 n_steps=row.worker.channel.n_steps,
                 n_tokens=row.worker.channel.n_tokens,
+                placed=tuple((one.device, one.n_layers) for one in row.worker.loaded.placed),
+                note=row.worker.loaded.note,
             )
             for row in self._pool.resident()
         ]

@@ -78,18 +78,14 @@ def offered_tools(request: InferenceRequest) -> tuple[Tool, ...]:
 def constraint_of(request: InferenceRequest, form: AnswerFormat | None) -> Constraint | None:
     """Return what the answer must look like: a call that is forced, or the request's own form.
 
-    Where the model thinks first, either begins after its thoughts.
+    Where the model may think first, either begins after its thoughts.
     """
     choice = request.tool_choice
     if form is not None and form.family and choice.mode in ("required", "named"):
         tools = [t for t in request.tools if choice.mode == "required" or t.name == choice.name]
-        constraint = form.forced_call(tools, several=choice.is_parallel)
-    elif request.constraint is not None:
-        constraint = request.constraint
-    else:
-        return None
-    if form is None or constraint.after:
+        thinks = request.think is not False
+        return form.forced_call(tools, several=choice.is_parallel, thinks=thinks)
+    constraint = request.constraint
+    if constraint is None or form is None or constraint.after:
         return constraint
-    if form.is_harmony and not request.think:
-        return constraint  # its end of thoughts cannot be told from other messages' beforehand
-    return replace(constraint, after=form.thoughts_end)
+    return replace(constraint, after=form.answer_begin)

@@ -172,6 +172,10 @@ class Model:
         """Whether a token ends the answer."""
         return token in self.eog_tokens
 
+    def is_control(self, token: int) -> bool:
+        """Whether a token steers the model instead of saying something."""
+        return bool(self._control_text(token))
+
     def _infill(self) -> Infill | None:
         vocab = self.vocab
         tokens = (

@@ -18,9 +18,10 @@ from runner.engine.llama.devices import Device, list_devices
 from runner.engine.llama.identity import build
 from runner.engine.llama.rpc import add_server
 from runner.engine.placement import Need, Place, chosen, fewer, in_order, spread
-from runner.engine.remote import connect, open_relay
+from runner.engine.remote import open_relay
 from runner.errors import DeviceError, NotEnoughMemory, WorkerError
 from runner.protocol.messages import Load, Placed, Remote
+from runner.relay.caller import call
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ def _place(device: Device) -> Place:
 def _reach(remote: Remote, on_lost: Callable[[str], object], notes: list[str]) -> list[Place]:
     """Return the devices of another machine; none, and a note, when they cannot be had."""
     try:
-        peer, told = connect(remote)
+        peer, told = call(remote.address, remote.key)
         if told.get("build") != build():
             peer.close()
             raise DeviceError(
