@@ -178,9 +178,14 @@ class Conversation(QObject):
         options = parse_options(self.chat.options)
         self._answer = _Answer(turn_id, self.tree[turn_id])
         model = self.tree[turn_id].model
+        name = conversation_name(self.chat.id)
         self._answer.task = self._link.stream(
             lambda client: client.chat(
-                model, messages, options=options, priority=Priority.INTERACTIVE
+                model,
+                messages,
+                options=options,
+                priority=Priority.INTERACTIVE,
+                conversation=name,
             ),
             self._took,
             self._done,
@@ -328,6 +333,11 @@ def figures_of(event: Finished) -> dict[str, Any]:
         "prompt_s": event.timings.prompt_s,
         "decode_s": event.timings.decode_s,
     }
+
+
+def conversation_name(chat_id: int) -> str:
+    """Return what the daemon knows a chat by: what it keeps of it goes with the chat."""
+    return f"app-{chat_id}"
 
 
 def title_of(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from gui.chats.archive import Archive
-from gui.chats.conversation import Conversation
+from gui.chats.conversation import Conversation, conversation_name
 from gui.chats.export import Exported, from_text, to_json, to_markdown
 from gui.chats.storage import Chat, Hit, Storage
 from gui.chats.tree import Turn
@@ -181,6 +181,9 @@ class Shelf(QObject):
         if doomed is not None:
             self._chats.pop(doomed.id, None)
             self._archive.do(lambda storage: storage.delete_chat(doomed.id))
+            # A daemon that is not there has nothing in memory; what is on disk goes as it ages.
+            name = conversation_name(doomed.id)
+            self._link.call(lambda client: client.clear_cache(conversation=name))
 
     def _take_in(self, found: Exported) -> None:
         now = time.time()

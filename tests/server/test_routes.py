@@ -265,7 +265,15 @@ def test_kept_prompts_are_cleared_as_asked(house, body, asked):
     assert house.cache.cleared == [asked]
 
 
-@pytest.mark.parametrize("body", [{"model": 1}, {"model": "a b"}, {"owner": []}, []])
+def test_one_conversation_is_cleared_by_its_name(house):
+    body = {"model": "smollm2", "conversation": "chat 7"}
+    assert house.ask("DELETE", "/api/cache", body).status == 200
+    assert (house.cache.cleared, house.cache.conversations) == ([(SMOLLM2, None)], ["chat 7"])
+
+
+@pytest.mark.parametrize(
+    "body", [{"model": 1}, {"model": "a b"}, {"owner": []}, {"conversation": ""}, []]
+)
 def test_clearing_what_cannot_be_named_clears_nothing(house, body):
     assert house.ask("DELETE", "/api/cache", body).status == 400
     assert house.cache.cleared == []

@@ -157,6 +157,7 @@ class ChatBody(msgspec.Struct):
     priority: str | None = None
     deadline_s: float | None = None
     deterministic: bool | None = None
+    conversation: str | None = None
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
@@ -220,6 +221,7 @@ def parse(body: bytes) -> Call:
             asked.deadline_s,
             is_deterministic=asked.deterministic is True,
             cache=asked.cache,
+            conversation=asked.conversation,
         ),
         n=_n_choices(asked.n),
         constraint=_constraint(asked),
