@@ -15,20 +15,27 @@ from bench.servers import Server
 
 #: What is measured: its name, its server, and what its requests have beside the common fields.
 Side = tuple[str, Server, dict[str, Any]]
+#: A conversation, as the OpenAI API has it.
+Turns = list[dict[str, str]]
 
 
-def ordinary(seed: str, args: argparse.Namespace) -> str:
+def user(text: str) -> Turns:
+    """Return a conversation that is one question."""
+    return [{"role": "user", "content": text}]
+
+
+def ordinary(seed: str, args: argparse.Namespace) -> Turns:
     """Return a prompt for a text that is new."""
-    return f"{words(seed, args.words)}. Write a long story with these words."
+    return user(f"{words(seed, args.words)}. Write a long story with these words.")
 
 
-def ask(server: Server, text: str, n_tokens: int, **extra: Any) -> Reply:
+def ask(server: Server, turns: Turns, n_tokens: int, **extra: Any) -> Reply:
     """Return the answer to one request of a fixed length.
 
     Raises:
         BadAnswer: It has another.
     """
-    [reply] = burst(server.address, [body(server, text, n_tokens) | extra])
+    [reply] = burst(server.address, [body(server, "", n_tokens) | {"messages": turns} | extra])
     if reply.n_generated != n_tokens:
         raise BadAnswer(f"asked for {n_tokens} tokens, got {reply.n_generated}")
     return reply
@@ -37,7 +44,7 @@ def ask(server: Server, text: str, n_tokens: int, **extra: Any) -> Reply:
 def compare(
     name: str,
     sides: Sequence[Side],
-    prompt: Callable[[str, argparse.Namespace], str],
+    prompt: Callable[[str, argparse.Namespace], Turns],
     args: argparse.Namespace,
 ) -> dict[str, Any]:
     """Measure one workload on two sides in turns, print it, and return it for the result file."""
@@ -48,9 +55,9 @@ def compare(
         ask(server, prompt(f"{name} warm-up", args), args.tokens, **extra)
     for number in range(args.rounds):
         texts = []
-        text = prompt(f"{name} {number}", args)
+        turns = prompt(f"{name} {number}", args)
         for side, server, extra in sides if number % 2 == 0 else sides[::-1]:
-            run = measure([reply := ask(server, text, args.tokens, **extra)])
+            run = measure([reply := ask(server, turns, args.tokens, **extra)])
             rates[side].append(run.tokens_per_s)
             decodes[side].append(run.decode_per_s)
             texts.append(reply.text)

@@ -1,9 +1,10 @@
 """Guessing tokens: copied text against ``llama-server``, ordinary text against guessing nothing.
 
-The first workload asks for a text word for word, as edits of code and quotations do: Corral with
-``speculate`` ``auto``, ``llama-server`` as it comes.  The second asks for stories, of which little
-stands in the prompt: Corral with ``speculate`` ``auto`` and ``off`` in turns, so its ratio says
-what guessing costs where it does not help.
+The first workload asks for a text once more, as edits of code and quotations do: Corral with
+``speculate`` ``auto``, ``llama-server`` as it comes.  The others ask for stories, of which little
+stands in the prompt: Corral with ``speculate`` ``auto`` and ``off`` in turns, so their ratios say
+what guessing costs where it does not help: with the likeliest tokens, of which a small model's
+answers soon repeat themselves, and with tokens drawn at temperature 1, which do not.
 
     python bench/speculate.py --llama-server /path/to/llama-server --name speculate
 """
@@ -20,7 +21,7 @@ from typing import Any
 from bench import pair, report
 from bench.serve import WORDS
 from bench.servers import Limits
-from bench.sides import Side, compare, ordinary
+from bench.sides import Side, Turns, compare, ordinary, user
 
 _NAMES = ("Anna", "Peter", "Maria", "Omar", "Lena", "Victor", "Iris", "Samuel")
 
@@ -40,10 +41,14 @@ def sentences(seed: str, n: int) -> str:
     return " ".join(found)
 
 
-def copying(seed: str, args: argparse.Namespace) -> str:
-    """Return a prompt whose answer stands in it."""
+def copying(seed: str, args: argparse.Namespace) -> Turns:
+    """Return a conversation whose next answer stands in it."""
     text = sentences(seed, args.sentences)
-    return f"Repeat this text word for word, and nothing else:\n\n{text}\n\nRepeat it exactly."
+    return [
+        *user(f"Repeat this text word for word:\n\n{text}"),
+        {"role": "assistant", "content": text},
+        *user("Repeat it once more, word for word."),
+    ]
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -67,9 +72,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         stories: list[Side] = [  # the same prompts: neither may find the other's in the cache
             (mode, ours, {"speculate": mode, "cache": "none"}) for mode in ("auto", "off")
         ]
+        drawn: list[Side] = [(m, s, extra | {"temperature": 1.0}) for m, s, extra in stories]
         found = {
             "copied": compare("copied", copied, copying, args),
             "ordinary": compare("ordinary", stories, ordinary, args),
+            "drawn": compare("drawn", drawn, ordinary, args),
         }
         commands = {server.name: server.command for server in (ours, theirs)}
     return {

@@ -19,7 +19,9 @@ from runner.domain.running import RunningRequest
 _JSON_HELP = """\
 --json prints an array of objects:
   name digest size size_vram context_length expires_at pid active_requests steps tokens
-sizes in bytes; expires_at in RFC 3339, null for a model that stays loaded
+  devices note
+sizes in bytes; expires_at in RFC 3339, null for a model that stays loaded; devices: name and
+layers of each that has some; note: why fewer are there than was wanted
 
 --requests --json prints an array of objects:
   id model state position priority client n_prompt n_cached n_generated started seconds
@@ -72,6 +74,9 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
             for m in models
         ],
     )
+    for model in models:
+        if model.note:
+            out.say(f"{model.info.name}: {model.note}")
     return 0
 
 
@@ -140,4 +145,6 @@ def as_json(model: RunningModel) -> dict[str, Any]:
         "active_requests": model.n_active,
         "steps": model.n_steps,
         "tokens": model.n_tokens,
+        "devices": [{"name": name, "layers": n} for name, n in model.placed],
+        "note": model.note,
     }

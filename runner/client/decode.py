@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from runner.client.connection import Json
+from runner.client.decode_measuring import quality
 from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
 from runner.domain.chat import Message
 from runner.domain.event import (
@@ -107,6 +108,7 @@ def shown(value: Json, *, name: str) -> ShownModel:
         ),
         provenance=dict(value.get("provenance") or {}),
         warnings=tuple(map(str, value.get("warnings") or ())),
+        quality=quality(value["quality"]) if value.get("quality") else None,
     )
     return ShownModel(details, str(value.get("modelfile") or ""), parameters)
 
@@ -315,6 +317,8 @@ def _running(entry: Json, now: float) -> RunningModel:
         n_active=int(entry.get("n_active") or entry.get("active_requests") or 0),
         n_steps=int(entry.get("n_steps") or entry.get("steps") or 0),
         n_tokens=int(entry.get("n_tokens") or entry.get("tokens") or 0),
+        placed=tuple((str(d["name"]), int(d["layers"])) for d in entry.get("devices") or ()),
+        note=str(entry.get("note") or ""),
     )
 
 

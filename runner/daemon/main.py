@@ -33,6 +33,7 @@ from runner.paths import Paths, find_paths, own_command
 from runner.server.access import Access
 from runner.server.app import make_app
 from runner.server.connections import Limits
+from runner.server.making import Making
 from runner.server.marks import DOOR
 from runner.server.needs import Needs
 from runner.service.blobs import BlobService
@@ -46,10 +47,14 @@ from runner.service.machine import MachineService
 from runner.service.models import ModelService
 from runner.service.prompts import PromptService
 from runner.service.pull import PullService
+from runner.service.quality import QualityService
+from runner.service.quantize import QuantizeService
+from runner.service.remotes import RemoteService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
 from runner.service.secret import SecretService
 from runner.service.storage import StorageService
+from runner.service.tools import Tools
 from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
@@ -115,7 +120,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     live = LiveSettings(paths.config_file, settings)
     allow_files(settings.max_connections)
     async with contextlib.AsyncExitStack() as stack:
-        pool = Pool(_pool_settings(settings, paths))
+        pool, remotes = await asyncio.to_thread(_pool, settings, paths)
         stack.push_async_callback(pool.close)
         hubs, sources = hubs_and_sources(
             order=settings.hub,
@@ -157,6 +162,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             shares_cache=settings.share_cache,
             speculate=settings.speculate,
         )
+        tools = Tools(own_command("_tool", settings.log_level), settings.num_thread or n_cores())
         needs = Needs(
             inference=inference,
             prompts=PromptService(inference),
@@ -164,7 +170,8 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             models=models,
             cache=cache,
             pulls=pulls,
-            creates=CreateService(library, pulls),
+            creates=CreateService(library, pulls, tools),
+            making=_making(library, jobs, tools),
             storage=StorageService(
                 library,
                 sources,
@@ -178,6 +185,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             keys=keys,
             settings=live,
             secrets=hub_tokens,
+            devices=remotes,
             machine=MachineService(pool, lambda: _limits_in_force(live)),
             logs=_tail,
             version=__version__,
@@ -198,8 +206,10 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             lambda new: pool.configure(_pool_settings(_merged(settings, new), paths)),
         )
         address = await stack.enter_async_context(listening(app, settings, grace_s=_STRAGGLERS_S))
-        record = DaemonRecord(os.getpid(), str(address.reachable), __version__, token)
-        write_record(paths.daemon_file, record)
+        write_record(
+            paths.daemon_file,
+            DaemonRecord(os.getpid(), str(address.reachable), __version__, token),
+        )
         stack.callback(paths.daemon_file.unlink, missing_ok=True)
         logger.info("serving %s", logs.pairs(address=address, version=__version__, pid=os.getpid()))
         if not settings.host.is_loopback and settings.insecure_no_key:
@@ -243,6 +253,16 @@ def _access(settings: Settings, token: str, paths: Paths) -> Access:
     )
 
 
+def _making(library: Library, jobs: JobService, tools: Tools) -> Making:
+    """Return what does long jobs on model files."""
+    quantizes = QuantizeService(library, jobs, tools)
+    quantizes.on_change = partial(jobs.news.tell, Topic.MODEL)
+    measures = QualityService(library, jobs, tools)
+    measures.on_change = quantizes.on_change
+    measures.tidy()
+    return Making(quantizes, measures)
+
+
 def _merged(started: Settings, new: Settings) -> Settings:
     """The settings that the pool runs with: what may change at once, on what it started with."""
     return replace(
@@ -256,6 +276,14 @@ def _merged(started: Settings, new: Settings) -> Settings:
 def _limits_in_force(live: LiveSettings) -> tuple[tuple[str, int], ...]:
     names = ("max_loaded_models", "num_parallel", "max_queue", "max_connections")
     return tuple((name, int(live.in_force(name))) for name in names)
+
+
+def _pool(settings: Settings, paths: Paths) -> tuple[Pool, RemoteService]:
+    """Return the pool, and the devices of other machines that it uses."""
+    remotes = RemoteService(paths.devices_file)
+    pool = Pool(_pool_settings(settings, paths))
+    pool.equip, pool.on_device_lost = remotes.equip, remotes.note_lost
+    return pool, remotes
 
 
 def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
@@ -272,6 +300,7 @@ def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
         flash_attention=settings.flash_attention,
         disk_folder=str(paths.kv),
         n_disk_bytes=settings.kv_disk_bytes,
+        devices=settings.devices,
     )
 
 

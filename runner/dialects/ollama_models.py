@@ -13,6 +13,7 @@ import msgspec
 
 from runner.dialects import wire
 from runner.dialects.jobs import parse_limit
+from runner.dialects.measuring import quality_row
 from runner.dialects.ollama import (
     STREAM_CONTENT_TYPE,
     ModelBody,
@@ -143,6 +144,13 @@ class Tag(msgspec.Struct):
     capabilities: list[str]
 
 
+class PlacedRow(msgspec.Struct):
+    """A device that has layers of a model."""
+
+    name: str
+    layers: int
+
+
 class Running(msgspec.Struct):
     """One line of ``/api/ps``; from ``pid`` on it is our own."""
 
@@ -158,6 +166,8 @@ class Running(msgspec.Struct):
     n_active: int
     n_steps: int
     n_tokens: int
+    devices: list[PlacedRow]
+    note: str
 
 
 class Tensor(msgspec.Struct):
@@ -176,7 +186,7 @@ class Turn(msgspec.Struct):
 
 
 class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """``/api/show``; our own: ``provenance`` and ``warnings``, as in ``ModelDetails``."""
+    """``/api/show``; our own: ``provenance``, ``warnings`` and ``quality``."""
 
     modelfile: str
     parameters: str
@@ -192,6 +202,7 @@ class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
     requires: str = ""
     provenance: dict[str, Any] = {}
     warnings: list[str] = []
+    quality: dict[str, Any] | None = None
 
 
 class ProgressBody(msgspec.Struct, omit_defaults=True):
@@ -250,6 +261,7 @@ def show(details: ModelDetails, *, verbose: bool) -> bytes:
             requires=details.requires,
             provenance=_origin(details.provenance),
             warnings=list(details.warnings),
+            quality=quality_row(details.quality) if details.quality else None,
         )
     )
 
@@ -325,6 +337,8 @@ def _running(model: RunningModel, now: float) -> Running:
         n_active=model.n_active,
         n_steps=model.n_steps,
         n_tokens=model.n_tokens,
+        devices=[PlacedRow(name, n) for name, n in model.placed],
+        note=model.note,
     )
 
 

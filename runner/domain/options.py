@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from runner.domain.devices import device_words
 from runner.domain.option_lists import (
     DEFAULT_SAMPLERS,
     LogitBias,
@@ -106,6 +107,7 @@ class Options:
     num_batch: int | None = None  # tokens a step
     num_thread: int | None = None  # 0: chosen by the engine
     num_gpu: int | None = None  # layers on the accelerator; -1: all that fit
+    devices: tuple[str, ...] | None = None  # accelerators in order, see ``domain.devices``
     use_mmap: bool | None = None
     speculate: Speculate | None = None
     draft_num_predict: int | None = None  # most tokens guessed at a time
@@ -194,6 +196,7 @@ OPTION_SPECS: Mapping[str, OptionSpec] = {
     "num_batch": OptionSpec(int, 1, 2**16),
     "num_thread": OptionSpec(int, 0, 1024),
     "num_gpu": OptionSpec(int, -1, 2**16),
+    "devices": OptionSpec(str),
     "use_mmap": OptionSpec(bool),
     "speculate": OptionSpec(bool, words=get_args(Speculate)),
     "draft_num_predict": OptionSpec(int, 0, 2**31 - 1),
@@ -231,6 +234,8 @@ def parse_option(name: str, value: Any) -> Any:
         return parse_samplers(value)
     if name == "speculate":
         return parse_speculate(value)
+    if name == "devices":
+        return device_words(parse_texts(name, value))
     if spec.kind is str:
         return parse_texts(name, value)
     if spec.kind is dict:

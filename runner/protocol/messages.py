@@ -19,18 +19,32 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from runner.domain.cache import Hit
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.options import SamplingParams, Speculate
 from runner.domain.request import AdapterUse, Constraint, Terms, Think
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
+from runner.protocol.tasks import Moment, Result, Task
 
 #: Tokens at the beginning that stay when a full context loses others; Ollama's own default.
 DEFAULT_KEEP = 4
 
 #: Seconds that a worker may go on writing prompts to disk after ``Shutdown``.
 FLUSH_S = 2.0
+
+
+#: How a worker's last line on stderr begins when a device of another machine was lost; its address
+#: follows.
+LOST_DEVICE = "lost the device "
+
+
+class Remote(Struct, frozen=True):
+    """A device of another machine: ``host:port`` of its ``corral share``, and its key."""
+
+    address: str
+    key: str
 
 
 class Load(Struct, frozen=True, tag=True):
@@ -58,6 +72,9 @@ class Load(Struct, frozen=True, tag=True):
         adapters: GGUF files of LoRA adapters, numbered from 0.
         shards: All files of the weights in their order, ``path`` first, when they are several.
         draft_path: GGUF file of a small model that guesses what this one says; empty: none.
+        devices: Which accelerators to use, in this order; see ``engine.placement.chosen``.
+        remotes: Those of other machines.
+        lost: Devices that are left out because they were lost, for the record.
     """
 
     request_id: str
@@ -80,12 +97,24 @@ class Load(Struct, frozen=True, tag=True):
     adapters: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
     draft_path: str = ""
+    devices: tuple[str, ...] = ()
+    remotes: tuple[Remote, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+class Placed(Struct, frozen=True, array_like=True):
+    """Layers on an accelerator, and the bytes of its memory that this model took."""
+
+    device: str
+    n_layers: int
+    n_bytes: int
 
 
 class Loaded(Struct, frozen=True, tag=True):
     """The model is resident; contexts in tokens.
 
-    ``can_infill``: it has the tokens for filling in the middle.
+    ``can_infill``: it has the tokens for filling in the middle.  ``placed``: what is not in main
+    memory; ``note``: why less is there than was wanted, in words; empty: it is as it should be.
     """
 
     request_id: str
@@ -93,6 +122,8 @@ class Loaded(Struct, frozen=True, tag=True):
     n_cells: int
     n_threads: int
     can_infill: bool = False
+    placed: tuple[Placed, ...] = ()
+    note: str = ""
 
 
 class Generate(Struct, frozen=True, tag=True):
@@ -260,6 +291,9 @@ class Started(Struct, frozen=True, tag=True):
         n_diverged: Where it first differs from the stored text most like it; ``None``: from none.
         n_dropped: Turns left out so that the conversation fits.
         tail: The last characters of the rendered prompt: it may have opened a block of thinking.
+        hit: Where the tokens came from that are not to be computed.
+        controls: Those texts of ``Generate.keeps_control`` that are one token of this model: only
+            where ``Delta.marks`` says so, they are that token.
     """
 
     request_id: str
@@ -268,6 +302,8 @@ class Started(Struct, frozen=True, tag=True):
     n_diverged: int | None = None
     n_dropped: int = 0
     tail: str = ""
+    hit: Hit = Hit.NONE
+    controls: tuple[str, ...] = ()
 
 
 class Outcome(Struct, frozen=True):
@@ -297,12 +333,16 @@ class Outcome(Struct, frozen=True):
 
 
 class Delta(Struct, frozen=True, array_like=True):
-    """New text of one sequence, whole characters; may be empty when it ends."""
+    """New text of one sequence, whole characters; may be empty when it ends.
+
+    ``marks``: the characters of ``text`` at which a kept control token begins, ascending.
+    """
 
     request_id: str
     text: str
     finish: Outcome | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    marks: tuple[int, ...] = ()
 
 
 class Step(Struct, frozen=True, tag=True):
@@ -439,4 +479,7 @@ Message = (
     | Started
     | Step
     | Failed
+    | Task
+    | Moment
+    | Result
 )

@@ -82,7 +82,7 @@ class Facts:
         """Take the end of an answer; the tokens of several are added up."""
         if self.finished is not None:
             usage = self.finished.usage.plus(finished.usage)
-            finished = replace(finished, usage=usage)
+            finished = replace(finished, usage=usage, hit=self.finished.hit)
         self.finished = finished
 
 

@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import cast
 
-from runner.errors import CorralError, RequestError, WorkerError, from_code
+from runner.errors import CorralError, DeviceError, RequestError, WorkerError, from_code
 from runner.protocol.codec import BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
+    LOST_DEVICE,
     Abort,
     AskCache,
     CacheState,
@@ -69,6 +70,8 @@ class Channel(asyncio.SubprocessProtocol):
         n_tokens: Tokens it has computed.
         on_work: Called with whether there is work now: when the first request to compute comes,
             and when the last one ends.
+        on_device_lost: Called with its address when the process ended because a device of another
+            machine was lost.
     """
 
     def __init__(self, name: str, on_exit: Callable[[], None]) -> None:
@@ -77,6 +80,7 @@ class Channel(asyncio.SubprocessProtocol):
         self.n_steps = 0
         self.n_tokens = 0
         self.on_work: Callable[[bool], None] = lambda has_work: None
+        self.on_device_lost: Callable[[str], None] = lambda address: None
         self._at_work: set[str] = set()
         self._name = name
         self._on_exit = on_exit
@@ -224,7 +228,10 @@ class Channel(asyncio.SubprocessProtocol):
         self.exited.set_result(code if code is not None else -1)
         if self._log_rest:
             self._log(b"\n")
-        self._fail_all(self._died())
+        error = self._died()
+        self._fail_all(error)
+        if isinstance(error, DeviceError):
+            self.on_device_lost(error.address)
         if self._transport:
             self._transport.close()
         self._on_exit()
@@ -276,6 +283,13 @@ class Channel(asyncio.SubprocessProtocol):
                 future.set_exception(error)
 
     def _died(self) -> WorkerError:
+        if address := _lost_device(self.log_tail):
+            error = DeviceError(
+                f"the device {address} was lost in the midst of work (model {self._name})",
+                hint="try again: the model is loaded without it",
+            )
+            error.address = address
+            return error
         reason = "the model's process ended unexpectedly"
         if self.exited.done():
             reason += _shown_exit(self.exited.result())
@@ -300,6 +314,12 @@ def last_words(log_tail: Iterable[str]) -> str:
     """Return what a dying process printed as its reason; empty when it died in silence."""
     said = [line.strip()[:300] for line in log_tail if _LAST_WORDS.match(line)]
     return said[-1] if said else ""
+
+
+def _lost_device(log_tail: Iterable[str]) -> str:
+    """Return the address of the device that a dying process lost; empty when it lost none."""
+    said = [line.removeprefix(LOST_DEVICE) for line in log_tail if line.startswith(LOST_DEVICE)]
+    return said[-1].strip() if said else ""
 
 
 def _shown_exit(code: int) -> str:

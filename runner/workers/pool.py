@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from runner import logs
 from runner.domain.model import ModelInfo
-from runner.errors import CapacityError, QueueFull, WorkerError
+from runner.errors import CapacityError, DeviceError, QueueFull, WorkerError
 from runner.protocol.messages import Load
 from runner.workers import evict
 from runner.workers.process import Worker, new_request_id
@@ -50,7 +50,7 @@ class Wanted:
     path: str
     n_ctx: int
     n_cells: int
-    fixed: tuple[tuple[str, int | bool | str], ...] = ()
+    fixed: tuple[tuple[str, int | bool | str | tuple[str, ...]], ...] = ()
     adapters: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
 
@@ -87,6 +87,7 @@ class PoolSettings:
         flash_attention: ``None``: where it works.
         disk_folder: Where workers keep prompts on disk; empty: nowhere.
         n_disk_bytes: What that folder may hold.
+        devices: As in ``Load``.
     """
 
     command: list[str]
@@ -101,6 +102,7 @@ class PoolSettings:
     flash_attention: bool | None = None
     disk_folder: str = ""
     n_disk_bytes: int = 0
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +140,8 @@ class Pool:
         n_loads: Models loaded since the start.
         n_evictions: Models that had to go for another one.
         on_change: Called when the models in memory, or who uses them, are not what they were.
+        equip: Adds to a load what it needs to reach devices of other machines.
+        on_device_lost: Called with the address of one that a worker lost.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
@@ -150,6 +154,8 @@ class Pool:
         self._is_closed = False
         self._cores = CoreSharing()
         self.on_change: Callable[[], None] = lambda: None
+        self.equip: Callable[[Load], Load] = lambda load: load
+        self.on_device_lost: Callable[[str], None] = lambda address: None
         self.n_loads = 0
         self.n_evictions = 0
 
@@ -323,8 +329,9 @@ class Pool:
             disk_folder=settings.disk_folder,
             n_disk_bytes=settings.n_disk_bytes,
             adapters=wanted.adapters,
+            devices=settings.devices,
         )
-        load = replace(load, **dict(wanted.fixed))
+        load = self.equip(replace(load, **dict(wanted.fixed)))
         loading = asyncio.get_running_loop().create_task(self._start(wanted, load))
         self._own(loading)
         # Whoever waits hears of a failure; when all have left, nobody needs to.
@@ -347,6 +354,11 @@ class Pool:
             )
             is_loaded = True
             self._cores.add(worker.channel, worker.loaded.n_threads)
+            worker.channel.on_device_lost = self.on_device_lost
+        except DeviceError as error:
+            if error.address:
+                self.on_device_lost(error.address)
+            raise
         finally:
             if not is_loaded:
                 self._forget(wanted.key, load.request_id)

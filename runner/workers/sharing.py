@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what other programs do, while a model computes.
 _LOOK_S = 0.25
+#: What others did while nobody here had work says nothing about what they do now: looks further
+#: apart are not of one piece.
+_OLD_S = 2 * _LOOK_S
 #: Weight of the newest look: one burst of a quarter of a second is not yet a busy program.
 _NEWEST = 0.5
 
@@ -108,6 +111,9 @@ class CoreSharing:
         """Look at what others do; again and again, until nobody here has work."""
         self._timer = None
         now = self._look([worker.pid for worker in self._most])
+        if self._reading is not None and now.at_s - self._reading.at_s > _OLD_S:
+            self._reading = self._n_foreign = None
+            self.n_reserved = 0
         measured = foreign_cores(self._reading, now) if self._reading else None
         self._reading = now
         if measured is not None:

@@ -3,7 +3,7 @@
 A block opens with three backquotes, a language and maybe marks: ``sh``, ``python``, ``js`` and
 ``console`` blocks are programs, and are run; the marks ``gpu`` and ``hub`` say that a block needs a
 graphics card or a model hub, ``setup`` that it changes the machine it runs on (installs, opens the
-daemon to a network, never ends).  Blocks with a mark are parsed only.
+daemon to a network, never ends) or names what only the reader has.  Blocks with a mark are parsed.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ def commands_of(text: str) -> list[str]:
     for line in joined.splitlines():
         for part in re.split(r"\s(?:\||&&|;)\s", line):
             words = re.sub(r"^(?:[A-Z_]+=\S* +)+", "", part.strip())
+            words = re.sub(r"\s(?:\d?>|<|&$).*", "", words)
             if words.startswith("corral "):
                 found.append(words)
     return found

@@ -20,13 +20,15 @@ import pytest
 from tests.docs.snippets import Snippet, all_snippets, console_steps
 from tests.fakes.models import tiny_model
 from tests.fakes.terminal import Terminal
-from tests.real_daemon import RealDaemon, environment
+from tests.real_daemon import RealDaemon, command, environment
 
 pytestmark = pytest.mark.docs
 
 #: Seconds that one block may take.
 BLOCK_S = 180.0
 PORT = "11434"
+#: Of starting the daemon.
+N_TRIES = 4
 RUN = [snippet for snippet in all_snippets() if snippet.is_run]
 PAGES = [(page, list(blocks)) for page, blocks in groupby(RUN, key=lambda one: one.page)]
 #: Nothing listens there, so nothing leaves the machine.
@@ -77,11 +79,11 @@ class Reader:
         """Run one block; it must succeed."""
         text = snippet.text.replace(PORT, self.port)
         if snippet.language == "console":
-            for command, typed in console_steps(text):
+            for line, typed in console_steps(text):
                 if typed:
-                    self._chat(command, typed)
+                    self._chat(line, typed)
                 else:
-                    self._run(snippet, ["bash", "-e", "-c", command])
+                    self._run(snippet, ["bash", "-e", "-c", line])
         elif snippet.language == "sh":
             self._run(snippet, ["bash", "-e", "-o", "pipefail", "-c", text])
         elif snippet.language == "python":
@@ -89,9 +91,9 @@ class Reader:
         elif node := shutil.which("node"):
             self._run(snippet, [node, "--input-type=module", "-e", text])
 
-    def _run(self, snippet: Snippet, command: list[str]) -> None:
+    def _run(self, snippet: Snippet, words: list[str]) -> None:
         done = subprocess.run(
-            command,
+            words,
             cwd=self.folder,
             env=self.environ,
             stdin=subprocess.DEVNULL,
@@ -102,26 +104,34 @@ class Reader:
         )
         assert done.returncode == 0, f"{snippet}\n{snippet.text}\n{done.stdout}"
 
-    def _chat(self, command: str, typed: list[str]) -> None:
-        shell = ["/bin/bash", "-c", f"cd '{self.folder}' && exec {command}"]
+    def _chat(self, line: str, typed: list[str]) -> None:
+        shell = ["/bin/bash", "-c", f"cd '{self.folder}' && exec {line}"]
         with Terminal(shell, self.environ) as terminal:
-            for line in typed:
+            for words in typed:
                 terminal.wait_for(">>> ", within_s=BLOCK_S)
-                terminal.type(f"{line}\r")
+                terminal.type(f"{words}\r")
             assert terminal.exit_code(within_s=BLOCK_S) == 0, terminal.seen
 
-    def corral(self, *words: str) -> None:
-        command = [sys.executable, "-P", "-m", "runner", *words]
-        subprocess.run(command, env=self.environ, check=True, timeout=60, capture_output=True)
+    def __enter__(self) -> Reader:
+        """Start a daemon as commands do; on a busy machine it may not answer in their time."""
+        for _ in range(N_TRIES):
+            done = self._corral("daemon", "start")
+            if done.returncode == 0:
+                return self
+        raise AssertionError(done.stderr)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._corral("daemon", "stop").returncode == 0
+
+    def _corral(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*words), env=self.environ, capture_output=True, text=True, timeout=90
+        )
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("page", "blocks"), PAGES, ids=[page for page, _ in PAGES])
 def test_what_a_page_says_works(page, blocks, tmp_path, library):
-    reader = Reader(tmp_path, library)
-    reader.corral("daemon", "start")
-    try:
+    with Reader(tmp_path, library) as reader:
         for snippet in blocks:
             reader.type(snippet)
-    finally:
-        reader.corral("daemon", "stop")

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
+from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared, Hit
 from runner.domain.create import CheckedModelfile, CreateRequest, ModelfileFinding
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.job import Job
@@ -41,6 +41,7 @@ FINISHED = Finished(
     usage=Usage(n_prompt=11, n_cached=4, n_generated=3),
     timings=Timings(total_s=1.5, load_s=0.25, prompt_s=0.5, decode_s=0.75),
     context=(1, 2, 3),
+    hit=Hit.DISK,
 )
 HELLO: tuple[Event, ...] = (TextDelta("Hel"), TextDelta("lo"), FINISHED)
 

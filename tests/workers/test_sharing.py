@@ -38,7 +38,7 @@ class Machine:
         self.n_looks += 1
         return Reading(self.at_s, self.busy_s, dict.fromkeys(pids, 0.0))
 
-    def work(self, n_cores, seconds=1.0):
+    def work(self, n_cores, seconds=0.25):
         self.at_s += seconds
         self.busy_s += n_cores * seconds
 
@@ -121,6 +121,24 @@ def test_a_busy_program_gets_its_core_and_gives_it_back():
                 machine.work(0.0)
                 cores._measure()
             assert a.told[-1] == 4
+
+    asyncio.run(story())
+
+
+def test_what_others_did_while_nobody_worked_here_is_no_reason_to_hold_back():
+    async def story():
+        async with sharing(2, n_machine=2) as (cores, machine, (a,)):
+            a.on_work(True)
+            machine.work(2.0)
+            cores._measure()
+            assert (a.told, cores.n_reserved) == ([1], 1)
+            a.on_work(False)
+            cores._timer.cancel()
+            cores._timer = None
+            for _ in range(20):
+                machine.work(2.0)
+            a.on_work(True)
+            assert (a.told, cores.n_reserved) == ([1, 2], 0)
 
     asyncio.run(story())
 

@@ -37,8 +37,12 @@ class LlamaBackend:
 
     helper: LlamaBackend | None = None
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, devices: tuple[tuple[int, int], ...] | None = None) -> None:
         """Load what ``load`` asks for, and compute one token so that the first answer is quick.
+
+        Args:
+            load: What to load, and how.
+            devices: As in ``ModelParams``.
 
         Raises:
             WorkerError: llama.cpp refuses the file.
@@ -47,7 +51,7 @@ class LlamaBackend:
         library.start()
         self._lock = threading.Lock()
         self._deterministic: LlamaBackend | None = None
-        params = ModelParams(load.n_gpu_layers, load.use_mmap, load.shards)
+        params = ModelParams(load.n_gpu_layers, load.use_mmap, load.shards, devices)
         self.model = Model(load.path, params)
         self.embedding = self.model.embedding
         self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)

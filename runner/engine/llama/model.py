@@ -6,6 +6,7 @@ import ctypes
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from runner.domain.vectors import Pooling
 from runner.engine.backend import EmbeddingFacts, Frame, Infill
 from runner.engine.pieces import PieceIndex
+from runner.engine.wordpiece import WordPiece
 from runner.errors import WorkerError
 
 _MMAP = llama_cpp.LLAMA_LOAD_MODE_MMAP
@@ -35,11 +37,31 @@ POOLINGS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelParams:
-    """How to load: layers on accelerators (-1: all), whether to map, and all files if several."""
+    """How to load.
+
+    Attributes:
+        n_gpu_layers: Layers on accelerators; -1: all.
+        use_mmap: Whether to map the file.
+        shards: All files, if there are several.
+        devices: Handles of the accelerators to use and how many layers go to each, which is what
+            counts then; ``None``: llama.cpp chooses.
+    """
 
     n_gpu_layers: int = -1
     use_mmap: bool = True
     shards: tuple[str, ...] = ()
+    devices: tuple[tuple[int, int], ...] | None = None
+
+
+def _place(c_params: Any, devices: tuple[tuple[int, int], ...]) -> None:
+    """Say which devices get how many layers; the arrays live as long as the parameters do."""
+    # NULL ends the list; a list with nothing else means the processor alone.
+    handles = (ctypes.c_void_p * (len(devices) + 1))(*(handle for handle, _ in devices), None)
+    split = (ctypes.c_float * llama_cpp.llama_max_devices())(*(n for _, n in devices))
+    c_params.devices = ctypes.cast(handles, ctypes.c_void_p)
+    c_params.tensor_split = ctypes.cast(split, type(c_params.tensor_split))
+    c_params.n_gpu_layers = sum(n for _, n in devices)
+    c_params._arrays = (handles, split)
 
 
 class Model:
@@ -54,6 +76,8 @@ class Model:
         c_params = llama_cpp.llama_model_default_params()
         c_params.n_gpu_layers = params.n_gpu_layers
         c_params.load_mode = _MMAP if params.use_mmap else _NO_MMAP
+        if params.devices is not None:
+            _place(c_params, params.devices)
         if params.shards:
             paths = (ctypes.c_char_p * len(params.shards))(*map(str.encode, params.shards))
             self.handle = llama_cpp.llama_model_load_from_splits(paths, len(paths), c_params)
@@ -90,10 +114,11 @@ class Model:
         )
         self.eog_indices = np.fromiter(self.eog_tokens, dtype=np.intp)
         # BERT takes accents off by decomposing first.  llama.cpp does so too, but knows no Hangul.
+        is_bert = llama_cpp.llama_vocab_type(self.vocab) == llama_cpp.LLAMA_VOCAB_TYPE_WPM
         self._decomposes = (
-            llama_cpp.llama_vocab_type(self.vocab) == llama_cpp.LLAMA_VOCAB_TYPE_WPM
-            and self.metadata("tokenizer.ggml.normalizer.strip_accents") != "false"
+            is_bert and self.metadata("tokenizer.ggml.normalizer.strip_accents") != "false"
         )
+        self._word_pieces = self._read_word_pieces() if is_bert else None
         self._pieces: dict[int, bytes] = {}
         self._index: PieceIndex | None = None
         self.frame = self._frame()
@@ -109,6 +134,9 @@ class Model:
         # Lone surrogates cannot come from JSON we accepted, but a template may cut a pair.
         if self._decomposes:
             text = unicodedata.normalize("NFD", text)
+        pieces = self._word_pieces
+        if pieces is not None and not parse_special and pieces.differs(text):
+            return pieces.tokenize(text)
         raw = text.encode("utf-8", "replace")
         n_max = len(raw) + 8
         tokens = (llama_cpp.llama_token * n_max)()
@@ -149,6 +177,10 @@ class Model:
         """Whether a token ends the answer."""
         return token in self.eog_tokens
 
+    def is_control(self, token: int) -> bool:
+        """Whether a token steers the model instead of saying something."""
+        return bool(self._control_text(token))
+
     def _infill(self) -> Infill | None:
         vocab = self.vocab
         tokens = (
@@ -157,6 +189,23 @@ class Model:
             llama_cpp.llama_vocab_fim_mid(vocab),
         )
         return None if min(tokens) < 0 else Infill(*tokens)
+
+    def _read_word_pieces(self) -> WordPiece | None:
+        """The vocabulary of a BERT; ``None`` where the file does not name its unknown token."""
+        unknown = self.metadata("tokenizer.ggml.unknown_token_id")
+        if not unknown.isdigit():
+            return None
+        ids: dict[str, int] = {}
+        for token in range(self.n_vocab):
+            if not llama_cpp.llama_vocab_get_attr(self.vocab, token) & (_CONTROL | _UNKNOWN):
+                text = llama_cpp.llama_vocab_get_text(self.vocab, token)
+                ids.setdefault(text.decode("utf-8", "replace"), token)
+        return WordPiece(
+            ids,
+            int(unknown),
+            is_lower=self.metadata("tokenizer.ggml.normalizer.lowercase") != "false",
+            strips_accents=self._decomposes,
+        )
 
     def _control_text(self, token: int) -> str:
         """The spelling of a token that people's text must not become; empty for any other."""
