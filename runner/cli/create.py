@@ -79,6 +79,8 @@ def line_of(error: CorralError, found: tuple[Instruction, ...]) -> int:
                     word in error.message for word in quoted
                 ):
                     return one.line
+            case _:
+                pass
     return 0
 
 

@@ -22,7 +22,8 @@ _JSON_HELP = """\
 --json prints an object:
   name architecture parameters quantization context_length embedding_length
   capabilities options system template license modelfile metadata
-  provenance warnings quality (as corral perplexity --json, or null)"""
+  provenance warnings quality
+sizes in bytes; quality as corral perplexity --json has it, or null"""
 
 
 def add(commands: Subparsers) -> None:

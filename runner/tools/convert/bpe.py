@@ -216,9 +216,10 @@ def _split(tokenizer: dict[str, Any]) -> str:
     Raises:
         UnsupportedArchitecture: It has none that we know.
     """
-    steps = tokenizer.get("pre_tokenizer") or {}
-    steps = steps.get("pretokenizers") if steps.get("type") == "Sequence" else [steps]
-    kinds = [step.get("type") for step in steps or () if isinstance(step, dict)]
+    outer = tokenizer.get("pre_tokenizer") or {}
+    found = outer.get("pretokenizers") if outer.get("type") == "Sequence" else [outer]
+    steps = [step for step in found or () if isinstance(step, dict)]
+    kinds = [step.get("type") for step in steps]
     match kinds:
         case ["Digits", "ByteLevel"] if steps[0].get("individual_digits"):
             return "smollm"
@@ -229,6 +230,8 @@ def _split(tokenizer: dict[str, Any]) -> str:
             regex = pattern.get("Regex") if isinstance(pattern, dict) else None
             if regex in _SPLITS:
                 return _SPLITS[regex]
+        case _:
+            pass
     raise UnsupportedArchitecture(
         f"the tokenizer splits text in a way that is not known here ({json.dumps(steps)[:120]})",
         hint="look for a GGUF build of this model",
