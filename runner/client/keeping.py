@@ -17,6 +17,7 @@ from runner.client.http1 import BadReply, Response
 from runner.domain.job import Job
 from runner.domain.machine import MachineReport
 from runner.domain.model import RunningModel
+from runner.domain.running import RunningRequest
 from runner.errors import DaemonError
 
 #: Longest silence of ``Events``, in seconds: the daemon gives a sign of life every 15.
@@ -52,6 +53,21 @@ class Keeping:
             raise DaemonError(f"the daemon's log cannot be read: {error}") from None
         finally:
             exchange.release()
+
+    def begin_quantize(self, name: str, body: Json) -> Job:
+        """Begin to write a model in other types; return the job.
+
+        Args:
+            name: The model to make them from.
+            body: Further fields of ``/api/quantize``; a path in it needs the owner's token.
+        """
+        value = self._call("POST", "/api/quantize", {**body, "model": name}, model=name)
+        return decoded(decode.job, value)
+
+    def plan_quantize(self, name: str, body: Json) -> Json:
+        """Return what ``begin_quantize`` would make, as the daemon says it."""
+        asked = {**body, "model": name, "dry_run": True}
+        return self._call("POST", "/api/quantize", asked, model=name)
 
     def events(self) -> Events:
         """Return all that there is, and then what changes."""
@@ -97,6 +113,12 @@ def running_of(change: Change) -> list[RunningModel] | None:
     """Return the models in memory that an event tells; ``None``: it is about something else."""
     value = _part(change, "worker")
     return None if value is None else decoded(lambda v: decode.running(v, now=time.time()), value)
+
+
+def requests_of(change: Change) -> list[RunningRequest] | None:
+    """Return the requests that an event tells; ``None``: it is about something else."""
+    value = _part(change, "request")
+    return None if value is None else decoded(decode.requests, value)
 
 
 def jobs_of(change: Change) -> list[Job] | None:
