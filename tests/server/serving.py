@@ -13,9 +13,18 @@ from aiohttp import web
 from runner.server.access import Access
 from runner.server.app import make_app, runner_for
 from runner.server.connections import Limits
+from runner.server.making import Making
 from runner.server.needs import Needs
 from runner.service.jobs import JobService
-from tests.fakes.front import FakeKeys, FakeLogs, FakeMachine, FakeSecrets, FakeSettings
+from tests.fakes.front import (
+    FakeDevices,
+    FakeKeys,
+    FakeLogs,
+    FakeMachine,
+    FakeSecrets,
+    FakeSettings,
+)
+from tests.fakes.making import fake_making
 from tests.fakes.service import (
     FakeBlobs,
     FakeCache,
@@ -44,6 +53,7 @@ class House:
     cache: FakeCache = field(default_factory=FakeCache)
     pulls: FakePulls = field(default_factory=FakePulls)
     creates: FakeCreates = field(default_factory=FakeCreates)
+    making: Making = field(default_factory=fake_making)
     searches: FakeSearches = field(default_factory=FakeSearches)
     storage: FakeStorage = field(default_factory=FakeStorage)
     requests: FakeRequests = field(default_factory=FakeRequests)
@@ -51,6 +61,7 @@ class House:
     keys: FakeKeys = field(default_factory=FakeKeys)
     settings: FakeSettings = field(default_factory=FakeSettings)
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
+    devices: FakeDevices = field(default_factory=FakeDevices)
     machine: FakeMachine = field(default_factory=FakeMachine)
     logs: FakeLogs = field(default_factory=FakeLogs)
     limits: Limits = field(default_factory=Limits)
@@ -75,6 +86,7 @@ class House:
             cache=self.cache,
             pulls=self.pulls,
             creates=self.creates,
+            making=self.making,
             searches=self.searches,
             storage=self.storage,
             requests=self.requests,
@@ -82,6 +94,7 @@ class House:
             keys=self.keys,
             settings=self.settings,
             secrets=self.secrets,
+            devices=self.devices,
             machine=self.machine,
             logs=self.logs,
             version="9.8.7",
