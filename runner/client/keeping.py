@@ -54,21 +54,6 @@ class Keeping:
         finally:
             exchange.release()
 
-    def begin_quantize(self, name: str, body: Json) -> Job:
-        """Begin to write a model in other types; return the job.
-
-        Args:
-            name: The model to make them from.
-            body: Further fields of ``/api/quantize``; a path in it needs the owner's token.
-        """
-        value = self._call("POST", "/api/quantize", {**body, "model": name}, model=name)
-        return decoded(decode.job, value)
-
-    def plan_quantize(self, name: str, body: Json) -> Json:
-        """Return what ``begin_quantize`` would make, as the daemon says it."""
-        asked = {**body, "model": name, "dry_run": True}
-        return self._call("POST", "/api/quantize", asked, model=name)
-
     def events(self) -> Events:
         """Return all that there is, and then what changes."""
         return Events(self._exchange("GET", "/api/events", None))
