@@ -32,8 +32,6 @@ NOTE = "Written by `packaging/reference.py`; do not edit.\n"
 ITS_OWN = "Its own hint says what to do."
 #: What to do about each error, by its code.  Its own hint, where it has one, knows more.
 STEPS = {
-    "device_failed": "See that the other machine is on and `corral share` runs there with this key;"
-    " without `--device` the model is loaded on this machine.",
     "internal": "A fault of Corral's. `corral daemon logs` has the details; please report it.",
     "bad_request": "The message says what cannot be done; `corral COMMAND --help` what can.",
     "invalid_request": "Correct the field, flag or variable that the message names.",
