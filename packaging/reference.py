@@ -80,8 +80,8 @@ STEPS = {
     "cancelled": "Somebody ended it with `corral cancel`; ask again.",
     "worker_failed": "Ask again: the model is loaded anew. If it fails again, `corral daemon logs`"
     " has its last words; less context or another quantization may help.",
-    "device_failed": "Compute on this machine for now (`-o num_gpu=0`), and look at the other one:"
-    " `corral doctor` there, and the network between.",
+    "device_failed": "Ask again: the model is loaded without the device. See that `corral share` runs on"
+    " the other machine, and that its key is the one you gave: [machines](../guides/machines.md).",
     "daemon_unavailable": "`corral daemon status` says what answers, `corral daemon logs` why"
     " nothing does; `corral serve` shows it starting.",
     "address_in_use": "Stop the other program, or give Corral another place:"

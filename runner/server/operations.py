@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.dialects import (
+    devices,
     jobs,
     keeping,
     ollama,
@@ -206,6 +207,9 @@ _OWN: dict[str, Operation] = {
     "DELETE /api/keys/{id}": Operation(shapes.RevokedShape, fails=(404,)),
     "GET /api/settings": Operation(shapes.SettingsShape),
     "PATCH /api/settings": Operation(shapes.SettingsShape, dict[str, Any]),
+    "GET /api/devices": Operation(devices.DeviceList),
+    "POST /api/devices": Operation(devices.DeviceRow, devices.DeviceBody, status=201),
+    "DELETE /api/devices/{address}": Operation(devices.RemovedDevice),
     "PUT /api/secrets/{name}": Operation(shapes.SecretShape, keeping.SecretBody),
     "GET /api/logs": Operation(kind=TEXT, query=(_N_LINES, _FOLLOW)),
     "POST /api/shutdown": Operation(shapes.EndingShape),

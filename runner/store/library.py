@@ -29,7 +29,7 @@ from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
 from runner.store.blobs import Blobs, Partial, Written
 from runner.store.disk import explained, extended, replace_file
-from runner.store.index import Broken, Index, digests_in
+from runner.store.index import Broken, Entry, Index, digests_in
 from runner.store.intake import bring
 from runner.store.lock import WAIT_S, StoreLock
 from runner.store.manifests import MODEL, SHARD, Layer, Manifest
@@ -51,13 +51,19 @@ class Library:
         self._scratch = models / "partial"
         self._lock = StoreLock(models / "lock", wait_s=lock_wait_s)
         self._headers: OrderedDict[str, Header] = OrderedDict()
+        self._listed: tuple[builtins.list[Entry], builtins.list[ModelInfo]] = ([], [])
 
     # Reading
 
     def list(self) -> builtins.list[ModelInfo]:
         """Return every usable model, newest first."""
-        infos = [entry.info for entry in self._index.scan()[0]]
-        return sorted(infos, key=lambda info: (-info.modified_at, info.name.key))
+        entries = self._index.scan()[0]
+        before, infos = self._listed
+        if entries is not before:  # else nothing has changed
+            unsorted = (entry.info for entry in entries)
+            infos = sorted(unsorted, key=lambda info: (-info.modified_at, info.name.key))
+            self._listed = entries, infos
+        return infos.copy()
 
     def broken(self) -> builtins.list[Broken]:
         """Return what ``list`` leaves out, and why."""
