@@ -13,6 +13,7 @@ import msgspec
 
 from runner.dialects import wire
 from runner.dialects.jobs import parse_limit
+from runner.dialects.measuring import quality_row
 from runner.dialects.ollama import (
     STREAM_CONTENT_TYPE,
     ModelBody,
@@ -185,7 +186,7 @@ class Turn(msgspec.Struct):
 
 
 class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """``/api/show``; our own: ``provenance`` and ``warnings``, as in ``ModelDetails``."""
+    """``/api/show``; our own: ``provenance``, ``warnings`` and ``quality``."""
 
     modelfile: str
     parameters: str
@@ -201,6 +202,7 @@ class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
     requires: str = ""
     provenance: dict[str, Any] = {}
     warnings: list[str] = []
+    quality: dict[str, Any] | None = None
 
 
 class ProgressBody(msgspec.Struct, omit_defaults=True):
@@ -259,6 +261,7 @@ def show(details: ModelDetails, *, verbose: bool) -> bytes:
             requires=details.requires,
             provenance=_origin(details.provenance),
             warnings=list(details.warnings),
+            quality=quality_row(details.quality) if details.quality else None,
         )
     )
 

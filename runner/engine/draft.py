@@ -35,8 +35,8 @@ _MOST_ASKEW = 64
 _MARGIN = 1.05
 #: How much slower a stream that has no guess may become by those of others.
 _PACE = 1.02
-#: A step is made no longer than this, in seconds, or than so many without guesses: a text that comes
-#: in fits and starts is no faster to its reader.
+#: A step is made no longer than this, in seconds, or than so many without guesses: a text that
+#: comes in fits and starts is no faster to its reader.
 _LONGEST_S, _LONGEST_STEPS = 0.1, 4.0
 #: What a sequence may lose by wrong guesses: so many steps, and this share of all its steps.
 _CREDIT_STEPS, _CREDIT_SHARE = 2.0, 0.005

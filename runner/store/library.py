@@ -27,7 +27,7 @@ from runner.errors import DigestMismatch, StoreError
 from runner.gguf.reader import GgufArray, Header, read_header
 from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
-from runner.store.blobs import Blobs, Partial, Written
+from runner.store.blobs import Blobs, Written
 from runner.store.disk import explained, extended, replace_file
 from runner.store.index import Broken, Entry, Index, digests_in
 from runner.store.intake import bring
@@ -264,7 +264,7 @@ class Library:
             self._write(manifest)
         return True
 
-    def keep_blob(self, partial: Partial) -> None:
+    def keep_blob(self, partial: Written) -> None:
         """Give an uploaded file its place; it stays until a name uses it, or until a prune.
 
         Raises:
