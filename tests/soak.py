@@ -272,6 +272,9 @@ def at_rest(world: World) -> tuple[int, int]:
 def check_end(world: World, at_first: tuple[int, int]) -> Iterator[str]:
     """Yield what is not as it should be when all is over."""
     daemon = world.daemon
+    if (code := daemon.process.poll()) is not None:
+        yield f"no daemon runs, the last one ended with {code}: {daemon.log[-2000:]}"
+        return
     n_bytes, n_files = at_rest(world)
     if n_bytes > at_first[0] * GROWTH + GROWTH_BYTES:
         yield f"the daemon grew from {at_first[0] >> 20} to {n_bytes >> 20} MiB"
