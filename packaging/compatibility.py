@@ -11,9 +11,16 @@ from pathlib import Path
 
 import msgspec
 
-from runner.dialects import ollama, ollama_models, ollama_prompts
+from runner.dialects import (
+    ollama,
+    ollama_create,
+    ollama_embed,
+    ollama_models,
+    ollama_prompts,
+    rerank,
+)
 from runner.dialects.anthropic import messages
-from runner.dialects.openai import chat, completions, responses, tokens
+from runner.dialects.openai import chat, completions, embeddings, responses, tokens
 
 PAGE = Path(__file__).parents[1] / "docs" / "api" / "compatibility.md"
 
@@ -21,6 +28,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "api" / "compatibility.md"
 CALLS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
     ("Ollama", "POST /api/generate", ollama.GenerateBody),
     ("Ollama", "POST /api/chat", ollama.ChatBody),
+    ("Ollama", "POST /api/embed", ollama_embed.EmbedBody),
+    ("Ollama", "POST /api/embeddings", ollama_embed.EmbeddingsBody),
+    ("Ollama", "POST /api/create", ollama_create.CreateBody),
     ("Ollama", "POST /api/show", ollama_models.ShowBody),
     ("Ollama", "POST /api/pull", ollama_models.PullBody),
     ("Ollama", "POST /api/copy", ollama_models.CopyBody),
@@ -28,7 +38,10 @@ CALLS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
     ("Ollama, our own", "POST /api/detokenize", ollama_prompts.DetokenizeBody),
     ("OpenAI", "POST /v1/chat/completions", chat.ChatBody),
     ("OpenAI", "POST /v1/completions", completions.CompletionBody),
+    ("OpenAI", "POST /v1/embeddings", embeddings.EmbeddingsBody),
     ("OpenAI", "POST /v1/responses", responses.ResponsesBody),
+    ("OpenAI, as rerankers", "POST /v1/rerank", rerank.RerankBody),
+    ("OpenAI, as rerankers", "POST /v1/score", rerank.ScoreBody),
     ("OpenAI, as vLLM", "POST /v1/tokenize", tokens.TokenizeBody),
     ("OpenAI, as vLLM", "POST /v1/detokenize", tokens.DetokenizeBody),
     ("Anthropic", "POST /v1/messages", messages.MessagesBody),
@@ -37,13 +50,19 @@ CALLS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
 
 #: What is not simply honoured, by call and field.
 NOTES: dict[tuple[str, str], str] = {
-    ("POST /api/generate", "template"): "a Jinja template; Go templates are refused",
+    ("POST /api/generate", "template"): "in Jinja, or in Go's language",
     ("POST /api/generate", "suffix"): "refused by models without tokens for it",
     ("POST /api/generate", "images"): "refused by models that read text only",
     ("POST /api/generate", "truncate"): "false unless set",
     ("POST /api/generate", "shift"): "false unless set",
     ("POST /api/chat", "truncate"): "false unless set",
+    ("POST /api/create", "renderer"): "refused: the chat template says how turns are written",
+    ("POST /api/create", "parser"): "refused: the chat template says how calls are read",
+    ("POST /api/create", "remote_host"): "refused: models run on this machine",
     ("POST /api/chat", "shift"): "false unless set",
+    ("POST /v1/chat/completions", "truncate"): "ours: false unless set",
+    ("POST /v1/chat/completions", "shift"): "ours: false unless set",
+    ("POST /v1/completions", "shift"): "ours: false unless set",
     ("POST /v1/chat/completions", "functions"): "refused: use `tools`",
     ("POST /v1/chat/completions", "audio"): "refused",
     ("POST /v1/chat/completions", "web_search_options"): "refused",

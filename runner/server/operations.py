@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.dialects import (
+    devices,
     jobs,
     keeping,
     ollama,
@@ -201,6 +202,9 @@ _OWN: dict[str, Operation] = {
     ),
     "POST /api/prune": Operation(shapes.PrunedShape, storage.PruneBody, may_lack_body=True),
     "GET /api/machine": Operation(shapes.MachineShape),
+    "GET /api/devices": Operation(devices.DeviceList),
+    "POST /api/devices": Operation(devices.DeviceRow, devices.DeviceBody, status=201),
+    "DELETE /api/devices/{address}": Operation(shapes.RemovedShape),
     "GET /api/keys": Operation(shapes.KeysShape),
     "POST /api/keys": Operation(shapes.NewKeyShape, keeping.KeyBody, status=201),
     "DELETE /api/keys/{id}": Operation(shapes.RevokedShape, fails=(404,)),

@@ -7,10 +7,12 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.domain.devices import SharedDevice, device_address
 from runner.domain.key import Key, NewKey, Scope
 from runner.domain.machine import Device, MachineReport
 from runner.domain.setting import SettingState
 from runner.errors import (
+    InvalidRequest,
     KeyNotFound,
     TooManyRequests,
     Unauthorized,
@@ -98,6 +100,28 @@ class FakeSecrets:
             self.values.pop(name, None)
         else:
             self.values[name] = value
+
+
+@dataclass
+class FakeDevices:
+    """One device of another machine, and those that were added."""
+
+    known: dict[str, SharedDevice] = field(
+        default_factory=lambda: {"10.0.0.5:11435": SharedDevice("10.0.0.5:11435")}
+    )
+
+    def list_devices(self) -> Sequence[SharedDevice]:
+        return list(self.known.values())
+
+    async def add(self, text: str, key: str) -> SharedDevice:
+        address = device_address(text)
+        self.known[address] = SharedDevice(address)
+        return self.known[address]
+
+    async def remove(self, text: str) -> SharedDevice:
+        if (address := device_address(text)) not in self.known:
+            raise InvalidRequest(f"no device at {address} is known", param="address")
+        return self.known.pop(address)
 
 
 class FakeMachine:

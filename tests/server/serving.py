@@ -15,7 +15,14 @@ from runner.server.app import make_app, runner_for
 from runner.server.connections import Limits
 from runner.server.needs import Needs
 from runner.service.jobs import JobService
-from tests.fakes.front import FakeKeys, FakeLogs, FakeMachine, FakeSecrets, FakeSettings
+from tests.fakes.front import (
+    FakeDevices,
+    FakeKeys,
+    FakeLogs,
+    FakeMachine,
+    FakeSecrets,
+    FakeSettings,
+)
 from tests.fakes.service import (
     FakeBlobs,
     FakeCache,
@@ -51,6 +58,7 @@ class House:
     keys: FakeKeys = field(default_factory=FakeKeys)
     settings: FakeSettings = field(default_factory=FakeSettings)
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
+    devices: FakeDevices = field(default_factory=FakeDevices)
     machine: FakeMachine = field(default_factory=FakeMachine)
     logs: FakeLogs = field(default_factory=FakeLogs)
     limits: Limits = field(default_factory=Limits)
@@ -82,6 +90,7 @@ class House:
             keys=self.keys,
             settings=self.settings,
             secrets=self.secrets,
+            devices=self.devices,
             machine=self.machine,
             logs=self.logs,
             version="9.8.7",
