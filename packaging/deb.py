@@ -24,7 +24,7 @@ from runner.cli.main import build_parser  # noqa: E402
 
 LINUX = ROOT / "packaging" / "linux"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-ICON_SIZES = (16, 22, 24, 32, 48, 64, 128, 256)
+ICON_SIZES = (16, 22, 24, 32, 48, 64, 128)
 
 #: The bundle brings its libraries; these are the system's own, the second list for the app alone.
 DEPENDS = ("libc6 (>= {glibc})", "zlib1g")
@@ -88,7 +88,7 @@ def build(bundle: Path, work: Path, out: Path) -> Path:
     _control(tree)
     _plain_modes(tree)
     package = out / f"corral_{__version__}_{_architecture()}.deb"
-    command = ("dpkg-deb", "--root-owner-group", "-Zxz", "-z6", "--build", tree, package)
+    command = ("dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--build", tree, package)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return package
 
@@ -149,7 +149,7 @@ def manual_page(found: dict[str, Place]) -> str:
     for path, place in found.items():
         for name, text in place.commands.items():
             words = f"{path} {name}".strip()
-            lines += [".TP", f".B {_roff(words)}", _roff(text) or "\\&"]
+            lines += [".TP", f".B corral {_roff(words)}", _roff(text) or "\\&"]
             lines += [f"\\fB{_roff(option)}\\fR" for option in found[words].options]
     lines += [
         ".SH ENVIRONMENT",

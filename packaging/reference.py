@@ -29,10 +29,9 @@ from runner.server.app import ROUTES  # noqa: E402
 FOLDER = ROOT / "docs" / "reference"
 NOTE = "Written by `packaging/reference.py`; do not edit.\n"
 
+ITS_OWN = "Its own hint says what to do."
 #: What to do about each error, by its code.  Its own hint, where it has one, knows more.
 STEPS = {
-    "device_failed": "See that the other machine is on and `corral share` runs there with this key;"
-    " without `--device` the model is loaded on this machine.",
     "internal": "A fault of Corral's. `corral daemon logs` has the details; please report it.",
     "bad_request": "The message says what cannot be done; `corral COMMAND --help` what can.",
     "invalid_request": "Correct the field, flag or variable that the message names.",
@@ -70,7 +69,7 @@ STEPS = {
     "access_denied": "Accept the model's licence on its page, then set a token: `HF_TOKEN` or"
     " `MODELSCOPE_API_TOKEN`.",
     "rate_limited": "Wait a few minutes, or set a token of yours: hubs allow more with one.",
-    "offline": "Unset `HF_HUB_OFFLINE`, or use what is in the library.",
+    "offline": "Unset `CORRAL_OFFLINE` or `HF_HUB_OFFLINE`, or use what is in the library.",
     "bad_model_file": "The file is damaged, or none for llama.cpp: get it again, or another one.",
     "unsupported_architecture": "There is no converter for this kind of model: look for a GGUF file"
     " of it.",
@@ -81,6 +80,8 @@ STEPS = {
     "cancelled": "Somebody ended it with `corral cancel`; ask again.",
     "worker_failed": "Ask again: the model is loaded anew. If it fails again, `corral daemon logs`"
     " has its last words; less context or another quantization may help.",
+    "device_failed": "Ask again: the model is loaded without the device. See that `corral share` runs on"
+    " the other machine, and that its key is the one you gave: [machines](../guides/machines.md).",
     "daemon_unavailable": "`corral daemon status` says what answers, `corral daemon logs` why"
     " nothing does; `corral serve` shows it starting.",
     "address_in_use": "Stop the other program, or give Corral another place:"
@@ -201,11 +202,7 @@ def _needs(path: str) -> str:
 
 
 def errors_page() -> str:
-    """Return the page of errors.
-
-    Raises:
-        KeyError: An error has no entry in ``STEPS``.
-    """
+    """Return the page of errors."""
     head = f"""# Errors
 
 {NOTE}
@@ -222,7 +219,7 @@ Every error says what happened, and most say what to do next. Programs find the 
         means = _sentence((cls.__doc__ or "").split("; any other")[0].splitlines()[0])
         if cls is CorralError:
             means = "Something went wrong that was not foreseen."
-        rows.append(f"| `{cls.code}` | {shown} | {_cell(means)} | {STEPS[cls.code]} |")
+        rows.append(f"| `{cls.code}` | {shown} | {_cell(means)} | {STEPS.get(cls.code, ITS_OWN)} |")
     return head + "\n".join(rows) + "\n"
 
 

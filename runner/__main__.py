@@ -17,6 +17,10 @@ def main() -> int:
             from runner.engine.__main__ import main as worker
 
             return worker(argv)
+        if role == "_tool":
+            from runner.tools.__main__ import main as tool
+
+            return tool(argv)
         if role == "_devices":
             from runner.engine.devices import main as devices
 

@@ -129,9 +129,9 @@ def own_command(role: str, *args: str) -> list[str]:
     """Return the command line that starts another process of this program.
 
     Args:
-        role: ``serve`` for the daemon, ``_worker`` for an engine process, ``_offer`` for one
-            that computes for another machine, ``_devices`` and ``_doctor`` for short-lived ones
-            that answer with JSON.
+        role: ``serve`` for the daemon, ``_worker`` for an engine process, ``_tool`` for one
+            long job on model files, ``_offer`` for one that computes for another machine,
+            ``_devices`` and ``_doctor`` for short-lived ones that answer with JSON.
         args: Passed on.
     """
     if getattr(sys, "frozen", False):  # a frozen bundle is its own interpreter

@@ -49,7 +49,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "gui": {"domain", "client", "config", "paths"},
     # The dispatcher: it imports the one main function that its first argument asks for.
-    "__main__": {"cli", "daemon", "engine"},
+    "__main__": {"cli", "daemon", "engine", "tools"},
 }
 #: Rooms that every room may import; the package itself holds only the version.
 OPEN = {"errors", "logs", "runner"}

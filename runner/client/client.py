@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from runner.client import decode, decode_storage
+from runner.client import decode, decode_measuring, decode_storage
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
 from runner.client.decode import DaemonVersion, ShownModel
 from runner.client.http1 import BadReply
@@ -33,6 +33,7 @@ from runner.domain.key import Key
 from runner.domain.model import ModelInfo, RunningModel
 from runner.domain.options import Options
 from runner.domain.progress import Progress
+from runner.domain.quality import BenchReport, QualityReport
 from runner.domain.request import Priority, Think
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
@@ -206,6 +207,45 @@ class Client(Keeping):
         if limit is not None:
             body["limit"] = limit
         return decoded(decode.job, self._call("POST", "/api/jobs", body))
+
+    def begin_quantize(self, name: str, body: Json) -> Job:
+        """Begin to write a model in other types; return the job.
+
+        Args:
+            name: The model to make them from.
+            body: Further fields of ``/api/quantize``; a path in it needs the owner's token.
+        """
+        value = self._call("POST", "/api/quantize", {**body, "model": name}, model=name)
+        return decoded(decode.job, value)
+
+    def plan_quantize(self, name: str, body: Json) -> Json:
+        """Return what ``begin_quantize`` would make, as the daemon says it."""
+        asked = {**body, "model": name, "dry_run": True}
+        return self._call("POST", "/api/quantize", asked, model=name)
+
+    def begin_perplexity(self, name: str, body: Json) -> Job:
+        """Begin to measure how good a model is, with fields of ``/api/perplexity``."""
+        value = self._call("POST", "/api/perplexity", {**body, "model": name}, model=name)
+        return decoded(decode.job, value)
+
+    def quality(self, name: str) -> list[QualityReport]:
+        """Return what was measured of how good a model is, the latest first."""
+        value = self._call("GET", f"/api/quality?{urlencode({'model': name})}", model=name)
+        return decoded(decode_measuring.qualities, value)
+
+    def begin_bench(self, name: str, body: Json) -> Job:
+        """Begin to measure how fast a model is, with fields of ``/api/bench``."""
+        value = self._call("POST", "/api/bench", {**body, "model": name}, model=name)
+        return decoded(decode.job, value)
+
+    def benches(self, name: str) -> list[BenchReport]:
+        """Return what was measured of how fast a model is, the latest first."""
+        value = self._call("GET", f"/api/bench?{urlencode({'model': name})}", model=name)
+        return decoded(decode_measuring.benches, value)
+
+    def job(self, job_id: int) -> Job:
+        """Return one job."""
+        return decoded(decode.job, self._call("GET", f"/api/jobs/{job_id}"))
 
     def jobs(self) -> list[Job]:
         """Return all jobs: those on their way in the order of the queue, then the latest."""

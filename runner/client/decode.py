@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from runner.client.connection import Json
+from runner.client.decode_measuring import quality
 from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
 from runner.domain.chat import Message
 from runner.domain.event import (
@@ -107,6 +108,7 @@ def shown(value: Json, *, name: str) -> ShownModel:
         ),
         provenance=dict(value.get("provenance") or {}),
         warnings=tuple(map(str, value.get("warnings") or ())),
+        quality=quality(value["quality"]) if value.get("quality") else None,
     )
     return ShownModel(details, str(value.get("modelfile") or ""), parameters)
 

@@ -33,6 +33,7 @@ from runner.paths import Paths, find_paths, own_command
 from runner.server.access import Access
 from runner.server.app import make_app
 from runner.server.connections import Limits
+from runner.server.making import Making
 from runner.server.marks import DOOR
 from runner.server.needs import Needs
 from runner.service.blobs import BlobService
@@ -46,11 +47,14 @@ from runner.service.machine import MachineService
 from runner.service.models import ModelService
 from runner.service.prompts import PromptService
 from runner.service.pull import PullService
+from runner.service.quality import QualityService
+from runner.service.quantize import QuantizeService
 from runner.service.remotes import RemoteService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
 from runner.service.secret import SecretService
 from runner.service.storage import StorageService
+from runner.service.tools import Tools
 from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
@@ -158,6 +162,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             shares_cache=settings.share_cache,
             speculate=settings.speculate,
         )
+        tools = Tools(own_command("_tool", settings.log_level), settings.num_thread or n_cores())
         needs = Needs(
             inference=inference,
             prompts=PromptService(inference),
@@ -165,7 +170,8 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             models=models,
             cache=cache,
             pulls=pulls,
-            creates=CreateService(library, pulls),
+            creates=CreateService(library, pulls, tools),
+            making=_making(library, jobs, tools),
             storage=StorageService(
                 library,
                 sources,
@@ -200,8 +206,10 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             lambda new: pool.configure(_pool_settings(_merged(settings, new), paths)),
         )
         address = await stack.enter_async_context(listening(app, settings, grace_s=_STRAGGLERS_S))
-        record = DaemonRecord(os.getpid(), str(address.reachable), __version__, token)
-        write_record(paths.daemon_file, record)
+        write_record(
+            paths.daemon_file,
+            DaemonRecord(os.getpid(), str(address.reachable), __version__, token),
+        )
         stack.callback(paths.daemon_file.unlink, missing_ok=True)
         logger.info("serving %s", logs.pairs(address=address, version=__version__, pid=os.getpid()))
         if not settings.host.is_loopback and settings.insecure_no_key:
@@ -243,6 +251,16 @@ def _access(settings: Settings, token: str, paths: Paths) -> Access:
         key_prefix=PREFIX,
         folders=tuple(str(folder) for folder in (*folders, paths.state, Path.home())),
     )
+
+
+def _making(library: Library, jobs: JobService, tools: Tools) -> Making:
+    """Return what does long jobs on model files."""
+    quantizes = QuantizeService(library, jobs, tools)
+    quantizes.on_change = partial(jobs.news.tell, Topic.MODEL)
+    measures = QualityService(library, jobs, tools)
+    measures.on_change = quantizes.on_change
+    measures.tidy()
+    return Making(quantizes, measures)
 
 
 def _merged(started: Settings, new: Settings) -> Settings:

@@ -30,6 +30,12 @@ class DeviceList(msgspec.Struct):
     devices: list[DeviceRow]
 
 
+class RemovedDevice(msgspec.Struct):
+    """``DELETE /api/devices/{address}``."""
+
+    removed: str
+
+
 _device_body = msgspec.json.Decoder(DeviceBody)
 
 
@@ -46,6 +52,11 @@ def parse_device(body: bytes) -> tuple[str, str]:
 def device(found: SharedDevice) -> bytes:
     """Return one device, without its key."""
     return wire.encode(_row(found))
+
+
+def removed(found: SharedDevice) -> bytes:
+    """Return which one was forgotten."""
+    return wire.encode(RemovedDevice(found.address))
 
 
 def devices(found: Sequence[SharedDevice]) -> bytes:

@@ -150,12 +150,6 @@ class MachineShape(msgspec.Struct):
     model_evictions: int
 
 
-class RemovedShape(msgspec.Struct):
-    """``DELETE /api/devices/{address}``."""
-
-    removed: str
-
-
 class CachedShape(msgspec.Struct):
     """One kept prompt; never its text."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from runner.domain.chat import Message
 from runner.domain.name import ModelName
 from runner.domain.options import Options
+from runner.domain.quality import QualityReport
 
 
 class Capability(StrEnum):
@@ -72,6 +73,7 @@ class ModelDetails:
         provenance: Where it came from: ``source`` and ``time``, and for each of its ``files`` the
             hub, repository, revision, path, digest, size and licence, as far as they are known.
         warnings: What is worth a look in its chat template, in words.
+        quality: What was measured last of how good it is; ``None``: nothing yet.
     """
 
     info: ModelInfo
@@ -87,6 +89,7 @@ class ModelDetails:
     tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    quality: QualityReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

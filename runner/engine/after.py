@@ -15,9 +15,6 @@ import numpy as np
 from runner.engine.pieces import Completions, PieceIndex, Tokens
 from runner.engine.rules import Mask, Matcher
 
-#: Most tokens of white space before the thoughts.
-_N_SPACES = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Marker:
@@ -29,7 +26,7 @@ class Marker:
 
 class _Phase(Enum):
     START = auto()  # nothing has come: thoughts may, or what is constrained
-    OPENING = auto()  # white space or a part of the opening marker has come
+    OPENING = auto()  # a part of the opening marker has come
     THINKING = auto()
     BEGUN = auto()
 
@@ -41,8 +38,9 @@ class After:
     tokens that hold it and more than white space after it: where the constrained part begins, a
     token begins.
 
-    With an opening marker, it begins at once unless that comes first.  Where a token could be both,
-    it is the constraint's.
+    With an opening marker, it begins at once unless that comes first, without white space before
+    it: a model that does not think may begin with that, too.  Where a token could be both, it is
+    the constraint's.
     """
 
     def __init__(
@@ -58,11 +56,9 @@ class After:
         self._matcher = matcher
         self._close = _Closing(close, index)
         self._opening = None if opening is None else _Opening(opening, index)
-        self._index = index
         self._n_vocab = n_vocab
         self._ends = ends
         self._phase = _Phase.START if opening else _Phase.THINKING
-        self._n_spaces = 0
 
     @property
     def is_costly(self) -> bool:
@@ -96,8 +92,6 @@ class After:
                 mask = np.zeros(self._n_vocab, np.bool_)
         assert self._opening is not None
         mask[self._opening.next()] = True
-        if self._may_be_space:
-            mask[self._index.spaces] = True
         return mask
 
     def accept(self, token: int) -> None:
@@ -109,9 +103,12 @@ class After:
             case _Phase.BEGUN:
                 self._matcher.accept(token)
             case _Phase.THINKING:
-                self._think(token)
+                if self._close.take(token):
+                    self._phase = _Phase.BEGUN
             case _:
-                self._open(token)
+                assert self._opening is not None
+                if self._opening.take(token):
+                    self._phase = _Phase.THINKING
 
     def forced(self) -> Seq[int]:
         """Return tokens that can only come next; go on after them."""
@@ -121,24 +118,6 @@ class After:
         """Free the constraint."""
         self._matcher.close()
 
-    @property
-    def _may_be_space(self) -> bool:
-        assert self._opening is not None
-        return not self._opening.has_begun and self._n_spaces < _N_SPACES
-
-    def _open(self, token: int) -> None:
-        """Take white space, or a part of the opening marker."""
-        assert self._opening is not None
-        if self._may_be_space and not self._opening.takes(token):
-            self._n_spaces += 1
-            return
-        if self._opening.take(token):
-            self._phase = _Phase.THINKING
-
-    def _think(self, token: int) -> None:
-        if self._close.take(token):
-            self._phase = _Phase.BEGUN
-
 
 class _Opening:
     """The way through an opening marker."""
@@ -147,7 +126,6 @@ class _Opening:
         self._tokens = list(marker.tokens)
         self._text = b"" if marker.tokens else marker.text
         self._index = index
-        self.has_begun = False
 
     def next(self) -> list[int]:
         """Return the tokens that go on with it; one may hold the first thoughts, too."""
@@ -157,13 +135,8 @@ class _Opening:
         found = [token for part in parts for token in self._index.spelt(part)]
         return found + self._index.beginning_with(self._text)
 
-    def takes(self, token: int) -> bool:
-        """Whether ``token`` goes on with it."""
-        return token in self.next()
-
     def take(self, token: int) -> bool:
         """Go on after ``token``; return whether the marker is whole."""
-        self.has_begun = True
         if self._tokens:
             del self._tokens[0]
             return not self._tokens

@@ -204,7 +204,8 @@ class Loop:
                     self._cache.clear(item.owner_id, keeps=item.keeps)
                 self._send(self._cache.state(item.request_id))
             case Inspect():
-                self._send(inspected(item.request_id, self._scheduler, self._vectors.jobs))
+                jobs = self._vectors.jobs
+                self._send(inspected(item.request_id, self._scheduler, jobs, self._grid))
             case Deadline():
                 self._deadlines.add(item.request_id, item.at_s)
             case UseThreads():

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence as Seq
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +41,6 @@ class PieceIndex:
         while last < len(self._sorted) and self._sorted[last] == piece:
             last += 1
         return self._order[first:last]
-
-    @cached_property
-    def spaces(self) -> Tokens:
-        """The tokens that are nothing but white space."""
-        return np.array([t for t, piece in enumerate(self._pieces) if piece.isspace()], np.intp)
 
     def containing(self, part: bytes) -> list[int]:
         """Return the tokens whose bytes contain ``part``."""

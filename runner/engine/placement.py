@@ -64,7 +64,7 @@ def chosen(places: Sequence[Place], words: Sequence[str]) -> list[Place]:
     """
     usable = [place for place in places if place.kind in ("gpu", "igpu")]
     wanted = [word for word in words if not word.startswith("-")]
-    left_out = {word[1:].lower() for word in words if word.startswith("-")}
+    left_out = [word[1:] for word in words if word.startswith("-")]
     known = {place.name.lower() for place in places}
     for word in [*wanted, *left_out]:
         if word.lower() not in known | {"cpu"}:
@@ -78,7 +78,8 @@ def chosen(places: Sequence[Place], words: Sequence[str]) -> list[Place]:
         own = _once([place for place in usable if not place.is_remote])
         cards = [place for place in own if place.kind == "gpu"] or own
         usable = cards + [place for place in usable if place.is_remote]
-    return [place for place in usable if place.name.lower() not in left_out]
+    gone = {name.lower() for name in left_out}
+    return [place for place in usable if place.name.lower() not in gone]
 
 
 def _once(places: Sequence[Place]) -> list[Place]:
@@ -114,11 +115,7 @@ def spread(places: Sequence[Place], need: Need, n_asked: int) -> list[int]:
 
 def fewer(n: int) -> Iterator[int]:
     """Yield ever fewer layers to try after ``n`` did not fit, down to none."""
-    for quarter in (3, 2, 1):
-        if 0 < (smaller := n * quarter // 4) < n:
-            yield smaller
-    if n > 0:
-        yield 0
+    yield from dict.fromkeys(less for part in (3, 2, 1, 0) if (less := n * part // 4) < n)
 
 
 def in_order(places: Sequence[Place], counts: Sequence[int]) -> list[tuple[Place, int]]:

@@ -39,9 +39,10 @@ from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.errors import CorralError, InvalidRequest, TemplateFailed, Unsupported
 from runner.prompt import thinking
-from runner.prompt.compiled import Template, compiled
+from runner.prompt.compiled import Template, compiled, inserts
 from runner.prompt.continued import is_continued
 from runner.prompt.fit import Fitted, fit
+from runner.prompt.gotemplate.chat import GoChatTemplate
 from runner.prompt.literal import Shield
 from runner.prompt.template import plain_prompt
 from runner.prompt.thinking import TAIL_CHARS
@@ -244,7 +245,7 @@ class Preparer:
             return kept(self._chat_prompt(request, turns))
 
         if request.prompt is not None:
-            tokens = kept(self._raw_prompt(request.prompt, request.suffix))
+            tokens = kept(self._given_prompt(request))
             return Fitted(tokens, 0), made[id(tokens)]
         messages = request.messages or ()
         if not request.truncates:
@@ -259,9 +260,12 @@ class Preparer:
         )
         return fitted, made[id(fitted.tokens)]
 
-    def _raw_prompt(self, text: str, suffix: str) -> _Prompt:
+    def _given_prompt(self, request: Generate) -> _Prompt:
         """A prompt as the caller wrote it, or both sides of the gap that the answer fills."""
-        vocabulary = self._vocabulary
+        vocabulary, text, suffix = self._vocabulary, request.prompt or "", request.suffix
+        if suffix and request.template and inserts(request.template):
+            covered = structs.replace(request, suffix=self._shield.cover(suffix))
+            return self._chat_prompt(covered, (Message("user", text),))
         if not suffix:
             return _Prompt(vocabulary.tokenize(text, parse_special=True), text)
         infill = vocabulary.infill
@@ -364,7 +368,10 @@ class Preparer:
             self._template = compiled(
                 source, bos_text=self._vocabulary.bos_text, eos_text=self._vocabulary.eos_text
             )
-        return self._template.render(job.messages, tools=job.tools, think=job.request.think)
+        template, think = self._template, job.request.think
+        if job.request.suffix and isinstance(template, GoChatTemplate):
+            return template.render(job.messages, think=think, suffix=job.request.suffix)
+        return template.render(job.messages, tools=job.tools, think=think)
 
 
 def drafter_of(request: Generate, sampling: SamplingParams) -> Drafter | None:

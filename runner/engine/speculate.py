@@ -63,6 +63,8 @@ class Speculation:
         if not self._is_on:
             return plan
         n_tokens = self._n_sure = sum(chunk.n for chunk in plan.chunks)
+        if any(chunk.n > chunk.seq.n_last for chunk in plan.chunks):
+            return plan  # a prompt is in it: ``pace.py`` has made the step as long as it may be
         if self._pauses:
             self._pauses = False
             return plan

@@ -26,6 +26,7 @@ from runner.domain.options import SamplingParams, Speculate
 from runner.domain.request import AdapterUse, Constraint, Terms, Think
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
+from runner.protocol.tasks import Moment, Result, Task
 
 #: Tokens at the beginning that stay when a full context loses others; Ollama's own default.
 DEFAULT_KEEP = 4
@@ -478,4 +479,7 @@ Message = (
     | Started
     | Step
     | Failed
+    | Task
+    | Moment
+    | Result
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from runner.dialects import devices, wire
+from runner.dialects import devices
 from runner.server.answers import json_answer, read_body
 from runner.server.needs import NEEDS
 
@@ -28,5 +28,5 @@ async def add_device(request: web.Request) -> web.Response:
 @routes.delete("/api/devices/{address}")
 async def remove_device(request: web.Request) -> web.Response:
     """Forget one and its key."""
-    removed = await request.app[NEEDS].devices.remove(request.match_info["address"])
-    return json_answer(request, wire.encode({"removed": removed.address}))
+    found = await request.app[NEEDS].devices.remove(request.match_info["address"])
+    return json_answer(request, devices.removed(found))

@@ -27,6 +27,7 @@ from runner.domain.storage import DiskUse, Pruned, Repaired, Verified
 from runner.domain.topic import Topic
 from runner.domain.vectors import Embeddings, Ranking
 from runner.server.front import Devices, Keys, LogLines, Machine, Secrets, SettingsKeeper
+from runner.server.making import Making
 
 
 class Inference(Protocol):
@@ -263,6 +264,7 @@ class Needs:
         cache: Kept prompts.
         pulls: Downloads and imports.
         creates: Models of one's own.
+        making: Models written in other types, and measured.
         searches: The hubs' own lists.
         storage: The library on the disk.
         requests: The answers that are on their way.
@@ -284,6 +286,7 @@ class Needs:
     cache: Cache
     pulls: Pulls
     creates: Creates
+    making: Making
     searches: Searches
     storage: Storage
     requests: Requests

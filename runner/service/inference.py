@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
 from runner.domain.chat import Message
 from runner.domain.event import Event, FinishReason
@@ -17,6 +19,7 @@ from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest,
 from runner.domain.vectors import Embeddings, Ranking
 from runner.errors import Unsupported, WorkerError
 from runner.gguf.adapter import check_adapter
+from runner.gguf.metadata import ModelFacts, describe
 from runner.gguf.reader import read_header
 from runner.prompt.toolcalls.registry import AnswerFormat, answer_format
 from runner.protocol.messages import DEFAULT_KEEP, Generate, Started
@@ -101,13 +104,14 @@ class InferenceService:
         async with ongoing.waiting():
             manifest, wanted, options = await self._prepare(request.model, request.options)
             # In a thread: it reads the template's source, which may be long and is a stranger's.
-            await asyncio.to_thread(refuse_beyond, request, _template(request, manifest))
+            template = _template(request, manifest)
+            await asyncio.to_thread(refuse_beyond, request, template)
         for is_last_try in (False, True):
             async with AsyncExitStack() as stack:
                 async with ongoing.waiting():
                     lease = self._pool.lease(wanted, request.keep_alive)
                     worker = await stack.enter_async_context(lease)
-                refuse_gap(request, can_infill=worker.loaded.can_infill)
+                refuse_gap(request, template, can_infill=worker.loaded.can_infill)
                 terms = ongoing.terms_left()
                 asked = [
                     _generate(
@@ -174,9 +178,10 @@ class InferenceService:
         manifest, wanted, options = await self._prepare(
             request.model, request.options, Capability.COMPLETION
         )
-        await asyncio.to_thread(refuse_beyond, request, _template(request, manifest))
+        template = _template(request, manifest)
+        await asyncio.to_thread(refuse_beyond, request, template)
         async with self._pool.lease(wanted, request.keep_alive) as worker:
-            refuse_gap(request, can_infill=worker.loaded.can_infill)
+            refuse_gap(request, template, can_infill=worker.loaded.can_infill)
             n_ctx = min(wanted.n_ctx, worker.loaded.n_ctx)
             yield worker, _generate(request, manifest, options, n_ctx=n_ctx)
 
@@ -216,10 +221,12 @@ class InferenceService:
         if needed is not None and needed not in info.capabilities:
             raise _lacks(name, needed)
         options = asked.over(manifest.parameters.over(Options(speculate=self._speculate)))
+        draft = self._draft(manifest, options)
         sizes = choose_sizes(
             manifest.facts,
             asked=options.num_ctx or self._context_length,
             memory_bytes=self._memory_bytes,
+            draft=await asyncio.to_thread(_facts, draft) if draft else None,
         )
         settings = options.set_values()
         if not settings.get("num_thread"):
@@ -237,7 +244,7 @@ class InferenceService:
             path=str(path),
             n_ctx=sizes.n_ctx,
             n_cells=sizes.n_cells,
-            fixed=fixed + self._draft(manifest, options),
+            fixed=fixed + ((("draft_path", draft),) if draft else ()),
             adapters=await asyncio.to_thread(self._adapters, manifest),
             shards=tuple(map(str, self._library.shard_paths(manifest))),
         )
@@ -252,12 +259,18 @@ class InferenceService:
             paths.append(str(path))
         return tuple(paths)
 
-    def _draft(self, manifest: Manifest, options: Options) -> tuple[tuple[str, str], ...]:
-        """What a worker is loaded with where a small model is to guess for the large one."""
+    def _draft(self, manifest: Manifest, options: Options) -> str:
+        """The file of a small model that is to guess for the large one; empty: there is none."""
         drafts = [layer.digest for layer in manifest.layers if layer.kind == DRAFT]
-        if options.speculate == "off":
-            return ()
-        return tuple(("draft_path", str(self._library.blobs.path(each))) for each in drafts[:1])
+        if options.speculate == "off" or not drafts:
+            return ""
+        return str(self._library.blobs.path(drafts[0]))
+
+
+@lru_cache(maxsize=16)
+def _facts(path: str) -> ModelFacts:
+    """What a draft model's file says of itself; a blob never changes."""
+    return describe(read_header(Path(path)))
 
 
 def _lacks(name: ModelName, needed: Capability) -> Unsupported:

@@ -26,16 +26,20 @@ class Sizes:
     n_cells: int
 
 
-def choose_sizes(facts: ModelFacts, *, asked: int, memory_bytes: int) -> Sizes:
+def choose_sizes(
+    facts: ModelFacts, *, asked: int, memory_bytes: int, draft: ModelFacts | None = None
+) -> Sizes:
     """Return the sizes for a model.
 
     Args:
         facts: The model; its training length, where known, caps the context.
         asked: Context wanted, in tokens; 0: choose one.  One beyond half of memory is cut to that.
         memory_bytes: The machine's main memory.
+        draft: The small model that guesses for it, whose cache has as many cells.
     """
     n_cap = facts.n_ctx_train or _LEAST
-    per_token = max(1, kv_cache_bytes(1, facts.kv_widths))
+    widths = (*facts.kv_widths, *(draft.kv_widths if draft else ()))
+    per_token = max(1, kv_cache_bytes(1, widths))
     n_ctx = asked or _fitting(memory_bytes // _CONTEXT_SHARE // per_token)
     n_ctx = min(n_ctx, n_cap, max(_LEAST, memory_bytes // _ASKED_SHARE // per_token))
     n_pool = min(memory_bytes // _POOL_SHARE // per_token, _MOST_CONTEXTS * n_ctx)

@@ -50,16 +50,18 @@ def refuse_beyond(request: InferenceRequest, template: str) -> None:
         )
 
 
-def refuse_gap(request: InferenceRequest, *, can_infill: bool) -> None:
+def refuse_gap(request: InferenceRequest, template: str, *, can_infill: bool) -> None:
     """Return if ``request`` has no suffix, or the model can fill in what comes before it.
+
+    It can where its chat template says how, or its vocabulary has the tokens for it.
 
     Raises:
         Unsupported: It cannot.
     """
-    if request.suffix and not can_infill:
+    if request.suffix and not can_infill and not abilities(template).insert:
         raise Unsupported(
             f"{_full(request.model)} does not support insert",
-            hint="leave 'suffix' out: this model has no tokens for filling in the middle",
+            hint="leave 'suffix' out: neither the model's tokens nor its TEMPLATE know of it",
             param="suffix",
         )
 

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 #: Share of a core that others must use before it is left to them, on a machine with many cores ...
 _LEAST_SHARE = 0.25
-#: ... and how much less than that before it is taken back, so that the count does not flutter.
+#: ... and on one with few, by their number.
+_BARGAIN = 1.2
+#: How much less than that before it is taken back, so that the count does not flutter.
 _BAND = 0.15
 
 
@@ -44,15 +46,16 @@ def left_to_others(n_foreign: float, before: int, n_cores: int) -> int:
     """Return how many cores to leave to other programs.
 
     A thread less costs at most its part of the speed, 1 of ``n_cores``; a thread that is put aside
-    costs nearly all of it for as long as that lasts.  So the busier of two cores must be used for
-    half of the time before one thread less is the better bargain, that of eight for an eighth.
+    costs nearly all of it for as long as that lasts.  So one of two cores must be used for more than
+    half of the time before one thread less is the better bargain, and so much that a program which
+    only reads our answers is not taken for a busy one; one of eight for a quarter of it.
 
     Args:
         n_foreign: Cores that other programs keep busy, on average: 1.0 is one of them, always.
         before: What was returned last.
         n_cores: Cores of this machine.
     """
-    threshold = max(_LEAST_SHARE, 1 / max(2, n_cores))
+    threshold = max(_LEAST_SHARE, _BARGAIN / max(2, n_cores))
     up = int(n_foreign - threshold + 1) if n_foreign >= threshold else 0
     down = int(n_foreign + _BAND - threshold + 1) if n_foreign + _BAND >= threshold else 0
     return min(max(up, min(before, down)), max(0, n_cores - 1))

@@ -69,7 +69,7 @@ def test_a_full_name_opens_one_repository(daemon, corral):
     assert head.split() == ["QUANT", "SIZE", "MEMORY", "FIT"]
     assert first.split() == ["Q4_K_M", "2.5", "GB", "3.1", "GB", "yes"]
     assert second.split() == ["Q8_0", "9", "GB", "9.6", "GB", "no"]
-    assert "hf.co/own/tiny-GGUF, mit, 12K downloads, 4.0B parameters (llama)" in done.err
+    assert "hf.co/own/tiny-GGUF, mit, 12K downloads, 4B parameters (llama)" in done.err
     assert "MEMORY is with a context of 4096 tokens" in done.err
     assert "get Q4_K_M (the usual balance" in done.err
     assert "corral pull hf.co/own/tiny-GGUF:Q4_K_M" in done.err

@@ -414,3 +414,16 @@ def test_an_answer_in_a_form_goes_on_with_a_turn_at_once():
     assert prepare.settled(asked, "So: ").constraint.after == ""
     fresh = structs.replace(asked, messages=turns[:1])
     assert prepare.settled(fresh, "<|start|>assistant").constraint.after == harmony.ANSWER
+
+
+GAP = "{{ if .Suffix }}<end>{{ .Prompt }}<gap>{{ .Suffix }}<end>{{ else }}{{ .Prompt }}{{ end }}"
+
+
+def test_a_template_says_how_a_gap_is_filled(prepared):
+    """Its control tokens are tokens, those that people write are letters."""
+    asked = Generate("i", GREEDY, prompt="a<end>", suffix="b<end>", template=GAP, max_tokens=2)
+    filled = prepared.ask(asked)
+    assert isinstance(filled, Sequence)
+    assert filled.tokens == [256, *b"a<end><gap>b<end>", 256]
+    plain = prepared.ask(Generate("p", GREEDY, prompt="a<end>", template=GAP, max_tokens=2))
+    assert plain.tokens == [*b"a", 256], "without a suffix the prompt is raw"

@@ -12,6 +12,7 @@ from runner.domain.key import Key, NewKey, Scope
 from runner.domain.machine import Device, MachineReport
 from runner.domain.setting import SettingState
 from runner.errors import (
+    DeviceError,
     InvalidRequest,
     KeyNotFound,
     TooManyRequests,
@@ -104,24 +105,24 @@ class FakeSecrets:
 
 @dataclass
 class FakeDevices:
-    """One device of another machine, and those that were added."""
+    """Devices that accept any key but ``wrong``."""
 
-    known: dict[str, SharedDevice] = field(
-        default_factory=lambda: {"10.0.0.5:11435": SharedDevice("10.0.0.5:11435")}
-    )
+    keys: dict[str, str] = field(default_factory=dict)
 
-    def list_devices(self) -> Sequence[SharedDevice]:
-        return list(self.known.values())
+    def list_devices(self) -> list[SharedDevice]:
+        return [SharedDevice(address) for address in self.keys]
 
     async def add(self, text: str, key: str) -> SharedDevice:
-        address = device_address(text)
-        self.known[address] = SharedDevice(address)
-        return self.known[address]
+        if key == "wrong":
+            raise DeviceError(f"the device {text} refuses the key")
+        self.keys[device_address(text)] = key
+        return SharedDevice(device_address(text))
 
     async def remove(self, text: str) -> SharedDevice:
-        if (address := device_address(text)) not in self.known:
-            raise InvalidRequest(f"no device at {address} is known", param="address")
-        return self.known.pop(address)
+        address = device_address(text)
+        if self.keys.pop(address, None) is None:
+            raise InvalidRequest(f"there is no key for the device {address}", param="devices")
+        return SharedDevice(address)
 
 
 class FakeMachine:

@@ -13,6 +13,7 @@ from aiohttp import web
 from runner.server.access import Access
 from runner.server.app import make_app, runner_for
 from runner.server.connections import Limits
+from runner.server.making import Making
 from runner.server.needs import Needs
 from runner.service.jobs import JobService
 from tests.fakes.front import (
@@ -23,6 +24,7 @@ from tests.fakes.front import (
     FakeSecrets,
     FakeSettings,
 )
+from tests.fakes.making import fake_making
 from tests.fakes.service import (
     FakeBlobs,
     FakeCache,
@@ -51,6 +53,7 @@ class House:
     cache: FakeCache = field(default_factory=FakeCache)
     pulls: FakePulls = field(default_factory=FakePulls)
     creates: FakeCreates = field(default_factory=FakeCreates)
+    making: Making = field(default_factory=fake_making)
     searches: FakeSearches = field(default_factory=FakeSearches)
     storage: FakeStorage = field(default_factory=FakeStorage)
     requests: FakeRequests = field(default_factory=FakeRequests)
@@ -83,6 +86,7 @@ class House:
             cache=self.cache,
             pulls=self.pulls,
             creates=self.creates,
+            making=self.making,
             searches=self.searches,
             storage=self.storage,
             requests=self.requests,

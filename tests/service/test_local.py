@@ -12,6 +12,7 @@ from runner.errors import BadModelFile, InvalidRequest
 from runner.hub.source import Role
 from runner.service.local import look, name_of
 from runner.service.pull import PullService
+from tests.fakes.projector import tiny_projector
 from tests.live.test_pulls import split
 
 GB = 10**9
@@ -36,18 +37,7 @@ def parts(tiny, folder, tmp_path):
 
 @pytest.fixture
 def projector(tmp_path):
-    import gguf
-    import numpy
-
-    path = tmp_path / "made-mmproj.gguf"
-    writer = gguf.GGUFWriter(path, "clip")
-    writer.add_type("mmproj")
-    writer.add_tensor("v.weight", numpy.zeros(32, dtype=numpy.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return tiny_projector(tmp_path / "made-mmproj.gguf")
 
 
 def pulled(library, path, name=None, memory_bytes=0):

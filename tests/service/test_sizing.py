@@ -60,3 +60,11 @@ def test_unasked_the_cache_takes_a_small_share_of_memory(facts, memory_bytes):
 def test_a_small_model_on_a_usual_machine_gets_all_it_was_trained_for(facts):
     sizes = choose_sizes(facts, asked=0, memory_bytes=8 * GIB)
     assert (sizes.n_ctx, sizes.n_cells) == (8192, 32768)
+
+
+@given(asked=st.integers(0, 1 << 24), memory_bytes=memory)
+def test_a_draft_model_s_cache_is_counted_beside_the_model_s(facts, asked, memory_bytes):
+    large = replace(facts, n_ctx_train=1 << 20)
+    both = choose_sizes(large, asked=asked, memory_bytes=memory_bytes, draft=large)
+    half = choose_sizes(large, asked=asked, memory_bytes=memory_bytes // 2)
+    assert both == half

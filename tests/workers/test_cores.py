@@ -67,7 +67,7 @@ def test_a_busy_program_is_seen_although_it_must_share_its_core_with_our_threads
 
 
 def test_small_changes_around_the_border_change_nothing():
-    assert left_to_others(0.45, 0, 2) == 0
-    assert left_to_others(0.5, 0, 2) == 1
-    assert left_to_others(0.45, 1, 2) == 1
-    assert left_to_others(0.3, 1, 2) == 0
+    assert left_to_others(0.55, 0, 2) == 0
+    assert left_to_others(0.6, 0, 2) == 1
+    assert left_to_others(0.5, 1, 2) == 1
+    assert left_to_others(0.4, 1, 2) == 0

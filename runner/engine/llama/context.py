@@ -168,6 +168,38 @@ class Context:
             raise NoSlot
         raise DecodeFailed(f"llama_decode returned {code} for {row} tokens")
 
+    def compute(self, tokens: Seq[int], start: int, first: int) -> npt.NDArray[np.float32]:
+        """Compute tokens of sequence 0 in one ``llama_decode``; return the logits of the last ones.
+
+        Args:
+            tokens: At most ``n_batch``.
+            start: Position of the first of them.
+            first: Position from which on logits are wanted.
+
+        Returns:
+            ``(rows, n_vocab)``, valid until the next step.
+
+        Raises:
+            DecodeFailed: llama.cpp could not.
+        """
+        n = len(tokens)
+        n_rows = min(n, max(0, start + n - first))
+        self._tokens[:n] = list(tokens)
+        self._positions[:n] = list(range(start, start + n))
+        self._seq_ids[:n] = [0] * n
+        for row in range(n):
+            self._draws[row] = int(row >= n - n_rows)
+        self._batch.n_tokens = n
+        began = time.perf_counter()
+        code = llama_cpp.llama_decode(self.handle, self._batch)
+        self.native_s += time.perf_counter() - began
+        if code != 0:
+            raise DecodeFailed(f"llama_decode returned {code} for {n} tokens")
+        if not n_rows:
+            return np.empty((0, len(self.all_tokens)), np.float32)
+        found = llama_cpp.llama_get_logits(self.handle)
+        return np.ctypeslib.as_array(found, shape=(n_rows, len(self.all_tokens)))
+
     def use_threads(self, n: int) -> None:
         """Compute with so many threads from the next step on."""
         llama_cpp.llama_set_n_threads(self.handle, n, n)

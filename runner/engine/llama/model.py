@@ -14,6 +14,7 @@ import numpy as np
 from runner.domain.vectors import Pooling
 from runner.engine.backend import EmbeddingFacts, Frame, Infill
 from runner.engine.pieces import PieceIndex
+from runner.engine.wordpiece import WordPiece
 from runner.errors import WorkerError
 
 _MMAP = llama_cpp.LLAMA_LOAD_MODE_MMAP
@@ -113,10 +114,11 @@ class Model:
         )
         self.eog_indices = np.fromiter(self.eog_tokens, dtype=np.intp)
         # BERT takes accents off by decomposing first.  llama.cpp does so too, but knows no Hangul.
+        is_bert = llama_cpp.llama_vocab_type(self.vocab) == llama_cpp.LLAMA_VOCAB_TYPE_WPM
         self._decomposes = (
-            llama_cpp.llama_vocab_type(self.vocab) == llama_cpp.LLAMA_VOCAB_TYPE_WPM
-            and self.metadata("tokenizer.ggml.normalizer.strip_accents") != "false"
+            is_bert and self.metadata("tokenizer.ggml.normalizer.strip_accents") != "false"
         )
+        self._word_pieces = self._read_word_pieces() if is_bert else None
         self._pieces: dict[int, bytes] = {}
         self._index: PieceIndex | None = None
         self.frame = self._frame()
@@ -132,6 +134,9 @@ class Model:
         # Lone surrogates cannot come from JSON we accepted, but a template may cut a pair.
         if self._decomposes:
             text = unicodedata.normalize("NFD", text)
+        pieces = self._word_pieces
+        if pieces is not None and not parse_special and pieces.differs(text):
+            return pieces.tokenize(text)
         raw = text.encode("utf-8", "replace")
         n_max = len(raw) + 8
         tokens = (llama_cpp.llama_token * n_max)()
@@ -184,6 +189,23 @@ class Model:
             llama_cpp.llama_vocab_fim_mid(vocab),
         )
         return None if min(tokens) < 0 else Infill(*tokens)
+
+    def _read_word_pieces(self) -> WordPiece | None:
+        """The vocabulary of a BERT; ``None`` where the file does not name its unknown token."""
+        unknown = self.metadata("tokenizer.ggml.unknown_token_id")
+        if not unknown.isdigit():
+            return None
+        ids: dict[str, int] = {}
+        for token in range(self.n_vocab):
+            if not llama_cpp.llama_vocab_get_attr(self.vocab, token) & (_CONTROL | _UNKNOWN):
+                text = llama_cpp.llama_vocab_get_text(self.vocab, token)
+                ids.setdefault(text.decode("utf-8", "replace"), token)
+        return WordPiece(
+            ids,
+            int(unknown),
+            is_lower=self.metadata("tokenizer.ggml.normalizer.lowercase") != "false",
+            strips_accents=self._decomposes,
+        )
 
     def _control_text(self, token: int) -> str:
         """The spelling of a token that people's text must not become; empty for any other."""
