@@ -92,6 +92,18 @@ def test_copy_and_delete_answer_200_with_nothing(house):
     assert house.ask("DELETE", "/api/delete", {"model": "mine"}).status == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "header"), [("/v1/messages", "request-id"), ("/v1/chat/completions", "x-request-id")]
+)
+def test_every_answer_has_the_id_that_clients_look_for(house, path, header):
+    whole = house.ask("POST", path, CHAT | {"max_tokens": 5})
+    failed = house.ask("POST", path, {"model": "nobody"})
+    assert whole.status == 200
+    ids = {reply.headers[header] for reply in (whole, failed)}
+    assert len(ids) == 2
+    assert all(each.startswith("req_") for each in ids)
+
+
 def test_push_is_refused_in_clear_words(house):
     reply = house.ask("POST", "/api/push", {"model": "smollm2"})
     assert reply.status == 400  # not 501: clients ask again after any status from 500 on

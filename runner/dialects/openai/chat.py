@@ -112,7 +112,10 @@ class StreamOptions(msgspec.Struct):
 
 
 class ChatBody(msgspec.Struct):
-    """The body; numbers are checked for their range with the other options."""
+    """The body; numbers are checked for their range with the other options.
+
+    ``shift`` and ``truncate`` are Ollama's: what may be lost where the context is too small.
+    """
 
     model: str
     messages: list[TurnBody]
@@ -179,6 +182,8 @@ class ChatBody(msgspec.Struct):
     cache: Any = None
     cache_report: bool | None = None
     lora: list[AdapterBody] | None = None
+    shift: bool | None = None
+    truncate: bool | None = None
 
 
 _chat_body = msgspec.json.Decoder(ChatBody)
@@ -230,6 +235,8 @@ def parse(body: bytes) -> Call:
         tool_choice=_tool_choice(asked),
         think=_think(asked),
         adapters=parse_adapters(asked.lora),
+        shifts=asked.shift is True,
+        truncates=asked.truncate is True,
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     return Call(
