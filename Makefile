@@ -71,7 +71,6 @@ soak: $(VENV)/.test ## An hour of everything at once, and the long tests; MINUTE
 	@CORRAL_SOAK=1 $(BIN)/python tests/run.py unit live
 
 package: $(VENV)/.test ## Make the frozen bundle and the Debian package, in dist/
-	@$(call install,installing,--group build)
 	@$(BIN)/python packaging/bundle.py
 
 package-test: package ## Install the Debian package in a fresh root, use it, remove it; needs root

@@ -74,6 +74,7 @@ class App(QObject):
         self.tray.opened.connect(self.open_page)
         self.tray.left.connect(self.quit)
         self.window.closed.connect(self._on_closed)
+        self.window.quit_asked.connect(lambda: self.quit(stops_daemon=False))
         self.settings.changed.connect(self._dress)
         application.setWindowIcon(mark())
         # With a tray the app lives on when its window closes; without one there is no way back.

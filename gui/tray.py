@@ -17,6 +17,7 @@ from gui.icons import tray_icon
 from gui.link import Link, Phase, State
 from gui.settings import Settings
 from gui.words import WORDS, tr
+from runner.errors import CorralError
 
 
 class Tray(QObject):
@@ -85,6 +86,12 @@ class Tray(QObject):
         else:
             menu.addAction(tr("No model in memory")).setEnabled(False)
         menu.addSeparator()
+        if self._link.is_paused:
+            self._add(menu, tr("Resume the server"), self._resume)
+        else:
+            pause = menu.addAction(tr("Pause the server"))
+            pause.setEnabled(state.phase is Phase.UP)
+            pause.triggered.connect(lambda _=False: self._pause())
         self._add(menu, tr("Copy address"), self._copy_address)
         for key, text in (("downloads", tr("Downloads")), ("settings", tr("Settings"))):
             if key in self._keys:
@@ -99,6 +106,19 @@ class Tray(QObject):
 
     def _unload(self, name: str) -> None:
         self._link.call(lambda client: client.unload(name), self._after_unload)
+
+    def _resume(self) -> None:
+        self._link.resume()
+        self._refresh()
+
+    def _pause(self) -> None:
+        """Free the memory of all models: the daemon ends, and the app does not start it."""
+
+        def failed(error: CorralError) -> None:
+            ACTIVITY.announce(tr("The daemon cannot be stopped"), error.message)
+
+        self._link.pause(failed)
+        self._refresh()
 
     def _after_unload(self, _: bool) -> None:
         self._link.look()

@@ -11,9 +11,18 @@ from pathlib import Path
 
 import msgspec
 
-from runner.dialects import making, measuring, ollama, ollama_create, ollama_models, ollama_prompts
+from runner.dialects import (
+    making,
+    measuring,
+    ollama,
+    ollama_create,
+    ollama_embed,
+    ollama_models,
+    ollama_prompts,
+    rerank,
+)
 from runner.dialects.anthropic import messages
-from runner.dialects.openai import chat, completions, responses, tokens
+from runner.dialects.openai import chat, completions, embeddings, responses, tokens
 
 PAGE = Path(__file__).parents[1] / "docs" / "api" / "compatibility.md"
 
@@ -21,6 +30,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "api" / "compatibility.md"
 CALLS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
     ("Ollama", "POST /api/generate", ollama.GenerateBody),
     ("Ollama", "POST /api/chat", ollama.ChatBody),
+    ("Ollama", "POST /api/embed", ollama_embed.EmbedBody),
+    ("Ollama", "POST /api/embeddings", ollama_embed.EmbeddingsBody),
     ("Ollama", "POST /api/show", ollama_models.ShowBody),
     ("Ollama", "POST /api/pull", ollama_models.PullBody),
     ("Ollama", "POST /api/copy", ollama_models.CopyBody),
@@ -32,7 +43,10 @@ CALLS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
     ("Ollama, our own", "POST /api/bench", measuring.BenchBody),
     ("OpenAI", "POST /v1/chat/completions", chat.ChatBody),
     ("OpenAI", "POST /v1/completions", completions.CompletionBody),
+    ("OpenAI", "POST /v1/embeddings", embeddings.EmbeddingsBody),
     ("OpenAI", "POST /v1/responses", responses.ResponsesBody),
+    ("OpenAI, as rerankers", "POST /v1/rerank", rerank.RerankBody),
+    ("OpenAI, as rerankers", "POST /v1/score", rerank.ScoreBody),
     ("OpenAI, as vLLM", "POST /v1/tokenize", tokens.TokenizeBody),
     ("OpenAI, as vLLM", "POST /v1/detokenize", tokens.DetokenizeBody),
     ("Anthropic", "POST /v1/messages", messages.MessagesBody),
@@ -41,7 +55,7 @@ CALLS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
 
 #: What is not simply honoured, by call and field.
 NOTES: dict[tuple[str, str], str] = {
-    ("POST /api/generate", "template"): "a Jinja template; Go templates are refused",
+    ("POST /api/generate", "template"): "in Jinja, or in Go's language",
     (
         "POST /api/generate",
         "suffix",
@@ -51,6 +65,9 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /api/generate", "shift"): "false unless set",
     ("POST /api/chat", "truncate"): "false unless set",
     ("POST /api/chat", "shift"): "false unless set",
+    ("POST /v1/chat/completions", "truncate"): "ours: false unless set",
+    ("POST /v1/chat/completions", "shift"): "ours: false unless set",
+    ("POST /v1/completions", "shift"): "ours: false unless set",
     ("POST /api/create", "renderer"): "refused: the model's own template is used",
     ("POST /api/create", "parser"): "refused: the template tells",
     ("POST /api/create", "quantize"): "refused: use `POST /api/quantize`",

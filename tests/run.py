@@ -125,6 +125,15 @@ def reuse_engine(install: Sequence[str | Path]) -> None:
     subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def desktop() -> None:
+    """Drive the real app on a screen of its own, with a real mouse and keyboard."""
+    lacking = [name for name in ("Xvfb", "openbox", "trayer", "xdotool") if not shutil.which(name)]
+    if lacking:
+        raise LeftOut(f"{', '.join(lacking)} not installed; packaging/ci_desktop does it on Debian")
+    os.environ["CORRAL_DESKTOP"] = "yes"
+    pytest("tests/desktop")()
+
+
 STAGES = (
     Stage(
         "constraints",
@@ -151,6 +160,7 @@ STAGES = (
         is_check=False,
     ),
     Stage("docs", "every program in the docs runs", pytest("-m", "docs"), is_check=False),
+    Stage("desktop", "a window, a mouse, a keyboard", desktop, is_check=False),
 )
 
 

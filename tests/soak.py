@@ -242,8 +242,17 @@ def troublemaker(world: World, rng: random.Random, pause_s: float) -> None:
                 world.daemon.process.wait()
             else:
                 world.daemon.stop(timeout_s=60)
-            world.daemon.start()
+            start(world.daemon)
             world.epoch += 1
+
+
+def start(daemon: RealDaemon) -> RealDaemon:
+    """Return the daemon when it serves, however busy the machine is."""
+    process = daemon.spawn()
+    wait_for(lambda: daemon.file.exists() or process.poll() is not None, "daemon.json", HANGS_S)
+    assert process.poll() is None, daemon.log
+    daemon.record = json.loads(daemon.file.read_text())
+    return daemon
 
 
 def at_rest(world: World) -> tuple[int, int]:
@@ -263,6 +272,9 @@ def at_rest(world: World) -> tuple[int, int]:
 def check_end(world: World, at_first: tuple[int, int]) -> Iterator[str]:
     """Yield what is not as it should be when all is over."""
     daemon = world.daemon
+    if (code := daemon.process.poll()) is not None:
+        yield f"no daemon runs, the last one ended with {code}: {daemon.log[-2000:]}"
+        return
     n_bytes, n_files = at_rest(world)
     if n_bytes > at_first[0] * GROWTH + GROWTH_BYTES:
         yield f"the daemon grew from {at_first[0] >> 20} to {n_bytes >> 20} MiB"
@@ -305,7 +317,7 @@ def soak(folder: Path, *, seconds: float, seed: int, n_clients: int, pause_s: fl
         hub.add("owner/Tiny-GGUF", {"tiny-Q8_0.gguf": model.read_bytes() + bytes(4 << 20)})
         limits = {"CORRAL_MAX_LOADED_MODELS": "2", "CORRAL_NUM_PARALLEL": "4"}
         daemon = RealDaemon(folder / "home", **hub.environ(), **limits, CORRAL_KV_DISK="64MB")
-        world = World(daemon.start())
+        world = World(start(daemon))
         try:
             for name in KEPT:
                 daemon.take_in(model, name)

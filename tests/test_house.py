@@ -47,7 +47,7 @@ ROOMS: dict[str, set[str]] = {
         *("domain", "config", "paths", "protocol", "gguf", "prompt", "dialects"),
         *("hub", "store", "workers", "service", "server", "client", "kv"),
     },
-    "gui": {"domain", "client", "config", "paths"},
+    "gui": {"domain", "client", "modelfile", "config", "paths"},
     # The dispatcher: it imports the one main function that its first argument asks for.
     "__main__": {"cli", "daemon", "engine", "tools"},
 }

@@ -6,12 +6,13 @@ file is written through the archive, and no call waits.  It goes on answering wh
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from gui.activity import ACTIVITY
 from gui.chats.archive import Archive
@@ -19,10 +20,13 @@ from gui.chats.storage import Chat
 from gui.chats.tree import Tree, Turn
 from gui.link import Link, Task
 from gui.words import tr
-from runner.domain.chat import Message
+from runner.client.decode_keeping import Change
+from runner.client.keeping import requests_of
+from runner.domain.chat import Image, Message
 from runner.domain.event import Event, Finished, TextDelta, ThinkingDelta
 from runner.domain.options import parse_options
 from runner.domain.request import Priority
+from runner.domain.running import RunningRequest
 from runner.errors import CorralError
 
 #: Milliseconds between two writings of an answer that is coming: what a crash may lose.
@@ -30,6 +34,8 @@ _KEEP_MS = 800
 #: Milliseconds of silence after which a draft is written.
 _DRAFT_MS = 400
 _TITLE_CHARS = 60
+#: Seconds that a request's arrival may differ from when it was asked.
+_NEAR_S = 5.0
 #: Seconds after which somebody may have looked away from an answer.
 _LONG_S = 10
 _GO_ON = "Continue your last answer exactly where it stopped. Do not repeat what you have said."
@@ -80,6 +86,7 @@ class Conversation(QObject):
         self._keep_timer = QTimer(self)
         self._keep_timer.setInterval(_KEEP_MS)
         self._keep_timer.timeout.connect(self._keep_answer)
+        link.told.connect(self._heard)
 
     @property
     def is_temporary(self) -> bool:
@@ -92,6 +99,19 @@ class Conversation(QObject):
         return self._answer.turn_id if self._answer else 0
 
     @property
+    def request(self) -> RunningRequest | None:
+        """What the daemon tells of the question whose answer has not begun."""
+        answer = self._answer
+        return answer.request if answer and answer.first is None else None
+
+    def sizes(self) -> tuple[int, int, int]:
+        """Return characters of the system prompt, of earlier turns, and of the last question."""
+        path = self.tree.path()
+        last = max((i for i, turn in enumerate(path) if turn.role == "user"), default=0)
+        earlier = sum(len(turn.text) for turn in path[:last])
+        return len(self.chat.system), earlier, len(path[last].text) if path else 0
+
+    @property
     def waits_since(self) -> float | None:
         """``time.monotonic()`` of the question whose answer has not begun."""
         answer = self._answer
@@ -99,10 +119,10 @@ class Conversation(QObject):
 
     # What a person does
 
-    def send(self, text: str) -> None:
-        """Say something and have it answered."""
+    def send(self, text: str, images: tuple[bytes, ...] = ()) -> None:
+        """Say something, with pictures perhaps, and have it answered."""
         assert self._answer is None
-        turn = self._add("user", text, self.tree.leaf_id)
+        turn = self._add("user", text, self.tree.leaf_id, images=images)
         if not self.chat.title:
             self._change(title=title_of(text))
         self._change(draft="", changed_s=turn.created_s)
@@ -120,7 +140,7 @@ class Conversation(QObject):
         """Say something else instead, in a branch of its own; a question is answered anew."""
         assert self._answer is None
         old = self.tree[turn_id]
-        turn = self._add(old.role, text, old.parent_id, model=old.model)
+        turn = self._add(old.role, text, old.parent_id, model=old.model, images=old.images)
         if old.role == "user":
             self._ask(turn.id)
         else:
@@ -178,9 +198,14 @@ class Conversation(QObject):
         options = parse_options(self.chat.options)
         self._answer = _Answer(turn_id, self.tree[turn_id])
         model = self.tree[turn_id].model
+        name = conversation_name(self.chat.id)
         self._answer.task = self._link.stream(
             lambda client: client.chat(
-                model, messages, options=options, priority=Priority.INTERACTIVE
+                model,
+                messages,
+                options=options,
+                priority=Priority.INTERACTIVE,
+                conversation=name,
             ),
             self._took,
             self._done,
@@ -194,7 +219,20 @@ class Conversation(QObject):
 
     def _messages(self, path: list[Turn]) -> list[Message]:
         system = [Message("system", self.chat.system)] if self.chat.system.strip() else []
-        return [*system, *(Message(turn.role, turn.text) for turn in path if turn.text)]
+        said = (turn for turn in path if turn.text or turn.images)
+        return [*system, *(_message(turn) for turn in said)]
+
+    @Slot(object)
+    def _heard(self, change: Change) -> None:
+        """Look where our question stands among those that the daemon answers."""
+        answer = self._answer
+        if answer is None or answer.first is not None:
+            return
+        with contextlib.suppress(CorralError):
+            found = requests_of(change)
+            if found is not None:
+                answer.request = own_request(found, answer.turn.model, answer.asked_at)
+                self.grew.emit(answer.turn_id)
 
     def _took(self, events: list[Event]) -> None:
         answer = self._answer
@@ -277,6 +315,8 @@ class _Answer:
         self.turn = turn
         self.task = Task()
         self.asked = time.monotonic()
+        self.asked_at = time.time()
+        self.request: RunningRequest | None = None
         self.first: float | None = None
         self.spoke: float | None = None
         self.figures: Mapping[str, Any] = {}
@@ -317,6 +357,30 @@ class _Answer:
         return found
 
 
+def own_request(
+    requests: list[RunningRequest], model: str, asked_at: float
+) -> RunningRequest | None:
+    """Return which of the requests is most likely a question's; they have no mark of ours.
+
+    Args:
+        requests: All that the daemon has.
+        model: Who was asked.
+        asked_at: When, in seconds since the epoch.
+    """
+    ours = [
+        one
+        for one in requests
+        if str(one.model) == model
+        and one.priority is Priority.INTERACTIVE
+        and abs(one.started_at - asked_at) < _NEAR_S
+    ]
+    return min(ours, key=lambda one: abs(one.started_at - asked_at), default=None)
+
+
+def _message(turn: Turn) -> Message:
+    return Message(turn.role, turn.text, images=tuple(Image(one) for one in turn.images))
+
+
 def figures_of(event: Finished) -> dict[str, Any]:
     """Return what is kept of an answer's end."""
     return {
@@ -328,6 +392,11 @@ def figures_of(event: Finished) -> dict[str, Any]:
         "prompt_s": event.timings.prompt_s,
         "decode_s": event.timings.decode_s,
     }
+
+
+def conversation_name(chat_id: int) -> str:
+    """Return what the daemon knows a chat by: what it keeps of it goes with the chat."""
+    return f"app-{chat_id}"
 
 
 def title_of(text: str) -> str:

@@ -7,6 +7,7 @@ write them, are taken in too.  Pure: text in, text out.
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
@@ -154,6 +155,7 @@ def _turn(entry: object, index: int) -> Turn:
     if not isinstance(entry, dict):
         raise _not_a_chat(f"turns[{index}] is not an object")
     known = {f.name: entry[f.name] for f in fields(Turn) if f.name in entry}
+    known["images"] = _images(entry, index)
     try:
         turn = Turn(**known)
     except TypeError:
@@ -207,7 +209,19 @@ def _object(text: str) -> Mapping[str, Any]:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, tuple):  # pictures
+        return [b64encode(one).decode() for one in value]
     return dict(value) if isinstance(value, Mapping) else value
+
+
+def _images(entry: Mapping[str, Any], index: int) -> tuple[bytes, ...]:
+    told = entry.get("images", [])
+    if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
+        raise _not_a_chat(f"turns[{index}].images is not a list of texts")
+    try:
+        return tuple(b64decode(one, validate=True) for one in told)
+    except ValueError:
+        raise _not_a_chat(f"turns[{index}].images is not in base64") from None
 
 
 def _text(value: object) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gui.chats import pictures
+from gui.chats.pictures import Picture
 from runner.errors import InvalidRequest, StoreError
 
 #: Bytes of a file that may go with a question.
@@ -19,20 +21,22 @@ class TextFile:
     text: str
 
 
-def read(path: Path) -> TextFile:
-    """Return a file's text; not on the GUI's thread.
+def read(path: Path) -> TextFile | Picture:
+    """Return a file's text, or the picture it is; not on the GUI's thread.
 
     Raises:
-        InvalidRequest: It is too long, or no text.
+        InvalidRequest: It is too long, or neither.
         StoreError: It cannot be read.
     """
     try:
         if not path.is_file():
             raise InvalidRequest(f"{path.name} is not a file", hint="drop files, not folders")
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            raw = file.read(max(MAX_BYTES, pictures.MAX_BYTES) + 1)
     except OSError as error:
         raise StoreError(f"cannot read {path.name}: {error.strerror}") from None
+    if (picture := pictures.picture_of(path.name, raw)) is not None:
+        return picture
     if len(raw) > MAX_BYTES:
         raise InvalidRequest(
             f"{path.name} has more than {MAX_BYTES:,} bytes", hint="take the part that matters"
@@ -43,7 +47,8 @@ def read(path: Path) -> TextFile:
         text = "\0"
     if "\0" in text:
         raise InvalidRequest(
-            f"{path.name} is not text in UTF-8", hint="only text files can go with a question"
+            f"{path.name} is not text in UTF-8",
+            hint="text files and pictures can go with a question",
         )
     return TextFile(path.name, text.replace("\r\n", "\n"))
 

@@ -14,8 +14,9 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from gui.chats.archive import Archive
-from gui.chats.conversation import Conversation
+from gui.chats.conversation import Conversation, conversation_name
 from gui.chats.export import Exported, from_text, to_json, to_markdown
+from gui.chats.presets import Preset
 from gui.chats.storage import Chat, Hit, Storage
 from gui.chats.tree import Turn
 from gui.link import Link
@@ -36,6 +37,7 @@ class Shelf(QObject):
         deleted: A ``Chat`` that ``undo`` brings back.
         found: What a search was for, and its hits.
         failed: A ``CorralError`` to tell.
+        kept: The user's own presets, as ``list[Preset]``.
     """
 
     listed = Signal(list)
@@ -43,6 +45,7 @@ class Shelf(QObject):
     deleted = Signal(object)
     found = Signal(str, list)
     failed = Signal(object)
+    kept = Signal(list)
 
     def __init__(self, link: Link, archive: Archive, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -58,6 +61,7 @@ class Shelf(QObject):
         self._undo_timer.timeout.connect(self._delete_doomed)
         archive.failed.connect(self.failed)
         archive.do(Storage.chats, self._read)
+        archive.do(Storage.presets, self.kept.emit)
 
     def chats(self) -> list[Chat]:
         """Return all chats, pinned ones first, then the last changed."""
@@ -142,6 +146,16 @@ class Shelf(QObject):
 
         self._link.call(read, self._take_in, self.failed.emit)
 
+    def keep_preset(self, preset: Preset) -> None:
+        """Keep a preset; ``kept`` follows."""
+        self._archive.do(lambda storage: storage.save_preset(preset))
+        self._archive.do(Storage.presets, self.kept.emit)
+
+    def forget_preset(self, name: str) -> None:
+        """Forget a preset; ``kept`` follows."""
+        self._archive.do(lambda storage: storage.delete_preset(name))
+        self._archive.do(Storage.presets, self.kept.emit)
+
     def close(self) -> None:
         """Hand over what is not on disk; the archive is closed afterwards."""
         self._delete_doomed()
@@ -181,6 +195,9 @@ class Shelf(QObject):
         if doomed is not None:
             self._chats.pop(doomed.id, None)
             self._archive.do(lambda storage: storage.delete_chat(doomed.id))
+            # A daemon that is not there has nothing in memory; what is on disk goes as it ages.
+            name = conversation_name(doomed.id)
+            self._link.call(lambda client: client.clear_cache(conversation=name))
 
     def _take_in(self, found: Exported) -> None:
         now = time.time()

@@ -11,17 +11,19 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gui.chats.presets import Preset
 from gui.chats.tree import Turn
 from runner.errors import StoreError
 
-FORMAT = 1
+FORMAT = 2
 
+#: Of format 1.
 _TABLES = """
 CREATE TABLE chats (
     id INTEGER PRIMARY KEY,
@@ -53,7 +55,22 @@ CREATE VIRTUAL TABLE words USING fts5 (text, chat_id UNINDEXED, turn_id UNINDEXE
 """
 
 #: What brings a file of format n to n + 1, by n.
-_MIGRATIONS: Mapping[int, str] = {}
+_MIGRATIONS: Mapping[int, str] = {
+    1: """
+CREATE TABLE images (
+    chat_id INTEGER NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+    turn_id INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (chat_id, turn_id, place)
+);
+CREATE TABLE presets (
+    name TEXT PRIMARY KEY,
+    system TEXT NOT NULL,
+    options TEXT NOT NULL
+)
+""",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +152,13 @@ class Storage:
             " FROM turns WHERE chat_id = ? ORDER BY id",
             (chat_id,),
         )
-        return [_turn(row) for row in rows]
+        images: dict[int, list[bytes]] = {}
+        for turn_id, content in self._db.execute(
+            "SELECT turn_id, content FROM images WHERE chat_id = ? ORDER BY turn_id, place",
+            (chat_id,),
+        ):
+            images.setdefault(turn_id, []).append(content)
+        return [_turn(row, images.get(row[0], ())) for row in rows]
 
     def save_chat(self, chat: Chat) -> Chat:
         """Keep a chat's own fields; returns it with its id."""
@@ -182,6 +205,10 @@ class Storage:
                     turn.created_s or time.time(),
                 ),
             )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?)",
+                [(chat_id, turn.id, place, one) for place, one in enumerate(turn.images)],
+            )
             self._db.execute(
                 "DELETE FROM words WHERE chat_id = ? AND turn_id = ?", (chat_id, turn.id)
             )
@@ -194,6 +221,22 @@ class Storage:
         with self._transaction():
             self._db.execute("DELETE FROM words WHERE chat_id = ?", (chat_id,))
             self._db.execute("DELETE FROM chats WHERE id = ?", (chat_id,))
+
+    def presets(self) -> list[Preset]:
+        """Return the user's own presets, by name."""
+        rows = self._db.execute("SELECT name, system, options FROM presets ORDER BY name")
+        return [Preset(name, system, json.loads(options)) for name, system, options in rows]
+
+    def save_preset(self, preset: Preset) -> None:
+        """Keep a preset; one of the same name is replaced."""
+        options = json.dumps(dict(preset.options))
+        self._db.execute(
+            "INSERT OR REPLACE INTO presets VALUES (?, ?, ?)", (preset.name, preset.system, options)
+        )
+
+    def delete_preset(self, name: str) -> None:
+        """Forget a preset."""
+        self._db.execute("DELETE FROM presets WHERE name = ?", (name,))
 
     def search(self, text: str, n_most: int = 100) -> list[Hit]:
         """Return the turns that have all words of ``text``, the last one as a beginning."""
@@ -231,9 +274,10 @@ class Storage:
             number = self._format()  # again: another opener may have been first
             if number == FORMAT:
                 return
-            steps = [_TABLES] if not number else [_MIGRATIONS[n] for n in range(number, FORMAT)]
+            steps = [_TABLES] if not number else []
+            steps += [_MIGRATIONS[n] for n in range(number or 1, FORMAT)]
             # Not executescript: that would end the transaction first.
-            for statement in "".join(steps).split(";"):
+            for statement in ";".join(steps).split(";"):
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {FORMAT}")
 
@@ -256,11 +300,11 @@ def _chat(row: tuple[Any, ...]) -> Chat:
     )
 
 
-def _turn(row: tuple[Any, ...]) -> Turn:
+def _turn(row: tuple[Any, ...], images: Sequence[bytes] = ()) -> Turn:
     number, parent_id, role, text, thinking, model, figures, is_whole, created_s = row
     return Turn(
         *(number, parent_id, role, text, thinking, model, json.loads(figures)),
-        *(bool(is_whole), created_s),
+        *(bool(is_whole), created_s, tuple(images)),
     )
 
 

@@ -24,6 +24,7 @@ class Turn:
         figures: Of an answer: tokens, seconds, why it ended.
         is_whole: Whether it came to its end; not when it was stopped, or the app was.
         created_s: Seconds since the epoch.
+        images: Pictures that came with it, as their files are.
     """
 
     id: int
@@ -35,6 +36,7 @@ class Turn:
     figures: Mapping[str, Any] = field(default_factory=dict)
     is_whole: bool = True
     created_s: float = 0.0
+    images: tuple[bytes, ...] = ()
 
 
 class Tree:

@@ -45,6 +45,9 @@ class Sheet(Protocol):
     def heading(self, tag: str) -> QTextCharFormat:
         """Return the look of a heading, ``h1`` to ``h6``."""
 
+    def line_px(self, tag: str) -> int:
+        """Return the height of a line of plain text (an empty tag), or of a heading."""
+
     def settle_code(self, text: str, language: str) -> None:
         """Draw a whole code block that stands inside another block."""
 
@@ -153,7 +156,8 @@ class Blocks:
 
     def _begin(self, letters: QTextCharFormat) -> QTextCursor:
         form = QTextBlockFormat()
-        form.setLineHeight(135, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
+        least = QTextBlockFormat.LineHeightTypes.MinimumHeight
+        form.setLineHeight(self._sheet.line_px(self._tag), least.value)
         form.setTopMargin(10 if self._tag else 2)
         form.setBottomMargin(2 if self._lists else 6)
         form.setLeftMargin(20 * self._n_quotes)

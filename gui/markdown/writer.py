@@ -38,6 +38,10 @@ from gui.theme import Colours
 COPY = "corral-copy:"
 #: A code block is drawn in parts of so many pieces: Qt lays a changed cell out as a whole.
 _PIECES_A_TABLE = 4
+#: Pixels between a table, or a code block, and the text under it.
+_BELOW_TABLE = 10
+#: Height of a line, in sizes of its letters: what the taller ones of code and Chinese need too.
+_LINE = 1.6
 _SIZES = {"h1": 1.45, "h2": 1.25, "h3": 1.12}
 
 
@@ -143,6 +147,9 @@ class Writer:
         cursor = self._cursor
         cursor.movePosition(QTextCursor.MoveOperation.End)
         if self._is_free:
+            before = cursor.block().previous()
+            if before.isValid() and QTextCursor(before).currentTable() is not None:
+                form.setTopMargin(form.topMargin() + _BELOW_TABLE)
             cursor.setBlockFormat(form)
             cursor.setBlockCharFormat(letters)
             cursor.setCharFormat(letters)
@@ -211,6 +218,8 @@ class Writer:
         for row in range(table.rows()):
             ground = QTextTableCellFormat(table.cellAt(row, 0).format().toTableCellFormat())
             ground.setBackground(QBrush(QColor(self._colours.code)))
+            if has_head and row == 0:
+                ground.setBottomPadding(1)
             table.cellAt(row, 0).setFormat(ground)
         if has_head:
             cursor = table.cellAt(0, 0).firstCursorPosition()
@@ -246,6 +255,10 @@ class Writer:
             QTextFormat.Property.FontPixelSize, round(self._font_px * _SIZES.get(tag, 1.0))
         )
         return letters
+
+    def line_px(self, tag: str) -> int:
+        """Return the height of a line of plain text, or of a heading, in pixels."""
+        return round(self._font_px * _SIZES.get(tag, 1.0) * _LINE)
 
     @property
     def colours(self) -> Colours:

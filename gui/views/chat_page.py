@@ -21,6 +21,8 @@ from PySide6.QtWidgets import (
 
 from gui.chats.conversation import Conversation
 from gui.chats.files import TextFile, read
+from gui.chats.pictures import MAX_PICTURES, Picture
+from gui.chats.presets import Preset
 from gui.chats.shelf import UNDO_MS, Shelf
 from gui.chats.storage import Chat, Hit
 from gui.link import Phase, State
@@ -36,8 +38,9 @@ from gui.widgets.notice import Notice
 from gui.widgets.parameters import Parameters
 from gui.widgets.starters import Starters
 from gui.widgets.toast import Toast
-from gui.widgets.transcript import Transcript
+from gui.widgets.transcript import WIDEST, Transcript
 from gui.words import tr
+from runner.client.client import Client
 from runner.domain.model import Capability, ModelInfo
 from runner.errors import CorralError
 
@@ -56,6 +59,7 @@ class ChatPage(Page):
         super().__init__(house)
         assert house.archive is not None
         self._models: list[str] = []
+        self._seeing: set[str] = set()
         self._has_library = False
         self._conversation: Conversation | None = None
         self._turn_wanted = 0
@@ -165,7 +169,7 @@ class ChatPage(Page):
         dialog.open()
 
     def _ask_files(self) -> None:
-        dialog = QFileDialog(self, tr("Add text files"))
+        dialog = QFileDialog(self, tr("Add files"))
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
         dialog.filesSelected.connect(lambda paths: self._add_files([Path(p) for p in paths]))
@@ -176,16 +180,40 @@ class ChatPage(Page):
             self._read(path)
 
     def _read(self, path: Path) -> None:
-        def take(file: TextFile) -> None:
+        def take(file: TextFile | Picture) -> None:
+            self._take(file)
+
+        def work(_: Client) -> TextFile | Picture:
+            return read(path)
+
+        self.house.link.call(work, take, self._tell)
+
+    def _take_pasted(self, content: bytes) -> None:
+        number = self.composer.n_pictures + 1
+        self._take(Picture(tr("Picture {n}", n=number), content))
+
+    def _take(self, file: TextFile | Picture) -> None:
+        """Let a file go with the question, if the model can do anything with it."""
+        model = self._conversation.chat.model if self._conversation is not None else ""
+        if isinstance(file, Picture) and model not in self._seeing:
+            hint = tr("Choose a model with vision; the library says which have it.")
+            self._toast.tell(f"{tr('{name} cannot see pictures.', name=model)} {hint}")
+        elif isinstance(file, Picture) and self.composer.n_pictures >= MAX_PICTURES:
+            self._toast.tell(tr("At most {n} pictures go with a question.", n=MAX_PICTURES))
+        else:
             self.composer.add_file(file)
 
-        self.house.link.call(lambda _: read(path), take, self._tell)
-
-    def _send(self, text: str) -> None:
+    def _send(self, text: str, images: tuple[bytes, ...] = ()) -> None:
         conversation = self._conversation
         if conversation is not None:
             self.parameters.flush()
-            conversation.send(text)
+            conversation.send(text, images)
+
+    def _keep_preset(self, name: str) -> None:
+        if self._conversation is not None:
+            self.parameters.flush()
+            chat = self._conversation.chat
+            self.shelf.keep_preset(Preset(name, chat.system, chat.options))
 
     def _stop(self) -> None:
         if self._conversation is not None:
@@ -240,6 +268,7 @@ class ChatPage(Page):
     def _take_models(self, models: list[ModelInfo]) -> None:
         talk = [m for m in models if Capability.COMPLETION in m.capabilities or not m.capabilities]
         self._models = sorted(str(model.name) for model in talk)
+        self._seeing = {str(m.name) for m in models if Capability.VISION in m.capabilities}
         self._has_library = True
         conversation = self._conversation
         if conversation is not None and not conversation.chat.model and self._models:
@@ -273,7 +302,10 @@ class ChatPage(Page):
         if conversation is not None and len(conversation.tree):
             self._middle.setCurrentWidget(self.transcript)
         elif state.phase is Phase.DOWN and state.error is not None:
-            again = (tr("Try again"), self.house.link.look)
+            link = self.house.link
+            again = (tr("Try again"), link.look)
+            if link.is_paused:
+                again = (tr("Resume the server"), link.resume)
             self._notice.show_error(tr("The daemon does not answer"), state.error, [again])
             self._middle.setCurrentWidget(self._notice)
         elif state.phase is not Phase.UP or not self._has_library:
@@ -300,7 +332,8 @@ class ChatPage(Page):
         model = self._conversation.chat.model if self._conversation is not None else ""
         running = self.house.link.state.running
         n_ctx = next((m.n_ctx for m in running if str(m.info.name) == model), 0)
-        self.bar.show_context(context_of(figures, n_ctx))
+        sizes = self._conversation.sizes() if self._conversation is not None else (0, 0, 0)
+        self.bar.show_context(context_of(figures, n_ctx, sizes))
 
     def _show_found(self, text: str, hits: list[Hit]) -> None:
         if text == self.side.search.text().strip():
@@ -352,8 +385,8 @@ class ChatPage(Page):
         foot = QHBoxLayout()
         foot.setContentsMargins(XL, 0, XL, S)
         foot.addStretch(1)
-        self.composer.setMaximumWidth(824)
-        foot.addWidget(self.composer, 100)
+        self.composer.setMaximumWidth(WIDEST)
+        foot.addWidget(self.composer, 10_000)  # all there is, up to its width
         foot.addStretch(1)
         column = QVBoxLayout(chat)
         column.setContentsMargins(0, 0, 0, 0)
@@ -382,11 +415,15 @@ class ChatPage(Page):
         self.bar.model_chosen.connect(self._choose_model)
         self.bar.asked.connect(self._ask_here)
         self.bar.parameters_shown.connect(self._show_parameters)
-        self._starters.chosen.connect(self._send)
+        self.shelf.kept.connect(self.parameters.presets.show_own)
+        self.parameters.presets.kept.connect(self._keep_preset)
+        self.parameters.presets.forgotten.connect(self.shelf.forget_preset)
+        self._starters.chosen.connect(lambda text: self._send(text))
         self.composer.sent.connect(self._send)
         self.composer.stopped.connect(self._stop)
         self.composer.files_wanted.connect(self._ask_files)
         self.composer.files_given.connect(self._add_files)
+        self.composer.picture_given.connect(self._take_pasted)
         self.composer.typed.connect(self._keep_draft)
         self.composer.field.back_asked.connect(self.transcript.edit_last)
         self.parameters.changed.connect(self._keep_parameters)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import (
     QFormLayout,
@@ -64,7 +64,8 @@ class LibraryDetails(QWidget, Spoken):
     """Facts, parameters, template, metadata and Modelfile; buttons for what can be done.
 
     Signals:
-        asked: A verb and the row: ``load``, ``keep``, ``unload``, ``chat``, ``copy``, ``delete``.
+        asked: A verb and the row: ``load``, ``keep``, ``unload``, ``chat``, ``copy``, ``more``,
+            ``edit`` or ``delete``.
     """
 
     asked = Signal(str, object)
@@ -84,6 +85,10 @@ class LibraryDetails(QWidget, Spoken):
         self._buttons: dict[str, QPushButton] = {}
         self._facts = QFormLayout()
         self._template, self._modelfile, self._license = (_reader() for _ in range(3))
+        self._edit = QPushButton()
+        icons.dress(self._edit, "edit")
+        self.say(self._edit.setText, lambda: tr("Edit…"))
+        self._edit.clicked.connect(lambda _=False: self.asked.emit("edit", self.row))
         self._metadata = fact_table()
         self._found = Sorted(self._metadata, self)
         self.tabs = QTabWidget()
@@ -130,6 +135,16 @@ class LibraryDetails(QWidget, Spoken):
         """The model could not be read."""
         self.content.show_error(tr("This model cannot be read"), error)
 
+    def menu_place(self) -> QPoint:
+        """Return where the menu of further verbs opens, on the screen."""
+        button = self._buttons["more"]
+        return button.mapToGlobal(QPoint(0, button.height()))
+
+    @property
+    def modelfile(self) -> str:
+        """The Modelfile of the model in sight."""
+        return self._shown.modelfile if self._shown is not None else ""
+
     def say_again(self) -> None:
         super().say_again()
         if self.row is not None:
@@ -146,12 +161,13 @@ class LibraryDetails(QWidget, Spoken):
             ("unload", "", lambda: tr("Unload")),
             ("keep", "pin", lambda: tr("Keep in memory")),
             ("copy", "copy", lambda: tr("Second name…")),
+            ("more", "more", lambda: tr("More")),
             ("delete", "trash", lambda: tr("Delete…")),
         ):
             button = QPushButton()
             if glyph:
                 icons.dress(button, glyph)
-            if verb in ("copy", "delete"):
+            if verb in ("copy", "more", "delete"):
                 self.say(button.setToolTip, text)
                 self.say(button.setAccessibleName, text)
             else:
@@ -189,14 +205,14 @@ class LibraryDetails(QWidget, Spoken):
             (scrolled(facts), lambda: tr("Facts")),
             (self._with_copy(self._template), lambda: tr("Template")),
             (metadata, lambda: tr("Metadata")),
-            (self._with_copy(self._modelfile), lambda: tr("Modelfile")),
+            (self._with_copy(self._modelfile, self._edit), lambda: tr("Modelfile")),
             (self._with_copy(self._license), lambda: tr("Licence")),
         ):
             at = self.tabs.addTab(widget, "")
             self.say(partial(self.tabs.setTabText, at), text)
             self.say(widget.setAccessibleName, text)
 
-    def _with_copy(self, reader: QPlainTextEdit) -> QWidget:
+    def _with_copy(self, reader: QPlainTextEdit, *more: QPushButton) -> QWidget:
         button = QPushButton()
         icons.dress(button, "copy")
         self.say(button.setText, lambda: tr("Copy"))
@@ -207,8 +223,13 @@ class LibraryDetails(QWidget, Spoken):
         column = QVBoxLayout(page)
         column.setContentsMargins(0, M, 0, 0)
         column.setSpacing(S)
+        row = QHBoxLayout()
+        row.setSpacing(S)
+        row.addStretch()
+        for one in (*more, button):
+            row.addWidget(one)
         column.addWidget(reader, 1)
-        column.addWidget(button, 0, Qt.AlignmentFlag.AlignRight)
+        column.addLayout(row)
         return page
 
     def _fill_facts(self, shown: ShownModel) -> None:

@@ -17,7 +17,10 @@ from gui.models.library_table import LibraryRow, library_rows, library_table
 from gui.models.table import Sorted
 from gui.pages import House
 from gui.theme import S
+from gui.views.library_care import LibraryCare
 from gui.views.library_details import LibraryDetails
+from gui.views.modelfile_dialog import ModelfileDialog
+from gui.views.quantize_dialog import QuantizeDialog
 from gui.views.sheet import Sheet
 from gui.widgets.ask import ask_text, confirm
 from gui.widgets.content import Content
@@ -52,6 +55,7 @@ class LibraryPage(Sheet):
         self._asked: Task | None = None
         self._shown_name = ""
         self._importing: Task | None = None
+        self.care = LibraryCare(self.link, self.banner, self)
         self.summary = QLabel()
         self.summary.setProperty("role", "muted")
         self.search = QLineEdit()
@@ -196,6 +200,9 @@ class LibraryPage(Sheet):
             ("chat", tr("Chat")),
             memory,
             ("keep", tr("Keep in memory")),
+            ("quantize", tr("Smaller forms…")),
+            ("edit", tr("Edit the Modelfile…")),
+            ("verify", tr("Check the files")),
             ("copy", tr("Second name…")),
             ("delete", tr("Delete…")),
         ):
@@ -210,6 +217,10 @@ class LibraryPage(Sheet):
             "unload": self._unload,
             "copy": self._copy,
             "delete": self._ask_delete,
+            "quantize": self._quantize,
+            "verify": self.care.verify,
+            "edit": self._edit,
+            "more": lambda row: self._show_menu(self.details.menu_place(), row),
         }
         acts[verb](row)
 
@@ -254,6 +265,17 @@ class LibraryPage(Sheet):
             ),
             is_good=_is_name,
         )
+
+    def _quantize(self, row: LibraryRow) -> None:
+        dialog = QuantizeDialog(self, self.link, row.name)
+        dialog.begun.connect(lambda _: self.house.go("downloads"))
+        dialog.open()
+
+    def _edit(self, row: LibraryRow) -> None:
+        self._choose(row)
+        dialog = ModelfileDialog(self, self.link, row.name, self.details.modelfile)
+        dialog.made.connect(lambda _: self.refresh())
+        dialog.open()
 
     def _ask_delete(self, row: LibraryRow) -> None:
         if row.others:

@@ -1,4 +1,7 @@
-"""The daemon's log as it grows: filtered by level and words, held still when asked."""
+"""The daemon's log as it grows: filtered by level and words, held still when asked.
+
+The daemon tells it; while it does not answer, its file on this machine does, and says why.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,13 @@ from PySide6.QtWidgets import (
 )
 
 from gui import icons
-from gui.link import Link
+from gui.link import Link, Phase, Task
 from gui.local import LEVELS, levelled
 from gui.theme import M, S
 from gui.widgets.spoken import Spoken
 from gui.words import tr
 from runner.client.launch import last_lines
+from runner.errors import CorralError
 
 #: Lines read from the end of the file.
 _N_LINES = 2000
@@ -31,12 +35,13 @@ _WORDS = {"debug": "All", "info": "Info", "warning": "Warnings", "error": "Error
 
 
 class LogView(QWidget, Spoken):
-    """Reads the daemon's own file, which only a daemon on this machine has."""
+    """Asks while anybody looks; ``refresh`` is called again and again by its page."""
 
     def __init__(self, link: Link) -> None:
         QWidget.__init__(self)
         Spoken.__init__(self)
         self._link = link
+        self._asked: Task | None = None
         self._lines: list[str] = []
         self._shown: list[str] = []
         self.level = QComboBox()
@@ -84,14 +89,15 @@ class LogView(QWidget, Spoken):
         )
 
     def refresh(self) -> None:
-        """Read the file anew, while anybody looks."""
-        if not self.isVisible() or self.hold.isChecked():
+        """Read the log anew, while anybody looks."""
+        if not self.isVisible() or self.hold.isChecked() or self._asked is not None:
             return
-        if not self._link.address.is_loopback:
-            self.note.setText(tr("The log of a daemon on another machine is read there."))
-            return
-        file = self._link.paths.daemon_log
-        self._link.call(lambda _: last_lines(file, _N_LINES), self._took)
+        if self._link.state.phase is Phase.UP:
+            self._asked = self._link.call(
+                lambda client: client.log_lines(_N_LINES), self._took, self._read_file
+            )
+        else:
+            self._read_file(None)
 
     def showEvent(self, event: object) -> None:
         super().showEvent(event)  # type: ignore[arg-type]
@@ -101,7 +107,17 @@ class LogView(QWidget, Spoken):
         super().say_again()
         self._show()
 
+    def _read_file(self, _: CorralError | None) -> None:
+        """Read what a daemon in the background wrote here, whether or not it still runs."""
+        self._asked = None
+        if not self._link.address.is_loopback:
+            self.note.setText(tr("The log of a daemon on another machine is read there."))
+            return
+        file = self._link.paths.daemon_log
+        self._asked = self._link.call(lambda _: last_lines(file, _N_LINES), self._took)
+
     def _took(self, lines: list[str]) -> None:
+        self._asked = None
         if lines != self._lines:
             self._lines = lines
             self._show()

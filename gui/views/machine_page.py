@@ -17,10 +17,12 @@ from gui.pages import House
 from gui.theme import L, M, S
 from gui.views.sheet import Sheet, card
 from gui.widgets.content import Content
+from gui.widgets.device_card import DeviceCard
 from gui.widgets.grid import Grid
 from gui.widgets.plot import MemoryPlot
 from gui.widgets.usage_bar import UsageBar
 from gui.words import tr
+from runner.domain.machine import MachineReport
 from runner.domain.model import RunningModel
 from runner.errors import CorralError
 
@@ -51,6 +53,7 @@ class MachinePage(Sheet):
             lambda: tr("No model is in memory. The first request loads one."), "muted"
         )
         self.unload = self.button(lambda: tr("Unload"), self._unload)
+        self.devices = DeviceCard(lambda: self.house.go("settings"))
         self.content = Content(self._body())
         self.column.addWidget(self.content, 1)
         self.grid.chosen.connect(lambda row: self.unload.setEnabled(row is not None))
@@ -68,6 +71,8 @@ class MachinePage(Sheet):
             self.link.call(lambda _: measure(), self._took, self._failed)
             models = self.link.paths.models
             self.link.call(lambda _: disk_of(models), self._took_disk)
+        if self.is_up:
+            self.link.call(lambda client: client.machine(), self._took_report)
 
     def state_changed(self, state: State) -> None:
         self._show_running(state.running)
@@ -79,6 +84,7 @@ class MachinePage(Sheet):
 
     def retranslate(self) -> None:
         super().retranslate()
+        self.devices.say_again()
         if self.machine is not None:
             self._show_machine(self.machine)
         self._took_disk(self._disk)
@@ -110,6 +116,9 @@ class MachinePage(Sheet):
             whole.addLayout(facts)
             whole.addWidget(plot, 3)
         whole.addWidget(models, 2)
+        devices, column = card()
+        column.addWidget(self.devices)
+        whole.addWidget(devices)
         return body
 
     def _card(self, title: object, *widgets: QWidget) -> QWidget:
@@ -147,6 +156,9 @@ class MachinePage(Sheet):
         self._show_machine(machine)
         self._show_running(self.link.state.running)
         self.content.show_body()
+
+    def _took_report(self, report: MachineReport) -> None:
+        self.devices.show_report(report)
 
     def _failed(self, error: CorralError) -> None:
         self.content.show_error(tr("This machine cannot be measured"), error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QByteArray, QEvent, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
@@ -20,8 +22,9 @@ from gui.contents import pages
 from gui.icons import dress
 from gui.link import Link, Phase, State
 from gui.pages import House, Page
-from gui.settings import Settings
+from gui.settings import Choices, Settings
 from gui.theme import XS, S
+from gui.widgets.keys_dialog import KeysDialog
 from gui.words import WORDS, tr
 
 
@@ -29,6 +32,7 @@ class MainWindow(QMainWindow):
     """Builds a page when it is first shown; closing it ends nothing that runs."""
 
     closed = Signal()
+    quit_asked = Signal()
 
     def __init__(self, link: Link, settings: Settings, archive: Archive | None = None) -> None:
         super().__init__()
@@ -49,6 +53,7 @@ class MainWindow(QMainWindow):
         WORDS.changed.connect(self._retranslate)
         self._retranslate()
         self._show_state(link.state)
+        self._shortcuts()
         if self._kinds:
             self.go(next(iter(self._kinds)))
 
@@ -122,6 +127,26 @@ class MainWindow(QMainWindow):
         row.addWidget(side)
         row.addWidget(self._stack, 1)
         return frame
+
+    def _shortcuts(self) -> None:
+        acts: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("Ctrl++", lambda: self._zoom(1)),
+            ("Ctrl+=", lambda: self._zoom(1)),
+            ("Ctrl+-", lambda: self._zoom(-1)),
+            ("Ctrl+0", lambda: self._zoom(0)),
+            ("Ctrl+,", lambda: self.go("settings")),
+            ("Ctrl+/", lambda: KeysDialog(self).open()),
+            ("F1", lambda: KeysDialog(self).open()),
+            ("Ctrl+Q", self.quit_asked.emit),
+        )
+        for keys, act in acts:
+            QShortcut(QKeySequence(keys), self, act)
+
+    def _zoom(self, by: int) -> None:
+        """Make the text larger or smaller; 0: as at first."""
+        was = self._settings.choices.font_px
+        wanted = was + by if by else Choices().font_px
+        self._settings.change(font_px=max(10, min(32, wanted)))
 
     def _retranslate(self) -> None:
         self.setWindowTitle(tr("Corral"))

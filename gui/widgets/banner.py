@@ -7,6 +7,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton
 
 from gui.theme import M, S
+from gui.widgets.notice import Action
 from gui.words import tr
 from runner.errors import CorralError
 
@@ -22,12 +23,16 @@ class Banner(QFrame):
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._copy = QPushButton()
         self._copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._text.text()))
+        self._act = QPushButton()
+        self._act.clicked.connect(self._press)
+        self._action: Action | None = None
         self._close = QPushButton()
         self._close.clicked.connect(self.hide)
         row = QHBoxLayout(self)
         row.setContentsMargins(M, S, S, S)
         row.setSpacing(S)
         row.addWidget(self._text, 1)
+        row.addWidget(self._act)
         row.addWidget(self._copy)
         row.addWidget(self._close)
         self.hide()
@@ -37,16 +42,34 @@ class Banner(QFrame):
         """What it says."""
         return self._text.text()
 
+    @property
+    def action(self) -> QPushButton:
+        """The button of a warning."""
+        return self._act
+
     def show_error(self, title: str, error: CorralError) -> None:
         """Say what went wrong, why, what helps, and its code."""
         words = " ".join(part for part in (error.message, error.hint) if part)
         self._say(f"{title}: {words} [{error.code}]", "bad")
 
+    def show_warning(self, text: str, action: Action) -> None:
+        """Say what is not as it should be, with a button that helps."""
+        self._say(text, "warn", action)
+
     def show_note(self, text: str) -> None:
         """Say something that is no error."""
         self._say(text, "muted")
 
-    def _say(self, text: str, role: str) -> None:
+    def _press(self) -> None:
+        self.hide()
+        if self._action is not None:
+            self._action[1]()
+
+    def _say(self, text: str, role: str, action: Action | None = None) -> None:
+        self._action = action
+        self._act.setVisible(action is not None)
+        if action is not None:
+            self._act.setText(action[0])
         self._text.setText(text)
         self._text.setProperty("role", role)
         self._text.style().unpolish(self._text)  # a style sheet looks at properties only here

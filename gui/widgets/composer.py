@@ -18,8 +18,10 @@ from PySide6.QtWidgets import (
 )
 
 from gui.chats.files import TextFile, with_files
+from gui.chats.pictures import Picture
 from gui.icons import dress
 from gui.theme import XS, S
+from gui.widgets.pictures import pasted
 from gui.words import tr
 
 #: Pixels: the field grows with its text between these.
@@ -32,11 +34,13 @@ class PromptEdit(QPlainTextEdit):
     Signals:
         sent: Enter was pressed.
         files_given: Paths that were dropped or pasted.
+        picture_given: A picture's file that was pasted, as ``bytes``.
         back_asked: Arrow up in an empty field.
     """
 
     sent = Signal()
     files_given = Signal(list)
+    picture_given = Signal(bytes)
     back_asked = Signal()
 
     def __init__(self) -> None:
@@ -62,13 +66,15 @@ class PromptEdit(QPlainTextEdit):
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:
         """Take files as well as text."""
-        return source.hasUrls() or super().canInsertFromMimeData(source)
+        return source.hasUrls() or source.hasImage() or super().canInsertFromMimeData(source)
 
     def insertFromMimeData(self, source: QMimeData) -> None:
         """Take dropped or pasted files as files."""
         paths = local_files(source)
         if paths:
             self.files_given.emit(paths)
+        elif not source.hasText() and (content := pasted(source)):
+            self.picture_given.emit(content)
         else:
             super().insertFromMimeData(source)
 
@@ -88,29 +94,32 @@ class Composer(QFrame):
     """The field with its buttons.
 
     Signals:
-        sent: What to say, files included.
+        sent: What to say, files included, and the pictures' files as a tuple of ``bytes``.
         stopped: End the answer that is coming.
         files_wanted: The user wants to choose files.
         files_given: Paths of files that were dropped or pasted.
+        picture_given: A picture's file that was pasted.
         typed: The text changed.
     """
 
-    sent = Signal(str)
+    sent = Signal(str, tuple)
     stopped = Signal()
     files_wanted = Signal()
     files_given = Signal(list)
+    picture_given = Signal(bytes)
     typed = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("composer")
         self.setAcceptDrops(True)
-        self._files: list[TextFile] = []
+        self._files: list[TextFile | Picture] = []
         self._is_busy = False
         self._can_send = True
         self.field = PromptEdit()
         self.field.sent.connect(self._send)
         self.field.files_given.connect(self.files_given)
+        self.field.picture_given.connect(self.picture_given)
         self.field.textChanged.connect(self._on_text)
         self._chips = QWidget()
         self._chip_row = QHBoxLayout(self._chips)
@@ -151,8 +160,13 @@ class Composer(QFrame):
         self._files = []
         self._show_chips()
 
-    def add_file(self, file: TextFile) -> None:
-        """Let a file go with the question."""
+    @property
+    def n_pictures(self) -> int:
+        """How many pictures go with the question."""
+        return sum(isinstance(file, Picture) for file in self._files)
+
+    def add_file(self, file: TextFile | Picture) -> None:
+        """Let a file or a picture go with the question."""
         self._files.append(file)
         self._show_chips()
         self._show_button()
@@ -172,8 +186,8 @@ class Composer(QFrame):
         self.field.setPlaceholderText(tr("Ask anything"))
         self.field.setAccessibleName(tr("Your question"))
         self.field.setToolTip(tr("Enter sends, Shift+Enter begins a line"))
-        self._attach.setToolTip(tr("Add text files"))
-        self._attach.setAccessibleName(tr("Add text files"))
+        self._attach.setToolTip(tr("Add files"))
+        self._attach.setAccessibleName(tr("Add files"))
         self._show_button()
         self._show_chips()
 
@@ -194,10 +208,12 @@ class Composer(QFrame):
             self._send()
 
     def _send(self) -> None:
-        words = with_files(self.text.strip(), self._files)
-        if words and self._can_send and not self._is_busy:
+        texts = [file for file in self._files if isinstance(file, TextFile)]
+        images = tuple(file.content for file in self._files if isinstance(file, Picture))
+        words = with_files(self.text.strip(), texts)
+        if (words or images) and self._can_send and not self._is_busy:
             self.set_text("")
-            self.sent.emit(words)
+            self.sent.emit(words, images)
 
     def _on_text(self) -> None:
         self._show_button()
@@ -222,7 +238,7 @@ class Composer(QFrame):
             self._chip_row.insertWidget(place, self._chip(file))
         self._chips.setVisible(bool(self._files))
 
-    def _chip(self, file: TextFile) -> QWidget:
+    def _chip(self, file: TextFile | Picture) -> QWidget:
         chip = QFrame()
         chip.setObjectName("chip")
         label = QLabel(file.name)
@@ -239,7 +255,7 @@ class Composer(QFrame):
         row.addWidget(remove)
         return chip
 
-    def _remove(self, file: TextFile) -> None:
+    def _remove(self, file: TextFile | Picture) -> None:
         self._files = [kept for kept in self._files if kept is not file]
         self._show_chips()
         self._show_button()

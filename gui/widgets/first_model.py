@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QFrame,
@@ -15,11 +17,14 @@ from PySide6.QtWidgets import (
 )
 
 from gui.activity import ACTIVITY
+from gui.hub_speed import HUBS, HubAnswer, ask_hub
 from gui.icons import mark
 from gui.link import Link, Task
+from gui.models.figures import seconds
 from gui.suggest import GB, Room, Suggestion, look, suggest
 from gui.theme import XL, XS, M, S
 from gui.words import tr
+from runner.domain.machine import MachineReport
 from runner.domain.progress import Progress
 from runner.errors import CorralError
 from runner.paths import find_paths
@@ -39,19 +44,23 @@ class FirstModel(QScrollArea):
         self._link = link
         self._cards: list[_Card] = []
         self._room: Room | None = None
+        self._answers: dict[str, HubAnswer] = {}
+        self._graphics: list[str] = []
         self._title, self._text, self._machine = QLabel(), QLabel(), QLabel()
+        self.hubs = QLabel()
         self._title.setProperty("role", "title")
-        self._machine.setProperty("role", "muted")
+        for label in (self._machine, self.hubs):
+            label.setProperty("role", "muted")
         picture = QLabel()
         picture.setPixmap(mark().pixmap(56, 56))
-        for label in (self._title, self._text, self._machine):
+        for label in (self._title, self._text, self._machine, self.hubs):
             label.setWordWrap(True)
         inner = QWidget()
         inner.setObjectName("page")
         self._column = QVBoxLayout()
         self._column.setSpacing(M)
         self._column.addStretch(1)
-        for widget in (picture, self._title, self._text, self._machine):
+        for widget in (picture, self._title, self._text, self._machine, self.hubs):
             self._column.addWidget(widget)
         self._list = QVBoxLayout()
         self._list.setSpacing(S)
@@ -72,6 +81,9 @@ class FirstModel(QScrollArea):
         self.retranslate()
         models = find_paths().models
         link.call(lambda _: look(models), self._show_room)
+        link.call(lambda client: client.machine(), self._show_devices)
+        for hub in HUBS:
+            link.call(partial(ask_hub, hub=hub), self._heard)
 
     def retranslate(self) -> None:
         """The language changed."""
@@ -83,6 +95,7 @@ class FirstModel(QScrollArea):
             self._show_machine(self._room)
         for card in self._cards:
             card.retranslate()
+        self._show_hubs()
 
     def _show_room(self, room: Room) -> None:
         self._room = room
@@ -93,7 +106,34 @@ class FirstModel(QScrollArea):
             self._cards.append(card)
             self._list.addWidget(card)
 
+    def _show_devices(self, report: MachineReport) -> None:
+        self._graphics = [one.name or one.id for one in report.devices if one.kind != "cpu"]
+        if self._room is not None:
+            self._show_machine(self._room)
+
+    def _heard(self, answer: HubAnswer) -> None:
+        self._answers[answer.hub] = answer
+        self._show_hubs()
+
+    def _show_hubs(self) -> None:
+        """Say which hub answers, the faster one first."""
+        if len(self._answers) < len(HUBS):
+            self.hubs.setText(tr("Asking the hubs…"))
+            return
+        answers = [one for one in self._answers.values() if one.seconds is not None]
+        if not answers:
+            self.hubs.setText(tr("No hub answers now; the first model needs none."))
+            return
+        answers.sort(key=lambda one: one.seconds or 0.0)
+        self.hubs.setText(
+            "  ·  ".join(
+                tr("{hub} answers after {time}", hub=HUBS[one.hub], time=seconds(one.seconds or 0))
+                for one in answers
+            )
+        )
+
     def _show_machine(self, room: Room) -> None:
+        graphics = "".join(f" · {name}" for name in self._graphics)
         self._machine.setText(
             tr(
                 "{processor} · {n} cores · {memory} GB memory · {disk} GB free on the disk",
@@ -102,6 +142,7 @@ class FirstModel(QScrollArea):
                 memory=f"{room.n_memory / GB:.0f}",
                 disk=f"{room.n_disk / GB:.0f}",
             )
+            + graphics
         )
 
 

@@ -29,7 +29,7 @@ class ContextGauge(QWidget):
         self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Cached prompt, computed prompt and answer, from left to right."""
+        """System prompt, earlier turns, question and answer, from left to right."""
         context, colours = self._context, THEME.colours
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -41,10 +41,12 @@ class ContextGauge(QWidget):
             return
         is_full = context.n_used > 0.9 * context.n_ctx
         left = 1.0
+        system, earlier, question = context.parts
         for n_tokens, colour in (
-            (context.n_cached, colours.muted),
-            (context.n_new, colours.warn if is_full else colours.accent),
-            (context.n_answer, colours.bad if is_full else colours.good),
+            (system, colours.line),
+            (earlier, colours.muted),
+            (question, colours.warn if is_full else colours.accent),
+            (context.n_answer, colours.bad if is_full else colours.text),
         ):
             width = (whole.width() - 2) * min(1.0, n_tokens / context.n_ctx)
             width = min(width, whole.width() - 1 - left)

@@ -26,7 +26,7 @@ class Grid(QTableView):
         self, model: Sorted[Any], *, stretched: int | None = 0, widths: Sequence[int] = ()
     ) -> None:
         super().__init__()
-        self._sorted = model
+        self.sorted = model
         self.setModel(model)
         self.setSortingEnabled(True)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -60,13 +60,13 @@ class Grid(QTableView):
     def current(self) -> Any:
         """The row that is chosen; ``None`` when none is."""
         index = self.currentIndex()
-        return self._sorted.row(index) if index.isValid() else None
+        return self.sorted.row(index) if index.isValid() else None
 
     def choose(self, wanted: Callable[[Any], bool]) -> bool:
         """Make the first row that is wanted the current one; returns whether there is one."""
-        for at in range(self._sorted.rowCount()):
-            index = self._sorted.index(at, 0)
-            if wanted(self._sorted.row(index)):
+        for at in range(self.sorted.rowCount()):
+            index = self.sorted.index(at, 0)
+            if wanted(self.sorted.row(index)):
                 flags = QItemSelectionModel.SelectionFlag
                 self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
                 self.scrollTo(index)
@@ -92,4 +92,4 @@ class Grid(QTableView):
     def _ask_menu(self, at: QPoint) -> None:
         index: QModelIndex = self.indexAt(at)
         if index.isValid():
-            self.menu_wanted.emit(self.viewport().mapToGlobal(at), self._sorted.row(index))
+            self.menu_wanted.emit(self.viewport().mapToGlobal(at), self.sorted.row(index))

@@ -21,7 +21,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from gui.chats.presets import Preset
 from gui.theme import M, S
+from gui.widgets.preset_bar import PresetBar
 from gui.words import tr
 from runner.domain.options import parse_option
 from runner.errors import CorralError
@@ -45,12 +47,17 @@ class Parameters(QScrollArea):
 
     Signals:
         changed: The system prompt and the options as they are now; only when all are valid.
+
+    Attributes:
+        presets: Where a preset is chosen or kept.
     """
 
     changed = Signal(str, dict)
 
     def __init__(self) -> None:
         super().__init__()
+        self.presets = PresetBar()
+        self.presets.chosen.connect(self._put_on)
         self._title, self._system_name = QLabel(), QLabel()
         self._title.setProperty("role", "heading")
         self._system_name.setProperty("role", "muted")
@@ -81,7 +88,7 @@ class Parameters(QScrollArea):
         column = QVBoxLayout(inner)
         column.setContentsMargins(M, M, M, M)
         column.setSpacing(S)
-        for widget in (self._title, self._system_name, self._system):
+        for widget in (self._title, self.presets, self._system_name, self._system):
             column.addWidget(widget)
         column.addSpacing(S)
         column.addLayout(form)
@@ -110,6 +117,7 @@ class Parameters(QScrollArea):
         self._stop.setText(" ".join(options.get("stop") or ()))
         self._is_filling = False
         self._wrong.hide()
+        self.presets.show_settings(system, options)
 
     def flush(self) -> None:
         """Tell now what was typed last."""
@@ -131,6 +139,12 @@ class Parameters(QScrollArea):
         self._stop.setAccessibleName(tr("Stop at"))
         self._stop.setPlaceholderText(tr("words, with spaces between"))
         self._reset.setText(tr("Back to the defaults"))
+        self.presets.retranslate()
+
+    def _put_on(self, preset: Preset) -> None:
+        """A preset was chosen: its settings take the place of all."""
+        self.fill(preset.system, preset.options)
+        self.changed.emit(preset.system, dict(preset.options))
 
     def _on_edit(self) -> None:
         if not self._is_filling:
@@ -161,6 +175,7 @@ class Parameters(QScrollArea):
         self._wrong.setText(wrong)
         self._wrong.setVisible(bool(wrong))
         if not wrong:
+            self.presets.show_settings(self._system.toPlainText(), options)
             self.changed.emit(self._system.toPlainText(), options)
 
 

@@ -37,6 +37,7 @@ class SettingLine(QWidget):
         self._state: SettingState | None = None
         self._name, self._words, self._note = QLabel(), QLabel(), QLabel()
         self._name.setFixedWidth(_NAME_WIDTH)
+        self._name.setContentsMargins(0, S - 2, 0, 0)  # as low as the words in the field
         self._name.setWordWrap(True)
         for label in (self._words, self._note):
             label.setProperty("role", "small")

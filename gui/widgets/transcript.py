@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from gui.chats.conversation import Conversation
 from gui.chats.tree import Turn
+from gui.models.figures import waiting_text
 from gui.theme import XL, M
 from gui.widgets.turn_view import TurnView
 from gui.words import tr
@@ -16,7 +17,7 @@ from gui.words import tr
 #: Turns shown at first, and added by the button above them.
 _N_SHOWN = 30
 #: Pixels: longer lines are hard to read.
-_WIDEST = 800
+WIDEST = 800
 #: Pixels from the end that count as being there.
 _NEAR = 40
 
@@ -106,7 +107,7 @@ class Transcript(QScrollArea):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Keep the lines short enough to read, and the column in the middle."""
         if event.type() is QEvent.Type.Resize and watched is self.widget():
-            side = max(XL, (self.viewport().width() - _WIDEST) // 2)
+            side = max(XL, (self.viewport().width() - WIDEST) // 2)
             if self._column.contentsMargins().left() != side:
                 self._column.setContentsMargins(side, M, side, M)
         return super().eventFilter(watched, event)
@@ -135,7 +136,9 @@ class Transcript(QScrollArea):
         is_open = conversation.answering_id == turn_id
         branch = conversation.tree.branch(turn_id)
         view.show_turn(conversation.tree[turn_id], is_open=is_open, branch=branch)
-        view.show_waiting(conversation.waits_since if is_open else None, self._phase)
+        request = conversation.request if is_open else None
+        phase = waiting_text(request) if request is not None else ""
+        view.show_waiting(conversation.waits_since if is_open else None, phase or self._phase)
 
     def _view(self, turn: Turn) -> TurnView:
         conversation = self._conversation

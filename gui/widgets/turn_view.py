@@ -28,6 +28,7 @@ from gui.icons import dress
 from gui.models.figures import figures_text, seconds
 from gui.theme import XS, M, S
 from gui.widgets.markdown_view import MarkdownView
+from gui.widgets.pictures import PictureRow
 from gui.words import tr
 
 
@@ -62,6 +63,7 @@ class TurnView(QFrame):
         self._fold.toggled.connect(self._fold_out)
         self._thinking = MarkdownView()
         self._thinking.hide()
+        self.pictures = PictureRow()
         self.body = MarkdownView()
         self._waiting = QLabel()
         self._waiting.setProperty("role", "muted")
@@ -73,7 +75,8 @@ class TurnView(QFrame):
         side = M if self._is_user else 0
         self._column.setContentsMargins(side, S, side, XS)
         self._column.setSpacing(XS)
-        for widget in (self._who, self._fold, self._thinking, self.body, self._waiting):
+        above = (self._who, self._fold, self._thinking, self.pictures)
+        for widget in (*above, self.body, self._waiting):
             self._column.addWidget(widget)
         # Only now: a widget without a parent that is made visible is a window for a moment.
         self._who.setVisible(not self._is_user)  # the ground says it
@@ -93,6 +96,7 @@ class TurnView(QFrame):
             branch: Which of how many versions it is.
         """
         self.turn = turn
+        self.pictures.show_pictures(turn.images)
         self.body.set_text(turn.text, is_whole=not is_open)
         self._fold.setVisible(bool(turn.thinking))
         if turn.thinking and self._fold.isChecked():

@@ -47,6 +47,7 @@ class Track:
     n_done: int = 0
     n_bytes: int = 0
     is_over: bool = False
+    source: str = ""
     seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def record(self, n_done: int, n_bytes: int, now: float) -> None:
@@ -82,6 +83,7 @@ class Tracks:
             self.lines[key] = Track(step.phase)
         track = self.lines[key]
         track.record(step.n_done, step.n_bytes, now)
+        track.source = step.source or track.source
         track.is_over |= step.phase == "success" or 0 < step.n_bytes <= step.n_done
         return is_new
 
@@ -99,7 +101,7 @@ def spinner(now: float, glyphs: Glyphs) -> str:
 
 
 def track_line(track: Track, now: float, width: int, glyphs: Glyphs) -> str:
-    """Return one line: a title with a mark, or a bar with bytes, rate and time left."""
+    """Return one line: a title with a mark, or a bar with bytes, rate, time left and source."""
     if not track.n_bytes:
         mark = glyphs.done if track.is_over else spinner(now, glyphs)
         return f"{track.title} {mark}"[:width]
@@ -112,7 +114,7 @@ def track_line(track: Track, now: float, width: int, glyphs: Glyphs) -> str:
         rate = track.rate_bps
         speed = f"{human.size(int(rate))}/s" if rate else ""
         left = human.clock((track.n_bytes - track.n_done) / rate) if rate else ""
-        tail = f" {counts:>17}  {speed:>9}  {left:>6}"
+        tail = f" {counts:>17}  {speed:>9}  {left:>6}  {track.source}".rstrip()
     n_cells = width - len(head) - len(tail) - 2
     if n_cells < 4:
         return f"{head.rstrip()} {tail.strip()}"[:width].rstrip()

@@ -248,6 +248,7 @@ class Bars:
         self._tracks = tracks
         self._say = say
         self._said = ""
+        self._source = ""
 
     def show(self, step: Progress) -> None:
         """Show one step."""
@@ -257,6 +258,9 @@ class Bars:
         if is_new and self._say is not None and step.phase != self._said:
             self._said = step.phase
             self._say(step.phase)
+        if self._say is not None and step.source and step.source != self._source:
+            self._source = step.source  # a bar says it at its end
+            self._say(f"from {step.source}")
 
 
 def harmless(text: str) -> str:

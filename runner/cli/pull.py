@@ -118,12 +118,8 @@ def as_line(step: Progress) -> dict[str, Any]:
 
 
 def _draw(steps: Stream[Progress], out: Output) -> None:
-    source = ""
     with out.progress() as bars:
         for step in steps:
-            if step.source and step.source != source:
-                source = step.source
-                bars.show(Progress(f"from {source}"))
             bars.show(step)
 
 

@@ -69,7 +69,7 @@ def add(commands: Subparsers) -> None:
         default=[],
         metavar="NAME",
         help="where layers go: HOST:PORT of another machine's 'corral share', a device as 'corral "
-        "doctor' names it, or -NAME to leave one out; may be repeated, the first is filled first",
+        "doctor' names it, or =-NAME to leave one out; may be repeated, the first is filled first",
     )
     parser.add_argument(
         "--keepalive",

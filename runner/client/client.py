@@ -91,6 +91,7 @@ class Client(Keeping):
         keep_alive: float | None = None,
         priority: Priority | None = None,
         think: Think = None,
+        conversation: str = "",
     ) -> Stream[Event]:
         """Answer a conversation.
 
@@ -102,6 +103,7 @@ class Client(Keeping):
                 for the daemon's own setting.
             priority: Its class; ``None`` for the daemon's default.
             think: Whether to think first, and how hard; ``None``: as the model does by itself.
+            conversation: Its name, by which ``clear_cache`` finds what is kept of it.
         """
         turns = [_turn(message) for message in messages]
         body: Json = {"model": model, "messages": turns, **_settings(options, keep_alive)}
@@ -109,6 +111,8 @@ class Client(Keeping):
             body["priority"] = priority.value
         if think is not None:
             body["think"] = think
+        if conversation:
+            body["conversation"] = conversation
         return Stream(self._exchange("POST", "/api/chat", body), decode.chat_events, _is_done)
 
     def generate(
@@ -338,9 +342,12 @@ class Client(Keeping):
         """Return what is kept of prompts, the last used first."""
         return decoded(decode.cache, self._call("GET", "/api/cache"))
 
-    def clear_cache(self, model: str = "") -> Cleared:
-        """Remove what is kept of prompts, of one model or of all."""
-        value = self._call("DELETE", "/api/cache", {"model": model} if model else {}, model=model)
+    def clear_cache(self, model: str = "", *, conversation: str = "") -> Cleared:
+        """Remove what is kept of prompts, of one model, of one conversation, or of all."""
+        body: Json = {"model": model} if model else {}
+        if conversation:
+            body["conversation"] = conversation
+        value = self._call("DELETE", "/api/cache", body, model=model)
         return decoded(decode.cleared, value)
 
     def shutdown(self) -> None:

@@ -17,6 +17,7 @@ from runner.client.http1 import BadReply, Response
 from runner.domain.job import Job
 from runner.domain.machine import MachineReport
 from runner.domain.model import RunningModel
+from runner.domain.running import RunningRequest
 from runner.errors import DaemonError
 
 #: Longest silence of ``Events``, in seconds: the daemon gives a sign of life every 15.
@@ -97,6 +98,12 @@ def running_of(change: Change) -> list[RunningModel] | None:
     """Return the models in memory that an event tells; ``None``: it is about something else."""
     value = _part(change, "worker")
     return None if value is None else decoded(lambda v: decode.running(v, now=time.time()), value)
+
+
+def requests_of(change: Change) -> list[RunningRequest] | None:
+    """Return the requests that an event tells; ``None``: it is about something else."""
+    value = _part(change, "request")
+    return None if value is None else decoded(decode.requests, value)
 
 
 def jobs_of(change: Change) -> list[Job] | None:

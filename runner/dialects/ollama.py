@@ -103,6 +103,7 @@ class _AnswerBody(ModelBody):
     debug_render_only: bool | None = msgspec.field(name="_debug_render_only", default=None)
     cache: Any = None
     cache_report: bool | None = None
+    conversation: str | None = None
 
 
 class GenerateBody(_AnswerBody):
@@ -255,6 +256,7 @@ def _terms(asked: _AnswerBody) -> Terms:
         asked.deadline_s,
         is_deterministic=asked.deterministic is True,
         cache=asked.cache,
+        conversation=asked.conversation,
     )
 
 

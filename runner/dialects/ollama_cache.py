@@ -10,14 +10,16 @@ from runner.dialects import wire
 from runner.dialects.ollama import rfc3339
 from runner.domain.cache import CacheReport, Cleared
 from runner.domain.name import ModelName
+from runner.errors import InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """A call of ``DELETE /api/cache``; ``None``: of all models, of all owners."""
+    """A call of ``DELETE /api/cache``; ``None``: of all models, owners and conversations."""
 
     name: ModelName | None
     owner_id: str | None
+    conversation_id: str | None = None
 
 
 class ClearBody(msgspec.Struct):
@@ -25,6 +27,7 @@ class ClearBody(msgspec.Struct):
 
     model: str | None = None
     owner: str | None = None
+    conversation: str | None = None
 
 
 _clear_body = msgspec.json.Decoder(ClearBody)
@@ -38,7 +41,9 @@ def parse_clear(body: bytes) -> Clear:
     """
     asked = wire.decode(body, _clear_body) if body.strip() else ClearBody()
     name = None if asked.model is None else ModelName.parse(asked.model)
-    return Clear(name, asked.owner)
+    if asked.conversation == "":
+        raise InvalidRequest("conversation is empty", param="conversation")
+    return Clear(name, asked.owner, asked.conversation)
 
 
 def report(told: CacheReport) -> bytes:

@@ -7,6 +7,9 @@ from typing import Any
 from runner.domain.request import CacheUse, Priority, Terms
 from runner.errors import InvalidRequest
 
+#: Longest name of a conversation, in characters.
+MAX_CONVERSATION = 200
+
 
 def parse_terms(
     priority: str | None,
@@ -14,6 +17,7 @@ def parse_terms(
     *,
     is_deterministic: bool = False,
     cache: Any = None,
+    conversation: str | None = None,
 ) -> Terms:
     """Return the terms that a body sets; what it leaves out keeps its default.
 
@@ -26,12 +30,19 @@ def parse_terms(
             hint="it is the number of seconds that the answer may take in all",
             param="deadline_s",
         )
+    if conversation is not None and not 0 < len(conversation) <= MAX_CONVERSATION:
+        raise InvalidRequest(
+            f"conversation must have 1 to {MAX_CONVERSATION} characters, not {len(conversation)}",
+            hint="it is a name of your own, for DELETE /api/cache",
+            param="conversation",
+        )
     found = Priority.API if priority is None else parse_priority(priority, "priority")
     return Terms(
         priority=found,
         deadline_s=deadline_s,
         cache=parse_cache(cache),
         is_deterministic=is_deterministic,
+        conversation_id=conversation or "",
     )
 
 

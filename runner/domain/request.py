@@ -76,6 +76,8 @@ class Terms:
         deadline_s: Seconds it may take in all; ``None``: no limit.
         cache: Where its prompt's state may come from and be kept.
         is_deterministic: The same bytes whatever else runs and whatever is cached.
+        conversation_id: The caller's name for what the request is part of; what is kept of it is
+            cleared by that name.
     """
 
     priority: Priority = Priority.API
@@ -84,6 +86,7 @@ class Terms:
     deadline_s: float | None = None
     cache: CacheUse = CacheUse.DISK
     is_deterministic: bool = False
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,10 +151,16 @@ class Cache:
             self._write(saved, is_last=True)
         self._disk.close(max(0.0, deadline_s - time.monotonic()))
 
-    def clear(self, owner_id: str | None, *, keeps: bool) -> None:
-        """Forget one owner's prompts, or all; without ``keeps`` nothing is kept from here on."""
+    def clear(
+        self, owner_id: str | None, conversation_id: str | None = None, *, keeps: bool
+    ) -> None:
+        """Forget prompts of one owner, of one conversation, or all.
+
+        What waits to be written for such an owner is not written any more, whatever conversation
+        it is of.  Without ``keeps`` nothing is kept from here on.
+        """
         self._keeps = self._keeps and keeps
-        self._host.clear(owner_id)
+        self._host.clear(owner_id, conversation_id)
         if self._guest and owner_id in (None, self._guest.owner_id):
             self._guest = None
         if self._disk is not None:
@@ -193,7 +199,8 @@ class Cache:
         if saved is None and (wants_host or wants_disk):
             if not (blob := self._backend.save(freed.seq_id)):
                 return
-            saved = Saved(packed, blob, freed.owner_id, may_go_to_disk=may_go)
+            conversation = freed.conversation_id
+            saved = Saved(packed, blob, freed.owner_id, may_go, conversation_id=conversation)
             self._add(saved)
         if saved is not None and wants_disk:
             self._write(saved, is_last=is_last)

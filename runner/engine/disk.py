@@ -295,6 +295,7 @@ class DiskTier:
             search.owner_id,
             may_go_to_disk=True,
             created_s=entry.header.created_s,
+            conversation_id=entry.header.conversation_id,
         )
 
     def _check(self, header: Header, tokens: bytes, owner_id: str, name: str) -> None:
@@ -362,7 +363,13 @@ class DiskTier:
         folder = path.parent
         if not self._make_room(len(saved.blob) + len(saved.tokens), saved.owner_id, folder):
             return False
-        header = Header(self._key_text, self._key.model, saved.owner_id, saved.created_s)
+        header = Header(
+            self._key_text,
+            self._key.model,
+            saved.owner_id,
+            saved.created_s,
+            saved.conversation_id,
+        )
         write_entry(
             folder,
             Entry(header, saved.tokens, saved.blob),

@@ -200,8 +200,8 @@ class Loop:
                 self._abort(item.request_id)
             case AskCache() | ClearCache():
                 if isinstance(item, ClearCache):
-                    self._apply(self._scheduler.forget(item.owner_id))
-                    self._cache.clear(item.owner_id, keeps=item.keeps)
+                    self._apply(self._scheduler.forget(item.owner_id, item.conversation_id))
+                    self._cache.clear(item.owner_id, item.conversation_id, keeps=item.keeps)
                 self._send(self._cache.state(item.request_id))
             case Inspect():
                 jobs = self._vectors.jobs

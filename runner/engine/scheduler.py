@@ -56,6 +56,7 @@ class Free:
     tokens: tuple[int, ...] = ()
     owner_id: str = ""
     cache: CacheUse = CacheUse.NONE
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Scheduler:
     _queue: Queue = field(default_factory=Queue)
     _running: list[Sequence] = field(default_factory=list)
     _cold: list[int] = field(default_factory=list)  # seq_ids, oldest first
-    _cold_terms: dict[int, tuple[str, CacheUse]] = field(default_factory=dict)  # owner_id, where to
+    _cold_terms: dict[int, tuple[str, CacheUse, str]] = field(default_factory=dict)  # of ``Free``
     _free_ids: list[int] = field(init=False)
     _tree: PrefixTree = field(default_factory=PrefixTree)
     _is_backing_off: bool = False
@@ -178,7 +179,7 @@ class Scheduler:
         while len(self._cold) >= self.n_cold_max:
             self._evict(effects)
         self._cold.append(seq.seq_id)
-        self._cold_terms[seq.seq_id] = seq.owner_id, seq.keeps
+        self._cold_terms[seq.seq_id] = seq.owner_id, seq.keeps, seq.terms.conversation_id
         seq.seq_id, seq.n_computed = -1, 0
         while self._running and self._cold:
             self._evict(effects)
@@ -304,11 +305,14 @@ class Scheduler:
         """Return what would be freed if the cold prefixes left now, whatever it is worth."""
         return [self._as_freed(seq_id) for seq_id in self._cold]
 
-    def forget(self, owner_id: str | None = None) -> list[Effect]:
-        """Free the cold prefixes of one owner, or all, without saving them."""
+    def forget(
+        self, owner_id: str | None = None, conversation_id: str | None = None
+    ) -> list[Effect]:
+        """Free the cold prefixes of one owner, of one conversation, or all, without saving them."""
         effects: list[Effect] = []
         for seq_id in tuple(self._cold):
-            if owner_id in (None, self._cold_terms[seq_id][0]):
+            owner, _, conversation = self._cold_terms[seq_id]
+            if owner_id in (None, owner) and conversation_id in (None, conversation):
                 self._cold.remove(seq_id)
                 self._drop_cold(seq_id)
                 effects.append(Free(seq_id))
@@ -471,8 +475,7 @@ class Scheduler:
         effects.append(freed if is_worth else Free(freed.seq_id))
 
     def _as_freed(self, seq_id: int) -> Free:
-        owner_id, cache = self._cold_terms[seq_id]
-        return Free(seq_id, tuple(self._tree.tokens(seq_id)), owner_id, cache)
+        return Free(seq_id, tuple(self._tree.tokens(seq_id)), *self._cold_terms[seq_id])
 
     def _drop_cold(self, seq_id: int) -> None:
         self._tree.drop(seq_id)

@@ -25,6 +25,7 @@ class Saved:
         blob: The state as llama.cpp gave it.
         owner_id: Whose prompt it is.
         may_go_to_disk: Whether it may be kept there, too.
+        conversation_id: What the caller calls the conversation it is of; empty: nothing.
         created_s: When it was saved, in seconds since the epoch.
     """
 
@@ -32,6 +33,7 @@ class Saved:
     blob: bytes
     owner_id: str
     may_go_to_disk: bool = False
+    conversation_id: str = ""
     created_s: float = field(default_factory=time.time)
 
 
@@ -105,8 +107,9 @@ class HostTier:
         del self._used_s[entry]
         self.n_bytes -= len(entry.blob)
 
-    def clear(self, owner_id: str | None = None) -> None:
-        """Forget one owner's entries, or all."""
+    def clear(self, owner_id: str | None = None, conversation_id: str | None = None) -> None:
+        """Forget one owner's entries, one conversation's, or all."""
         for entry in list(self._entries):
-            if owner_id is None or entry.owner_id == owner_id:
+            is_its = conversation_id in (None, entry.conversation_id)
+            if is_its and owner_id in (None, entry.owner_id):
                 self.remove(entry)

@@ -245,7 +245,7 @@ def _best(found: Sequence[Variant], memory_bytes: int, where: str) -> tuple[Vari
     whole = [variant for variant in found if variant.is_complete]
     if not whole:
         raise _incomplete(found[0], where)
-    machine = f"{_size(memory_bytes)} of memory"
+    machine = f"{size_text(memory_bytes)} of memory"
     fitting = [variant for variant in whole if fits(variant.n_bytes, memory_bytes)]
     if not fitting:
         smallest = whole[0]
@@ -322,10 +322,13 @@ def _incomplete(variant: Variant, where: str) -> NotOnHub:
 
 def listed(every: Sequence[Variant]) -> str:
     """Return labels and sizes in words: ``Q4_K_M (2.5 GB), Q8_0 (4.3 GB)``."""
-    shown = [f"{variant.label} ({_size(variant.n_bytes)})" for variant in every[:_MAX_SHOWN]]
+    shown = [f"{variant.label} ({size_text(variant.n_bytes)})" for variant in every[:_MAX_SHOWN]]
     more = f", and {len(every) - _MAX_SHOWN} more" if len(every) > _MAX_SHOWN else ""
     return ", ".join(shown) + more
 
 
-def _size(n_bytes: int) -> str:
+def size_text(n_bytes: int) -> str:
+    """Return a size for people: ``2.5 GB``."""
+    if n_bytes < 10**6:
+        return f"{n_bytes / 1e3:.0f} KB"
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 10**9 else f"{n_bytes / 1e6:.0f} MB"

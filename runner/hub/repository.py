@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from runner.domain.name import ModelName
 from runner.errors import CorralError, ModelNotFound, NotOnHub
-from runner.hub.choose import Choice, RepoFile, Variant, choose
+from runner.hub.choose import Choice, RepoFile, Variant, choose, size_text
 from runner.hub.source import Candidate, Headers, Recipe, RemoteFile, Role
 
 logger = logging.getLogger(__name__)
@@ -232,8 +232,7 @@ def _provenance(listing: Listing, file: RepoFile) -> dict[str, str]:
 
 def _recipe(hub: Hub, listing: Listing, choice: Choice) -> Recipe:
     """Return what the repository says beside the weights, in the files of Ollama's bridge."""
-    size = choice.variant.n_bytes / 1e9
-    note = f"{choice.variant.label} ({size:.2f} GB): {choice.reason}"
+    note = f"{choice.variant.label} ({size_text(choice.variant.n_bytes)}): {choice.reason}"
     if listing.renamed_from:
         note += f"; {listing.renamed_from} is now {listing.repository}"
     texts = {

@@ -73,9 +73,10 @@ class Origin:
 
     @property
     def label(self) -> str:
-        """The host, for people."""
+        """The hub or the host, for people."""
         host = urlsplit(self.place.location).hostname
-        return str(self.place.provenance.get("source") or host or "the network")
+        told = self.place.provenance.get("source", "").removeprefix("hub:")
+        return str(told or host or "the network")
 
 
 @dataclass(slots=True, eq=False)

@@ -1,7 +1,7 @@
 """One kept prompt as a file: format, and how it is written and read without trusting it.
 
     magic "CORRALKV" · format · length of header · number of tokens · length of state
-    header      JSON: key, model, owner_id, created_s
+    header      JSON: key, model, owner_id, created_s, conversation_id (may be missing)
     tokens      32-bit integers
     state       as llama.cpp serialized it
     checksum    BLAKE2b of all before it
@@ -64,12 +64,14 @@ class Header:
         model: Digest of the weights.
         owner_id: Whose prompt it is.
         created_s: When it was written, in seconds since the epoch.
+        conversation_id: What the caller calls the conversation it is of; empty: nothing.
     """
 
     key: str
     model: str
     owner_id: str
     created_s: float
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,6 +158,7 @@ def _write_all(file: BinaryIO, entry: Entry, must_stop: Callable[[], bool]) -> N
             "model": entry.header.model,
             "owner_id": entry.header.owner_id,
             "created_s": entry.header.created_s,
+            "conversation_id": entry.header.conversation_id,
         }
     ).encode()
     head = _HEAD.pack(_MAGIC, FORMAT, len(header), len(entry.tokens) // _INT32, len(entry.state))
@@ -243,12 +246,14 @@ def _parse_header(raw: bytes) -> Header:
         told = json.loads(raw)
         created_s = told["created_s"]
         key, model, owner_id = (told[name] for name in ("key", "model", "owner_id"))
-    except (ValueError, KeyError, TypeError, RecursionError):
+        conversation = told.get("conversation_id", "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadEntry("its header cannot be read") from None
     is_time = isinstance(created_s, float) and 0 <= created_s < _LATEST_S
-    if not is_time or not all(isinstance(word, str) for word in (key, model, owner_id)):
+    words = (key, model, owner_id, conversation)
+    if not is_time or not all(isinstance(word, str) for word in words):
         raise BadEntry("its header has other types")
-    return Header(key, model, owner_id, created_s)
+    return Header(key, model, owner_id, created_s, conversation)
 
 
 def _read(file: BinaryIO, n: int) -> bytes:

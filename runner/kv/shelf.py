@@ -77,10 +77,18 @@ class Shelf:
                 )
         return told
 
-    def clear(self, *, model: str | None = None, owner_id: str | None = None) -> tuple[int, int]:
-        """Remove entries, of one model or one owner or all; return how many, and their bytes."""
+    def clear(
+        self,
+        *,
+        model: str | None = None,
+        owner_id: str | None = None,
+        conversation_id: str | None = None,
+    ) -> tuple[int, int]:
+        """Remove entries of one model, owner or conversation, or all; return how many and bytes."""
         n_files = n_bytes = 0
         for file in self.files(model=model, owner_id=owner_id):
+            if conversation_id not in (None, _conversation_of(file.path)):
+                continue
             if remove(file.path):
                 n_files += 1
                 n_bytes += file.n_bytes
@@ -170,3 +178,10 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
             return list(found)
     except OSError:
         return []
+
+
+def _conversation_of(path: Path) -> str:
+    """The conversation that an entry says it is of; empty when it says none, or cannot be read."""
+    with contextlib.suppress(OSError, BadEntry):
+        return read_facts(path)[0].conversation_id
+    return ""

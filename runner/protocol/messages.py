@@ -264,11 +264,13 @@ class ClearCache(Struct, frozen=True, tag=True):
         request_id: Comes back in ``CacheState``.
         owner_id: Whose; ``None``: everybody's.
         keeps: Whether prompts may be kept from here on; ``False`` before a model is deleted.
+        conversation_id: Of which conversation; ``None``: of all.
     """
 
     request_id: str
     owner_id: str | None = None
     keeps: bool = True
+    conversation_id: str | None = None
 
 
 class UseThreads(Struct, frozen=True, tag=True):

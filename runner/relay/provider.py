@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 #: Callers who have not yet proved anything, and those who compute, at the same time.
 MAX_STRANGERS, MAX_USERS = 16, 16
+_PAUSE_S = 0.1
 
 
 class Provider:
@@ -41,17 +42,17 @@ class Provider:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._n_users = 0
-        self._is_closed = False
+        self._closed = threading.Event()
 
     def serve(self) -> None:
         """Accept callers; returns after ``close``."""
-        while not self._is_closed:
+        while not self._closed.is_set():
             try:
                 peer, address = self._listener.accept()
             except OSError:
-                if self._is_closed:
-                    return
-                continue  # a caller that left before it was taken
+                # One caller left before it was taken, or there are no descriptors for another.
+                self._closed.wait(_PAUSE_S)
+                continue
             if not self._strangers.acquire(blocking=False):
                 peer.close()
                 continue
@@ -60,7 +61,7 @@ class Provider:
 
     def close(self) -> None:
         """Send everybody away; safe from any thread."""
-        self._is_closed = True
+        self._closed.set()
         with self._lock:
             peers = list(self._open)
         _end((self._listener, *peers))

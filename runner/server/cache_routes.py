@@ -20,9 +20,11 @@ async def show(request: web.Request) -> web.Response:
 
 @routes.delete("/api/cache")
 async def clear(request: web.Request) -> web.Response:
-    """Remove them: all, or those of the body's ``model`` and ``owner``."""
+    """Remove them: all, or those of the body's ``model``, ``owner`` and ``conversation``."""
     call = ollama_cache.parse_clear(await read_body(request))
     if call.name is not None:
         name_model(request, call.name)
-    told = await request.app[NEEDS].cache.clear(call.name, owner_id=call.owner_id)
+    told = await request.app[NEEDS].cache.clear(
+        call.name, owner_id=call.owner_id, conversation_id=call.conversation_id
+    )
     return json_answer(request, ollama_cache.cleared(told))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +13,7 @@ from aiohttp import web
 from runner.errors import CorralError, Forbidden, InvalidRequest, RequestError, TooLarge
 from runner.logs import pairs
 from runner.server import scopes
-from runner.server.answers import MAX_BODY, error_answer, facts_of, is_gone, is_openai
+from runner.server.answers import MAX_BODY, error_answer, facts_of, is_anthropic, is_gone, is_openai
 from runner.server.callers import check_scope, identify, require_manager, resource_of
 from runner.server.connections import refusal_of
 from runner.server.marks import CALLER, DOOR, ORIGIN, caller_of
@@ -42,6 +43,8 @@ _CORS_HEADERS = (
     "anthropic-beta",
     "anthropic-dangerous-direct-browser-access",
 )
+#: What a page's script may read of an answer beside its body.
+_EXPOSED = "X-Corral-Version, Retry-After, request-id, x-request-id"
 _STAINLESS = "x-stainless-"
 _STAINLESS_HEADERS = (
     "x-stainless-arch",
@@ -195,9 +198,14 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Mark every answer as ours, and open it to the page that asked; runs before the headers go."""
     response.headers["X-Corral-Version"] = version = request.app[NEEDS].version
     response.headers["Server"] = f"corral/{version}"
+    # Where the clients of both look for what to name in a question to their service.
+    if is_anthropic(request):
+        response.headers.setdefault("request-id", f"req_{secrets.token_hex(12)}")
+    elif is_openai(request):
+        response.headers["x-request-id"] = f"req_{secrets.token_hex(12)}"
     if response.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if origin := request.get(ORIGIN):
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "X-Corral-Version, Retry-After"
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         response.headers["Vary"] = "Origin"

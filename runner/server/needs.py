@@ -128,8 +128,14 @@ class Cache(Protocol):
         """Return what there is."""
         ...
 
-    async def clear(self, name: ModelName | None = None, *, owner_id: str | None = None) -> Cleared:
-        """Remove what is kept of one model or all, of one owner or all."""
+    async def clear(
+        self,
+        name: ModelName | None = None,
+        *,
+        owner_id: str | None = None,
+        conversation_id: str | None = None,
+    ) -> Cleared:
+        """Remove what is kept: of one model, one owner, one conversation, or of all."""
         ...
 
 

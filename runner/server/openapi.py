@@ -161,7 +161,7 @@ def _types(*, answers: bool = True) -> Iterable[Any]:
         for operation in calls.values():
             yield from (one for one in _each(operation.body) if one is not bytes)
             if answers:
-                yield from _each(operation.answer)
+                yield from (*_each(operation.answer), *_each(operation.plan))
                 yield from _each(operation.stream[1] if operation.stream else None)
     if answers:
         yield from (ollama.ErrorBody, *_ERRORS.values())
@@ -241,6 +241,9 @@ def _operation(path: str, told: Operation, schemas: _Schemas, error: Any) -> dic
         answers[str(told.status)] = {"description": "it is done"} | _content(told, schemas)
         if told.status != 200 and told.body is bytes:
             answers["200"] = {"description": "it was there already"}
+        if told.plan is not None:
+            plan = {JSON: {"schema": schemas.of(told.plan)}}
+            answers["200"] = {"description": "what would be done", "content": plan}
     elif str(told.status) not in answers:
         answers[str(told.status)] = {"description": _MEANINGS[told.status], "content": content}
     found["responses"] = dict(sorted(answers.items()))

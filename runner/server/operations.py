@@ -13,6 +13,8 @@ from runner.dialects import (
     devices,
     jobs,
     keeping,
+    making,
+    measuring,
     ollama,
     ollama_cache,
     ollama_create,
@@ -69,6 +71,7 @@ class Operation:
         may_lack_body: Whether the body can be left out.
         fails: Statuses that other calls do not answer with.
         query: What the query string may hold.
+        plan: The type of the answer, with 200, to a call that shall only say what it would do.
     """
 
     answer: Any = None
@@ -79,6 +82,7 @@ class Operation:
     may_lack_body: bool = False
     fails: tuple[int, ...] = ()
     query: tuple[Query, ...] = ()
+    plan: Any = None
 
 
 def _about(answer: Any, body: Any) -> Operation:
@@ -159,6 +163,8 @@ _SEARCH = (
     Query("limit", {"type": "integer", "minimum": 1, "maximum": 50}, "most models to tell"),
 )
 
+_MODEL = (Query("model", {"type": "string"}, "which model"),)
+
 _OWN: dict[str, Operation] = {
     "GET /health": Operation(shapes.HealthShape),
     "GET /metrics": Operation(kind=TEXT),
@@ -201,6 +207,21 @@ _OWN: dict[str, Operation] = {
         fails=_FROM_A_HUB,
     ),
     "POST /api/prune": Operation(shapes.PrunedShape, storage.PruneBody, may_lack_body=True),
+    "POST /api/quantize": Operation(
+        jobs.JobAnswer,
+        making.QuantizeBody,
+        status=201,
+        fails=_FROM_A_HUB,
+        plan=making.PlanAnswer,
+    ),
+    "POST /api/perplexity": Operation(
+        jobs.JobAnswer, measuring.PerplexityBody, status=201, fails=_FROM_A_HUB
+    ),
+    "POST /api/bench": Operation(
+        jobs.JobAnswer, measuring.BenchBody, status=201, fails=_FROM_A_HUB
+    ),
+    "GET /api/quality": Operation(dict[str, Any], query=_MODEL, fails=_ABOUT_A_MODEL),
+    "GET /api/bench": Operation(dict[str, Any], query=_MODEL, fails=_ABOUT_A_MODEL),
     "GET /api/machine": Operation(shapes.MachineShape),
     "GET /api/keys": Operation(shapes.KeysShape),
     "POST /api/keys": Operation(shapes.NewKeyShape, keeping.KeyBody, status=201),

@@ -45,8 +45,14 @@ class CacheService:
             n_disk_max=self._n_disk_max,
         )
 
-    async def clear(self, name: ModelName | None = None, *, owner_id: str | None = None) -> Cleared:
-        """Remove what is kept: of one model or of all, of one owner or of all.
+    async def clear(
+        self,
+        name: ModelName | None = None,
+        *,
+        owner_id: str | None = None,
+        conversation_id: str | None = None,
+    ) -> Cleared:
+        """Remove what is kept: of one model, one owner, one conversation, or of all.
 
         What running answers use stays until they end.
 
@@ -56,8 +62,12 @@ class CacheService:
         digest = None
         if name is not None:
             digest = (await asyncio.to_thread(self._library.find, name)).key
-        n_prompts, n_bytes = await self._clear_memory(digest, owner_id, keeps=True)
-        on_disk = await asyncio.to_thread(self._shelf.clear, model=digest, owner_id=owner_id)
+        n_prompts, n_bytes = await self._clear_memory(
+            digest, owner_id, keeps=True, conversation_id=conversation_id
+        )
+        on_disk = await asyncio.to_thread(
+            self._shelf.clear, model=digest, owner_id=owner_id, conversation_id=conversation_id
+        )
         return Cleared(n_prompts + on_disk[0], n_bytes + on_disk[1])
 
     async def keep_no_more(self, digest: str) -> None:
@@ -69,13 +79,19 @@ class CacheService:
         await asyncio.to_thread(self._shelf.clear, model=digest)
 
     async def _clear_memory(
-        self, digest: str | None, owner_id: str | None, *, keeps: bool
+        self,
+        digest: str | None,
+        owner_id: str | None,
+        *,
+        keeps: bool,
+        conversation_id: str | None = None,
     ) -> tuple[int, int]:
         n_prompts = n_bytes = 0
         for row in self._pool.resident():
             if digest in (None, row.key):
                 before = await _ask(row, AskCache(new_request_id()))
-                after = await _ask(row, ClearCache(new_request_id(), owner_id, keeps))
+                clear = ClearCache(new_request_id(), owner_id, keeps, conversation_id)
+                after = await _ask(row, clear)
                 if before and after:
                     n_prompts += len(before.prompts) - len(after.prompts)
                     n_bytes += before.n_host_bytes - after.n_host_bytes

@@ -30,7 +30,8 @@ from runner.service.local import look, name_of, take_in
 from runner.service.manifest import manifest_of
 from runner.service.recipe import extras_of
 from runner.service.run import Run, Work
-from runner.store.arrival import Arrival
+from runner.store.arrival import PART_BYTES, Arrival
+from runner.store.audit import known_parts
 from runner.store.gate import warnings
 from runner.store.library import Library
 from runner.store.manifests import Layer
@@ -167,6 +168,10 @@ class PullService:
                     paths.append(path)
                 yield Progress("verifying sha256 digest")
                 parts = {one.digest: one.part_digests() for one in arrivals}
+                for layer in layers:  # of those that were here, what was noted when they came
+                    known = None if layer.digest in parts else known_parts(self._library, layer)
+                    if known is not None and known.n_bytes == PART_BYTES:
+                        parts[layer.digest] = list(known.digests)
                 manifest = manifest_of(name, files, layers, paths, parts)
                 template = manifest.template or manifest.facts.template
                 for warning in warnings(template):

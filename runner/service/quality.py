@@ -151,7 +151,7 @@ class QualityService:
             try:
                 yield from work(run)
             finally:
-                self._tools.end_turn()
+                self._tools.end_turn(run)
             self.on_change()
             yield Progress("success")
 

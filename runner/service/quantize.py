@@ -84,7 +84,7 @@ class QuantizeService:
                 for file_type, name in zip(request.types, names, strict=True):
                     yield from self._make(request, file_type, name, run)
             finally:
-                self._tools.end_turn()
+                self._tools.end_turn(run)
             yield Progress("success")
 
         title = ", ".join(map(str, names))

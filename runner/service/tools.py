@@ -60,22 +60,43 @@ class Tools:
         self.n_threads = n_threads
         self._command = tuple(command)
         self._turn = threading.Lock()
+        self._at_work: Run | None = None  # who has the turn
+        self._takers: set[int] = set()  # who takes turns, by the id of its run
 
     def turn(self, run: Run) -> Generator[Progress, None, bool]:
         """Wait until no other long job computes; return whether the turn came.
 
         Who got it must ``end_turn``.  One job at a time uses all the cores that it may, and two
-        would only hold double the memory.
+        would only hold double the memory.  A job that stands still lets others have their turn.
         """
         while not self._turn.acquire(timeout=_LOOK_S):
             yield Progress("waiting for another job")
             if run.stop.is_set():
                 return False
+        self._at_work = run
+        self._takers.add(id(run))
         return True
 
-    def end_turn(self) -> None:
+    def end_turn(self, run: Run) -> None:
         """Let the next job begin."""
-        self._turn.release()
+        self._takers.discard(id(run))
+        self._give_up(run)
+
+    def _give_up(self, run: Run) -> None:
+        if self._at_work is run:
+            self._at_work = None
+            self._turn.release()
+
+    def _stands(self, run: Run) -> bool:
+        """Whether the process of ``run`` shall stand still: as told, or for want of a turn."""
+        if run.held.is_set():
+            self._give_up(run)
+            return True
+        if id(run) in self._takers and self._at_work is not run:
+            if not self._turn.acquire(blocking=False):
+                return True
+            self._at_work = run
+        return False
 
     def do(self, task: Task, kind: type[T], run: Run) -> Generator[Progress, None, T]:
         """Yield the progress of ``task`` in a process of its own, and return its result.
@@ -86,7 +107,9 @@ class Tools:
             WorkerError: The process died, or answered with something else.
             CorralError: What it says went wrong.
         """
-        moments = run_tool(self._command, task, is_stopped=run.stop.is_set, is_held=run.held.is_set)
+        moments = run_tool(
+            self._command, task, is_stopped=run.stop.is_set, is_held=lambda: self._stands(run)
+        )
         result: object = None
         with closing(moments):
             while True:

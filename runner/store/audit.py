@@ -49,6 +49,15 @@ def parts_of(manifest: Manifest, layer: Layer) -> Parts | None:
     return Parts(n_bytes, tuple(str(digest) for digest in digests))
 
 
+def known_parts(library: Library, layer: Layer) -> Parts | None:
+    """Return the digests of a blob's parts, if any manifest of the library has them."""
+    for manifest in library.manifests():
+        for other in manifest.layers:
+            if other.digest == layer.digest and (parts := parts_of(manifest, other)):
+                return parts
+    return None
+
+
 def record_of(manifest: Manifest, layer: Layer) -> dict[str, object]:
     """Return what the manifest says of a layer's origin; empty when it says nothing."""
     files = manifest.provenance.get("files")

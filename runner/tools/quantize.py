@@ -47,7 +47,7 @@ def run(task: Quantize, tell: Callable[[Moment], None]) -> Quantized:
         requantizes=task.requantizes,
         n_threads=task.n_threads,
     )
-    with _as_one(task.paths, Path(task.out).parent if task.out else None) as source:
+    with _as_one(task.paths) as source:
         plans = _plans(header, llama.plan(source, recipe))
         if not task.requantizes:
             _refuse_quantized(plans)
@@ -139,7 +139,7 @@ def _override(pattern: str, kind: str) -> tuple[str, int]:
 
 
 @contextlib.contextmanager
-def _as_one(paths: tuple[str, ...], folder: Path | None) -> Iterator[str]:
+def _as_one(paths: tuple[str, ...]) -> Iterator[str]:
     """Give a path that llama.cpp finds the whole model by.
 
     The names of blobs do not say which follows which, so several get names that do, in a folder of
@@ -148,7 +148,7 @@ def _as_one(paths: tuple[str, ...], folder: Path | None) -> Iterator[str]:
     if len(paths) == 1:
         yield paths[0]
         return
-    with tempfile.TemporaryDirectory(dir=folder, prefix="copy-") as made:
+    with tempfile.TemporaryDirectory(prefix="corral-") as made:
         links = [
             Path(made) / f"model-{number:05d}-of-{len(paths):05d}.gguf"
             for number in range(1, len(paths) + 1)

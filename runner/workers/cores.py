@@ -46,9 +46,9 @@ def left_to_others(n_foreign: float, before: int, n_cores: int) -> int:
     """Return how many cores to leave to other programs.
 
     A thread less costs at most its part of the speed, 1 of ``n_cores``; a thread that is put aside
-    costs nearly all of it for as long as that lasts.  So one of two cores must be used for more than
-    half of the time before one thread less is the better bargain, and so much that a program which
-    only reads our answers is not taken for a busy one; one of eight for a quarter of it.
+    costs nearly all of it for as long as that lasts.  So one of two cores must be used for more
+    than half of the time before one thread less is the better bargain, and so much that a program
+    which only reads our answers is not taken for a busy one; one of eight for a quarter of it.
 
     Args:
         n_foreign: Cores that other programs keep busy, on average: 1.0 is one of them, always.

@@ -35,6 +35,16 @@ def test_a_bar_shows_share_bytes_rate_and_time_left():
     assert line.split("]")[1].split() == ["2", "GB/4", "GB", "250", "MB/s", "8s"]
 
 
+def test_a_bar_says_where_the_bytes_come_from_beside_speed_and_time_left():
+    """A change of the source is no line of its own: the bar goes on."""
+    tracks = Tracks()
+    for now, source in ((0.0, "hf.co"), (1.0, "hf.co"), (2.0, "modelscope.cn")):
+        step = Progress("pulling a", int(now) * 10**6, 10**7, "sha256:a", source=source)
+        tracks.record(step, now)
+    (line,) = tracks.picture(2.0, 100, ASCII)
+    assert line.split("]")[1].split() == ["2", "MB/10", "MB", "1", "MB/s", "8s", "modelscope.cn"]
+
+
 def test_a_phase_is_over_when_the_next_begins():
     tracks = Tracks()
     tracks.record(Progress("pulling manifest"), 0.0)

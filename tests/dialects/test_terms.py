@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from runner.dialects import ollama
+from runner.dialects import ollama, ollama_cache
 from runner.dialects.openai import chat as openai_chat
 from runner.dialects.terms import parse_terms
 from runner.domain.request import Priority, Terms
@@ -55,3 +55,19 @@ def test_terms_are_as_they_were_written(priority, deadline_s):
     found = parse_terms(priority, deadline_s)
     assert found.priority == (priority or Priority.API)
     assert found.deadline_s == deadline_s
+
+
+@pytest.mark.parametrize(("parse", "body"), PARSERS)
+def test_a_conversation_has_a_name_of_the_caller_s(parse, body):
+    assert terms_of(parse, body, conversation="chat 7").conversation_id == "chat 7"
+    for name in ("", "x" * 201):
+        with pytest.raises(InvalidRequest, match="conversation must have 1 to 200") as caught:
+            terms_of(parse, body, conversation=name)
+        assert caught.value.param == "conversation"
+
+
+def test_what_is_kept_of_a_conversation_is_cleared_by_its_name():
+    assert ollama_cache.parse_clear(b'{"conversation": "chat 7"}').conversation_id == "chat 7"
+    assert ollama_cache.parse_clear(b"").conversation_id is None
+    with pytest.raises(InvalidRequest, match="conversation is empty"):
+        ollama_cache.parse_clear(b'{"conversation": ""}')

@@ -115,6 +115,10 @@ def test_an_adapter_that_is_not_there_is_refused_by_its_number(number):
     assert f"there is no adapter {number}; the model has 2" in failed.message
 
 
+def asked(name, prompt, adapters, terms) -> Generate:
+    return Generate(name, ON, prompt=prompt, max_tokens=24, adapters=adapters, terms=terms)
+
+
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     from runner.engine.llama.backend import LlamaBackend
@@ -129,7 +133,9 @@ def real(tmp_path_factory):
 
 
 @pytest.mark.live
-def test_two_adapters_and_none_answer_interleaved_as_alone(real):
+@pytest.mark.parametrize("terms", [Terms(), Terms(is_deterministic=True)], ids=["usual", "fixed"])
+def test_two_adapters_and_none_answer_interleaved_as_alone(real, terms):
+    """Beside them run others, with all of the adapters, that nobody compares."""
     uses = {"none": (), "one": (AdapterUse(0),), "two": (AdapterUse(1),), "own": None}
     prompts = ("a first prompt that all of them get", "and another one")
     alone, together = {}, {}
@@ -137,19 +143,22 @@ def test_two_adapters_and_none_answer_interleaved_as_alone(real):
         for name, use in uses.items():
             for number, prompt in enumerate(prompts):
                 request = f"alone-{name}-{number}"
-                running.ask(Generate(request, ON, prompt=prompt, max_tokens=24, adapters=use))
+                running.ask(asked(request, prompt, use, terms))
                 alone[name, number] = running.texts[request]
                 real.clear()
     real.clear()
     with Running(real.model, real) as running:
+        for number, use in enumerate(uses.values()):
+            running.send(asked(f"load-{number}", f"something else {number}", use, Terms()))
         for name, use in uses.items():
             for number, prompt in enumerate(prompts):
-                request = f"{name}-{number}"
-                running.send(Generate(request, ON, prompt=prompt, max_tokens=24, adapters=use))
+                running.send(asked(f"{name}-{number}", prompt, use, terms))
         for name in uses:
             for number in range(len(prompts)):
                 running.ending(f"{name}-{number}")
                 together[name, number] = running.texts[f"{name}-{number}"]
+        for number in range(len(uses)):
+            running.ending(f"load-{number}")
     real.clear()
     assert together == alone
     assert len({alone[name, 0] for name in uses}) == len(uses), "an adapter changed nothing"

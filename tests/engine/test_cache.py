@@ -35,10 +35,12 @@ def life(shelf, *, n_host_bytes=1 << 20, n_cold_max=1, n_cells=2 * N_CTX, **size
     return Running(VOCABULARY, backend, n_host_bytes=n_host_bytes, disk=disk)
 
 
-def ask(running, name, prompt, *, owner="", cache=CacheUse.DISK, seed=None, n=2, adapters=None):
+def ask(
+    running, name, prompt, *, owner="", cache=CacheUse.DISK, seed=None, n=2, adapters=None, talk=""
+):
     """Ask, check the answer against a run without any engine, and return what was started."""
     params = SamplingParams(temperature=1 if seed is not None else 0, seed=seed, ignore_eos=True)
-    terms = Terms(owner_id=owner, cache=cache)
+    terms = Terms(owner_id=owner, cache=cache, conversation_id=talk)
     request = Generate(name, params, prompt=prompt, max_tokens=n, terms=terms, adapters=adapters)
     ending = running.ask(request)
     assert not isinstance(ending, Failed)
@@ -191,6 +193,19 @@ def test_memory_is_told_and_cleared_for_one_owner_or_all(shelf):
         assert running.ask(ClearCache("q3")).n_host_bytes == 0
         shelf.clear()
         assert ask(running, "u", A, owner="a").n_cached == 0
+
+
+def test_one_conversation_is_forgotten_and_the_others_go_on(shelf):
+    with life(shelf) as running:
+        ask(running, "r", A, talk="one")
+        ask(running, "s", B, talk="two")
+        ask(running, "t", "c" * 300, talk="one")  # in the context still
+        state = running.ask(ClearCache("q", conversation_id="one"))
+        assert (state.n_cells, len(state.prompts)) == (0, 1)
+        shelf.clear(conversation_id="one")
+        assert ask(running, "u", A).n_cached == 0
+        assert ask(running, "v", "c" * 300).n_cached == 0
+        assert ask(running, "w", B).n_cached > 0
 
 
 def test_a_worker_that_shall_keep_no_more_leaves_nothing(shelf):

@@ -1,6 +1,7 @@
 """Answers of a given form, by the whole engine on real models.
 
-``CORRAL_SCHEMAS`` in the environment is how many random schemas the starter model answers to.
+``CORRAL_SCHEMAS`` in the environment is how many random schemas the starter model answers to; with
+``CORRAL_SOAK=1`` they are five hundred.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PERSON = {
 }
 PROMPT = "Ann is 31 years old. As JSON:"
 N_AT_ONCE = 8
-N_SCHEMAS = int(os.environ.get("CORRAL_SCHEMAS", "64"))
+N_SCHEMAS = int(os.environ.get("CORRAL_SCHEMAS", "500" if os.environ.get("CORRAL_SOAK") else "64"))
 IDS = itertools.count()
 
 #: No shrinking: each example takes seconds.

@@ -265,6 +265,11 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if (kept := script.kept.answer(self.command, self.path, body)) is not None:
             return self._json(kept[1], kept[0])
+        if (lines := script.kept.streams.get(self.path)) is not None:
+            self._lines()
+            for line in lines:
+                self._line(line)
+            return self._end()
         if self.path.startswith("/api/logs"):
             return self._whole("".join(f"{line}\n" for line in script.log).encode(), "text/plain")
         if self.command == "DELETE" and self.path.startswith("/api/requests/"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 KEY = {
     "id": "k1",
@@ -14,7 +15,7 @@ KEY = {
     "expires_at": None,
     "last_used_at": None,
 }
-MACHINE = {
+MACHINE: dict[str, Any] = {
     "cores": 2,
     "memory": 16_000_000_000,
     "memory_available": 9_000_000_000,
@@ -64,6 +65,14 @@ SETTINGS = {
 }
 
 
+#: What ``POST /api/quantize`` with ``dry_run`` says of a type: size, memory, bits a weight.
+TYPES = {
+    "Q8_0": (143_000_000, 400_000_000, 8.5),
+    "Q4_K_M": (105_000_000, 350_000_000, 5.0),
+    "Q2_K": (88_000_000, 30_000_000_000, 3.0),
+}
+
+
 class Kept:
     """The state behind those paths; ``answer`` returns status and object, or ``None``."""
 
@@ -72,6 +81,10 @@ class Kept:
         self.keys = [dict(KEY)]
         self.machine = deepcopy(MACHINE)
         self.tokens = {}
+        self.is_quantized = False  # what shall be quantized is so already
+        self.quantized = []
+        self.findings = []
+        self.streams = {}  # lines of ``/api/verify`` and ``/api/repair``, by path
 
     def answer(self, method, path, body):
         if path == "/api/machine":
@@ -80,6 +93,12 @@ class Kept:
             return self._settings(body or {})
         if path == "/api/keys":
             return self._keys(body)
+        if path == "/api/quantize":
+            return self._quantize(body)
+        if path == "/api/modelfile/check":
+            is_good = not any(one["severity"] == "error" for one in self.findings)
+            tidy = body["modelfile"].strip() + "\n"
+            return 200, {"ok": is_good, "findings": self.findings, "formatted": tidy}
         last = path.rpartition("/")[2]
         if path.startswith("/api/keys/") and method == "DELETE":
             self.keys = [key for key in self.keys if key["id"] != last]
@@ -102,6 +121,45 @@ class Kept:
             row["source"] = "default" if value is None else "file"
             row["pending"] = not row["live"]
         return 200, self.settings
+
+    def _quantize(self, asked):
+        if not asked.get("dry_run"):
+            self.quantized.append(asked)
+            return 201, {
+                "id": 9,
+                "kind": "quantize",
+                "name": asked["model"],
+                "state": "queued",
+                "n_done": 0,
+                "n_bytes": 0,
+                "started": "2026-01-02T03:04:05Z",
+            }
+        targets = [
+            {
+                "type": kind,
+                "name": f"smollm2:{kind.lower()}",
+                "size": TYPES[kind][0],
+                "memory": TYPES[kind][1],
+                "context": 4096,
+                "bits_per_weight": TYPES[kind][2],
+                "tensors": {},
+                "exists": kind == "Q8_0",
+            }
+            for kind in asked["types"]
+            if kind in TYPES
+        ]
+        problem = self.is_quantized and not asked["requantize"]
+        return 200, {
+            "dry_run": True,
+            "ok": not problem,
+            "model": asked["model"],
+            "quantization": "F16",
+            "size": 270_000_000,
+            "free": 10_000_000_000,
+            "targets": targets,
+            "problem": "it is quantized already" if problem else "",
+            "hint": "begin with the F16 one" if problem else "",
+        }
 
     def _keys(self, asked):
         if asked is None:

@@ -248,6 +248,7 @@ class FakeCache:
 
     prompts: tuple[CachedPrompt, ...] = (CACHED, replace(CACHED, tier=CacheTier.MEMORY))
     cleared: list[tuple[ModelName | None, str | None]] = field(default_factory=list)
+    conversations: list[str] = field(default_factory=list)  # of them, those that were named
     error: Exception | None = None  # raised by every call
 
     async def report(self) -> CacheReport:
@@ -255,10 +256,17 @@ class FakeCache:
             raise self.error
         return CacheReport(self.prompts, 480, 46_080_000, 46_080_000, 1 << 30)
 
-    async def clear(self, name: ModelName | None = None, *, owner_id: str | None = None) -> Cleared:
+    async def clear(
+        self,
+        name: ModelName | None = None,
+        *,
+        owner_id: str | None = None,
+        conversation_id: str | None = None,
+    ) -> Cleared:
         if self.error:
             raise self.error
         self.cleared.append((name, owner_id))
+        self.conversations += [conversation_id] if conversation_id else []
         return Cleared(2, 92_160_000)
 
 

@@ -5,6 +5,7 @@ How it loads is told by files beside ``Load.path``, how a request goes by its pr
     PATH.wait       it loads for as long as this file is there
     PATH.refuse     it refuses to load; what is in the file is its reason
     PATH.die        it dies while it loads
+    PATH.lose       it loses a device while it loads
     PATH.garbage    it answers with what is no frame
     PATH.retire     it ends in good order before it hears its next request; the file goes with it
     PATH.stubborn   it ends neither by ``Shutdown`` nor by the end of its pipe
@@ -15,6 +16,7 @@ How it loads is told by files beside ``Load.path``, how a request goes by its pr
     hang            one piece, then nothing until ``Abort``; of texts to embed, nothing at all
     die             one piece, then the process kills itself
     crash           as llama.cpp ends when a check of its own fails
+    lose            it ends as it does when a device of another machine is lost
     refuse          fails as a prompt that is too long does
     garbage         one piece, then what is no frame
 
@@ -39,6 +41,7 @@ from runner.domain.running import RequestState
 from runner.errors import DeadlineExceeded, PromptTooLong
 from runner.protocol.codec import FrameReader, encode
 from runner.protocol.messages import (
+    LOST_DEVICE,
     Abort,
     AskCache,
     CacheState,
@@ -137,6 +140,8 @@ class FakeWorker:
             time.sleep(_PACE_S)
         if self.has("die"):
             os._exit(3)
+        if self.has("lose"):
+            lose()
         if self.has("refuse"):
             reason = Path(f"{load.path}.refuse").read_text()
             line = "2026-01-02T03:04:05.678Z ERROR engine.llama.library llama.cpp: "
@@ -256,19 +261,13 @@ class FakeWorker:
         run = _Running(request.max_tokens, FinishReason.LENGTH)
         if prompt.startswith("say "):
             run = _Running(int(prompt.split()[1]), FinishReason.STOP)
-        if prompt in ("hang", "die", "crash", "garbage"):
+        if prompt in ("hang", "die", "crash", "lose", "garbage"):
             self.tell(Delta(request.request_id, "so "))
             run.hangs = True
         if request.terms.deadline_s is not None:
             run.ends_s = time.monotonic() + request.terms.deadline_s
         self.running[request.request_id] = run
-        if prompt == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if prompt == "crash":
-            log("/src/ggml.c:42: GGML_ASSERT(n > 0) failed")
-            os.abort()
-        if prompt == "garbage":
-            os.write(_PIPE_OUT, b"\x03\x00\x00\x00abc" * 3)
+        break_down(prompt)
 
     def note_request(self, request: Generate) -> None:
         """What was asked beside the messages."""
@@ -304,6 +303,26 @@ class FakeWorker:
         self.n_steps += 1
         self.n_tokens += len(deltas)
         self.send(Step(deltas, self.n_steps, self.n_tokens))
+
+
+def break_down(how: str) -> None:
+    """End, or lose one's mind, in one of the ways that prompts ask for."""
+    match how:
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "lose":
+            lose()
+        case "crash":
+            log("/src/ggml.c:42: GGML_ASSERT(n > 0) failed")
+            os.abort()
+        case "garbage":
+            os.write(_PIPE_OUT, b"\x03\x00\x00\x00abc" * 3)
+
+
+def lose() -> None:
+    """End as ``runner.engine.remote`` does."""
+    log(f"{LOST_DEVICE}10.0.0.5:11435")
+    os._exit(1)
 
 
 def log(text: str) -> None:

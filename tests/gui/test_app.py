@@ -53,6 +53,7 @@ def test_a_first_model_is_fetched_and_answers(application, until, tmp_path, monk
         until(lambda: app.link.state.running)
         assert app.link.state.phase is Phase.UP
 
+        app.link._starts = False  # a daemon of its own would outlive the tests
         daemon.stop()
         app.link.look()
         until(lambda: app.link.state.running == ())

@@ -10,7 +10,7 @@ import pytest
 from gui.contents import pages
 from gui.models import job_table, library_table, request_table
 from gui.views import log_view, settings_page
-from gui.words_zh import CHINESE
+from gui.words import CHINESE
 
 GUI = Path(__file__).parents[2] / "gui"
 
@@ -54,6 +54,8 @@ FILES = sorted(
         *GUI.glob("views/log_view.py"),
         *GUI.glob("models/*_table.py"),
         *GUI.glob("models/found_list.py"),
+        *GUI.glob("models/quantize_plan.py"),
+        *GUI.glob("views/*_dialog.py"),
         *(GUI / "widgets" / f"{name}.py" for name in ("ask", "banner", "found_card", "plot")),
         GUI / "figures.py",
     }

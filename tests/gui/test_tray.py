@@ -9,6 +9,7 @@ from gui.activity import ACTIVITY, Activity
 from gui.link import Phase, State
 from gui.settings import Settings
 from gui.tray import Tray, look_of, words_of
+from runner.client import launch
 
 
 @pytest.fixture
@@ -75,3 +76,14 @@ def test_what_goes_on_is_in_the_tool_tip(tray):
     assert "30 %" in tray.icon.toolTip()
     ACTIVITY.set_download("model", None)
     assert "30 %" not in tray.icon.toolTip()
+
+
+def test_the_server_is_paused_and_resumed(tray, link, daemon, until, monkeypatch):
+    monkeypatch.setattr(launch, "wait_until_gone", lambda _: daemon.close())
+    entry(tray.menu, "Pause the server").trigger()
+    until(lambda: link.state.phase is Phase.DOWN)
+    assert link.is_paused
+    assert daemon.others == [("/api/shutdown", {})]
+    entry(tray.menu, "Resume the server").trigger()
+    assert not link.is_paused
+    until(lambda: "Pause the server" in texts(tray.menu))

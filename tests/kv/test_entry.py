@@ -47,10 +47,12 @@ def same(a, b):
     state=st.binary(max_size=2000),
     owner=st.text(max_size=20),
     created_s=st.floats(0, 1e10),
+    talk=st.text(max_size=20),
 )
-def test_what_was_written_is_read(tmp_path_factory, n_tokens, state, owner, created_s):
+def test_what_was_written_is_read(tmp_path_factory, n_tokens, state, owner, created_s, talk):
     folder = tmp_path_factory.mktemp("kv")
-    written = Entry(Header("key", "model", owner, created_s), pack(range(n_tokens)), state)
+    header = Header("key", "model", owner, created_s, talk)
+    written = Entry(header, pack(range(n_tokens)), state)
     path = write_entry(folder, written)
     assert same(read_entry(path), written)
     assert read_header(path) == (written.header, written.tokens)

@@ -20,10 +20,10 @@ from runner.kv.shelf import Shelf
 ROOT = Path(__file__).parents[2]
 
 
-def put(shelf, *, model="m", owner="", start=0, n_state=1000, used_s=None):
+def put(shelf, *, model="m", owner="", start=0, n_state=1000, used_s=None, talk=""):
     key = CacheKey(model, "build")
     tokens = pack(range(start, start + 300))
-    written = Entry(Header(key.as_text(), model, owner, 5.0), tokens, b"x" * n_state)
+    written = Entry(Header(key.as_text(), model, owner, 5.0, talk), tokens, b"x" * n_state)
     path = write_entry(shelf.folder(key.folder_name, owner), written)
     if used_s is not None:
         os.utime(path, (used_s, used_s))
@@ -76,6 +76,16 @@ def test_clearing_takes_what_was_asked_for(tmp_path, which, left):
     assert n_bytes == n_before - sum(file.n_bytes for file in shelf.files())
     if not left:
         assert list(shelf.root.iterdir()) == []
+
+
+def test_one_conversation_is_cleared_and_no_other(tmp_path):
+    shelf = Shelf(tmp_path / "kv")
+    paths = {talk: put(shelf, start=n, talk=talk) for n, talk in enumerate(("", "one", "two"))}
+    mine = put(shelf, owner="x", talk="one")
+    assert shelf.clear(owner_id="", conversation_id="one")[0] == 1
+    assert {file.path for file in shelf.files()} == {paths[""], paths["two"], mine}
+    assert shelf.clear(conversation_id="one")[0] == 1
+    assert shelf.clear(conversation_id="nothing")[0] == 0
 
 
 @settings(max_examples=25)

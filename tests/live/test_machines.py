@@ -34,7 +34,7 @@ class Share:
                 text=True,
             )
         lines = [self.process.stdout.readline() for _ in range(4)]
-        assert "corral run --device" in lines[1], lines
+        assert "corral run --device" in lines[1], (home.parent / "share.log").read_text()
         self.address, self.key = lines[1].split()[3], lines[3].strip()
 
     def offers(self) -> list[psutil.Process]:

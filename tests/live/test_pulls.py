@@ -150,7 +150,8 @@ def test_a_damaged_model_fetches_its_bad_parts_only(tmp_path, hub, large, host):
     path, name = f"/{hashlib.sha256(large).hexdigest()}", f"{host}/owner/Tiny-GGUF:Q8_0"
     with FileServer({path: large}) as store, daemon_at(tmp_path / "home", hub) as daemon:
         hub.store_url = store.origin
-        assert pull(daemon, name)[-1]["status"] == "success"
+        for _ in range(2):  # what is known of its parts stays when it is pulled once more
+            assert pull(daemon, name)[-1]["status"] == "success"
         blob = Library(tmp_path / "home" / "models").blobs.path(f"sha256:{path[1:]}")
         with blob.open("r+b") as file:
             file.seek(40 * MIB)

@@ -38,6 +38,20 @@ from runner.protocol.messages import (
     StoredPrompt,
     Tokenize,
     Tokenized,
+    UseThreads,
+)
+from runner.protocol.tasks import (
+    Convert,
+    Converted,
+    Measure,
+    Measured,
+    Moment,
+    Quantize,
+    Quantized,
+    TensorPlan,
+    Time,
+    Timed,
+    Weights,
 )
 
 IDS = st.text(min_size=1, max_size=8)
@@ -118,6 +132,30 @@ KINDS = {
     Started: st.builds(Started, IDS, COUNTS, COUNTS),
     Step: st.builds(Step, DELTAS, COUNTS, COUNTS),
     Failed: st.builds(Failed, IDS, st.text(), st.text(), st.text()),
+}
+WEIGHTS = st.builds(Weights, st.lists(st.text(), max_size=2).map(tuple))
+KINDS |= {
+    UseThreads: st.builds(UseThreads, COUNTS),
+    Quantize: st.builds(
+        Quantize,
+        st.lists(st.text(), max_size=2).map(tuple),
+        st.text(),
+        st.text(),
+        st.lists(st.tuples(st.text(), st.text()), max_size=2).map(tuple),
+    ),
+    Quantized: st.builds(
+        Quantized,
+        st.lists(
+            st.builds(TensorPlan, st.text(), st.text(), st.text(), COUNTS, COUNTS), max_size=2
+        ).map(tuple),
+    ),
+    Measure: st.builds(Measure, WEIGHTS, st.none() | WEIGHTS, st.text(), COUNTS),
+    Measured: st.builds(Measured, COUNTS, COUNTS, FLOATS, FLOATS, FLOATS, st.tuples(FLOATS)),
+    Time: st.builds(Time, WEIGHTS, TOKENS, TOKENS, COUNTS, COUNTS, COUNTS),
+    Timed: st.builds(Timed, st.just(()), FLOATS, COUNTS),
+    Convert: st.builds(Convert, st.dictionaries(st.text(), st.text()), st.text(), st.text()),
+    Converted: st.builds(Converted),
+    Moment: st.builds(Moment, st.text(), COUNTS, COUNTS),
 }
 KINDS[Render] = st.builds(Render, IDS, KINDS[Generate])
 MESSAGES = st.lists(st.one_of(*KINDS.values()), max_size=6)

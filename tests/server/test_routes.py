@@ -92,6 +92,23 @@ def test_copy_and_delete_answer_200_with_nothing(house):
     assert house.ask("DELETE", "/api/delete", {"model": "mine"}).status == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "header"), [("/v1/messages", "request-id"), ("/v1/chat/completions", "x-request-id")]
+)
+def test_every_answer_has_the_id_that_clients_look_for(house, path, header):
+    whole = house.ask("POST", path, CHAT | {"max_tokens": 5})
+    failed = house.ask("POST", path, {"model": "nobody"})
+    assert whole.status == 200
+    ids = {
+        value
+        for reply in (whole, failed)
+        for name, value in reply.headers.items()
+        if name.lower() == header  # aiohttp spells some as it likes
+    }
+    assert len(ids) == 2
+    assert all(each.startswith("req_") for each in ids)
+
+
 def test_push_is_refused_in_clear_words(house):
     reply = house.ask("POST", "/api/push", {"model": "smollm2"})
     assert reply.status == 400  # not 501: clients ask again after any status from 500 on
@@ -265,7 +282,15 @@ def test_kept_prompts_are_cleared_as_asked(house, body, asked):
     assert house.cache.cleared == [asked]
 
 
-@pytest.mark.parametrize("body", [{"model": 1}, {"model": "a b"}, {"owner": []}, []])
+def test_one_conversation_is_cleared_by_its_name(house):
+    body = {"model": "smollm2", "conversation": "chat 7"}
+    assert house.ask("DELETE", "/api/cache", body).status == 200
+    assert (house.cache.cleared, house.cache.conversations) == ([(SMOLLM2, None)], ["chat 7"])
+
+
+@pytest.mark.parametrize(
+    "body", [{"model": 1}, {"model": "a b"}, {"owner": []}, {"conversation": ""}, []]
+)
 def test_clearing_what_cannot_be_named_clears_nothing(house, body):
     assert house.ask("DELETE", "/api/cache", body).status == 400
     assert house.cache.cleared == []

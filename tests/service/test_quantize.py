@@ -231,6 +231,20 @@ def test_two_jobs_take_turns(library):
     run(library, story)
 
 
+def test_a_job_that_stands_still_lets_another_have_its_turn(library):
+    async def story(service, jobs):
+        one = await service.begin(asked("Q5_K_M"))
+        await until(lambda: jobs.get(one.job_id).n_done and tools_running(), "progress")
+        jobs.pause(one.job_id)
+        two = await service.begin(asked("Q8_0"))
+        assert (await followed(jobs, two))[-1].phase == "success"
+        assert jobs.get(one.job_id).state is JobState.PAUSED
+        jobs.resume(one.job_id)
+        assert (await followed(jobs, one))[-1].phase == "success"
+
+    run(library, story)
+
+
 def test_a_command_that_is_none_is_an_error_of_words(library):
     async def story(service, jobs):
         with pytest.raises(InvalidRequest, match="cannot start a process"):

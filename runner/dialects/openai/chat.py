@@ -112,7 +112,10 @@ class StreamOptions(msgspec.Struct):
 
 
 class ChatBody(msgspec.Struct):
-    """The body; numbers are checked for their range with the other options."""
+    """The body; numbers are checked for their range with the other options.
+
+    ``shift`` and ``truncate`` are Ollama's: what may be lost where the context is too small.
+    """
 
     model: str
     messages: list[TurnBody]
@@ -157,6 +160,7 @@ class ChatBody(msgspec.Struct):
     priority: str | None = None
     deadline_s: float | None = None
     deterministic: bool | None = None
+    conversation: str | None = None
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
@@ -178,6 +182,8 @@ class ChatBody(msgspec.Struct):
     cache: Any = None
     cache_report: bool | None = None
     lora: list[AdapterBody] | None = None
+    shift: bool | None = None
+    truncate: bool | None = None
 
 
 _chat_body = msgspec.json.Decoder(ChatBody)
@@ -220,6 +226,7 @@ def parse(body: bytes) -> Call:
             asked.deadline_s,
             is_deterministic=asked.deterministic is True,
             cache=asked.cache,
+            conversation=asked.conversation,
         ),
         n=_n_choices(asked.n),
         constraint=_constraint(asked),
@@ -228,6 +235,8 @@ def parse(body: bytes) -> Call:
         tool_choice=_tool_choice(asked),
         think=_think(asked),
         adapters=parse_adapters(asked.lora),
+        shifts=asked.shift is True,
+        truncates=asked.truncate is True,
     )
     include_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     return Call(

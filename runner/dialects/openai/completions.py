@@ -76,6 +76,7 @@ class CompletionBody(msgspec.Struct):
     deterministic: bool | None = None
     cache: Any = None
     cache_report: bool | None = None
+    shift: bool | None = None
 
 
 _body = msgspec.json.Decoder(CompletionBody)
@@ -143,6 +144,7 @@ def parse(body: bytes) -> Call:
         constraint=_constraint(asked),
         n_logprobs=n_logprobs,
         suffix=asked.suffix or "",
+        shifts=asked.shift is True,
     )
     requests = tuple(_with_prompt(common, prompt) for prompt in _prompts(asked.prompt))
     if asked.echo and n_logprobs is not None:

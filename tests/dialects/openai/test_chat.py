@@ -34,6 +34,16 @@ def messages(*turns):
     return chat.parse(body(messages=list(turns))).request.messages
 
 
+def test_nothing_is_lost_for_want_of_room_unless_the_caller_allows_it():
+    plain = chat.parse(body()).request
+    assert (plain.shifts, plain.truncates) == (False, False)
+    allowed = chat.parse(body(shift=True, truncate=True)).request
+    assert (allowed.shifts, allowed.truncates) == (True, True)
+    with pytest.raises(InvalidRequest) as caught:
+        chat.parse(body(shift="yes"))
+    assert caught.value.param == "shift"
+
+
 def test_developer_is_system_and_parts_are_one_message():
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     assert messages(

@@ -21,7 +21,8 @@ def chats(draw, *, branches=True):
     for number in range(1, draw(st.integers(1, 6))):
         parent = draw(st.integers(0, number - 1)) if branches else number - 1
         role = draw(st.sampled_from(["user", "assistant"]))
-        turns.append(Turn(number, parent, role, draw(texts), model=draw(texts)))
+        images = tuple(draw(st.lists(st.binary(max_size=9), max_size=2))) if branches else ()
+        turns.append(Turn(number, parent, role, draw(texts), model=draw(texts), images=images))
     title = draw(texts.filter(bool))
     chat = Chat(title=title, model=draw(texts), system=draw(texts), options={"top_k": 3})
     return Exported(chat, turns)
@@ -70,6 +71,8 @@ def test_lists_of_messages_are_taken_in():
         ({"id": 1}, "lacks a field"),
         ({"id": 1, "parent_id": 5, "role": "user", "text": ""}, "does not follow"),
         ({"id": 1, "parent_id": 0, "role": "user", "text": 5}, "wrong type"),
+        ({"id": 1, "parent_id": 0, "role": "user", "text": "", "images": 5}, "images is not a"),
+        ({"id": 1, "parent_id": 0, "role": "user", "text": "", "images": ["?"]}, "base64"),
         ({"id": 1, "parent_id": 0, "role": "judge", "text": ""}, "no known role"),
         ({"id": 0, "parent_id": 0, "role": "user", "text": ""}, "no id"),
     ],

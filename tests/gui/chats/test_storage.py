@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gui.chats.storage import FORMAT, Chat, Storage
+from gui.chats.storage import _TABLES, FORMAT, Chat, Storage
 from gui.chats.tree import Turn
 from runner.errors import StoreError
 
@@ -136,3 +136,22 @@ def test_an_older_file_is_copied_and_brought_up_to_date(storage, path, monkeypat
     assert copy.execute("SELECT title FROM chats").fetchall() == [("old",)]
     assert copy.execute("PRAGMA user_version").fetchone() == (FORMAT,)
     copy.close()
+
+
+def test_a_file_of_the_first_format_keeps_its_chats_and_takes_pictures(path):
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        for statement in _TABLES.split(";"):
+            db.execute(statement)
+        db.execute("INSERT INTO chats (id, title, created_s, changed_s) VALUES (7, 'old', 1, 1)")
+        db.execute("INSERT INTO turns VALUES (7, 1, 0, 'user', 'Hi', '', '', '{}', 1, 1.0)")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    storage = Storage(path)
+    assert [chat.title for chat in storage.chats()] == ["old"]
+    assert [turn.text for turn in storage.turns(7)] == ["Hi"]
+    storage.save_turn(7, turn(2, "See", images=(b"one", b"two")))
+    assert [found.images for found in storage.turns(7)] == [(), (b"one", b"two")]
+    storage.delete_chat(7)
+    assert storage.turns(7) == []
+    storage.close()

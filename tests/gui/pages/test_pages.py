@@ -6,7 +6,19 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QComboBox,
+    QHeaderView,
+    QLineEdit,
+    QScrollArea,
+    QScrollBar,
+    QSpinBox,
+    QSplitter,
+    QTabBar,
+    QTabWidget,
+    QWidget,
+)
 
 from gui.contents import pages
 from gui.link import Phase
@@ -303,21 +315,38 @@ def test_the_server_page_copies_programs_and_ends_requests(desk, fake):
     assert not page.quiet.isHidden()
 
 
-def test_the_log_is_read_as_it_grows_and_filtered(desk):
-    file = desk.link.paths.daemon_log
-    file.parent.mkdir(parents=True)
-    file.write_text("2026 INFO pool loaded\n2026 ERROR pool broke\n", encoding="utf-8")
+def test_the_log_is_read_as_it_grows_and_filtered(desk, fake):
+    fake.script.log = ["2026 INFO pool loaded", "2026 ERROR pool broke"]
     page = desk.open(ServerPage)
     page.tabs.setCurrentIndex(2)
     desk.until(lambda: "pool broke" in page.log.text.toPlainText())
-    with file.open("a", encoding="utf-8") as log:
-        log.write("2026 INFO pool went on\n")
+    fake.script.log.append("2026 INFO pool went on")
     desk.until(lambda: page.log.text.toPlainText().endswith("pool went on"))
     page.log.level.setCurrentIndex(3)
     page.log._show()
     assert page.log.text.toPlainText() == "2026 ERROR pool broke"
     page.log.words.setText("nothing like it")
     assert page.log.text.toPlainText() == ""
+
+
+def test_the_log_of_a_daemon_that_is_gone_is_read_from_its_file(at, unused_port):
+    desk = at(f"127.0.0.1:{unused_port}")
+    file = desk.link.paths.daemon_log
+    file.parent.mkdir(parents=True)
+    file.write_text("2026 INFO pool loaded\n2026 ERROR pool broke\n", encoding="utf-8")
+    page = desk.open(ServerPage, phase=Phase.DOWN)
+    page.tabs.setCurrentIndex(2)
+    desk.until(lambda: "pool broke" in page.log.text.toPlainText())
+    assert page.log.note.text() == str(file)
+
+
+def test_the_devices_and_limits_are_those_that_the_daemon_tells(desk, fake):
+    page = desk.open(MachinePage)
+    desk.until(lambda: page.devices.table.rowCount() == 2)
+    rows = [page.devices.table.columns[1].text(row) for row in page.devices.table.rows]
+    assert rows == ["Processor", "Graphics"]
+    assert "Answers at the same time: 16" in page.devices.limits.text()
+    assert "Loaded 3 times, 1 had to go" in page.devices.limits.text()
 
 
 def test_the_machine_is_measured_and_its_models_are_shown(desk):
@@ -379,6 +408,18 @@ def test_a_page_speaks_chinese_at_once_in_any_theme_and_size(kind, desk, fake):
         THEME.apply("light")
 
 
+def is_nameless(widget):
+    """Whether the keyboard reaches a widget of ours that a screen reader has no word for."""
+    is_reached = widget.isVisible() and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+    parts = (QScrollArea, QScrollBar, QHeaderView, QTabBar, QTabWidget, QSplitter)
+    is_part = isinstance(widget, parts) or widget.objectName().startswith("qt_")
+    inside = isinstance(widget.parent(), QComboBox | QSpinBox)  # the field of a field
+    if not is_reached or is_part or inside:
+        return False
+    text = widget.text() if hasattr(widget, "text") and callable(widget.text) else ""
+    return not (widget.accessibleName() or text or widget.toolTip())
+
+
 @pytest.mark.parametrize("kind", MINE, ids=lambda kind: kind.key)
 def test_everything_that_can_be_worked_has_a_name(kind, desk, fake):
     fake.script.failures["/api/jobs"] = (200, {"jobs": [JOB]})
@@ -390,6 +431,8 @@ def test_everything_that_can_be_worked_has_a_name(kind, desk, fake):
     for widget in (*page.findChildren(QComboBox), *page.findChildren(QLineEdit)):
         inside = widget.objectName().startswith("qt_")
         assert inside or widget.accessibleName() or not widget.isVisible(), widget
+    nameless = [widget for widget in page.findChildren(QWidget) if is_nameless(widget)]
+    assert not nameless, nameless
 
 
 @pytest.mark.parametrize("kind", (DownloadsPage, LibraryPage, ServerPage), ids=lambda k: k.key)

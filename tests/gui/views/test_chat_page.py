@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from PySide6.QtCore import QMimeData, Qt, QUrl
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPlainTextEdit, QPushButton
 
@@ -14,6 +16,8 @@ from gui.settings import Settings
 from gui.theme import THEME
 from gui.views.main_window import MainWindow
 from gui.words import WORDS
+from runner.client.decode_keeping import Change
+from tests.gui.chats.test_pictures import png
 from tests.gui.scripted import MODEL, end, said
 
 
@@ -302,6 +306,13 @@ def test_without_a_model_the_first_one_is_offered_and_fetched(
     window.show()
     page = window.page("chat")
     until(lambda: page._first is not None and page._first._cards)
+    until(
+        lambda: (
+            page._first.hubs.text().startswith("Hugging Face answers after")
+            or page._first.hubs.text().startswith("ModelScope answers after")
+        )
+    )
+    until(lambda: "A card" in page._first._machine.text())
     QTest.mouseClick(page._first._cards[0].button, Qt.MouseButton.LeftButton)
     until(lambda: page._models == [MODEL])
     assert daemon.others[0][0] == "/api/pull"
@@ -310,3 +321,80 @@ def test_without_a_model_the_first_one_is_offered_and_fetched(
     window.leaving()
     window.close()
     window.deleteLater()
+
+
+def test_a_picture_goes_with_the_question_when_the_model_can_see(page, until, daemon):
+    page._take_pasted(png())
+    assert "cannot see pictures" in page._toast._label.text()
+    daemon.abilities = ["completion", "vision"]
+    page.entered()
+    until(lambda: page._seeing)
+    mime = QMimeData()
+    mime.setImageData(QImage.fromData(png()))
+    page.composer.field.insertFromMimeData(mime)
+    assert page.composer.n_pictures == 1
+    type_in(page, "What is this?")
+    until(idle(page))
+    [sent] = daemon.asked[-1]["messages"][-1]["images"]
+    assert base64.b64decode(sent).startswith(b"\x89PNG")
+    row = view_of(page, 0).pictures
+    until(lambda: row.labels and not row.labels[0].pixmap().isNull())
+    view_of(page, 0).edited.emit("And this?")
+    until(lambda: daemon.asked[-1]["messages"][-1]["content"] == "And this?")
+    assert daemon.asked[-1]["messages"][-1]["images"] == [sent]
+    until(idle(page))
+
+
+def test_a_preset_is_put_on_kept_and_forgotten(page, until, daemon):
+    bar = page.parameters.presets
+    assert bar.box.currentText() == "Plain"
+    bar._choose(bar.box.findText("Precise"))
+    assert page._conversation.chat.options == {"temperature": 0.2, "top_p": 0.8}
+    page.parameters._fields["seed"].setText("7")
+    page.parameters.flush()
+    assert bar.box.currentIndex() == -1
+    bar.kept.emit("mine")
+    until(lambda: bar.box.findText("mine") >= 0)
+    assert bar.box.currentText() == "mine"
+    page.begin(is_temporary=False)
+    assert bar.box.currentText() == "Plain"
+    bar._choose(bar.box.findText("mine"))
+    assert page._conversation.chat.options["seed"] == 7
+    bar.forgotten.emit("mine")
+    until(lambda: bar.box.findText("mine") < 0)
+
+
+def test_the_place_in_the_queue_is_shown_while_one_waits(page, link, until, daemon):
+    go = threading.Event()
+
+    def answer(_):
+        go.wait(20)
+        yield said("At last")
+        yield end()
+
+    daemon.answer = answer
+    type_in(page, "Hi")
+    talk = page._conversation
+    until(lambda: talk.waits_since is not None)
+    row = {
+        "id": "1",
+        "model": MODEL,
+        "state": "queued",
+        "position": 3,
+        "priority": "interactive",
+        "client": "127.0.0.1",
+        "n_prompt": 0,
+        "n_cached": 0,
+        "n_generated": 0,
+        "started": datetime.fromtimestamp(talk._answer.asked_at, UTC).isoformat(),
+        "seconds": 0.1,
+    }
+    link.told.emit(Change("request", {"requests": [row]}))
+    assert view_of(page, 1)._waiting.text().startswith("Place 3 in the queue")
+    read = row | {"state": "prompt", "position": 0, "n_prompt": 3900, "n_cached": 812}
+    link.told.emit(Change("request", {"requests": [read]}))
+    assert "Reading 3,900 tokens · 812 from the cache" in view_of(page, 1)._waiting.text()
+    link.told.emit(Change("request", {"requests": "nonsense"}))
+    go.set()
+    until(idle(page))
+    assert view_of(page, 1)._waiting.isHidden()

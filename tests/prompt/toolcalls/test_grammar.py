@@ -10,7 +10,8 @@ from runner.domain.chat import Tool
 from runner.domain.event import ToolCallDelta
 from runner.prompt.toolcalls.grammar import resolved
 from runner.prompt.toolcalls.registry import answer_format
-from tests.prompt.toolcalls.test_families import CLOCK, TEMPLATES, WEATHER, read
+from tests.prompt.toolcalls.answers import CLOCK, TEMPLATES, WEATHER
+from tests.prompt.toolcalls.test_families import read
 
 llguidance = pytest.importorskip("llguidance")
 

@@ -1,0 +1,123 @@
+"""What a model would become in smaller types, as the daemon plans it: rows of a table.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gui import figures
+from gui.models.table import Column, Table
+from gui.words import tr
+
+#: Offered types from the largest to the smallest, and what each is good for; English.
+OFFERED: dict[str, str] = {
+    "Q8_0": "As good as the original to most eyes.",
+    "Q6_K": "Hardly worse than the original.",
+    "Q5_K_M": "Very good.",
+    "Q4_K_M": "Good, and small: the usual choice.",
+    "Q4_0": "Older and simpler, quick on processors.",
+    "IQ4_XS": "Smaller than Q4_K_M and nearly as good.",
+    "Q3_K_M": "Noticeably worse.",
+    "Q2_K": "Much worse; for when nothing else fits.",
+}
+RECOMMENDED = "Q4_K_M"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one type would make; sizes in bytes.
+
+    Attributes:
+        kind: The type.
+        name: What the model will be called.
+        n_bytes: Size of its file.
+        n_memory: What it takes in memory.
+        bits: Bits of a weight on average.
+        is_there: Whether a model of that name would be replaced.
+        fits: Whether this machine has the memory; ``None``: not known.
+    """
+
+    kind: str
+    name: str
+    n_bytes: int
+    n_memory: int
+    bits: float
+    is_there: bool = False
+    fits: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the daemon says before anything is done.
+
+    Attributes:
+        model: Made from.
+        quantization: What that is now.
+        n_bytes: Its size.
+        n_free: Free on the disk.
+        targets: One for each type asked about.
+        problem: Why it would fail; empty when it would not.
+        hint: What to do about that.
+    """
+
+    model: str
+    quantization: str
+    n_bytes: int
+    n_free: int
+    targets: tuple[Target, ...]
+    problem: str = ""
+    hint: str = ""
+
+
+def plan_of(value: Mapping[str, Any], n_memory: int = 0) -> Plan:
+    """Return the plan in the daemon's answer.
+
+    Args:
+        value: What ``POST /api/quantize`` with ``dry_run`` answers.
+        n_memory: Bytes of memory of the machine; 0: not known.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is no such answer.
+    """
+    return Plan(
+        model=str(value["model"]),
+        quantization=str(value.get("quantization") or ""),
+        n_bytes=int(value.get("size") or 0),
+        n_free=int(value.get("free") or 0),
+        targets=tuple(_target(one, n_memory) for one in value.get("targets") or ()),
+        problem=str(value.get("problem") or ""),
+        hint=str(value.get("hint") or ""),
+    )
+
+
+def target_table() -> Table[Target]:
+    """Return an empty table of types."""
+    columns: tuple[Column[Target], ...] = (
+        Column("Type", lambda t: t.kind, lambda t: t.n_bytes),
+        Column("Size", lambda t: figures.size(t.n_bytes), lambda t: t.n_bytes, is_number=True),
+        Column("In memory", _memory, lambda t: t.n_memory, is_number=True),
+        Column("Bits a weight", lambda t: f"{t.bits:.2f}", lambda t: t.bits, is_number=True),
+        Column("Quality", lambda t: tr(OFFERED.get(t.kind, "")), lambda t: t.bits),
+    )
+    return Table[Target](columns, key=lambda target: target.kind)
+
+
+def _memory(target: Target) -> str:
+    if not target.n_memory:
+        return ""
+    text = figures.size(target.n_memory)
+    return text if target.fits is not False else f"{text} ⚠"
+
+
+def _target(one: Mapping[str, Any], n_memory: int) -> Target:
+    needed = int(one.get("memory") or 0)
+    return Target(
+        kind=str(one["type"]),
+        name=str(one["name"]),
+        n_bytes=int(one["size"]),
+        n_memory=needed,
+        bits=float(one.get("bits_per_weight") or 0.0),
+        is_there=bool(one.get("exists")),
+        fits=None if not needed or not n_memory else needed <= n_memory,
+    )

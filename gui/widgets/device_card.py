@@ -1,0 +1,74 @@
+"""The devices that models run on, and the limits in force, as the daemon tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from gui import figures
+from gui.models.device_table import device_table
+from gui.models.setting_fields import TOPICS
+from gui.models.table import Sorted
+from gui.theme import S
+from gui.widgets.grid import Grid
+from gui.widgets.spoken import Spoken
+from gui.words import tr
+from runner.domain.machine import MachineReport
+
+
+class DeviceCard(QWidget, Spoken):
+    """Shows the last report; ``change`` leads to where limits are changed."""
+
+    def __init__(self, change: Callable[[], object]) -> None:
+        QWidget.__init__(self)
+        Spoken.__init__(self)
+        self._report: MachineReport | None = None
+        self.table = device_table()
+        self.grid = Grid(Sorted(self.table, self), widths=(260, 190, 110, 110))
+        self.grid.setMinimumHeight(96)
+        self.limits, heading = QLabel(), QLabel()
+        heading.setProperty("role", "heading")
+        self.limits.setProperty("role", "muted")
+        self.limits.setWordWrap(True)
+        button = QPushButton()
+        button.clicked.connect(lambda _=False: change())
+        self.say(heading.setText, lambda: tr("Devices and limits"))
+        self.say(button.setText, lambda: tr("Change…"))
+        self.say(button.setAccessibleName, lambda: tr("Change the limits"))
+        self.say(self.grid.setAccessibleName, lambda: tr("Devices"))
+        head = QHBoxLayout()
+        head.setSpacing(S)
+        head.addWidget(heading, 1)
+        head.addWidget(button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(S)
+        column.addLayout(head)
+        column.addWidget(self.grid)
+        column.addWidget(self.limits)
+
+    def show_report(self, report: MachineReport) -> None:
+        """Show what the daemon told."""
+        self._report = report
+        self.table.set_rows(report.devices)
+        self.limits.setText(limits_text(report))
+
+    def say_again(self) -> None:
+        super().say_again()
+        if self._report is not None:
+            self.show_report(self._report)
+
+
+def limits_text(report: MachineReport) -> str:
+    """Return the limits and the daemon's own figures in a line."""
+    names = {field.name: field.label for fields in TOPICS.values() for field in fields}
+    parts = [
+        f"{tr(names[name])}: {figures.grouped(value)}"
+        for name, value in report.limits
+        if name in names
+    ]
+    parts.append(tr("Loaded {n} times, {m} had to go", n=report.n_loads, m=report.n_evictions))
+    if report.n_daemon:
+        parts.append(tr("The daemon itself: {size}", size=figures.size(report.n_daemon)))
+    return "  ·  ".join(parts)

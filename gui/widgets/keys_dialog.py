@@ -1,0 +1,63 @@
+"""Every keyboard shortcut there is, in one list."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import QDialog, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from gui.theme import XL, L, M, S
+from gui.words import tr
+
+#: Keys and what they do, in English.
+KEYS = (
+    ("Ctrl+1", "Pages, by their place in the list"),
+    ("Ctrl+N", "New chat"),
+    ("Ctrl+K", "Search all chats"),
+    ("Ctrl+L", "Choose the model"),
+    ("Ctrl+B", "Show or hide the list of chats"),
+    ("Ctrl+P", "Show or hide the parameters"),
+    ("Return", "Send"),
+    ("Shift+Return", "New line"),
+    ("Up", "Edit the last question, in an empty field"),
+    ("Esc", "Stop the answer"),
+    ("Ctrl+Shift+Up", "Chat above"),
+    ("Ctrl+Shift+Down", "Chat below"),
+    ("Ctrl+Shift+E", "Rename the chat"),
+    ("Ctrl+Shift+D", "Delete the chat"),
+    ("Ctrl+F", "Search in the page"),
+    ("Ctrl++", "Larger text"),
+    ("Ctrl+-", "Smaller text"),
+    ("Ctrl+0", "Text as large as at first"),
+    ("Ctrl+,", "Settings"),
+    ("Ctrl+/", "This list"),
+    ("Ctrl+Q", "Quit"),
+)
+
+
+class KeysDialog(QDialog):
+    """Closed by any of the usual ways."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle(tr("Keyboard"))
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(L)
+        grid.setVerticalSpacing(S)
+        half = (len(KEYS) + 1) // 2
+        for number, (keys, words) in enumerate(KEYS):
+            shown = QLabel(QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText))
+            shown.setStyleSheet("font-family: monospace;")
+            shown.setProperty("role", "muted")
+            column = 2 * (number // half)
+            grid.addWidget(shown, number % half, column)
+            grid.addWidget(QLabel(tr(words)), number % half, column + 1)
+        close = QPushButton(tr("Close"))
+        close.setDefault(True)
+        close.clicked.connect(lambda _=False: self.accept())
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(XL, XL, XL, XL)
+        whole.setSpacing(M)
+        whole.addLayout(grid)
+        whole.addWidget(close, 0, Qt.AlignmentFlag.AlignRight)

@@ -1,0 +1,144 @@
+"""What the library makes of a model: smaller forms, models of one's own, whole files."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import QItemSelectionModel, Qt
+from PySide6.QtTest import QTest
+
+from gui.views.library_page import LibraryPage
+from gui.views.modelfile_dialog import ModelfileDialog
+from gui.views.quantize_dialog import QuantizeDialog
+
+
+def click(button):
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+@pytest.fixture
+def page(desk):
+    made = desk.open(LibraryPage)
+    desk.until(lambda: made.details.content.is_shown)
+    return made
+
+
+def dialog(page, kind, verb):
+    page._do(verb, page.grid.current)
+    return next(one for one in page.findChildren(kind) if one.isVisible())
+
+
+def test_a_plan_is_shown_and_the_usual_type_is_chosen(desk, page):
+    asked = dialog(page, QuantizeDialog, "quantize")
+    desk.until(lambda: asked.content.is_shown)
+    assert [target.kind for target in asked.chosen()] == ["Q4_K_M"]
+    assert asked.name.placeholderText() == "smollm2:q4_k_m"
+    assert "Q8_0: 143 MB" in asked.bars.accessibleDescription()
+    assert asked.act.isEnabled()
+    row = next(
+        i for i in range(3) if asked.grid.sorted.row(asked.grid.sorted.index(i, 0)).fits is False
+    )
+    assert "⚠" in asked.grid.sorted.index(row, 2).data()
+
+
+def test_what_is_chosen_is_made_under_the_name_that_is_typed(desk, fake, page):
+    asked = dialog(page, QuantizeDialog, "quantize")
+    desk.until(lambda: asked.content.is_shown)
+    asked.name.setText("not a name")
+    assert not asked.act.isEnabled()
+    asked.name.setText("mine:small")
+    click(asked.act)
+    desk.until(lambda: desk.went == ["downloads"])
+    assert fake.script.kept.quantized == [
+        {"model": "smollm2:latest", "types": ["Q4_K_M"], "requantize": False, "name": "mine:small"}
+    ]
+
+
+def test_several_types_are_made_at_once_and_what_they_replace_is_said(desk, fake, page):
+    asked = dialog(page, QuantizeDialog, "quantize")
+    desk.until(lambda: asked.content.is_shown)
+    asked.grid.selectAll()
+    assert not asked.name.isEnabled()
+    assert "replaces smollm2:q8_0" in asked.summary.text()
+    asked.begin()
+    desk.until(lambda: fake.script.kept.quantized)
+    assert fake.script.kept.quantized[0]["types"] == ["Q8_0", "Q4_K_M", "Q2_K"]
+
+
+def test_nothing_chosen_makes_nothing(desk, page):
+    asked = dialog(page, QuantizeDialog, "quantize")
+    desk.until(lambda: asked.content.is_shown)
+    asked.grid.selectionModel().select(
+        asked.grid.currentIndex(),
+        QItemSelectionModel.SelectionFlag.Clear,
+    )
+    assert asked.summary.text().startswith("Choose a type.")
+    assert not asked.act.isEnabled()
+
+
+def test_a_quantized_source_needs_a_second_thought(desk, fake, page):
+    fake.script.kept.is_quantized = True
+    asked = dialog(page, QuantizeDialog, "quantize")
+    desk.until(lambda: asked.content.is_shown)
+    assert "quantized already" in asked.problem.text()
+    assert not asked.act.isEnabled()
+    asked.again.setChecked(True)
+    desk.until(asked.act.isEnabled)
+    assert asked.problem.isHidden()
+
+
+def test_a_plan_that_cannot_be_made_says_why(desk, fake, page):
+    fake.script.failures["/api/quantize"] = (400, {"error": "no tensors", "code": "bad_model_file"})
+    asked = dialog(page, QuantizeDialog, "quantize")
+    desk.until(lambda: "no tensors" in asked.content.notice.accessibleDescription())
+    assert not asked.act.isEnabled()
+
+
+def test_a_modelfile_is_looked_at_while_it_is_typed_and_saved(desk, fake, page):
+    asked = dialog(page, ModelfileDialog, "edit")
+    assert "FROM smollm2:latest" in asked.text.toPlainText()
+    asked.text.setPlainText("FROM smollm2\nPARAMETER temperature 0\nSYSTEM Be brief.")
+    desk.until(lambda: asked.findings.text() == "Nothing is wrong with it.")
+    click(asked.tidy)
+    desk.until(lambda: asked.text.toPlainText().endswith("\n") and not asked.tidy.isEnabled())
+    asked.name.setText("brief")
+    desk.until(asked.act.isEnabled)
+    click(asked.act)
+    desk.until(lambda: fake.bodies("/api/create"))
+    body = fake.bodies("/api/create")[0]
+    assert (body["model"], body["from"], body["system"]) == ("brief", "smollm2", "Be brief.")
+    assert body["parameters"] == {"temperature": 0.0}
+    desk.until(lambda: not page.findChildren(ModelfileDialog))
+
+
+def test_a_fault_in_a_modelfile_is_told_with_its_line(desk, fake, page):
+    fake.script.kept.findings = [
+        {"severity": "error", "line": 2, "message": "no such parameter", "hint": "see the list"}
+    ]
+    asked = dialog(page, ModelfileDialog, "edit")
+    desk.until(lambda: asked.findings.text() == "2: no such parameter see the list")
+    assert not asked.act.isEnabled()
+
+
+def test_a_modelfile_that_names_files_is_sent_elsewhere(desk, page):
+    asked = dialog(page, ModelfileDialog, "edit")
+    asked.text.setPlainText("FROM ./model.gguf")
+    asked.save()
+    assert "import the file first" in asked.findings.text()
+
+
+def test_files_are_checked_and_mended(desk, fake, page):
+    whole = {"status": "success", "models": 1, "size": 91_000_000, "faults": []}
+    bad = {"model": "smollm2:latest", "file": "x", "reason": "4 bytes differ", "hint": ""}
+    fake.script.kept.streams["/api/verify"] = [whole | {"faults": [bad | {"bad_bytes": 4}]}]
+    mended = {"status": "success", "model": "smollm2", "files": 1, "size": 9, "fetched": 4}
+    fake.script.kept.streams["/api/repair"] = [mended]
+    page._do("verify", page.grid.current)
+    desk.until(lambda: "4 bytes differ" in page.banner.text)
+    click(page.banner.action)
+    desk.until(lambda: "whole again: 4 B fetched" in page.banner.text)
+    fake.script.kept.streams["/api/verify"] = [{"status": "checking"}, whole]
+    page._do("verify", page.grid.current)
+    desk.until(lambda: "is whole: 91 MB" in page.banner.text)
+    fake.script.kept.streams["/api/verify"] = [{"error": "gone", "code": "store_failed"}]
+    page._do("verify", page.grid.current)
+    desk.until(lambda: "cannot be checked: gone" in page.banner.text)
