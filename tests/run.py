@@ -47,12 +47,14 @@ class Stage:
         what: What it makes sure of.
         run: Returns when all is well; raises ``Failed`` or ``LeftOut``.
         is_check: Whether ``--checks`` includes it.
+        is_asked_for: Whether it runs only where it is named: it takes the screen, and its time.
     """
 
     name: str
     what: str
     run: Run
     is_check: bool = True
+    is_asked_for: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ STAGES = (
         is_check=False,
     ),
     Stage("docs", "every program in the docs runs", pytest("-m", "docs"), is_check=False),
-    Stage("desktop", "a window, a mouse, a keyboard", desktop, is_check=False),
+    Stage("desktop", "a window, a mouse, a keyboard", desktop, is_check=False, is_asked_for=True),
 )
 
 
@@ -176,7 +178,8 @@ def main(arguments: Sequence[str]) -> int:
     stages = [
         stage
         for stage in STAGES
-        if (not asked.stage or stage.name in asked.stage) and (not asked.checks or stage.is_check)
+        if (stage.name in asked.stage if asked.stage else not stage.is_asked_for)
+        and (not asked.checks or stage.is_check)
     ]
     os.environ["CORRAL_TESTS_SEEDED"] = "yes"  # tests/conftest.py: no new examples in here
     results = run_stages(stages)

@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Iterator
 
-from PySide6.QtCore import QModelIndex, QObject, QRect, QSocketNotifier, Qt
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QRect, QSocketNotifier, Qt
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -64,11 +64,14 @@ class Ears(QObject):
 
 
 def where(name: str) -> list[int] | None:
-    """The middle of the first thing of that name that can be seen, in pixels of the screen."""
-    for found, widget, rect in places():
-        if found == name and rect.isValid():
-            middle = widget.mapToGlobal(rect.center())
-            return [middle.x(), middle.y()]
+    """The middle of the first thing of that name that can be seen, in pixels of the screen.
+
+    What can be worked comes before the label that stands beside it.
+    """
+    seen = [(widget, rect) for found, widget, rect in places() if found == name and rect.isValid()]
+    for widget, rect in sorted(seen, key=lambda one: isinstance(one[0], QLabel)):
+        middle = widget.mapToGlobal(rect.center())
+        return [middle.x(), middle.y()]
     return None
 
 
@@ -115,7 +118,7 @@ def texts_of(widget: QWidget) -> set[str]:
 def items(view: QAbstractItemView) -> Iterator[Place]:
     model = view.model()
     for row in range(min(200, model.rowCount())):
-        for column in range(model.columnCount()):
+        for column in range(1 if isinstance(model, QAbstractListModel) else model.columnCount()):
             index: QModelIndex = model.index(row, column)
             text = index.data(Qt.ItemDataRole.DisplayRole)
             rect = view.visualRect(index)

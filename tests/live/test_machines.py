@@ -39,8 +39,12 @@ class Share:
 
     def offers(self) -> list[psutil.Process]:
         """The processes that compute for others."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        return [each for each in family if "_offer" in each.cmdline()]
+        found = []
+        for each in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                if "_offer" in each.cmdline():
+                    found.append(each)
+        return found
 
     def end(self) -> None:
         self.process.terminate()

@@ -7,9 +7,19 @@ from contextlib import ExitStack
 import pytest
 
 from tests.live.talk import PATHS, answers_well, ask, question, started
-from tests.real_daemon import wait_for
+from tests.real_daemon import RealDaemon, wait_for
 
 pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def daemon_that_counts(tmp_path_factory, tiny):
+    """A daemon that guesses no tokens: every one that is computed is of a prompt, or drawn."""
+    home = tmp_path_factory.mktemp("counts") / "home"
+    with RealDaemon(home, CORRAL_SPECULATE="off") as daemon:
+        daemon.ask("POST", "/api/pull", {"model": "smollm2"})
+        daemon.take_in(tiny, "tiny")
+        yield daemon
 
 
 def n_computed(reply) -> int:
@@ -20,8 +30,9 @@ def n_computed(reply) -> int:
 
 
 @pytest.mark.parametrize(("model", "n_most"), [("tiny", 100), ("smollm2", 12)])
-def test_chats_at_the_same_time_share_steps(daemon, model, n_most):
+def test_chats_at_the_same_time_share_steps(daemon_that_counts, model, n_most):
     """While one chat goes on, another one's tokens cost no steps of their own."""
+    daemon = daemon_that_counts
     with daemon.stream("/api/chat", question("ollama", model, n_most=8000)) as going_on:
         started("ollama", going_on)
         before = daemon.running(model)
@@ -35,8 +46,9 @@ def test_chats_at_the_same_time_share_steps(daemon, model, n_most):
 
 
 @pytest.mark.parametrize("dialect", PATHS)
-def test_a_client_that_leaves_frees_its_sequence_within_a_step(own_daemon, dialect):
-    """Under the daemon's own settings: nothing is computed for nobody."""
+def test_a_client_that_leaves_frees_its_sequence_within_a_step(daemon_that_counts, dialect):
+    """Nothing is computed for nobody."""
+    own_daemon = daemon_that_counts
     with own_daemon.stream(PATHS[dialect], question(dialect)) as answer:
         started(dialect, answer)
         assert own_daemon.running("tiny")["n_active"] == 1
