@@ -54,9 +54,9 @@ class Ears(QObject):
         elif "texts" in asked:
             told = {"texts": [name for name, _, _ in places()]}
         else:
-            windows = [w for w in QApplication.topLevelWidgets() if w.isVisible()]
+            windows = [w.windowTitle() for w in QApplication.topLevelWidgets() if w.isVisible()]
             told = {
-                "windows": [w.windowTitle() for w in windows],
+                "windows": [title for title in windows if title],  # the tray's icon has none
                 "theme": THEME.colours.ground,
                 "tray": self._app.tray.icon.isVisible(),
             }
@@ -69,7 +69,7 @@ def where(name: str) -> list[int] | None:
     What can be worked comes before the label that stands beside it.
     """
     seen = [(widget, rect) for found, widget, rect in places() if found == name and rect.isValid()]
-    for widget, rect in sorted(seen, key=lambda one: isinstance(one[0], QLabel)):
+    for widget, rect in sorted(seen, key=lambda one: isinstance(one[0], QLabel | QLineEdit)):
         middle = widget.mapToGlobal(rect.center())
         return [middle.x(), middle.y()]
     return None

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("Xvfb", "openbox", "trayer", "xdotool")
 #: Seconds that something may take to be seen: a model is loaded on cores that others use too.
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def missing() -> str:
