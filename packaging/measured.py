@@ -59,8 +59,16 @@ def rows(results: Mapping[str, Result]) -> list[Row]:
     found: list[Row] = []
     if "serve" in results:
         found += [_served(one, "serve") for one in results["serve"]["workloads"]]
-    if "shared" in results:
-        found += [_served(one, "shared") for one in results["shared"]["workloads"]]
+    for shared in ("shared", "shared-long"):
+        if shared in results:
+            found += [_served(one, shared) for one in results[shared]["workloads"]]
+    found += [_sides(results[name], *told) for name, *told in _SIDES if name in results]
+    if "turns" in results:
+        found.append(_turns(results["turns"]))
+    if "embed" in results:
+        found.append(_vectors(results["embed"]))
+    if "cores" in results:
+        found += [_cores(results["cores"], *told) for told in _CORES]
     if "gap" in results:
         found += [_gap(one) for one in results["gap"]["workloads"]]
     if "memory" in results:
@@ -70,7 +78,7 @@ def rows(results: Mapping[str, Result]) -> list[Row]:
 
 def _served(load: Mapping[str, Any], source: str) -> Row:
     n, n_requests = load["n_streams"], load["n_requests"]
-    if source == "shared":
+    if source.startswith("shared"):
         share = load["runs"]["corral"][0]["n_prompt"] // n_requests
         what = f"{n_requests} requests of about {share} tokens that begin alike, {n} at once"
         zh = f"{n_requests} 个开头相同、约 {share} 个 token 的请求，{n} 个并发"
@@ -82,6 +90,59 @@ def _served(load: Mapping[str, Any], source: str) -> Row:
         for who in ("corral", "llama-server")
     )
     return Row(what, zh, ours, theirs, _ratio(load["ratio"]["tokens_per_s"]), source)
+
+
+#: Result, workload, and what it is: one request at a time, to each in turn.
+_SIDES = (
+    ("speculate", "copied", "an answer that copies a text", "复述一段文字的回答"),
+    ("shaped", "shaped", "an answer by a JSON schema", "按 JSON schema 生成的回答"),
+)
+
+
+def _sides(result: Result, load: str, what: str, zh: str) -> Row:
+    one = result[load]
+    ours, theirs = (
+        f"{median(one['tokens_per_s'][who]):.0f} tokens/s" for who in ("corral", "llama-server")
+    )
+    source = next(name for name, workload, *_ in _SIDES if workload == load)
+    return Row(what, zh, ours, theirs, _ratio(one["ratio"]["tokens_per_s"]), source)
+
+
+def _turns(result: Result) -> Row:
+    n = len(result["n_prompt"])
+    ours, theirs = (f"{median(result['total_s'][who]):.1f} s" for who in ("corral", "llama-server"))
+    what = f"a conversation of {n} turns, all of it sent each time"
+    return Row(
+        what, f"{n} 轮对话，每次发送全部历史", ours, theirs, _ratio(result["ratio"]), "turns"
+    )
+
+
+def _vectors(result: Result) -> Row:
+    ours, theirs = (f"{median(result['seconds'][who]):.2f} s" for who in ("corral", "llama-server"))
+    speed = result["ratio"]  # of texts a second, where the table has seconds
+    ratio = {"median": 1 / speed["median"], "low": 1 / speed["high"], "high": 1 / speed["low"]}
+    what = "vectors of many short texts, one request"
+    return Row(what, "一次请求，多段短文本的向量", ours, theirs, _ratio(ratio), "embed")
+
+
+#: Which figure, which ratio, and what it is.
+_CORES = (
+    ("two", "two_against_theirs", "two models at once, together", "两个模型同时回答，合计"),
+    (
+        "busy",
+        "busy_against_theirs",
+        "beside a program that keeps a core busy",
+        "另有程序占满一个核心时",
+    ),
+)
+
+
+def _cores(result: Result, figure: str, ratio: str, what: str, zh: str) -> Row:
+    ours, theirs = (
+        f"{median(result['tokens_per_s'][who][figure]):.0f} tokens/s"
+        for who in ("corral", "llama-server")
+    )
+    return Row(what, zh, ours, theirs, _ratio(result["ratios"][ratio]), "cores")
 
 
 def _gap(load: Mapping[str, Any]) -> Row:
