@@ -6,6 +6,7 @@ All but the machine's figures need the owner's token or an admin key.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -24,8 +25,8 @@ from runner.errors import DaemonError
 SILENCE_S = 40.0
 
 
-class Keeping:
-    """Mixed into ``Client``."""
+class Keeping(ABC):
+    """Mixed into ``Client``, which says how a call is made."""
 
     def settings(self) -> KeptSettings:
         """Return all settings, and which secrets are set."""
@@ -58,11 +59,13 @@ class Keeping:
         """Return all that there is, and then what changes."""
         return Events(self._exchange("GET", "/api/events", None))
 
-    def _exchange(self, method: str, path: str, body: Json | None) -> Exchange:
-        raise NotImplementedError
+    @abstractmethod
+    def _exchange(self, method: str, path: str, body: Json | None) -> Exchange: ...
 
-    def _call(self, method: str, path: str, body: Json | None = None, *, model: str = "") -> Json:
-        raise NotImplementedError
+    @abstractmethod
+    def _call(
+        self, method: str, path: str, body: Json | None = None, *, model: str = ""
+    ) -> Json: ...
 
 
 class Events:

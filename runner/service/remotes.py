@@ -6,7 +6,6 @@ The keys lie in a file of mode 0600 and are told to nobody but the workers that 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -15,14 +14,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from runner.domain.devices import SharedDevice, device_address, is_address
-from runner.errors import InvalidRequest, StoreError
+from runner.errors import InvalidRequest
 from runner.protocol.messages import Load, Remote
 from runner.relay.caller import call
-from runner.store.disk import explained, replace_file
+from runner.service.private import PrivateFile
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
 _MAX_KEY = 200
 #: Seconds for which a lost device is left out: what broke it should not break the next load, too.
 LOST_S = 60.0
@@ -37,9 +35,11 @@ class RemoteService:
         Raises:
             StoreError: It cannot be read, is damaged, or of a later version.
         """
-        self._path = path
+        self._file = PrivateFile(
+            path, "devices", "the keys of devices", "remove the file 'devices' and add them again"
+        )
         self._clock = clock
-        self._keys = _read(path)
+        self._keys = self._file.read()
         self._lost: dict[str, float] = {}
         self._writing = asyncio.Lock()
 
@@ -112,8 +112,7 @@ class RemoteService:
 
     async def _save(self, keys: dict[str, str]) -> None:
         async with self._writing:
-            content = json.dumps({"format": _FORMAT, "devices": keys}).encode()
-            await asyncio.to_thread(_write, self._path, content)
+            await asyncio.to_thread(self._file.write, keys)
             self._keys = keys
 
 
@@ -123,29 +122,3 @@ def _unknown(address: str) -> InvalidRequest:
         hint=f"'corral share' on that machine shows it; then: corral devices add {address}",
         param="devices",
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    with explained("cannot save the keys of devices"):
-        # A temporary file is mode 0600 from its first moment, and keeps that when it is renamed.
-        replace_file(path, content, scratch=path.parent, prefix=".devices-")
-
-
-def _read(path: Path) -> dict[str, str]:
-    try:
-        with explained("cannot read the keys of devices"):
-            told = json.loads(path.read_text(encoding="utf-8"))
-        if told["format"] != _FORMAT:
-            raise StoreError(
-                f"the file of devices has format {told['format']!r}, this version knows {_FORMAT}",
-                hint="a newer version of Corral wrote it: use that one",
-            )
-        return {str(address): str(key) for address, key in told["devices"].items()}
-    except StoreError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return {}
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise StoreError(
-            "the file of devices is damaged", hint="remove the file 'devices' and add them again"
-        ) from None

@@ -8,19 +8,17 @@ starts before anybody has logged in has nobody to ask.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from runner.errors import InvalidRequest, StoreError
-from runner.store.disk import explained, replace_file
+from runner.errors import InvalidRequest
+from runner.service.private import PrivateFile
 
 logger = logging.getLogger(__name__)
 
 #: The secrets there can be.
 NAMES = ("hf", "modelscope")
-_FORMAT = 1
 _MAX_LENGTH = 4096
 
 
@@ -33,8 +31,10 @@ class SecretService:
         Raises:
             StoreError: It cannot be read, is damaged, or of a later version.
         """
-        self._path = path
-        self._values = _read(path)
+        self._file = PrivateFile(
+            path, "secrets", "the secrets", "remove the file 'secrets' and set them again"
+        )
+        self._values = self._file.read()
         self._writing = asyncio.Lock()
 
     def get(self, name: str) -> str | None:
@@ -68,8 +68,7 @@ class SecretService:
             values = {key: kept for key, kept in self._values.items() if key != name}
             if value is not None:
                 values[name] = value
-            content = json.dumps({"format": _FORMAT, "secrets": values}).encode()
-            await asyncio.to_thread(_write, self._path, content)
+            await asyncio.to_thread(self._file.write, values)
             self._values = values
         logger.info("secret %s name=%s", "removed" if value is None else "set", name)
 
@@ -77,29 +76,3 @@ class SecretService:
 def _is_token(value: str) -> bool:
     # It goes into a header: nothing in it may end one.
     return 0 < len(value) <= _MAX_LENGTH and value.isascii() and all("!" <= c <= "~" for c in value)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with explained("cannot save the secrets"):
-        # A temporary file is mode 0600 from its first moment, and keeps that when it is renamed.
-        replace_file(path, content, scratch=path.parent, prefix=".secrets-")
-
-
-def _read(path: Path) -> dict[str, str]:
-    try:
-        with explained("cannot read the secrets"):
-            told = json.loads(path.read_text(encoding="utf-8"))
-        if told["format"] != _FORMAT:
-            raise StoreError(
-                f"the file of secrets has format {told['format']!r}, this version knows {_FORMAT}",
-                hint="a newer version of Corral wrote it: use that one",
-            )
-        return {str(name): str(value) for name, value in told["secrets"].items()}
-    except StoreError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return {}
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise StoreError(
-            "the file of secrets is damaged", hint="remove the file 'secrets' and set them again"
-        ) from None
