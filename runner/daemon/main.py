@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import sys
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,6 +77,8 @@ _tail = logs.Tail()
 _GRACE_S = 5.0
 #: Seconds for whatever else goes on then: a body that does not come, a client that does not read.
 _STRAGGLERS_S = 1.0
+#: Seconds for threads after that: a hub's client that waits for an answer cannot be interrupted.
+_LAST_S = 1.0
 
 
 def main(argv: list[str]) -> int:
@@ -96,7 +99,7 @@ def main(argv: list[str]) -> int:
         logging.getLogger("aiohttp.server").addFilter(_in_one_line)
         paths.run.mkdir(parents=True, exist_ok=True)
         with only_daemon(paths):
-            asyncio.run(_serve(paths, settings))
+            asyncio.run(_serve_and_end(paths, settings))
     except OSError as error:
         print(f"error: cannot serve: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -221,6 +224,20 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         _tail.end()
         # Still listening: who comes now is told so, instead of finding nobody.
         await asyncio.gather(pool.close(_GRACE_S), jobs.close())
+
+
+async def _serve_and_end(paths: Paths, settings: Settings) -> None:
+    """Serve; then the process ends, whatever its threads wait for: what is to be kept is kept."""
+    await _serve(paths, settings)
+
+    def leave() -> None:
+        logger.info("left without waiting for a hub")
+        logging.shutdown()
+        os._exit(0)
+
+    last = threading.Timer(_LAST_S, leave)
+    last.daemon = True
+    last.start()
 
 
 def _check_door(settings: Settings, keys: KeyService) -> None:

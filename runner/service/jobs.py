@@ -31,6 +31,7 @@ from runner.service.run import (
     end_of,
     in_order,
     task_name,
+    unfinished,
     work_off,
 )
 from runner.store.state import N_REMEMBERED, JobTable, StoredJob
@@ -39,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 #: Lasting jobs at work at the same time; further ones wait for their turn.
 N_AT_ONCE = 3
+
+#: Seconds that the daemon, when it ends, waits for work that does not stop.
+_PATIENCE_S = 3.0
 
 
 class JobService:
@@ -108,7 +112,7 @@ class JobService:
             can_stand_still: Whether its work heeds ``Run.held``.
             limit_bps: Its limit on speed; 0: none, ``None``: as it is.
         """
-        live = self._unfinished(kind, name)
+        live = unfinished(self._lives.values(), kind, name)
         if live is None:
             live = await self._create(kind, name, is_attended=is_attended, is_lasting=is_lasting)
         elif not is_attended:
@@ -134,7 +138,10 @@ class JobService:
                 self._tell_end(live, broken_off(live.job))
         self.news.end()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, waiting = await asyncio.wait(self._tasks, timeout=_PATIENCE_S)
+            for task in waiting:  # for a hub's client, whose thread nobody can interrupt
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
         await asyncio.to_thread(self._writer.shutdown)
         if self._table is not None:
             self._table.close()
@@ -227,7 +234,7 @@ class JobService:
         if live.run is not None and live.run.held.is_set():
             self._let_go_on(live, live.run)
         elif live.job.state not in (JobState.RUNNING, JobState.QUEUED):
-            other = self._unfinished(live.job.kind, live.job.name)
+            other = unfinished(self._lives.values(), live.job.kind, live.job.name)
             if other is not None and other is not live:
                 raise InvalidRequest(f"job {other.job.job_id} is at '{live.job.name}' already")
             self._queue(live, is_attended=False)
@@ -292,18 +299,6 @@ class JobService:
             raise JobNotFound(f"there is no job {job_id}", hint="see them all with: corral jobs")
         return live
 
-    def _unfinished(self, kind: str, name: str) -> LiveJob | None:
-        """The job of this name that is not over; else the latest if that failed."""
-        same = [
-            live
-            for live in self._lives.values()
-            if (live.job.kind, live.job.name.lower()) == (kind, name.lower())
-        ]
-        for live in same:
-            if not live.job.state.is_over:
-                return live
-        return same[-1] if same and same[-1].job.state is JobState.FAILED else None
-
     async def _create(
         self, kind: str, name: str, *, is_attended: bool, is_lasting: bool
     ) -> LiveJob:
@@ -321,7 +316,7 @@ class JobService:
         if self._table is not None:
             job = await self._write(self._table.add, job)
             # Another call may have made the same job while this one was written down.
-            other = self._unfinished(kind, name)
+            other = unfinished(self._lives.values(), kind, name)
             if other is not None:
                 return other
             live.job = job

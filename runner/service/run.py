@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
@@ -124,6 +124,17 @@ def doing(job: Job) -> str:
 def in_order(job: Job) -> tuple[bool, int, int]:
     """Return what jobs are sorted by: those on their way as they queue, then the latest."""
     return job.state.is_over, 0 if job.state.is_over else job.place, -job.job_id
+
+
+def unfinished(lives: Iterable[LiveJob], kind: str, name: str) -> LiveJob | None:
+    """Return the job of this name that is not over; else the latest if that failed."""
+    same = [
+        live for live in lives if (live.job.kind, live.job.name.lower()) == (kind, name.lower())
+    ]
+    for live in same:
+        if not live.job.state.is_over:
+            return live
+    return same[-1] if same and same[-1].job.state is JobState.FAILED else None
 
 
 def end_of(live: LiveJob, error: CorralError | None) -> JobState:

@@ -8,7 +8,9 @@ import time
 import psutil
 import pytest
 
+from tests.fakes.hub import FakeHub
 from tests.live.talk import PATHS, ask, error_of, question, started
+from tests.real_daemon import RealDaemon, wait_for
 
 pytestmark = pytest.mark.live
 
@@ -70,3 +72,16 @@ def test_the_owners_shutdown_is_as_orderly_as_a_signal(own_daemon):
         assert own_daemon.ask("POST", "/api/shutdown", owner=True).status == 200
         assert b'"done":true' in answer.rest()[-1]
     assert own_daemon.process.wait(10) == 0
+
+
+def test_a_hub_that_does_not_answer_holds_no_daemon(tmp_path):
+    with FakeHub() as hub:
+        hub.add("own/slow-GGUF", {"slow-Q4_K_M.gguf": b"GGUF" * 64}, fault="slow")
+        with RealDaemon(tmp_path / "home", **hub.environ()) as daemon:
+            job = daemon.ask("POST", "/api/jobs", {"kind": "pull", "model": "hf.co/own/slow-GGUF"})
+            assert job.status < 300, job.body
+            wait_for(lambda: hub.requests, "a question to the hub")
+            # Its client would wait longer than this for the answer, which never comes.
+            assert daemon.stop(7) == 0
+            assert not daemon.file.exists()
+            daemon.start()
