@@ -15,15 +15,15 @@ from typing import Any
 
 from runner.domain.address import DEFAULT_ADDRESS, Address, parse_address
 from runner.domain.duration import keep_alive_seconds, parse_duration
-from runner.domain.options import Speculate
+from runner.domain.load_options import KV_TYPES
+from runner.domain.name import ModelName
+from runner.domain.options import OPTION_SPECS, Speculate, parse_option
 from runner.domain.speed import parse_speed
-from runner.errors import InvalidRequest
+from runner.errors import InvalidName, InvalidRequest
 
 #: Of ``config.toml``; one without a number was written by hand.
 CONFIG_FORMAT = 1
 
-#: Types that the cache can have, the largest first.
-KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 _SWITCH: Mapping[str, bool | None] = {
     **dict.fromkeys(("1", "true", "on", "yes"), True),
     **dict.fromkeys(("0", "false", "off", "no"), False),
@@ -45,6 +45,10 @@ class Settings:
     context_length: int = 0
     num_parallel: int = 16
     max_loaded_models: int = 3
+    memory_share: int = 90
+    preload: tuple[str, ...] = ()
+    pin: tuple[str, ...] = ()
+    model_options: tuple[tuple[str, Any], ...] = ()
     max_queue: int = 512
     num_thread: int = 0
     kv_cache_type: tuple[str, str] = ("f16", "f16")
@@ -184,6 +188,39 @@ def _hub(text: str) -> str:
     return text.lower()
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """Names of models, each as it would be written elsewhere."""
+    try:
+        return tuple(str(ModelName.parse(name)) for name in _list(text))
+    except InvalidName as error:
+        raise ValueError(error.message) from None
+
+
+def _options(text: str) -> tuple[tuple[str, Any], ...]:
+    """``name=value`` pairs; a value is JSON where it can be, else a text."""
+    found: dict[str, Any] = {}
+    for pair in text.split():
+        name, is_pair, value = pair.partition("=")
+        if not is_pair or name not in OPTION_SPECS:
+            raise ValueError(f"want options such as num_gpu=20, not '{pair[:60]}'")
+        try:
+            found[name] = parse_option(name, _literal(value))
+        except InvalidRequest as error:
+            raise ValueError(error.message) from None
+    return tuple(found.items())
+
+
+def _literal(text: str) -> int | float | bool | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -250,6 +287,33 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         "Most models in memory at the same time.",
         "3",
         "OLLAMA_MAX_LOADED_MODELS",
+    ),
+    "memory_share": SettingSpec(
+        "CORRAL_MEMORY_SHARE",
+        _count(1, 100),
+        "Most of main memory that all models together may need, in percent.",
+        "90",
+    ),
+    "preload": SettingSpec(
+        "CORRAL_PRELOAD",
+        _names,
+        "Models that are loaded when the daemon starts, comma-separated; they stay until another"
+        " needs their place.",
+        "",
+    ),
+    "pin": SettingSpec(
+        "CORRAL_PIN",
+        _names,
+        "Models that stay in memory once they are there, comma-separated: no other takes their"
+        " place.",
+        "",
+    ),
+    "model_options": SettingSpec(
+        "CORRAL_MODEL_OPTIONS",
+        _options,
+        "Options for all models where neither request nor model says, separated by blanks:"
+        " num_gpu=20 use_mlock=true tensor_split=3,1.",
+        "",
     ),
     "max_queue": SettingSpec(
         "CORRAL_MAX_QUEUE",

@@ -19,6 +19,7 @@ from runner.domain.running import RunningRequest
 _JSON_HELP = """\
 --json prints an array of objects:
   name digest size size_vram context_length expires_at pid active_requests steps tokens
+  needed pinned notes
 sizes in bytes; expires_at in RFC 3339, null for a model that stays loaded
 
 --requests --json prints an array of objects:
@@ -72,6 +73,9 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
             for m in models
         ],
     )
+    for model in models:
+        for note in model.notes:
+            out.say(f"{model.info.name}: {note}")
     return 0
 
 
@@ -140,4 +144,7 @@ def as_json(model: RunningModel) -> dict[str, Any]:
         "active_requests": model.n_active,
         "steps": model.n_steps,
         "tokens": model.n_tokens,
+        "needed": model.n_needed,
+        "pinned": model.is_pinned,
+        "notes": list(model.notes),
     }

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import secrets
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,8 @@ from runner.config import Settings, load_settings
 from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.daemon.settings import LiveSettings
+from runner.domain.name import ModelName
+from runner.domain.options import Options
 from runner.domain.topic import Topic
 from runner.errors import CorralError, InvalidRequest
 from runner.hub.places import hubs_and_sources
@@ -37,12 +41,14 @@ from runner.server.marks import DOOR
 from runner.server.needs import Needs
 from runner.service.blobs import BlobService
 from runner.service.cache import CacheService
+from runner.service.calibration import Calibration
 from runner.service.create import CreateService
 from runner.service.downloads import Downloads
 from runner.service.inference import InferenceService
 from runner.service.jobs import JobService
 from runner.service.keys import PREFIX, KeyService
 from runner.service.machine import MachineService
+from runner.service.memory import MemoryService
 from runner.service.models import ModelService
 from runner.service.prompts import PromptService
 from runner.service.pull import PullService
@@ -53,8 +59,9 @@ from runner.service.storage import StorageService
 from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
-from runner.workers.devices import memory_bytes, n_cores
-from runner.workers.pool import Pool, PoolSettings
+from runner.workers.devices import available_bytes, memory_bytes, n_cores
+from runner.workers.pool import Pool
+from runner.workers.wanted import PoolSettings
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +73,16 @@ _NO_KEY = "--insecure-no-key"
 
 #: The log's last lines, for ``/api/logs``: a process has one log.
 _tail = logs.Tail()
+
+#: Settings whose new value counts at once.
+_AT_ONCE = (
+    "origins",
+    "log_level",
+    "keep_alive_s",
+    "max_loaded_models",
+    "max_queue",
+    "memory_share",
+)
 
 #: Seconds that answers may go on when the daemon ends; then they fail with an error of their own.
 _GRACE_S = 5.0
@@ -115,7 +132,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     live = LiveSettings(paths.config_file, settings)
     allow_files(settings.max_connections)
     async with contextlib.AsyncExitStack() as stack:
-        pool = Pool(_pool_settings(settings, paths))
+        pool = Pool(_pool_settings(settings, paths), available_bytes)
         stack.push_async_callback(pool.close)
         hubs, sources = hubs_and_sources(
             order=settings.hub,
@@ -136,10 +153,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         pulls = PullService(library, sources, jobs, downloads)
         await pulls.restore()
         models = ModelService(library, pool, cache)
-        pool.on_change = partial(jobs.news.tell, Topic.WORKER)
-        requests.on_change = partial(jobs.news.tell, Topic.REQUEST)
-        models.on_change = partial(jobs.news.tell, Topic.MODEL)
-        live.on_change = partial(jobs.news.tell, Topic.SETTINGS)
+        _tell(jobs, pool, requests, models, live)
         keys = await asyncio.to_thread(
             KeyService,
             paths.keys_file,
@@ -147,15 +161,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         )
         stack.push_async_callback(keys.close)
         _check_door(settings, keys)
-        inference = InferenceService(
-            library,
-            pool,
-            context_length=settings.context_length,
-            memory_bytes=memory_bytes(),
-            requests=requests,
-            shares_cache=settings.share_cache,
-            speculate=settings.speculate,
-        )
+        inference = await asyncio.to_thread(_inference, settings, paths, library, pool, requests)
         needs = Needs(
             inference=inference,
             prompts=PromptService(inference),
@@ -187,15 +193,12 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             needs, access, Limits(settings.max_connections, settings.max_peer_connections)
         )
 
-        def open_to(new: Settings) -> None:
+        def follow(new: Settings) -> None:
             app[DOOR].access = replace(access, origins=new.origins)
+            logs.set_level(new.log_level)
+            pool.configure(_pool_settings(_merged(settings, new), paths))
 
-        live.when_changed(("origins",), open_to)
-        live.when_changed(("log_level",), lambda new: logs.set_level(new.log_level))
-        live.when_changed(
-            ("keep_alive_s", "max_loaded_models", "max_queue"),
-            lambda new: pool.configure(_pool_settings(_merged(settings, new), paths)),
-        )
+        live.when_changed(_AT_ONCE, follow)
         address = await stack.enter_async_context(listening(app, settings, grace_s=_STRAGGLERS_S))
         record = DaemonRecord(os.getpid(), str(address.reachable), __version__, token)
         write_record(paths.daemon_file, record)
@@ -205,11 +208,74 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             logger.warning(
                 "other machines can reach address=%s, and nobody needs a key to use it", address
             )
-        await ending.wait()
+        async with _preloading(inference, settings.preload):
+            await ending.wait()
         logger.info("shutting down")
         _tail.end()
         # Still listening: who comes now is told so, instead of finding nobody.
         await asyncio.gather(pool.close(_GRACE_S), jobs.close())
+
+
+def _tell(
+    jobs: JobService,
+    pool: Pool,
+    requests: RequestService,
+    models: ModelService,
+    live: LiveSettings,
+) -> None:
+    """Have whoever watches told of every change."""
+    tell = jobs.news.tell
+    pool.on_loading = partial(tell, Topic.LOAD)
+    pool.on_change = partial(tell, Topic.WORKER)
+    requests.on_change = partial(tell, Topic.REQUEST)
+    models.on_change = partial(tell, Topic.MODEL)
+    live.on_change = partial(tell, Topic.SETTINGS)
+
+
+def _inference(
+    settings: Settings, paths: Paths, library: Library, pool: Pool, requests: RequestService
+) -> InferenceService:
+    """Return what answers, and what sizes models for it; reads what is known of this machine."""
+    memory = MemoryService(
+        library,
+        pool,
+        memory_bytes=memory_bytes(),
+        available=available_bytes,
+        calibration=Calibration(paths.state / "memory.json"),
+    )
+    pool.on_measured = memory.learn
+    return InferenceService(
+        library,
+        pool,
+        context_length=settings.context_length,
+        memory_bytes=memory_bytes(),
+        requests=requests,
+        shares_cache=settings.share_cache,
+        speculate=settings.speculate,
+        defaults=Options(**dict(settings.model_options)),
+        memory=memory,
+        pinned=settings.pin,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _preloading(inference: InferenceService, names: tuple[str, ...]) -> AsyncIterator[None]:
+    """Load models beside whatever else goes on; what is not loaded at the end is left."""
+    task = asyncio.create_task(_preload(inference, names))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _preload(inference: InferenceService, names: tuple[str, ...]) -> None:
+    """Load models one after the other, to stay; one that cannot be is told of in the log."""
+    for name in names:
+        try:
+            await inference.load(ModelName.parse(name), Options(), math.inf, None)
+        except CorralError as error:
+            logger.warning("not loaded at start model=%s: %s", name, error.message)
 
 
 def _check_door(settings: Settings, keys: KeyService) -> None:
@@ -249,6 +315,7 @@ def _merged(started: Settings, new: Settings) -> Settings:
         keep_alive_s=new.keep_alive_s,
         max_loaded_models=new.max_loaded_models,
         max_queue=new.max_queue,
+        memory_share=new.memory_share,
     )
 
 
@@ -271,6 +338,7 @@ def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
         flash_attention=settings.flash_attention,
         disk_folder=str(paths.kv),
         n_disk_bytes=settings.kv_disk_bytes,
+        n_memory_max=memory_bytes() * settings.memory_share // 100,
     )
 
 

@@ -157,6 +157,10 @@ class Running(msgspec.Struct):
     n_active: int
     n_steps: int
     n_tokens: int
+    needed: int
+    load_seconds: float
+    pinned: bool
+    notes: list[str]
 
 
 class Tensor(msgspec.Struct):
@@ -317,6 +321,10 @@ def _running(model: RunningModel, now: float) -> Running:
         n_active=model.n_active,
         n_steps=model.n_steps,
         n_tokens=model.n_tokens,
+        needed=model.n_needed,
+        load_seconds=round(model.load_s, 3),
+        pinned=model.is_pinned,
+        notes=list(model.notes),
     )
 
 

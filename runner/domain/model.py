@@ -103,6 +103,10 @@ class RunningModel:
         n_active: Requests it is answering or has waiting.
         n_steps: Decode steps since it was loaded.
         n_tokens: Tokens computed since it was loaded, prompts included.
+        n_needed: Bytes of main memory that it was estimated to need.
+        load_s: Seconds that its load took.
+        is_pinned: Whether it stays until it is told to go.
+        notes: In what it differs from what was asked, and why: a context that was cut.
     """
 
     info: ModelInfo
@@ -114,3 +118,7 @@ class RunningModel:
     n_active: int
     n_steps: int
     n_tokens: int
+    n_needed: int = 0
+    load_s: float = 0.0
+    is_pinned: bool = False
+    notes: tuple[str, ...] = ()

@@ -18,13 +18,22 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from runner import logs
+from runner.domain.loading import LoadStage
 from runner.engine.disk import DiskTier
 from runner.engine.loop import Loop
 from runner.errors import CorralError
 from runner.kv.key import CacheKey
 from runner.kv.shelf import Shelf
 from runner.protocol.codec import BrokenFrame, FrameReader, encode
-from runner.protocol.messages import FLUSH_S, Failed, Load, Loaded, Message, Shutdown
+from runner.protocol.messages import (
+    FLUSH_S,
+    Failed,
+    Load,
+    Loaded,
+    Loading,
+    Message,
+    Shutdown,
+)
 
 if TYPE_CHECKING:
     from runner.engine.llama.backend import LlamaBackend
@@ -148,8 +157,11 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
     from runner.engine.llama.backend import LlamaBackend  # after fd 1 is safe from its prints
     from runner.engine.llama.draft import load_draft
 
+    told = _Stages(load.request_id, send)
     try:
-        backend = LlamaBackend(load)
+        backend = LlamaBackend(load, told.tell)
+        if load.draft_path:
+            told.tell(LoadStage.DRAFT, 0.0)
         draft = load_draft(load, backend) if load.draft_path and backend.n_cold_max else None
     except CorralError as error:
         send(Failed(load.request_id, error.code, error.message, error.hint))
@@ -172,6 +184,22 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
         )
     )
     return loop
+
+
+class _Stages:
+    """Tells how far a load is, a percent at a time."""
+
+    def __init__(self, request_id: str, send: Callable[[Message], None]) -> None:
+        self._request_id = request_id
+        self._send = send
+        self._last: tuple[LoadStage, int] | None = None
+
+    def tell(self, stage: LoadStage, share: float) -> None:
+        """Tell of a stage, unless that was told; called on the thread that loads."""
+        now = (stage, int(share * 100))
+        if now != self._last:
+            self._last = now
+            self._send(Loading(self._request_id, stage, min(1.0, max(0.0, share))))
 
 
 def _disk(load: Load, backend: LlamaBackend) -> DiskTier | None:

@@ -2,8 +2,8 @@
 
 Down the pipe go ``Load``, ``Generate``, ``Embed``, ``Rerank``, ``Abort``, ``Tokenize``,
 ``Detokenize``, ``Render``, ``Inspect``, ``AskCache``, ``ClearCache`` and ``Shutdown``; up come
-``Loaded``, ``Started``, ``Step``, ``Embedded``, ``Tokenized``, ``Inspected``, ``CacheState`` and
-``Failed``.  Two promises bind the sides, and the tests of both check them:
+``Loading``, ``Loaded``, ``Started``, ``Step``, ``Embedded``, ``Tokenized``, ``Inspected``,
+``CacheState`` and ``Failed``.  Two promises bind the sides, and the tests of both check them:
 
 1. every ``request_id`` sent down comes back exactly once as an ending: a ``Delta`` with a
    ``finish``, a ``Loaded``, an ``Embedded``, a ``Tokenized``, an ``Inspected``, a ``CacheState`` or
@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
+from runner.domain.loading import LoadStage
 from runner.domain.options import SamplingParams, Speculate
 from runner.domain.request import AdapterUse, Constraint, Terms, Think
 from runner.domain.running import RequestState
@@ -57,6 +58,14 @@ class Load(Struct, frozen=True, tag=True):
         adapters: GGUF files of LoRA adapters, numbered from 0.
         shards: All files of the weights in their order, ``path`` first, when they are several.
         draft_path: GGUF file of a small model that guesses what this one says; empty: none.
+        use_mlock: Keep the weights in memory, whatever else wants it.
+        main_gpu: The accelerator that holds what is not split.
+        tensor_split: Shares of the accelerators, in their order; empty: by their free memory.
+        n_cpu_moe: First layers whose experts stay in main memory; negative: all.
+        rope_scaling: How positions beyond the trained ones are made; empty: as the file says.
+        rope_base: 0: as the file says.
+        rope_scale: 0: as the file says; 0.5 doubles the context.
+        yarn_orig_ctx: Context that yarn extends, in tokens; 0: the trained one.
     """
 
     request_id: str
@@ -79,6 +88,22 @@ class Load(Struct, frozen=True, tag=True):
     adapters: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
     draft_path: str = ""
+    use_mlock: bool = False
+    main_gpu: int = 0
+    tensor_split: tuple[float, ...] = ()
+    n_cpu_moe: int = 0
+    rope_scaling: str = ""
+    rope_base: float = 0.0
+    rope_scale: float = 0.0
+    yarn_orig_ctx: int = 0
+
+
+class Loading(Struct, frozen=True, tag=True):
+    """How far a load is; comes before ``Loaded``, with ``share`` of the stage from 0 to 1."""
+
+    request_id: str
+    stage: LoadStage
+    share: float = 0.0
 
 
 class Loaded(Struct, frozen=True, tag=True):
@@ -401,17 +426,22 @@ class CacheState(Struct, frozen=True, tag=True):
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """A request ended with an error: ``errors.CorralError``'s own words, and the field at fault."""
+    """A request ended with an error: ``errors.CorralError``'s own words, and the field at fault.
+
+    ``n_needed`` is the context that would have been enough, in tokens, where that is what lacked.
+    """
 
     request_id: str
     code: str
     message: str
     hint: str = ""
     param: str = ""
+    n_needed: int = 0
 
 
 Message = (
     Load
+    | Loading
     | Loaded
     | Generate
     | Embed

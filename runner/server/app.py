@@ -13,6 +13,7 @@ from runner.server import (
     event_routes,
     job_routes,
     keeping_routes,
+    load_routes,
     metrics,
     ollama_routes,
     openai_routes,
@@ -32,6 +33,7 @@ from runner.server.needs import NEEDS, Needs
 
 _ROUTES = (
     ollama_routes.routes,
+    load_routes.routes,
     openai_routes.routes,
     completion_routes.routes,
     anthropic_routes.routes,

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import cast
 
-from runner.errors import CorralError, RequestError, WorkerError, from_code
+from runner.errors import CorralError, PromptTooLong, RequestError, WorkerError, from_code
 from runner.protocol.codec import BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
     Abort,
@@ -30,6 +30,7 @@ from runner.protocol.messages import (
     Inspected,
     Load,
     Loaded,
+    Loading,
     Message,
     Render,
     Rerank,
@@ -66,6 +67,7 @@ class Channel(asyncio.SubprocessProtocol):
         log_tail: The last lines it logged.
         n_steps: Decode steps it has computed.
         n_tokens: Tokens it has computed.
+        on_loading: Called with how far the load is.
     """
 
     def __init__(self, name: str, on_exit: Callable[[], None]) -> None:
@@ -73,6 +75,7 @@ class Channel(asyncio.SubprocessProtocol):
         self.log_tail: deque[str] = deque(maxlen=_N_LOG_LINES)
         self.n_steps = 0
         self.n_tokens = 0
+        self.on_loading: Callable[[Loading], None] = lambda stage: None
         self._name = name
         self._on_exit = on_exit
         self._reader = FrameReader()
@@ -222,6 +225,8 @@ class Channel(asyncio.SubprocessProtocol):
                 future = self._answers.get(message.request_id)
                 if future and not future.done():
                     future.set_result(message)
+            case Loading():
+                self.on_loading(message)
             case Failed():
                 self._fail(message)
             case _:
@@ -231,6 +236,8 @@ class Channel(asyncio.SubprocessProtocol):
         error = from_code(failed.code, failed.message, failed.hint)
         if failed.param and isinstance(error, RequestError):
             error.param = failed.param
+        if isinstance(error, PromptTooLong):
+            error.n_prompt = failed.n_needed
         if queue := self._streams.get(failed.request_id):
             queue.put_nowait(error)
         future = self._answers.get(failed.request_id)
@@ -250,10 +257,12 @@ class Channel(asyncio.SubprocessProtocol):
             reason += _shown_exit(self.exited.result())
         if words := last_words(self.log_tail):
             reason += f": {words}"
-        return WorkerError(
+        error = WorkerError(
             f"{reason} (model {self._name})",
             hint="try again, the model will be loaded anew; the log has more: corral daemon logs",
         )
+        error.is_crash = self.exited.done() and self.exited.result() != 0
+        return error
 
     def _log(self, chunk: bytes) -> None:
         """Pass the worker's log on; it is formatted already."""

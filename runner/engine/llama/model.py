@@ -5,18 +5,16 @@ from __future__ import annotations
 import ctypes
 import re
 import unicodedata
-from dataclasses import dataclass
 
 import llama_cpp
 import numpy as np
 
 from runner.domain.vectors import Pooling
 from runner.engine.backend import EmbeddingFacts, Frame, Infill
+from runner.engine.llama.params import ModelParams, c_model_params
 from runner.engine.pieces import PieceIndex
 from runner.errors import WorkerError
 
-_MMAP = llama_cpp.LLAMA_LOAD_MODE_MMAP
-_NO_MMAP = llama_cpp.LLAMA_LOAD_MODE_NONE
 # llama.h, enum llama_token_attr.  These two kinds are what parse_special turns from text to token.
 _UNKNOWN, _CONTROL = 1 << 0, 1 << 3
 # This kind is always turned from text to token.  Most are words; those spelt so steer the model:
@@ -33,15 +31,6 @@ POOLINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ModelParams:
-    """How to load: layers on accelerators (-1: all), whether to map, and all files if several."""
-
-    n_gpu_layers: int = -1
-    use_mmap: bool = True
-    shards: tuple[str, ...] = ()
-
-
 class Model:
     """Owns a ``llama_model``; ``Vocabulary`` for the rest of the engine."""
 
@@ -51,9 +40,7 @@ class Model:
         Raises:
             WorkerError: llama.cpp refuses the file; its reason is in the log.
         """
-        c_params = llama_cpp.llama_model_default_params()
-        c_params.n_gpu_layers = params.n_gpu_layers
-        c_params.load_mode = _MMAP if params.use_mmap else _NO_MMAP
+        c_params = c_model_params(params)
         if params.shards:
             paths = (ctypes.c_char_p * len(params.shards))(*map(str.encode, params.shards))
             self.handle = llama_cpp.llama_model_load_from_splits(paths, len(paths), c_params)
