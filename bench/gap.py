@@ -40,7 +40,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = pair.parser(__doc__)
     add = parser.add_argument
     add("--words", type=int, nargs="+", default=[850, 1700], help="of the long prompt")
-    add("--tokens", type=int, default=400, help="of the stream (default: %(default)s)")
+    add("--tokens", type=int, default=500, help="of the stream (default: %(default)s)")
     return parser.parse_args(arguments)
 
 

@@ -88,7 +88,9 @@ def starter_model() -> Path:
 
 
 @contextlib.contextmanager
-def llama_server(binary: Path, model: Path, limits: Limits, log: Path) -> Iterator[Server]:
+def llama_server(
+    binary: Path, model: Path, limits: Limits, log: Path, *more: str
+) -> Iterator[Server]:
     """Run ``llama-server`` on ``model`` until the block ends.
 
     Args:
@@ -96,6 +98,7 @@ def llama_server(binary: Path, model: Path, limits: Limits, log: Path) -> Iterat
         model: GGUF file.
         limits: What both servers are given alike.
         log: Where its output goes.
+        more: Flags of its own.
     """
     port = free_port()
     flags = [
@@ -104,6 +107,7 @@ def llama_server(binary: Path, model: Path, limits: Limits, log: Path) -> Iterat
         *("--threads", str(limits.n_threads), "--threads-batch", str(limits.n_threads)),
         *("--ubatch-size", str(limits.n_ubatch)),
         *("--no-ui", "--host", "127.0.0.1"),
+        *more,
     ]
     command = [str(binary), "--model", str(model), *flags, "--port", str(port)]
     shown = " ".join([binary.name, "--model", model.name, *flags])
@@ -136,13 +140,21 @@ def corral(limits: Limits, home: Path, log: Path) -> Iterator[Server]:
         yield Server("corral", ("127.0.0.1", port), "smollm2", process, shown)
 
 
-def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+def pull_file(server: Server, path: Path, name: str, token: str) -> None:
+    """Have a daemon take a model file of this machine in; ``token`` is its owner's."""
+    url = f"http://{server.address[0]}:{server.address[1]}/api/pull"
+    post(url, {"path": str(path), "model": name, "stream": False}, token=token)
+
+
+def post(url: str, body: dict[str, Any], *, token: str = "") -> dict[str, Any]:
     """Return the JSON answer to a POST.
 
     Raises:
         CannotStart: The server refused.
     """
     headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=START_S) as answer:

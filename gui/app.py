@@ -80,9 +80,10 @@ class App(QObject):
         application.setQuitOnLastWindowClosed(not self.tray.is_there)
         application.aboutToQuit.connect(self._end)
 
-    def start(self) -> None:
-        """Show the window and look for the daemon."""
-        self.window.show()
+    def start(self, *, is_hidden: bool = False) -> None:
+        """Look for the daemon, and show the window unless it is to stay in the tray."""
+        if not (is_hidden and self.tray.is_there):
+            self.window.show()
         self.tray.show()
         self.link.watch()
 
@@ -124,7 +125,12 @@ class App(QObject):
         self.link.close()
 
     def _dress(self, choices: Choices) -> None:
-        THEME.apply(choices.theme, font_px=choices.font_px, is_dense=choices.is_dense)
+        THEME.apply(
+            choices.theme,
+            font_px=choices.font_px,
+            is_dense=choices.is_dense,
+            family=choices.family,
+        )
         WORDS.use(choices.language)
 
 
@@ -161,7 +167,7 @@ def main(argv: Sequence[str]) -> int:
     app = App(application, paths)
     instance.raised.connect(app.show_window)
     Ending(application)
-    app.start()
+    app.start(is_hidden="--hidden" in argv)
     collect_here()
     return application.exec()
 

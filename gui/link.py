@@ -2,7 +2,8 @@
 
 ``call`` runs one blocking call of the client and hands its result back; ``stream`` does so with
 every event of an answer, gathered so that a fast one cannot flood the event loop.  ``watch`` looks
-after the daemon: it starts one when none answers, says what is loaded, and notices when it is gone.
+after the daemon: it starts one when none answers, and is told by it what changes; while nothing
+does, nobody asks anybody.
 
 A callback runs on the GUI's thread, or not at all once its ``Task`` was cancelled.
 """
@@ -14,15 +15,19 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
+from gui.words import tr
 from runner.client import launch
 from runner.client.client import Client
 from runner.client.connection import Stream
+from runner.client.decode_keeping import Change
+from runner.client.keeping import Events, running_of
 from runner.client.launch import Found, Kind
 from runner.domain.address import Address
 from runner.domain.model import RunningModel
@@ -38,7 +43,7 @@ Failed = Callable[[CorralError], object]
 _N_AT_ONCE = 32
 #: Milliseconds between two deliveries of a stream: as often as a screen can show.
 _FRAME_MS = 33
-#: Seconds between two looks at the daemon: with the window in sight, and without.
+#: Seconds between two looks at a daemon that does not tell: with the window in sight, and without.
 _LOOK_S, _GLANCE_S = 2.0, 10.0
 
 
@@ -149,6 +154,7 @@ class Link(QObject):
     """One daemon, made on the GUI's thread; its methods return at once."""
 
     changed = Signal(object)  # State, when it differs from the last one
+    told = Signal(object)  # a Change, as the daemon tells it
 
     def __init__(self, paths: Paths, address: Address, *, starts: bool = True) -> None:
         """Take the daemon's place.
@@ -170,12 +176,19 @@ class Link(QObject):
         self._wake = threading.Event()
         self._is_seen = True
         self._is_closed = False
+        self._is_paused = False
+        self._events: Events | None = None
         self._watcher: threading.Thread | None = None
 
     @property
     def is_quiet(self) -> bool:
         """Whether no call and no stream is under way."""
         return not self._tasks
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the daemon was stopped by ``pause``, and is not to be started."""
+        return self._is_paused
 
     def call(
         self,
@@ -226,6 +239,27 @@ class Link(QObject):
         """Look at the daemon now; after an action that changes what is loaded."""
         self._wake.set()
 
+    def pause(self, failed: Failed) -> None:
+        """Stop the daemon once its answers have ended, and leave it stopped until ``resume``."""
+        paths, address = self.paths, self.address
+
+        def stop(client: Client) -> None:
+            client.shutdown()
+            launch.wait_until_gone(address)
+            logger.info("paused the daemon of %s", paths.run)
+
+        def undo(error: CorralError) -> None:
+            self._is_paused = False
+            failed(error)
+
+        self._is_paused = True  # from now on: the watcher may see it gone before we do
+        self.call(stop, lambda _: self.look(), undo)
+
+    def resume(self) -> None:
+        """Start the daemon that ``pause`` stopped."""
+        self._is_paused = False
+        self.look()
+
     def set_seen(self, is_seen: bool) -> None:
         """Say whether anybody sees the window: if not, a glance now and then is enough."""
         self._is_seen = is_seen
@@ -236,6 +270,8 @@ class Link(QObject):
         """Stop looking, and cancel what is under way; what is begun afterwards still runs."""
         self._is_closed = True
         self._wake.set()
+        if (events := self._events) is not None:
+            threading.Thread(target=events.close, name="close", daemon=True).start()
         with self._tasks_lock:
             under_way = list(self._tasks)
         for task in under_way:
@@ -306,13 +342,44 @@ class Link(QObject):
 
     def _watch(self) -> None:
         while not self._is_closed:
-            self._say(self._look())
+            state = self._look()
+            self._say(state)
+            if state.phase is Phase.UP and self._heed(state):
+                continue  # it has ended, or is another one now
             self._wake.wait(_LOOK_S if self._is_seen else _GLANCE_S)
             self._wake.clear()
+
+    def _heed(self, state: State) -> bool:
+        """Follow what the daemon tells until it ends; returns whether it told anything."""
+        events = self._events = self._client().events()
+        has_told = False
+        try:
+            if self._is_closed:
+                return False
+            for change in events:
+                self._wake.clear()
+                if change is None:
+                    continue
+                has_told = True
+                if (running := running_of(change)) is not None:
+                    state = replace(state, running=tuple(running))
+                    self._say(state)
+                self._relay.post(partial(self._tell, change))
+        except CorralError as error:
+            logger.info("the daemon tells nothing more: %s", error.message)
+        finally:
+            self._events = None
+        return has_told
+
+    def _tell(self, change: Change) -> None:
+        if not self._is_closed:
+            self.told.emit(change)
 
     def _look(self) -> State:
         try:
             found = launch.probe(self.address)
+            if found.kind is Kind.NOTHING and self._is_paused:
+                raise _paused()
             if found.kind is Kind.NOTHING and self._starts:
                 self._say(State(Phase.STARTING))
                 found = launch.start(self.paths, self.address)
@@ -329,6 +396,10 @@ class Link(QObject):
                 self.changed.emit(state)
 
         self._relay.post(run)
+
+
+def _paused() -> DaemonError:
+    return DaemonError(tr("the server is paused"), hint=tr("resume it here or in the tray"))
 
 
 def _refuse_others(found: Found, address: Address) -> None:

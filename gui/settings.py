@@ -26,6 +26,7 @@ class Choices:
         theme: ``light``, ``dark``, ``contrast``; empty: the system's.
         language: ``en``, ``zh``; empty: the system's.
         font_px: Size of plain text.
+        family: Its font; empty: the system's.
         is_dense: Whether rows stand closer.
         notifies: Whether a finished download or answer is announced.
         has_begun: Whether the first run is over.
@@ -37,6 +38,7 @@ class Choices:
     theme: str = ""
     language: str = ""
     font_px: int = 14
+    family: str = ""
     is_dense: bool = False
     notifies: bool = True
     has_begun: bool = False

@@ -86,7 +86,7 @@ XS, S, M, L, XL = 4, 8, 12, 16, 24
 
 _SHEET = """
 * {{ font-size: {size}px; }}
-QWidget {{ color: {text}; }}
+{family}QWidget {{ color: {text}; }}
 QMainWindow, QDialog, QWidget#page {{ background: {ground}; }}
 QToolTip {{ background: {surface}; color: {text}; border: 1px solid {line}; padding: 4px; }}
 QWidget#card {{ background: {surface}; border: 1px solid {line}; border-radius: 8px; }}
@@ -201,17 +201,22 @@ class Theme(QObject):
         super().__init__()
         self.colours = LIGHT
         self.font_px = 14
+        self.family = ""
         self._wanted = ""
         self._is_dense = False
 
-    def apply(self, wanted: str = "", *, font_px: int = 14, is_dense: bool = False) -> None:
+    def apply(
+        self, wanted: str = "", *, font_px: int = 14, is_dense: bool = False, family: str = ""
+    ) -> None:
         """Dress the application.
 
         Args:
             wanted: ``light``, ``dark``, ``contrast``, or empty for the system's.
             font_px: Size of plain text.
             is_dense: Whether rows stand closer.
+            family: Font of plain text; empty: the system's.
         """
+        self.family = family
         self._wanted, self.font_px, self._is_dense = wanted, font_px, is_dense
         application = QApplication.instance()
         assert isinstance(application, QApplication)
@@ -229,7 +234,7 @@ class Theme(QObject):
         application.styleHints().colorSchemeChanged.connect(lambda _: self._refresh())
 
     def _refresh(self) -> None:
-        self.apply(self._wanted, font_px=self.font_px, is_dense=self._is_dense)
+        self.apply(self._wanted, font_px=self.font_px, is_dense=self._is_dense, family=self.family)
 
     def _sheet(self) -> str:
         names = {f.name: getattr(self.colours, f.name) for f in fields(Colours)}
@@ -239,9 +244,16 @@ class Theme(QObject):
             "heading": self.font_px + 2,
             "title": self.font_px + 8,
             "pad": 3 if self._is_dense else 6,
+            "family": _family_rule(self.family),
         }
         tick = next(name for name, colours in THEMES.items() if colours is self.colours)
         return _SHEET.format(**names, **sizes, pictures=_PICTURES.as_posix(), tick=tick)
+
+
+def _family_rule(family: str) -> str:
+    """The line of a style sheet that sets the font; empty for the system's."""
+    safe = "".join(c for c in family if c.isprintable() and c not in '"\\{};')
+    return f'QWidget {{ font-family: "{safe}"; }}\n' if safe else ""
 
 
 def _palette(colours: Colours) -> QPalette:

@@ -1,15 +1,16 @@
 """What the app says, in English and Simplified Chinese.
 
-Every text on the screen goes through ``tr``.  English is the key; ``words_zh.py`` has the other
-language.  When the language changes, ``Words.changed`` tells every widget to write itself anew.
+Every text on the screen goes through ``tr``.  English is the key; the ``words_zh`` files have the
+other language.  When it changes, ``Words.changed`` tells every widget to write itself anew.
 """
 
 from __future__ import annotations
 
 from PySide6.QtCore import QLocale, QObject, Signal
 
-from gui.words_zh import CHINESE
+from gui import words_zh, words_zh_making, words_zh_settings
 
+CHINESE = {**words_zh.CHINESE, **words_zh_settings.CHINESE, **words_zh_making.CHINESE}
 LANGUAGES = {"en": "English", "zh": "简体中文"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 CHINESE: dict[str, str] = {
+    "A job is done": "任务已完成",
     "A model is ready": "模型已就绪",
     "A second name for {name}": "为 {name} 添加别名",
     "API": "API",
@@ -35,9 +36,7 @@ CHINESE: dict[str, str] = {
     "Better answers, takes more time.": "回答更好，耗时更长。",
     "Both names stand for the same files; nothing is copied on disk.": "两个名称指向相同的文件，磁盘上不会复制任何内容。",
     "Bytes a second, such as 5M or 500k; 0 is no limit.": "每秒字节数，例如 5M 或 500k；0 表示不限速。",
-    "CORRAL_HOME moves them all, CORRAL_MODELS the models alone.": (
-        "CORRAL_HOME 可移动全部文件夹，CORRAL_MODELS 只移动模型。"
-    ),
+    "CORRAL_HOME moves them all, CORRAL_MODELS the models alone.": "CORRAL_HOME 可移动全部文件夹，CORRAL_MODELS 只移动模型。",
     "Cached": "缓存",
     "Cancel": "取消",
     "Cancelled": "已取消",
@@ -96,7 +95,6 @@ CHINESE: dict[str, str] = {
     "Fits this machine": "适合本机",
     "Folders": "文件夹",
     "For computers with much memory.": "适合内存较大的电脑。",
-    "Forgets the choices on this page. Chats and models stay.": "清除本页的设置。对话和模型会保留。",
     "GGUF models": "GGUF 模型",
     "Get it": "获取",
     "Good answers on most computers.": "在大多数电脑上都有不错的回答。",
@@ -117,9 +115,7 @@ CHINESE: dict[str, str] = {
     "Interactive": "交互",
     "It answers. Version {version}": "运行正常。版本 {version}",
     "It is answering {n} requests.": "它正在回答 {n} 个请求。",
-    "Its owner wants a licence accepted on its page first, and a token.": (
-        "发布者要求先在其页面上接受许可证，并提供访问令牌。"
-    ),
+    "Its owner wants a licence accepted on its page first, and a token.": "发布者要求先在其页面上接受许可证，并提供访问令牌。",
     "Keep in memory": "常驻内存",
     "Key": "键",
     "Language": "语言",
@@ -151,14 +147,10 @@ CHINESE: dict[str, str] = {
     "Model": "模型",
     "Modelfile": "Modelfile",
     "Models": "模型",
-    "Models come from Hugging Face and ModelScope. Some to begin with:": (
-        "模型来自 Hugging Face 和魔搭社区。可以从这些开始："
-    ),
+    "Models come from Hugging Face and ModelScope. Some to begin with:": "模型来自 Hugging Face 和魔搭社区。可以从这些开始：",
     "Models in memory": "内存中的模型",
     "Models in the library": "模型库中的模型",
-    "Models run on this computer, and what you ask stays on it. Choose one to begin.": (
-        "模型在本机运行，提问内容不会离开这台电脑。选择一个模型开始吧。"
-    ),
+    "Models run on this computer, and what you ask stays on it. Choose one to begin.": "模型在本机运行，提问内容不会离开这台电脑。选择一个模型开始吧。",
     "Models' disk": "模型磁盘",
     "Models: {size}": "模型：{size}",
     "More": "更多",
@@ -181,19 +173,12 @@ CHINESE: dict[str, str] = {
     "Nothing found": "没有找到",
     "Nothing found for “{words}”": "没有找到“{words}”",
     "Nothing here yet": "这里还没有内容",
-    "Nothing is sent anywhere: chats and answers stay on this machine, and hubs are asked"
-    " only for what you search and download.": (
-        "不会向任何地方发送数据：对话和回答都留在本机，只有搜索和下载时才会访问模型站点。"
-    ),
+    "Nothing is sent anywhere: chats and answers stay on this machine, and hubs are asked only for what you search and download.": "不会向任何地方发送数据：对话和回答都留在本机，只有搜索和下载时才会访问模型站点。",
     "Nothing to accept": "无需授权",
     "Offline: results for “{words}”, {when}": "离线：“{words}”的结果，{when}",
     "Only lines with these words": "只显示包含这些词的行",
-    "Only repositories with GGUF files are shown. Fewer words find more.": (
-        "只显示包含 GGUF 文件的仓库。减少关键词可找到更多结果。"
-    ),
-    "Only this name goes and no room is freed: {others} has the same files.": (
-        "只会删除此名称，不会释放空间：{others} 使用相同的文件。"
-    ),
+    "Only repositories with GGUF files are shown. Fewer words find more.": "只显示包含 GGUF 文件的仓库。减少关键词可找到更多结果。",
+    "Only this name goes and no room is freed: {others} has the same files.": "只会删除此名称，不会释放空间：{others} 使用相同的文件。",
     "Open": "打开",
     "Open chat": "打开对话",
     "Open its page": "打开页面",
@@ -209,9 +194,7 @@ CHINESE: dict[str, str] = {
     "Privacy": "隐私",
     "Process": "进程",
     "Processor": "处理器",
-    "Programs made for Ollama, for OpenAI (/v1) or for Anthropic can use it.": (
-        "为 Ollama、OpenAI（/v1）或 Anthropic 编写的程序都可以使用它。"
-    ),
+    "Programs made for Ollama, for OpenAI (/v1) or for Anthropic can use it.": "为 Ollama、OpenAI（/v1）或 Anthropic 编写的程序都可以使用它。",
     "Progress": "进度",
     "Prompt": "提示词",
     "Prompt, computed: {n}": "提示词，新计算：{n}",
@@ -345,7 +328,9 @@ CHINESE: dict[str, str] = {
     "not kept": "不保存",
     "now": "现在",
     "reset": "重置",
+    "resume it here or in the tray": "可在此处或托盘中恢复运行",
     "stopped": "已停止",
+    "the server is paused": "服务器已暂停",
     "this is not a number": "这不是数字",
     "until unloaded": "直到卸载",
     "words, with spaces between": "用空格分隔",
@@ -380,9 +365,7 @@ CHINESE: dict[str, str] = {
     "{n} s": "{n} 秒",
     "{n} tokens": "{n} 个词元",
     "{n} tokens/s": "{n} 词元/秒",
-    "{processor} · {n} cores · {memory} GB memory · {disk} GB free on the disk": (
-        "{processor} · {n} 核 · 内存 {memory} GB · 磁盘可用 {disk} GB"
-    ),
+    "{processor} · {n} cores · {memory} GB memory · {disk} GB free on the disk": "{processor} · {n} 核 · 内存 {memory} GB · 磁盘可用 {disk} GB",
     "{share} in use": "已用 {share}",
     "{size} in memory {time}, context of {n} tokens": "占用内存 {size}，{time}，上下文 {n} 个词元",
     "{size} on disk, not in memory": "磁盘占用 {size}，未加载",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from runner.dialects import ollama, ollama_models, ollama_prompts
+from runner.dialects import making, measuring, ollama, ollama_create, ollama_models, ollama_prompts
 from runner.dialects.anthropic import messages
 from runner.dialects.openai import chat, completions, responses, tokens
 
@@ -24,8 +24,12 @@ CALLS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
     ("Ollama", "POST /api/show", ollama_models.ShowBody),
     ("Ollama", "POST /api/pull", ollama_models.PullBody),
     ("Ollama", "POST /api/copy", ollama_models.CopyBody),
+    ("Ollama", "POST /api/create", ollama_create.CreateBody),
     ("Ollama, our own", "POST /api/tokenize", ollama_prompts.TokenizeBody),
     ("Ollama, our own", "POST /api/detokenize", ollama_prompts.DetokenizeBody),
+    ("Ollama, our own", "POST /api/quantize", making.QuantizeBody),
+    ("Ollama, our own", "POST /api/perplexity", measuring.PerplexityBody),
+    ("Ollama, our own", "POST /api/bench", measuring.BenchBody),
     ("OpenAI", "POST /v1/chat/completions", chat.ChatBody),
     ("OpenAI", "POST /v1/completions", completions.CompletionBody),
     ("OpenAI", "POST /v1/responses", responses.ResponsesBody),
@@ -38,19 +42,37 @@ CALLS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
 #: What is not simply honoured, by call and field.
 NOTES: dict[tuple[str, str], str] = {
     ("POST /api/generate", "template"): "a Jinja template; Go templates are refused",
-    ("POST /api/generate", "suffix"): "refused by models without tokens for it",
+    (
+        "POST /api/generate",
+        "suffix",
+    ): "by a TEMPLATE's `.Suffix` or the model's tokens for it, else refused",
     ("POST /api/generate", "images"): "refused by models that read text only",
     ("POST /api/generate", "truncate"): "false unless set",
     ("POST /api/generate", "shift"): "false unless set",
     ("POST /api/chat", "truncate"): "false unless set",
     ("POST /api/chat", "shift"): "false unless set",
+    ("POST /api/create", "renderer"): "refused: the model's own template is used",
+    ("POST /api/create", "parser"): "refused: the template tells",
+    ("POST /api/create", "quantize"): "refused: use `POST /api/quantize`",
+    ("POST /api/create", "quantization"): "refused: use `POST /api/quantize`",
+    ("POST /api/create", "remote_host"): "refused",
+    ("POST /api/create", "paths"): "our own: files of this machine, for the owner",
+    ("POST /api/create", "adapter_paths"): "our own, likewise",
+    ("POST /api/create", "draft_paths"): "our own, likewise",
+    ("POST /api/create", "mirrors"): "our own: other places of `from`",
+    ("POST /api/create", "sha256"): "our own: what the weights must be",
+    ("POST /api/quantize", "imatrix"): "a blob's digest, or for the owner a path",
+    ("POST /api/quantize", "dry_run"): "answers with sizes instead of a job",
     ("POST /v1/chat/completions", "functions"): "refused: use `tools`",
     ("POST /v1/chat/completions", "audio"): "refused",
     ("POST /v1/chat/completions", "web_search_options"): "refused",
     ("POST /v1/chat/completions", "modalities"): 'refused unless `["text"]`',
     ("POST /v1/completions", "best_of"): "refused unless 1 or `n`",
     ("POST /v1/completions", "echo"): "refused together with `logprobs`",
-    ("POST /v1/completions", "suffix"): "refused by models without tokens for it",
+    (
+        "POST /v1/completions",
+        "suffix",
+    ): "by a TEMPLATE's `.Suffix` or the model's tokens for it, else refused",
     ("POST /v1/responses", "previous_response_id"): "refused: responses are not kept",
     ("POST /v1/responses", "conversation"): "refused: conversations are not kept",
     ("POST /v1/responses", "background"): "refused",

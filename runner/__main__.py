@@ -17,10 +17,18 @@ def main() -> int:
             from runner.engine.__main__ import main as worker
 
             return worker(argv)
+        if role == "_tool":
+            from runner.tools.__main__ import main as tool
+
+            return tool(argv)
         if role == "_devices":
             from runner.engine.devices import main as devices
 
             return devices()
+        if role == "_offer":
+            from runner.engine.offer import main as offer
+
+            return offer(argv)
         if role == "_doctor":
             from runner.daemon.doctor import main as doctor
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.domain.address import DEFAULT_ADDRESS, Address, parse_address
+from runner.domain.devices import device_words
 from runner.domain.duration import keep_alive_seconds, parse_duration
 from runner.domain.load_options import KV_TYPES
 from runner.domain.name import ModelName
@@ -51,14 +52,16 @@ class Settings:
     model_options: tuple[tuple[str, Any], ...] = ()
     max_queue: int = 512
     num_thread: int = 0
+    devices: tuple[str, ...] = ()
     kv_cache_type: tuple[str, str] = ("f16", "f16")
     flash_attention: bool | None = None
     load_timeout_s: float = 300.0
-    speculate: Speculate = "off"
+    speculate: Speculate = "auto"
     kv_disk_bytes: int = 4 << 30
     share_cache: bool = False
     origins: tuple[str, ...] = ()
     hub: str = "auto"
+    offline: bool = False
     download_ranges: int = 4
     download_limit_bps: int = 0
     log_level: str = "info"
@@ -225,6 +228,13 @@ def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _devices(text: str) -> tuple[str, ...]:
+    try:
+        return device_words(_list(text))
+    except InvalidRequest as error:
+        raise ValueError(error.message) from None
+
+
 SETTING_SPECS: Mapping[str, SettingSpec] = {
     "host": SettingSpec(
         "CORRAL_HOST",
@@ -328,6 +338,14 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         "Threads of a model's engine; 0: one for each processor core.",
         "0",
     ),
+    "devices": SettingSpec(
+        "CORRAL_DEVICES",
+        _devices,
+        "Devices that layers are put on, the first filled first: names that corral doctor shows,"
+        " HOST:PORT of another machine's corral share, or -NAME to leave one out; empty: all of"
+        " this machine.",
+        "",
+    ),
     "kv_cache_type": SettingSpec(
         "CORRAL_KV_CACHE_TYPE",
         _kv_types,
@@ -348,7 +366,7 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         _speculate,
         "Whether tokens are guessed and checked several at a time, for requests and models that do"
         " not say: on, off, or auto for where it is measured to pay.",
-        "off",
+        "auto",
     ),
     "load_timeout_s": SettingSpec(
         "CORRAL_LOAD_TIMEOUT",
@@ -382,6 +400,12 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         _hub,
         "Hub that short names come from: hf, modelscope, or auto for the one that answers first.",
         "auto",
+    ),
+    "offline": SettingSpec(
+        "CORRAL_OFFLINE",
+        _flag,
+        "Whether no hub is ever asked; HF_HUB_OFFLINE does the same.",
+        "false",
     ),
     "download_ranges": SettingSpec(
         "CORRAL_DOWNLOAD_RANGES",

@@ -33,6 +33,7 @@
     ├── StoreError              the library's folder cannot be read or written
     ├── Cancelled               the request was cancelled by somebody else than its client
     ├── WorkerError             an engine process could not load, or died
+    │   └── DeviceError             a device of another machine is out of reach, or was lost
     └── DaemonError             the daemon cannot start, or cannot be reached
         ├── AddressInUse            something else answers on the daemon's address
         └── AlreadyRunning          a daemon already serves this home
@@ -278,6 +279,16 @@ class WorkerError(CorralError):
 
     code = "worker_failed"
     is_crash = False
+
+
+class DeviceError(WorkerError):
+    """A device of another machine cannot be reached, refuses its key, or was lost.
+
+    ``address`` is that of one that was lost in the midst of work, or empty.
+    """
+
+    code = "device_failed"
+    address: str = ""
 
 
 class DaemonError(CorralError):

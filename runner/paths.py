@@ -65,6 +65,16 @@ class Paths:
         return self.config_file.with_name("secrets")
 
     @property
+    def devices_file(self) -> Path:
+        """Keys of other machines' devices; mode 0600."""
+        return self.config_file.with_name("devices")
+
+    @property
+    def share_key_file(self) -> Path:
+        """The key of this machine's own devices, for ``corral share``; mode 0600."""
+        return self.config_file.with_name("share-key")
+
+    @property
     def own_catalogue(self) -> Path:
         """The user's own Modelfiles, which lie over those of the program."""
         return self.config_file.parent / "modelfiles"
@@ -119,11 +129,14 @@ def own_command(role: str, *args: str) -> list[str]:
     """Return the command line that starts another process of this program.
 
     Args:
-        role: ``serve`` for the daemon, ``_worker`` for an engine process, ``_devices``
-            and ``_doctor`` for short-lived ones that answer with JSON.
+        role: ``serve`` for the daemon, ``_worker`` for an engine process, ``_tool`` for one
+            long job on model files, ``_offer`` for one that computes for another machine,
+            ``_devices`` and ``_doctor`` for short-lived ones that answer with JSON.
         args: Passed on.
     """
     if getattr(sys, "frozen", False):  # a frozen bundle is its own interpreter
-        return [sys.executable, role, *args]
+        program = Path(sys.executable).resolve()
+        # The desktop app is a program of its own, beside the one that knows all roles.
+        return [str(program.with_name(_APP + program.suffix)), role, *args]
     # -P: a folder named like one of our modules, where the user stands, must not be imported.
     return [sys.executable, "-P", "-m", "runner", role, *args]

@@ -189,7 +189,7 @@ class RealDaemon:
         return next((row for row in rows if row["name"].startswith(name)), {})
 
 
-def wait_for(condition, what: str, timeout_s: float = 20.0):
+def wait_for(condition, what: str, timeout_s: float = 60.0):
     """Return what ``condition`` returns once that is true."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):

@@ -1,6 +1,6 @@
 """Pictures of every page from a live daemon, in both themes and both languages.
 
-    python tests/screenshots.py [FOLDER]        docs/images unless named
+    python tests/screenshots.py [FOLDER [SCENE ...]]        docs/images unless named, all scenes
 
 The daemon is a real one with a home of its own, the starter model and some tiny ones; the hubs are
 the loopback ones of the tests, so nothing leaves this machine.  Qt draws without a screen.
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -51,12 +51,21 @@ REPOSITORIES = (
     ("smallholding/Aster-0.6B-GGUF", 96, 20_400, "apache-2.0", False, (0.3, 0.4, 0.5, 0.7)),
     ("lowland/Aster-VL-3B-GGUF", 77, 9_100, "cc-by-nc-4.0", True, (1.4, 2.1, 2.4, 3.6)),
 )
+#: Tabs of a page that have a picture of their own, after the first one.
+TABS = {
+    "settings": ("models", "network", "downloads", "privacy"),
+    "server": ("snippets", "log"),
+}
+SCENES = [
+    *(page.key for page in pages()),
+    *(f"{key}-{part}" for key, parts in TABS.items() for part in parts),
+]
 QUESTION = "Write a Python function that adds two numbers, and say how it works."
 QUANTS = ("Q2_K", "Q4_K_M", "Q5_K_M", "Q8_0")
 
 
-def main(folder: Path) -> None:
-    """Make all pictures."""
+def main(folder: Path, wanted: Sequence[str] = ()) -> None:
+    """Make all pictures, or those of some scenes."""
     make_lasting()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, a_home(Path(temporary)) as daemon:
@@ -73,7 +82,7 @@ def main(folder: Path) -> None:
         window.resize(*SIZE)
         window.show()
         with somebody_asks(daemon):
-            shoot(window, folder)
+            shoot(window, folder, wanted or SCENES)
         window.close()
         window.leaving()
         archive.close()
@@ -133,22 +142,23 @@ def somebody_asks(daemon: RealDaemon) -> Iterator[None]:
             thread.join(10)
 
 
-def shoot(window: MainWindow, folder: Path) -> None:
-    """Go through all pages in both themes and both languages."""
+def shoot(window: MainWindow, folder: Path, wanted: Sequence[str]) -> None:
+    """Go through the scenes in both themes and both languages."""
     for language in LANGUAGES:
         WORDS.use(language)
         for theme in THEMES:
             THEME.apply(theme)
-            for key in [page.key for page in pages()]:
+            for scene in wanted:
+                key, _, part = scene.partition("-")
                 page = window.page(key)
-                prepare(key, page)
+                prepare(key, part, page)
                 settle(window)
-                name = f"{key}-{theme}-{language}.png"
+                name = f"{scene}-{theme}-{language}.png"
                 window.grab().save(str(folder / name))
                 print(name, file=sys.stderr)
 
 
-def prepare(key: str, page: object) -> None:
+def prepare(key: str, part: str, page: object) -> None:
     """Bring a page into a state worth a picture."""
     if key == "chat":
         chat(page)
@@ -158,6 +168,8 @@ def prepare(key: str, page: object) -> None:
     if key == "machine" and len(page.history) < 8:
         end = time.monotonic() + 16
         spin(lambda: time.monotonic() > end)
+    if key in TABS:
+        page.tabs.setCurrentIndex(TABS[key].index(part) + 1 if part else 0)
 
 
 def chat(page: ChatPage) -> None:
@@ -196,4 +208,4 @@ def spin(condition: object, timeout_s: float = 60.0) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images", sys.argv[2:])

@@ -46,7 +46,7 @@ def test_flash_attention_is_on_off_or_as_it_works(read, text, value):
 @pytest.mark.parametrize(("text", "value"), [("1", "on"), ("OFF", "off"), ("auto", "auto")])
 def test_guessing_is_on_off_or_where_it_pays(read, text, value):
     assert read(CORRAL_SPECULATE=text).speculate == value
-    assert read().speculate == "off"
+    assert read().speculate == "auto"
     with pytest.raises(InvalidRequest, match="on, off or auto"):
         read(CORRAL_SPECULATE="perhaps")
 

@@ -26,28 +26,30 @@ ROOMS: dict[str, set[str]] = {
     "config": {"domain"},
     "protocol": {"domain"},
     "kv": set(),
+    "relay": set(),
     "gguf": {"domain"},
     "prompt": {"domain"},
     "dialects": {"domain"},
     "modelfile": {"domain"},
     "hub": {"domain", "modelfile"},
     "store": {"domain", "gguf", "prompt"},
-    "engine": {"domain", "protocol", "prompt", "kv"},
+    "engine": {"domain", "protocol", "prompt", "kv", "relay"},
     "workers": {"domain", "protocol"},
     "tools": {"domain", "protocol", "gguf", "engine"},
     "service": {
         *("domain", "protocol", "gguf", "modelfile", "store", "hub", "prompt", "workers", "kv"),
+        "relay",
     },
     "server": {"domain", "service", "dialects"},
     "client": {"domain", "dialects", "config", "paths"},
-    "cli": {"domain", "client", "modelfile", "config", "paths"},
+    "cli": {"domain", "client", "modelfile", "config", "paths", "relay"},
     "daemon": {
         *("domain", "config", "paths", "protocol", "gguf", "prompt", "dialects"),
         *("hub", "store", "workers", "service", "server", "client", "kv"),
     },
     "gui": {"domain", "client", "config", "paths"},
     # The dispatcher: it imports the one main function that its first argument asks for.
-    "__main__": {"cli", "daemon", "engine"},
+    "__main__": {"cli", "daemon", "engine", "tools"},
 }
 #: Rooms that every room may import; the package itself holds only the version.
 OPEN = {"errors", "logs", "runner"}

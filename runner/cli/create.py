@@ -15,13 +15,16 @@ from typing import Any
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers
 from runner.client.client import Client
-from runner.errors import InvalidRequest
+from runner.domain.name import ModelName
+from runner.errors import CorralError, InvalidRequest, TemplateFailed
 from runner.modelfile.meaning import meaning_of
 from runner.modelfile.parse import Instruction, decode, parse
 
 _DEFAULT = "Modelfile"
 _PATH = re.compile(r"\.{1,2}(?:[/\\]|\Z)|[/\\]|~|[A-Za-z]:[/\\]")
 _FILES = (".gguf", ".safetensors", ".bin", ".pt", ".pth")
+#: What lies beside safetensors: settings, the tokenizer, the chat template, how vectors are pooled.
+_BESIDE = ("*.json", "*.jinja", "vocab.txt", "1_Pooling/config.json")
 
 
 def add(commands: Subparsers) -> None:
@@ -29,8 +32,8 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "create",
         help="make a model of your own from a Modelfile",
-        description="Make a model of your own: a base model or GGUF files, with a system message,"
-        " parameters, a template or an adapter laid over it. The weights are not changed.",
+        description="Make a model of your own: a base model, GGUF files or a folder of safetensors,"
+        " with a system message, parameters, a template or an adapter laid over it.",
     )
     parser.add_argument("model", help="what the new model will be called")
     parser.add_argument(
@@ -45,13 +48,47 @@ def add(commands: Subparsers) -> None:
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Make the model, with its progress on stderr."""
     text, folder = read_modelfile(args.file)
-    body = body_of(parse(text), folder)
-    with client.create(args.model, body) as steps, out.progress() as bars:
-        for step in steps:
-            bars.show(step)
+    found = parse(text)
+    body = body_of(found, folder)
+    try:
+        with client.create(args.model, body) as steps, out.progress() as bars:
+            for step in steps:
+                bars.show(step)
+    except CorralError as error:
+        if line := line_of(error, found):
+            error.message = f"(line {line}): {error.message}"
+        raise
     name = str(steps.last.get("name") or args.model)
     out.say(f"{name} is ready; try: corral run {name}")
     return 0
+
+
+def line_of(error: CorralError, found: tuple[Instruction, ...]) -> int:
+    """Return the line that the daemon's ``error`` is about; 0 where that cannot be told.
+
+    The daemon knows no lines: its words name the file, or the model, that a line names, too.
+    """
+    for one in found:
+        match one.command:
+            case "template" if isinstance(error, TemplateFailed):
+                return one.line
+            case "from" | "adapter" | "draft":
+                words = [one.value, Path(one.value).name, _full_name(one.value)]
+                quoted = (f"'{word}'" for word in words if word)
+                if error.message.startswith(f"{words[1]}:") or any(
+                    word in error.message for word in quoted
+                ):
+                    return one.line
+            case _:
+                pass
+    return 0
+
+
+def _full_name(text: str) -> str:
+    try:
+        return str(ModelName.parse(text))
+    except CorralError:
+        return ""
 
 
 def read_modelfile(file: str | None) -> tuple[str, Path]:
@@ -129,9 +166,14 @@ def _paths(one: Instruction, folder: Path, *, is_file: bool = False) -> list[str
 
 
 def _inside(one: Instruction, folder: Path) -> list[str]:
-    """The model files of a folder: GGUF ones, or else those in another form."""
+    """The model files of a folder: GGUF ones, or else those in another form.
+
+    With safetensors comes all that a hub publishes beside them to say what they are.
+    """
     for suffix in _FILES:
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() == suffix)
+        if found and suffix == ".safetensors":
+            found += sorted(path for name in _BESIDE for path in folder.glob(name))
         for path in found:
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise InvalidRequest(
@@ -142,6 +184,6 @@ def _inside(one: Instruction, folder: Path) -> list[str]:
             return [str(path) for path in found]
     raise InvalidRequest(
         f"(line {one.line}): there is no model in the folder '{one.value}'",
-        hint="name a folder with a GGUF file in it, the file itself, or a model",
+        hint="name a folder with a GGUF file or safetensors in it, a file itself, or a model",
         param=one.command,
     )

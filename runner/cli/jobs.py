@@ -68,12 +68,16 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         _speed(rest[1])
     if verb == "limit" and rest[0] == "all":
         client.limit_jobs(rest[1])
+        if args.json:
+            out.json([as_json(job) for job in client.jobs()])
+        else:
+            out.say(f"all jobs together have {_limit_words(parse_speed(rest[1]))}")
         return 0
     job = _steer(client, verb, _number(rest[0], "id"), rest[1:])
     if args.json:
         out.json(as_json(job))
     else:
-        out.say(f"job {job.job_id} ({job.name}) is {job.state}")
+        out.say(f"job {job.job_id} ({job.name}) is {job.state}{_changed(verb, job)}")
     return 0
 
 
@@ -101,6 +105,17 @@ def as_json(job: Job) -> dict[str, Any]:
     }
 
 
+def _changed(verb: str, job: Job) -> str:
+    """Return what a verb has changed beside the state, which says nothing of it."""
+    if verb == "limit":
+        return f" and has {_limit_words(job.limit_bps)}"
+    return f", at place {job.place}" if verb == "move" else ""
+
+
+def _limit_words(limit_bps: int) -> str:
+    return f"a limit of {human.size(limit_bps)}/s" if limit_bps else "no limit of speed"
+
+
 def _steer(client: Client, verb: str, job_id: int, rest: list[str]) -> Job:
     match verb:
         case "cancel":
@@ -126,7 +141,8 @@ def _print_table(jobs: list[Job], out: Output) -> None:
     out.table(("ID", "NAME", "STATE", "DONE", "SIZE", "SPEED", "LEFT", "FROM"), rows)
     for job in jobs:
         if job.error is not None and job.state is not JobState.DONE:
-            out.say(f"job {job.job_id}: {job.error.message}")
+            hint = f"; {job.error.hint}" if job.error.hint else ""
+            out.say(f"job {job.job_id}: {job.error.message}{hint}")
 
 
 def _number(text: str, what: str) -> int:

@@ -36,14 +36,20 @@ COMMANDS = {
     "show": "show",
     "create": "create",
     "modelfile": "modelfile",
+    "quantize": "quantize",
+    "perplexity": "perplexity",
+    "bench": "bench",
     "stop": "stop",
     "cancel": "cancel",
     "rm": "rm",
     "cp": "cp",
     "cache": "cache",
     "keys": "keys",
+    "devices": "devices",
+    "share": "share",
     "doctor": "doctor",
     "daemon": "daemon",
+    "completion": "completion",
 }
 ALIASES = {"ls": "list"}
 

@@ -103,6 +103,11 @@ class Output:
         return bool(answer) and answer.strip().lower() in ("", "y", "yes")
 
     @property
+    def is_unicode(self) -> bool:
+        """Whether stdout takes signs beyond ASCII."""
+        return (self._stdout.encoding or "").lower().replace("-", "").startswith("utf")
+
+    @property
     def can_ask(self) -> bool:
         """Whether somebody sits there to be asked."""
         return self.notes_are_tty and sys.stdin is not None and sys.stdin.isatty()

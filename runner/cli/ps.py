@@ -19,8 +19,9 @@ from runner.domain.running import RunningRequest
 _JSON_HELP = """\
 --json prints an array of objects:
   name digest size size_vram context_length expires_at pid active_requests steps tokens
-  needed pinned notes
-sizes in bytes; expires_at in RFC 3339, null for a model that stays loaded
+  devices note needed pinned
+sizes in bytes; expires_at in RFC 3339, null for a model that stays loaded; devices: name and
+layers of each that has some; note: why fewer are there than was wanted
 
 --requests --json prints an array of objects:
   id model state position priority client n_prompt n_cached n_generated started seconds
@@ -74,8 +75,8 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         ],
     )
     for model in models:
-        for note in model.notes:
-            out.say(f"{model.info.name}: {note}")
+        if model.note:
+            out.say(f"{model.info.name}: {model.note}")
     return 0
 
 
@@ -146,5 +147,6 @@ def as_json(model: RunningModel) -> dict[str, Any]:
         "tokens": model.n_tokens,
         "needed": model.n_needed,
         "pinned": model.is_pinned,
-        "notes": list(model.notes),
+        "devices": [{"name": name, "layers": n} for name, n in model.placed],
+        "note": model.note,
     }

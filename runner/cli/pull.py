@@ -1,4 +1,4 @@
-"""``corral pull``: bring a model into the library, from a hub or from a file."""
+"""``corral pull``: bring a model into the library, from a hub, a file or a folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from runner.cli.jobs import as_json
 from runner.cli.output import Output
@@ -24,12 +25,14 @@ def add(commands: Subparsers) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "pull",
-        help="download a model, or take in a GGUF file",
-        description="Download a model into the library, or take in a GGUF file.",
+        help="download a model, or take in a GGUF file or a folder",
+        description="Download a model into the library, or take in a GGUF file, or a folder that"
+        " holds a model.",
     )
     parser.add_argument(
         "model",
-        help="qwen3:4b, hf.co/owner/repo:Q4_K_M, modelscope.cn/owner/repo, a link, ./file.gguf",
+        help="qwen3:4b, hf.co/owner/repo:Q4_K_M, modelscope.cn/owner/repo, a link, ./file.gguf,"
+        " ./folder",
     )
     parser.add_argument("--limit", metavar="SPEED", help="most bytes a second: 5M, 500k, 0 for any")
     parser.add_argument(
@@ -47,9 +50,10 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     Ctrl-C pauses the download, unless it was begun with ``--detach``; the next pull goes on.
     """
     path = local_path(args.model)
-    if path is not None and not path.is_file():
-        what = "a folder" if path.is_dir() else "missing"
-        raise InvalidRequest(f"{path} is {what}", hint="name a GGUF file")
+    if path is not None and not path.exists():
+        raise InvalidRequest(
+            f"there is no file or folder '{path}'", hint="name a GGUF file, or a folder with one"
+        )
     if args.limit is not None:
         check_speed(args.limit)
     if args.detach:
@@ -135,8 +139,23 @@ def _detach(args: argparse.Namespace, client: Client, out: Output, path: Path | 
 
 
 def local_path(text: str) -> Path | None:
-    """Return the file that ``text`` names; ``None`` when it is the name of a model."""
+    """Return the file or folder that ``text`` names; ``None`` when it is the name of a model.
+
+    Raises:
+        InvalidRequest: It is the address of a file on another machine.
+    """
+    if text.lower().startswith("file:"):
+        return _of_address(text)
     path = Path(text)
-    if _PATH.match(text):
+    if _PATH.match(text) or text in (".", "..") or text.endswith(("/", "\\")):
         return path.expanduser()
     return path if text.lower().endswith(".gguf") and path.is_file() else None
+
+
+def _of_address(text: str) -> Path:
+    parts = urlsplit(text)
+    if parts.netloc not in ("", "localhost") or not parts.path:
+        raise InvalidRequest(f"'{text}' is no file of this machine", hint="give its path")
+    from urllib.request import url2pathname  # late: it costs a command 80 ms
+
+    return Path(url2pathname(parts.path))

@@ -10,6 +10,7 @@ import sys
 import threading
 
 from runner.cli.conversation import Conversation
+from runner.cli.devices import introduce
 from runner.cli.option_words import option_value, options_of, think_word, wanted
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers, UsageError
@@ -62,6 +63,15 @@ def add(commands: Subparsers) -> None:
         help="a model option, for example temperature=0.2; may be repeated; all are listed below",
     )
     parser.add_argument(
+        "--device",
+        dest="devices",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="where layers go: HOST:PORT of another machine's 'corral share', a device as 'corral "
+        "doctor' names it, or -NAME to leave one out; may be repeated, the first is filled first",
+    )
+    parser.add_argument(
         "--keepalive",
         type=_keep_alive,
         metavar="TIME",
@@ -96,11 +106,13 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
             "there is no prompt, and nothing came in through standard input",
             hint=f'ask something: corral run {args.model} "Why is the sky blue?"',
         )
+    introduce(args.devices, client, out)
+    chosen = [("devices", word) for word in args.devices]
     conversation = Conversation(
         client,
         _present(client, args.model, out),
         system=_valid(args.system),
-        options=options_of(args.options),
+        options=options_of([*args.options, *chosen]),
         keep_alive=args.keepalive,
         is_verbose=args.verbose,
         is_wrapped=not args.nowordwrap,

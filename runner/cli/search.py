@@ -1,4 +1,4 @@
-"""``corral search WORDS``: models on the hubs."""
+"""``corral search WORDS``: models on the hubs; with a full name, one of them in detail."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from runner.cli import human
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers
 from runner.client.client import Client
-from runner.domain.search import FoundModel, FoundQuant
+from runner.domain.search import FoundModel, FoundQuant, Opened
 
 _JSON_HELP = """\
 FIT is a rough guess from the size: 'yes' should run in this machine's memory.
+A full name, such as hf.co/owner/repo, opens that repository: the memory of each
+quantization is then counted from the header of its file, which is read in part.
 
 --json prints an object:
-  models: name hub likes downloads license gated quants (name size fits)
+  models: name hub likes downloads license gated quants (name size fits memory)
+    opened (chosen reason architecture parameters context_length memory_context problem)
   errors: hub error code hint, for each hub that could not be asked
-sizes in bytes; fits is null when not known"""
+sizes in bytes; fits is null when not known, memory and opened when not opened"""
 
 #: What most people want, where it is there: shown as the example of its repository.
 _SHOWN_FIRST = "Q4_K_M"
+_FIT = {True: "yes", False: "no", None: "-"}
 
 
 def add(commands: Subparsers) -> None:
@@ -32,7 +36,9 @@ def add(commands: Subparsers) -> None:
         epilog=_JSON_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("words", nargs="+", help="what to look for: qwen3 4b")
+    parser.add_argument(
+        "words", nargs="+", help="what to look for: qwen3 4b; or a full name: hf.co/owner/repo"
+    )
     parser.add_argument(
         "--hub", choices=("all", "hf", "modelscope"), default="all", help="which hub to ask"
     )
@@ -58,6 +64,8 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
                 ],
             }
         )
+    elif len(result.models) == 1 and (more := result.models[0].opened):
+        print_opened(result.models[0], more, out)
     elif result.models:
         heads = ("NAME", "LIKES", "DOWNLOADS", "LICENSE", "QUANTS", "SIZE", "FIT")
         out.table(heads, [row(model) for model in result.models])
@@ -65,6 +73,34 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     else:
         out.say(f"no model with GGUF files matches '{words}'")
     return 0
+
+
+def print_opened(model: FoundModel, more: Opened, out: Output) -> None:
+    """Print one repository: what its quantizations need, and which one its name means here."""
+    license_text = f"{model.license or 'no licence named'}{' (gated)' if model.is_gated else ''}"
+    about = [model.name, license_text, f"{human.count(model.n_downloads)} downloads"]
+    if more.architecture:
+        about += [
+            f"{human.count(more.n_params)} parameters ({more.architecture})",
+            f"context up to {more.n_ctx_train}",
+        ]
+    out.say(", ".join(about))
+    rows = [
+        (
+            quant.label,
+            human.size(quant.n_bytes) if quant.n_bytes else "-",
+            human.size(quant.n_memory) if quant.n_memory else "-",
+            _FIT[quant.fits],
+        )
+        for quant in model.quants
+    ]
+    out.table(("QUANT", "SIZE", "MEMORY", "FIT"), rows)
+    if more.n_ctx:
+        out.say(f"MEMORY is with a context of {more.n_ctx} tokens")
+    if more.problem:
+        out.warn(more.problem)
+    if more.chosen:
+        out.say(f"get {more.chosen} ({more.reason}) with: corral pull {model.name}:{more.chosen}")
 
 
 def row(model: FoundModel) -> tuple[str, ...]:
@@ -78,7 +114,7 @@ def row(model: FoundModel) -> tuple[str, ...]:
         f"{license_text} (gated)" if model.is_gated else license_text,
         quants_text(model, shown),
         human.size(shown.n_bytes) if shown and shown.n_bytes else "-",
-        {True: "yes", False: "no", None: "-"}[shown.fits if shown else None],
+        _FIT[shown.fits if shown else None],
     )
 
 
@@ -106,5 +142,21 @@ def as_json(model: FoundModel) -> dict[str, Any]:
         "downloads": model.n_downloads,
         "license": model.license,
         "gated": model.is_gated,
-        "quants": [{"name": q.label, "size": q.n_bytes, "fits": q.fits} for q in model.quants],
+        "quants": [
+            {"name": q.label, "size": q.n_bytes, "fits": q.fits, "memory": q.n_memory or None}
+            for q in model.quants
+        ],
+        "opened": _opened_json(model.opened) if model.opened else None,
+    }
+
+
+def _opened_json(more: Opened) -> dict[str, Any]:
+    return {
+        "chosen": more.chosen,
+        "reason": more.reason,
+        "architecture": more.architecture,
+        "parameters": more.n_params,
+        "context_length": more.n_ctx_train,
+        "memory_context": more.n_ctx,
+        "problem": more.problem,
     }

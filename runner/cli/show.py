@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from runner.cli import human
 from runner.cli.list_ import as_json as info_json
 from runner.cli.output import Output, table_lines
 from runner.cli.parser import Subparsers
+from runner.cli.perplexity import report_rows
 from runner.client.client import Client
 from runner.client.decode import ShownModel
 
@@ -20,7 +22,7 @@ _JSON_HELP = """\
 --json prints an object:
   name architecture parameters quantization context_length embedding_length
   capabilities options system template license modelfile metadata
-  provenance warnings"""
+  provenance warnings quality (as corral perplexity --json, or null)"""
 
 
 def add(commands: Subparsers) -> None:
@@ -110,6 +112,7 @@ def as_json(model: ShownModel) -> dict[str, Any]:
         "metadata": dict(details.metadata),
         "provenance": dict(details.provenance),
         "warnings": list(details.warnings),
+        "quality": asdict(details.quality) if details.quality else None,
     }
 
 
@@ -132,6 +135,8 @@ def _blocks(model: ShownModel, verbose: bool) -> Iterator[tuple[str, list[tuple[
         yield "Tensors", [(n, t, f"[{' '.join(map(str, s))}]") for n, t, s in details.tensors]
     yield "System", _first_lines(details.system)
     yield "License", _first_lines(details.license)
+    if details.quality:
+        yield "Quality", [*report_rows(details.quality)]
     yield "Origin", _origin(details.provenance)
     yield "Warnings", [(f"chat template, {warning}",) for warning in details.warnings]
 

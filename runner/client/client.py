@@ -14,22 +14,26 @@ from __future__ import annotations
 import json
 import math
 import time
+from binascii import b2a_base64
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from runner.client import decode, decode_storage
+from runner.client import decode, decode_measuring, decode_storage
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
 from runner.client.decode import DaemonVersion, ShownModel
 from runner.client.http1 import BadReply
+from runner.client.keeping import Keeping
 from runner.domain.cache import CacheReport, Cleared
 from runner.domain.chat import Message
+from runner.domain.devices import SharedDevice
 from runner.domain.event import Event
 from runner.domain.job import Job
 from runner.domain.key import Key
 from runner.domain.model import ModelInfo, RunningModel
 from runner.domain.options import Options
 from runner.domain.progress import Progress
+from runner.domain.quality import BenchReport, QualityReport
 from runner.domain.request import Priority, Think
 from runner.domain.running import RunningRequest
 from runner.domain.search import SearchResult
@@ -37,7 +41,7 @@ from runner.domain.storage import DiskUse, Pruned
 from runner.errors import DaemonError, ModelNotFound
 
 
-class Client:
+class Client(Keeping):
     """Speaks to one daemon.  Every call raises ``CorralError`` and nothing else on purpose.
 
     Args:
@@ -204,6 +208,45 @@ class Client:
             body["limit"] = limit
         return decoded(decode.job, self._call("POST", "/api/jobs", body))
 
+    def begin_quantize(self, name: str, body: Json) -> Job:
+        """Begin to write a model in other types; return the job.
+
+        Args:
+            name: The model to make them from.
+            body: Further fields of ``/api/quantize``; a path in it needs the owner's token.
+        """
+        value = self._call("POST", "/api/quantize", {**body, "model": name}, model=name)
+        return decoded(decode.job, value)
+
+    def plan_quantize(self, name: str, body: Json) -> Json:
+        """Return what ``begin_quantize`` would make, as the daemon says it."""
+        asked = {**body, "model": name, "dry_run": True}
+        return self._call("POST", "/api/quantize", asked, model=name)
+
+    def begin_perplexity(self, name: str, body: Json) -> Job:
+        """Begin to measure how good a model is, with fields of ``/api/perplexity``."""
+        value = self._call("POST", "/api/perplexity", {**body, "model": name}, model=name)
+        return decoded(decode.job, value)
+
+    def quality(self, name: str) -> list[QualityReport]:
+        """Return what was measured of how good a model is, the latest first."""
+        value = self._call("GET", f"/api/quality?{urlencode({'model': name})}", model=name)
+        return decoded(decode_measuring.qualities, value)
+
+    def begin_bench(self, name: str, body: Json) -> Job:
+        """Begin to measure how fast a model is, with fields of ``/api/bench``."""
+        value = self._call("POST", "/api/bench", {**body, "model": name}, model=name)
+        return decoded(decode.job, value)
+
+    def benches(self, name: str) -> list[BenchReport]:
+        """Return what was measured of how fast a model is, the latest first."""
+        value = self._call("GET", f"/api/bench?{urlencode({'model': name})}", model=name)
+        return decoded(decode_measuring.benches, value)
+
+    def job(self, job_id: int) -> Job:
+        """Return one job."""
+        return decoded(decode.job, self._call("GET", f"/api/jobs/{job_id}"))
+
     def jobs(self) -> list[Job]:
         """Return all jobs: those on their way in the order of the queue, then the latest."""
         return decoded(decode.jobs, self._call("GET", "/api/jobs"))
@@ -271,6 +314,22 @@ class Client:
         """Take an API key away."""
         self._call("DELETE", f"/api/keys/{quote(key_id, safe='')}")
 
+    def devices(self) -> list[SharedDevice]:
+        """Return the devices of other machines that the daemon has a key of."""
+        value = self._call("GET", "/api/devices")
+        return decoded(
+            lambda v: [SharedDevice(str(d["address"]), bool(d["lost"])) for d in v["devices"]],
+            value,
+        )
+
+    def add_device(self, address: str, key: str) -> None:
+        """Have the daemon keep the key of a device, once that has accepted it."""
+        self._call("POST", "/api/devices", {"address": address, "key": key})
+
+    def remove_device(self, address: str) -> None:
+        """Have the daemon forget a device."""
+        self._call("DELETE", f"/api/devices/{quote(address, safe='')}")
+
     def unload(self, name: str) -> bool:
         """Take a model out of memory; return whether it was in it."""
         return bool(self._call("POST", "/api/unload", {"model": name}, model=name).get("unloaded"))
@@ -318,7 +377,13 @@ class Client:
 
 def _turn(message: Message) -> Json:
     turn: Json = {"role": message.role, "content": message.content}
-    return {**turn, "thinking": message.thinking} if message.thinking else turn
+    if message.thinking:
+        turn["thinking"] = message.thinking
+    if message.images:
+        turn["images"] = [
+            b2a_base64(image.content, newline=False).decode() for image in message.images
+        ]
+    return turn
 
 
 def _settings(options: Options | None, keep_alive: float | None) -> Json:

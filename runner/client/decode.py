@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from runner.client.connection import Json
+from runner.client.decode_measuring import quality
 from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
 from runner.domain.chat import Message
 from runner.domain.event import (
@@ -35,7 +36,7 @@ from runner.domain.options import OPTION_SPECS, Options, parse_options
 from runner.domain.progress import Progress
 from runner.domain.request import Priority
 from runner.domain.running import RequestState, RunningRequest
-from runner.domain.search import FoundModel, FoundQuant, HubFailure, SearchResult
+from runner.domain.search import FoundModel, FoundQuant, HubFailure, Opened, SearchResult
 
 _FOREVER_S = 20 * 365 * 86400  # a later expiry means never; Ollama's own border
 _SCALE = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -107,6 +108,7 @@ def shown(value: Json, *, name: str) -> ShownModel:
         ),
         provenance=dict(value.get("provenance") or {}),
         warnings=tuple(map(str, value.get("warnings") or ())),
+        quality=quality(value["quality"]) if value.get("quality") else None,
     )
     return ShownModel(details, str(value.get("modelfile") or ""), parameters)
 
@@ -318,7 +320,8 @@ def _running(entry: Json, now: float) -> RunningModel:
         n_needed=int(entry.get("needed") or 0),
         load_s=float(entry.get("load_seconds") or 0.0),
         is_pinned=bool(entry.get("pinned")),
-        notes=tuple(map(str, entry.get("notes") or ())),
+        placed=tuple((str(d["name"]), int(d["layers"])) for d in entry.get("devices") or ()),
+        note=str(entry.get("note") or ""),
     )
 
 
@@ -390,7 +393,25 @@ def _found(value: Json) -> FoundModel:
         license=str(value.get("license", "")),
         is_gated=bool(value.get("gated", False)),
         quants=tuple(
-            FoundQuant(str(each["name"]), int(each.get("size", 0)), each.get("fits"))
+            FoundQuant(
+                str(each["name"]),
+                int(each.get("size", 0)),
+                each.get("fits"),
+                n_memory=int(each.get("memory") or 0),
+            )
             for each in value.get("quants", ())
         ),
+        opened=_opened(value["opened"]) if value.get("opened") else None,
+    )
+
+
+def _opened(value: Json) -> Opened:
+    return Opened(
+        chosen=str(value.get("chosen", "")),
+        reason=str(value.get("reason", "")),
+        architecture=str(value.get("architecture", "")),
+        n_params=int(value.get("parameters", 0)),
+        n_ctx_train=int(value.get("context_length", 0)),
+        n_ctx=int(value.get("memory_context", 0)),
+        problem=str(value.get("problem", "")),
     )

@@ -176,7 +176,8 @@ def _result(moments: Generator[Progress, None, Verified]) -> Verified:
 
 def _hubs(paths: Paths) -> Iterator[Check]:
     folders = (paths.own_catalogue, paths.catalogue)
-    hubs, _ = hubs_and_sources(order="auto", folders=folders, memory_bytes=0)
+    is_offline = load_settings(paths.config_file).offline
+    hubs, _ = hubs_and_sources(order="auto", folders=folders, memory_bytes=0, is_offline=is_offline)
     pool = ThreadPoolExecutor(len(hubs))
     asked = {name: pool.submit(_ask, hub) for name, hub in hubs.items()}
     for name, answer in asked.items():

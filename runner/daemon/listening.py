@@ -17,6 +17,7 @@ from aiohttp import web
 
 from runner.client.launch import Kind, probe
 from runner.config import Settings
+from runner.daemon.handed import address_of, take_socket
 from runner.domain.address import DEFAULT_PORT, Address
 from runner.errors import AddressInUse, InvalidRequest
 from runner.server.app import runner_for
@@ -31,10 +32,16 @@ async def listening(
 ) -> AsyncIterator[Address]:
     """Accept requests for a block; yields the address with the port that was bound.
 
+    A socket that was handed over (``handed.py``) is used instead of one of our own.
+
     Raises:
         AddressInUse: Something else listens there.
-        InvalidRequest: The certificate cannot be used.
+        InvalidRequest: The certificate, or the socket that was handed over, cannot be used.
     """
+    if (handed := take_socket()) is not None:
+        async with _listening_at(handed, app, settings, grace_s=grace_s) as address:
+            yield address
+        return
     address = settings.host
     tls = _tls(settings)
     runner = runner_for(app, grace_s=grace_s)
@@ -64,6 +71,22 @@ async def listening(
         if is_bound and address.scheme == "unix":
             with contextlib.suppress(OSError):
                 os.unlink(address.path)  # noqa: PTH108 - at the end nothing waits for it
+
+
+@contextlib.asynccontextmanager
+async def _listening_at(
+    handed: socket.socket, app: web.Application, settings: Settings, *, grace_s: float
+) -> AsyncIterator[Address]:
+    """Accept requests at a socket that somebody else opened, and will use again after us."""
+    address = address_of(handed, settings.host)
+    tls = None if address.scheme == "unix" else _tls(settings)
+    runner = runner_for(app, grace_s=grace_s)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, handed, ssl_context=tls).start()
+        yield address
+    finally:
+        await runner.cleanup()
 
 
 def allow_files(n_connections: int) -> None:

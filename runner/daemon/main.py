@@ -34,9 +34,11 @@ from runner.hub.places import hubs_and_sources
 from runner.hub.throttle import Throttle
 from runner.kv.shelf import Shelf
 from runner.paths import Paths, find_paths, own_command
+from runner.protocol.messages import Load
 from runner.server.access import Access
 from runner.server.app import make_app
 from runner.server.connections import Limits
+from runner.server.making import Making
 from runner.server.marks import DOOR
 from runner.server.needs import Needs
 from runner.service.blobs import BlobService
@@ -52,14 +54,19 @@ from runner.service.memory import MemoryService
 from runner.service.models import ModelService
 from runner.service.prompts import PromptService
 from runner.service.pull import PullService
+from runner.service.quality import QualityService
+from runner.service.quantize import QuantizeService
+from runner.service.remotes import RemoteService
 from runner.service.requests import RequestService
 from runner.service.search import SearchService
 from runner.service.secret import SecretService
 from runner.service.storage import StorageService
+from runner.service.tools import Tools
 from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
 from runner.workers.devices import available_bytes, memory_bytes, n_cores
+from runner.workers.graphics import vendors
 from runner.workers.pool import Pool
 from runner.workers.wanted import PoolSettings
 
@@ -73,6 +80,9 @@ _NO_KEY = "--insecure-no-key"
 
 #: The log's last lines, for ``/api/logs``: a process has one log.
 _tail = logs.Tail()
+
+#: Stands for any load, to ask what devices of other machines one would be given.
+_NO_LOAD = Load("", "", n_ctx=1, n_cells=1, n_seq_max=1)
 
 #: Settings whose new value counts at once.
 _AT_ONCE = (
@@ -132,13 +142,14 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     live = LiveSettings(paths.config_file, settings)
     allow_files(settings.max_connections)
     async with contextlib.AsyncExitStack() as stack:
-        pool = Pool(_pool_settings(settings, paths), available_bytes)
+        pool, remotes = await asyncio.to_thread(_pool, settings, paths)
         stack.push_async_callback(pool.close)
         hubs, sources = hubs_and_sources(
             order=settings.hub,
             folders=(paths.own_catalogue, paths.catalogue),
             memory_bytes=memory_bytes(),
             token=hub_tokens.get,
+            is_offline=settings.offline,
         )
         requests = RequestService()
         cache = CacheService(library, pool, shelf, n_disk_max=settings.kv_disk_bytes)
@@ -150,7 +161,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         )
         stack.push_async_callback(jobs.close)
         downloads = Downloads(library, throttle, n_ranges=settings.download_ranges)
-        pulls = PullService(library, sources, jobs, downloads)
+        pulls = PullService(library, sources, jobs, downloads, memory_bytes())
         await pulls.restore()
         models = ModelService(library, pool, cache)
         _tell(jobs, pool, requests, models, live)
@@ -162,6 +173,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         stack.push_async_callback(keys.close)
         _check_door(settings, keys)
         inference = await asyncio.to_thread(_inference, settings, paths, library, pool, requests)
+        tools = Tools(own_command("_tool", settings.log_level), settings.num_thread or n_cores())
         needs = Needs(
             inference=inference,
             prompts=PromptService(inference),
@@ -169,7 +181,8 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             models=models,
             cache=cache,
             pulls=pulls,
-            creates=CreateService(library, pulls),
+            creates=CreateService(library, pulls, tools),
+            making=_making(library, jobs, tools),
             storage=StorageService(
                 library,
                 sources,
@@ -183,6 +196,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             keys=keys,
             settings=live,
             secrets=hub_tokens,
+            devices=remotes,
             machine=MachineService(pool, lambda: _limits_in_force(live)),
             logs=_tail,
             version=__version__,
@@ -200,8 +214,10 @@ async def _serve(paths: Paths, settings: Settings) -> None:
 
         live.when_changed(_AT_ONCE, follow)
         address = await stack.enter_async_context(listening(app, settings, grace_s=_STRAGGLERS_S))
-        record = DaemonRecord(os.getpid(), str(address.reachable), __version__, token)
-        write_record(paths.daemon_file, record)
+        write_record(
+            paths.daemon_file,
+            DaemonRecord(os.getpid(), str(address.reachable), __version__, token),
+        )
         stack.callback(paths.daemon_file.unlink, missing_ok=True)
         logger.info("serving %s", logs.pairs(address=address, version=__version__, pid=os.getpid()))
         if not settings.host.is_loopback and settings.insecure_no_key:
@@ -236,12 +252,14 @@ def _inference(
     settings: Settings, paths: Paths, library: Library, pool: Pool, requests: RequestService
 ) -> InferenceService:
     """Return what answers, and what sizes models for it; reads what is known of this machine."""
+    cards = vendors()
     memory = MemoryService(
         library,
         pool,
         memory_bytes=memory_bytes(),
         available=available_bytes,
         calibration=Calibration(paths.state / "memory.json"),
+        is_sure=lambda: not (cards or pool.equip(_NO_LOAD).remotes),
     )
     pool.on_measured = memory.learn
     return InferenceService(
@@ -308,6 +326,16 @@ def _access(settings: Settings, token: str, paths: Paths) -> Access:
     )
 
 
+def _making(library: Library, jobs: JobService, tools: Tools) -> Making:
+    """Return what does long jobs on model files."""
+    quantizes = QuantizeService(library, jobs, tools)
+    quantizes.on_change = partial(jobs.news.tell, Topic.MODEL)
+    measures = QualityService(library, jobs, tools)
+    measures.on_change = quantizes.on_change
+    measures.tidy()
+    return Making(quantizes, measures)
+
+
 def _merged(started: Settings, new: Settings) -> Settings:
     """The settings that the pool runs with: what may change at once, on what it started with."""
     return replace(
@@ -322,6 +350,14 @@ def _merged(started: Settings, new: Settings) -> Settings:
 def _limits_in_force(live: LiveSettings) -> tuple[tuple[str, int], ...]:
     names = ("max_loaded_models", "num_parallel", "max_queue", "max_connections")
     return tuple((name, int(live.in_force(name))) for name in names)
+
+
+def _pool(settings: Settings, paths: Paths) -> tuple[Pool, RemoteService]:
+    """Return the pool, and the devices of other machines that it uses."""
+    remotes = RemoteService(paths.devices_file)
+    pool = Pool(_pool_settings(settings, paths), available_bytes)
+    pool.equip, pool.on_device_lost = remotes.equip, remotes.note_lost
+    return pool, remotes
 
 
 def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
@@ -339,6 +375,7 @@ def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
         disk_folder=str(paths.kv),
         n_disk_bytes=settings.kv_disk_bytes,
         n_memory_max=memory_bytes() * settings.memory_share // 100,
+        devices=settings.devices,
     )
 
 

@@ -127,7 +127,7 @@ def line(event: LoadMoment | RunningModel) -> bytes:
             "load_seconds": round(event.load_s, 3),
             "size": event.n_resident,
             "pinned": event.is_pinned,
-            "notes": list(event.notes),
+            "note": event.note,
         }
     )
 

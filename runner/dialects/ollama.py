@@ -451,12 +451,16 @@ class AnswerEncoder:
         return told
 
     def _tell_calls(self) -> bytes:
-        """The line of the calls that are whole now; of a generate, which has no place, none."""
-        bodies = [call_body(index, call) for index, call in self._calls.items()]
-        self._calls.clear()
-        if not bodies or not self._call.is_chat:
+        """The line of the calls that have ended; of a generate, which has no place, none.
+
+        One that was cut or broken has no arguments to show: it is text.
+        """
+        calls, self._calls = self._calls, {}
+        if not calls or not self._call.is_chat:
             return b""
-        told = b'"","tool_calls":' + wire.encode(bodies)
+        bodies = [call_body(index, call) for index, call in calls.items() if call.is_whole]
+        rest = "".join(call.as_text for call in calls.values() if not call.is_whole)
+        told = wire.encode(rest) + (b',"tool_calls":' + wire.encode(bodies) if bodies else b"")
         return b"".join((self._head, self._now(), self._before, told, self._after))
 
     def _after_logprobs(self, logprobs: Sequence[TokenLogprob]) -> bytes:

@@ -27,7 +27,7 @@ _INSTEAD = {
     "renderer": "leave it out: the model's own chat template is used; or give a template",
     "parser": "leave it out: how a model calls tools and thinks is told by its template",
     "remote_host": "models here run on this machine",
-    "quantize": "choose a file that is quantized already: corral search NAME lists them",
+    "quantize": "make the model, then write it in a smaller type: corral quantize NAME Q4_K_M",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 
 from runner.dialects import wire
 from runner.dialects.jobs import parse_limit
+from runner.dialects.measuring import quality_row
 from runner.dialects.ollama import (
     STREAM_CONTENT_TYPE,
     ModelBody,
@@ -142,6 +144,13 @@ class Tag(msgspec.Struct):
     capabilities: list[str]
 
 
+class PlacedRow(msgspec.Struct):
+    """A device that has layers of a model."""
+
+    name: str
+    layers: int
+
+
 class Running(msgspec.Struct):
     """One line of ``/api/ps``; from ``pid`` on it is our own."""
 
@@ -160,7 +169,8 @@ class Running(msgspec.Struct):
     needed: int
     load_seconds: float
     pinned: bool
-    notes: list[str]
+    devices: list[PlacedRow]
+    note: str
 
 
 class Tensor(msgspec.Struct):
@@ -179,7 +189,7 @@ class Turn(msgspec.Struct):
 
 
 class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """``/api/show``; our own: ``provenance`` and ``warnings``, as in ``ModelDetails``."""
+    """``/api/show``; our own: ``provenance``, ``warnings`` and ``quality``."""
 
     modelfile: str
     parameters: str
@@ -195,6 +205,7 @@ class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
     requires: str = ""
     provenance: dict[str, Any] = {}
     warnings: list[str] = []
+    quality: dict[str, Any] | None = None
 
 
 class ProgressBody(msgspec.Struct, omit_defaults=True):
@@ -211,7 +222,13 @@ class ProgressBody(msgspec.Struct, omit_defaults=True):
 def tags(models: Sequence[ModelInfo]) -> bytes:
     """Return the library, newest first."""
     newest_first = sorted(models, key=lambda model: model.modified_at, reverse=True)
-    return wire.encode({"models": [_tag(model) for model in newest_first]})
+    return wire.encode({"models": [_encoded_tag(m, str(m.name)) for m in newest_first]})
+
+
+@lru_cache(maxsize=1 << 15)  # lines of models that have not changed: most, in a long list
+def _encoded_tag(model: ModelInfo, _name: str) -> msgspec.Raw:
+    """Return a line as JSON; names that differ in case alone are equal, and have two lines."""
+    return msgspec.Raw(wire.encode(_tag(model)))
 
 
 def ps(models: Sequence[RunningModel], *, now: float) -> bytes:
@@ -247,6 +264,7 @@ def show(details: ModelDetails, *, verbose: bool) -> bytes:
             requires=details.requires,
             provenance=_origin(details.provenance),
             warnings=list(details.warnings),
+            quality=quality_row(details.quality) if details.quality else None,
         )
     )
 
@@ -296,9 +314,10 @@ def _rounded(value: float, n_digits: int) -> str:
 
 
 def _tag(model: ModelInfo) -> Tag:
+    name = str(model.name)
     return Tag(
-        name=str(model.name),
-        model=str(model.name),
+        name=name,
+        model=name,
         modified_at=_moment(model.modified_at),
         size=model.n_bytes,
         digest=model.digest,
@@ -324,7 +343,8 @@ def _running(model: RunningModel, now: float) -> Running:
         needed=model.n_needed,
         load_seconds=round(model.load_s, 3),
         pinned=model.is_pinned,
-        notes=list(model.notes),
+        devices=[PlacedRow(name, n) for name, n in model.placed],
+        note=model.note,
     )
 
 

@@ -109,9 +109,11 @@ class ReplyMessage(msgspec.Struct, omit_defaults=True):
 
 
 def reply(answer: WholeAnswer) -> ReplyMessage:
-    """Return the message that says all of ``answer``."""
-    calls = tuple(call_body(index, call) for index, call in enumerate(answer.calls))
-    return ReplyMessage("assistant", answer.text, answer.thinking, calls)
+    """Return the message that says all of ``answer``; a call that was cut or broken is text."""
+    told = [(n, call) for n, call in enumerate(answer.calls) if call.is_whole]
+    rest = "".join(call.as_text for call in answer.calls if not call.is_whole)
+    calls = tuple(call_body(index, call) for index, call in told)
+    return ReplyMessage("assistant", answer.text + rest, answer.thinking, calls)
 
 
 def call_body(index: int, call: CalledTool) -> CallBody:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from runner.dialects import wire
-from runner.domain.search import FoundModel, SearchResult
+from runner.domain.search import FoundModel, Opened, SearchResult
 from runner.errors import InvalidRequest
 
 
@@ -22,11 +22,24 @@ class Search:
 
 
 class QuantBody(msgspec.Struct):
-    """One quantization; ``fits`` is null when that is not known."""
+    """One quantization; ``fits`` is null when that is not known, ``memory`` when not opened."""
 
     name: str
     size: int
     fits: bool | None
+    memory: int | None
+
+
+class OpenedBody(msgspec.Struct):
+    """More of a repository that was asked for by its name; ``problem`` says why there is less."""
+
+    chosen: str
+    reason: str
+    architecture: str
+    parameters: int
+    context_length: int
+    memory_context: int
+    problem: str
 
 
 class ModelBody(msgspec.Struct):
@@ -39,6 +52,7 @@ class ModelBody(msgspec.Struct):
     license: str
     gated: bool
     quants: list[QuantBody]
+    opened: OpenedBody | None
 
 
 class FailureBody(msgspec.Struct):
@@ -83,5 +97,21 @@ def _model(model: FoundModel) -> ModelBody:
         downloads=model.n_downloads,
         license=model.license,
         gated=model.is_gated,
-        quants=[QuantBody(quant.label, quant.n_bytes, quant.fits) for quant in model.quants],
+        quants=[
+            QuantBody(quant.label, quant.n_bytes, quant.fits, quant.n_memory or None)
+            for quant in model.quants
+        ],
+        opened=_opened(model.opened) if model.opened else None,
+    )
+
+
+def _opened(more: Opened) -> OpenedBody:
+    return OpenedBody(
+        chosen=more.chosen,
+        reason=more.reason,
+        architecture=more.architecture,
+        parameters=more.n_params,
+        context_length=more.n_ctx_train,
+        memory_context=more.n_ctx,
+        problem=more.problem,
     )

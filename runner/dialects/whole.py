@@ -28,9 +28,25 @@ class CalledTool:
 
     @property
     def arguments_object(self) -> dict[str, Any]:
-        """The arguments as an object."""
-        read = json.loads(self.arguments or "{}")
+        """The arguments as an object; empty where they were cut, or are none."""
+        try:
+            read = json.loads(self.arguments or "{}")
+        except (ValueError, RecursionError):
+            return {}
         return read if isinstance(read, dict) else {}
+
+    @property
+    def as_text(self) -> str:
+        """What there is of a call that cannot be told as one."""
+        return f'{{"name": {json.dumps(self.name)}, "arguments": {self.arguments}'
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arguments are the JSON of an object, not cut off or broken."""
+        try:
+            return isinstance(json.loads(self.arguments or "{}"), dict)
+        except (ValueError, RecursionError):
+            return False
 
 
 @dataclass(slots=True)

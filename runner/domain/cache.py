@@ -6,6 +6,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
+class Hit(StrEnum):
+    """Where the beginning of a prompt came from that was not computed."""
+
+    NONE = "none"  # all of it was computed
+    CONTEXT = "context"  # the cells of another sequence, running or ended
+    MEMORY = "memory"
+    DISK = "disk"
+
+
 class CacheTier(StrEnum):
     """Where the state of a prompt is kept once it has left the context."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from runner.domain.cache import Hit
+
 
 class FinishReason(StrEnum):
     """Why an answer ended."""
@@ -150,6 +152,7 @@ class Finished:
             cache had nothing like it.
         n_shifted: Tokens that left the context so that the answer could go on.
         n_dropped: Turns of the conversation that were left out so that it fitted.
+        hit: Where the part of the prompt came from that was not computed.
     """
 
     reason: FinishReason
@@ -161,6 +164,7 @@ class Finished:
     n_diverged: int | None = None
     n_shifted: int = 0
     n_dropped: int = 0
+    hit: Hit = Hit.NONE
 
 
 Event = Begun | TextDelta | ThinkingDelta | ToolCallDelta | Finished

@@ -3,6 +3,7 @@
 https://huggingface.co/owner/repo                          also ``hf://owner/repo``
 https://huggingface.co/owner/repo/tree/<revision>
 https://huggingface.co/owner/repo/blob/<revision>/<path>   also resolve, raw
+https://hf-mirror.com/owner/repo                           a mirror's links are its hub's
 https://www.modelscope.cn/models/owner/repo                also ``ms://owner/repo``
 https://www.modelscope.cn/models/owner/repo/file/view/<revision>/<path>   also resolve
 https://www.modelscope.cn/api/v1/models/owner/repo/repo?Revision=..&FilePath=..
@@ -22,6 +23,7 @@ HUB_HOSTS = {
     "hf.co": HUGGING_FACE,
     "huggingface.co": HUGGING_FACE,
     "www.huggingface.co": HUGGING_FACE,
+    "hf-mirror.com": HUGGING_FACE,  # the same repositories; HF_ENDPOINT says whom to ask
     "modelscope.cn": MODELSCOPE,
     "www.modelscope.cn": MODELSCOPE,
     "modelscope.ai": MODELSCOPE_INTERNATIONAL,

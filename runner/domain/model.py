@@ -10,6 +10,7 @@ from typing import Any
 from runner.domain.chat import Message
 from runner.domain.name import ModelName
 from runner.domain.options import Options
+from runner.domain.quality import QualityReport
 
 
 class Capability(StrEnum):
@@ -72,6 +73,7 @@ class ModelDetails:
         provenance: Where it came from: ``source`` and ``time``, and for each of its ``files`` the
             hub, repository, revision, path, digest, size and licence, as far as they are known.
         warnings: What is worth a look in its chat template, in words.
+        quality: What was measured last of how good it is; ``None``: nothing yet.
     """
 
     info: ModelInfo
@@ -87,6 +89,7 @@ class ModelDetails:
     tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    quality: QualityReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,8 @@ class RunningModel:
         n_needed: Bytes of main memory that it was estimated to need.
         load_s: Seconds that its load took.
         is_pinned: Whether it stays until it is told to go.
-        notes: In what it differs from what was asked, and why: a context that was cut.
+        placed: Devices that have layers of it, and how many each; the processor has the rest.
+        note: Why fewer are there than was wanted; empty: all is as it should be.
     """
 
     info: ModelInfo
@@ -121,4 +125,5 @@ class RunningModel:
     n_needed: int = 0
     load_s: float = 0.0
     is_pinned: bool = False
-    notes: tuple[str, ...] = ()
+    placed: tuple[tuple[str, int], ...] = ()
+    note: str = ""

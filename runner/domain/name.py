@@ -90,6 +90,7 @@ class ModelName:
         link = read_link(text)
         if link is not None:
             return cls._of_link(text, link)
+        _refuse_other_address(text)
         rest, _, revision = (text.partition("://")[2] or text).partition("@")
         if "@" in text:
             _check_revision(text, revision)
@@ -134,6 +135,23 @@ class ModelName:
         tag = quantization_in(link.file) or stem[:80] or DEFAULT_TAG
         name = cls.parse(f"{link.host}/{link.repository}:{tag}")
         return replace(name, revision=link.revision, file=link.file)
+
+
+def _refuse_other_address(text: str) -> None:
+    """Return unless ``text`` is the address of a file that no hub has."""
+    scheme, separator, rest = text.partition("://")
+    if scheme.lower() == "file" or (not separator and text.lower().startswith("file:/")):
+        raise InvalidName(
+            f"'{_shown(text)}' is a file of this machine, and no model's name",
+            hint='take it in by its path: corral pull ./model.gguf; to the API it is "path"',
+        )
+    path = rest.partition("?")[0].rstrip("/")
+    if scheme.lower() in ("http", "https") and (path.count("/") > 2 or path.endswith(".gguf")):
+        raise InvalidName(
+            f"'{_shown(rest.partition('/')[0])}' is no model hub that is known here",
+            hint="links of huggingface.co and modelscope.cn can be pulled; download another"
+            " host's file, then: corral pull ./model.gguf",
+        )
 
 
 def _check_revision(text: str, revision: str) -> None:

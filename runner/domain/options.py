@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from runner.domain.devices import device_words
 from runner.domain.load_options import (
     KV_TYPES,
     ROPE_SCALINGS,
@@ -113,6 +114,7 @@ class Options:
     num_batch: int | None = None  # tokens a step
     num_thread: int | None = None  # 0: chosen by the engine
     num_gpu: int | None = None  # layers on the accelerator; -1: all that fit
+    devices: tuple[str, ...] | None = None  # accelerators in order, see ``domain.devices``
     use_mmap: bool | None = None
     use_mlock: bool | None = None  # keep the weights in memory, whatever else wants it
     main_gpu: int | None = None  # the accelerator that holds what is not split
@@ -214,6 +216,7 @@ OPTION_SPECS: Mapping[str, OptionSpec] = {
     "num_batch": OptionSpec(int, 1, 2**16),
     "num_thread": OptionSpec(int, 0, 1024),
     "num_gpu": OptionSpec(int, -1, 2**16),
+    "devices": OptionSpec(str),
     "use_mmap": OptionSpec(bool),
     "use_mlock": OptionSpec(bool),
     "main_gpu": OptionSpec(int, 0, 127),
@@ -264,6 +267,8 @@ def parse_option(name: str, value: Any) -> Any:
         return parse_samplers(value)
     if name == "speculate":
         return parse_speculate(value)
+    if name == "devices":
+        return device_words(parse_texts(name, value))
     if name == "keep_alive":
         return parse_stay(value, high=spec.high)
     if name == "tensor_split":

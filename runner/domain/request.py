@@ -41,12 +41,15 @@ class Constraint:
         kind: The language of ``text``; ``json``: any JSON object, ``text`` is empty.
         text: A JSON schema, a regular expression, a Lark grammar or a GBNF grammar.
         after: It begins once this text was generated; empty: with the first token.
+        opening: With ``after``: text that may come first; if it does not, the constraint begins
+            with the first token.
         field: Where the caller wrote it, for messages.
     """
 
     kind: Literal["json", "json_schema", "regex", "lark", "gbnf"]
     text: str = ""
     after: str = ""
+    opening: str = ""
     field: str = "format"
 
 

@@ -12,13 +12,38 @@ class FoundQuant:
     Attributes:
         label: What to put behind the colon: ``Q4_K_M``.
         n_bytes: Size of its files; 0 when the hub did not say.
-        fits: Whether it should run in this machine's memory, from its size alone; ``None`` when
-            either is not known.
+        fits: Whether it should run in this machine's memory; ``None`` when that is not known.
+        n_memory: Bytes that it needs when it runs, by its header; 0 when only its size was
+            looked at, and ``fits`` is a rough guess.
     """
 
     label: str
     n_bytes: int = 0
     fits: bool | None = None
+    n_memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is known of a repository that was opened, and of the model that its name means.
+
+    Attributes:
+        chosen: Label of the quantization that is meant; empty when there are several models.
+        reason: Why that one.
+        architecture: As its file names it; empty, as all below, when its header was not read.
+        n_params: Its parameters.
+        n_ctx_train: Longest context it was trained for, in tokens.
+        n_ctx: The context that ``n_memory`` counts, in tokens.
+        problem: Why its header was not read, for people.
+    """
+
+    chosen: str = ""
+    reason: str = ""
+    architecture: str = ""
+    n_params: int = 0
+    n_ctx_train: int = 0
+    n_ctx: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +58,7 @@ class FoundModel:
         license: SPDX identifier or name; empty when the hub does not say.
         is_gated: Whether its owner wants a licence accepted first.
         quants: What there is of it, smallest first; empty when that was not told in time.
+        opened: More of it, when it was asked for by its name.
     """
 
     name: str
@@ -42,6 +68,7 @@ class FoundModel:
     license: str
     is_gated: bool
     quants: tuple[FoundQuant, ...] = ()
+    opened: Opened | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,12 @@ from runner import logs
 from runner.domain.loading import LoadStage
 from runner.engine.disk import DiskTier
 from runner.engine.loop import Loop
+from runner.engine.pipe import keep_the_pipe, sender
+from runner.engine.remote import end_process
 from runner.errors import CorralError
 from runner.kv.key import CacheKey
 from runner.kv.shelf import Shelf
-from runner.protocol.codec import BrokenFrame, FrameReader, encode
+from runner.protocol.codec import BrokenFrame, FrameReader
 from runner.protocol.messages import (
     FLUSH_S,
     Failed,
@@ -55,8 +57,8 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
     sys.setswitchinterval(_SWITCH_S)
     logs.configure(argv[2] if len(argv) > 2 else "info")
-    pipe_in, pipe_out = _keep_the_pipe()
-    send = _sender(pipe_out)
+    pipe_in, pipe_out = keep_the_pipe()
+    send = sender(pipe_out)
     inbox = _Inbox(pipe_in)
     threading.Thread(target=inbox.read_all, name="inbox", daemon=True).start()
     load = inbox.first.get()
@@ -70,35 +72,6 @@ def main(argv: list[str]) -> int:
     loop.run()
     sys.stderr.flush()
     os._exit(0)  # the model's memory goes back with the process; no need to free it piece by piece
-
-
-def _keep_the_pipe() -> tuple[int, int]:
-    """Move stdin and stdout away, so that nobody else reads or prints there."""
-    pipe_in, pipe_out = os.dup(0), os.dup(1)
-    devnull = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(devnull, 0)
-    os.dup2(2, 1)
-    os.close(devnull)
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.setmode(pipe_in, os.O_BINARY)
-        msvcrt.setmode(pipe_out, os.O_BINARY)
-    return pipe_in, pipe_out
-
-
-def _sender(pipe_out: int) -> Callable[[Message], None]:
-    """Return ``send``; only the thread that loads and then loops may call it."""
-
-    def send(message: Message) -> None:
-        frame = memoryview(encode(message))
-        try:
-            while frame:
-                frame = frame[os.write(pipe_out, frame) :]
-        except OSError:
-            os._exit(0)  # the daemon is gone
-
-    return send
 
 
 class _Inbox:
@@ -154,15 +127,17 @@ class _Inbox:
 
 def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
     """Load the model and say so; ``None`` when it failed, which was said, too."""
-    from runner.engine.llama.backend import LlamaBackend  # after fd 1 is safe from its prints
-    from runner.engine.llama.draft import load_draft
+    from runner.engine.llama.draft import load_draft  # after fd 1 is safe from its prints
+    from runner.engine.llama.placed import load_placed
 
     told = _Stages(load.request_id, send)
     try:
-        backend = LlamaBackend(load, told.tell)
-        if load.draft_path:
+        resident = load_placed(load, end_process, told.tell)
+        backend = resident.backend
+        has_draft = load.draft_path and backend.n_cold_max
+        if has_draft:
             told.tell(LoadStage.DRAFT, 0.0)
-        draft = load_draft(load, backend) if load.draft_path and backend.n_cold_max else None
+        draft = load_draft(load, backend, resident.draft_devices) if has_draft else None
     except CorralError as error:
         send(Failed(load.request_id, error.code, error.message, error.hint))
         return None
@@ -181,6 +156,8 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
             n_cells=backend.n_cells,
             n_threads=backend.n_threads,
             can_infill=backend.model.infill is not None,
+            placed=resident.placed,
+            note=resident.note,
         )
     )
     return loop

@@ -17,7 +17,7 @@ from runner.protocol.messages import Outcome
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class News:
     """What one step brought for a sequence.
 
@@ -25,11 +25,19 @@ class News:
         text: New text, whole characters.
         reason: Why it ends here; ``None``: it goes on.
         logprobs: Of the tokens that ``text`` consists of, when asked for.
+        marks: Where kept control tokens begin in ``text``.
     """
 
     text: str
     reason: FinishReason | None
     logprobs: tuple[TokenLogprob, ...] = ()
+    marks: tuple[int, ...] = ()
+
+    def then(self, later: News) -> News:
+        """Return this and what came after it as one."""
+        n = len(self.text)
+        marks = (*self.marks, *(n + place for place in later.marks))
+        return News(self.text + later.text, later.reason, self.logprobs + later.logprobs, marks)
 
 
 def advance(seq: Sequence, drawn: int, vocabulary: Vocabulary) -> News:
@@ -49,10 +57,11 @@ def advance(seq: Sequence, drawn: int, vocabulary: Vocabulary) -> News:
         text += new
         if reason is not None:
             break
+    marks = seq.marks.release(len(text)) if seq.marks else ()
     if seq.logprobs is None:
-        return News(text, reason)
+        return News(text, reason, marks=marks)
     is_all = reason is not None and seq.stop.hit is None
-    return News(text, reason, seq.logprobs.release(len(text), is_all=is_all))
+    return News(text, reason, seq.logprobs.release(len(text), is_all=is_all), marks)
 
 
 def advance_all(seq: Sequence, row: int, vocabulary: Vocabulary, backend: Backend) -> News:
@@ -74,18 +83,17 @@ def advance_all(seq: Sequence, row: int, vocabulary: Vocabulary, backend: Backen
         CorralError: One could not be drawn.
     """
     guess, n_sure = seq.guess, len(seq.tokens)
-    text, n_right = "", 0
-    logprobs: tuple[TokenLogprob, ...] = ()
+    found, n_right = News("", None), 0
     while True:
         token = _draw(seq, row - len(guess) + n_right, backend)
         news = advance(seq, token, vocabulary)
         if not guess:
             return news
-        text, logprobs = text + news.text, logprobs + news.logprobs
+        found = found.then(news)
         n_new = len(seq.tokens) - n_sure
         is_over = news.reason is not None or seq.is_full or n_new > len(guess)
         if is_over or tuple(seq.tokens[n_sure + n_right :]) != guess[n_right:n_new]:
-            return News(text, news.reason, logprobs)
+            return found
         n_right = n_new
 
 

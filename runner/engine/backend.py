@@ -159,7 +159,7 @@ class Backend(Protocol):
     def native_s(self) -> float: ...
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
-        """Compute a step; return the row of each chunk's last token, in order.
+        """Compute a step; return the number of each chunk's last logits, in order.
 
         The sequences of a step all have the same adapters.
 
@@ -169,8 +169,15 @@ class Backend(Protocol):
         """
         ...
 
+    def use_threads(self, n: int) -> None:
+        """Compute with so many threads from the next step on, deterministic requests apart.
+
+        How many compute decides in which order some sums are taken.
+        """
+        ...
+
     def is_sound(self, row: int) -> bool:
-        """Whether the logits of ``row`` are numbers to draw from."""
+        """Whether the logits with the number ``row`` are numbers to draw from."""
         ...
 
     def deterministic(self) -> Backend:

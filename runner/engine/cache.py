@@ -88,6 +88,7 @@ class Cache:
         seq.n_alike = max(seq.n_alike, fetched.n_alike)
         if (saved := fetched.saved) is None:
             return
+        seq.is_from_disk = True
         if len(saved.blob) > self._host.n_bytes_max:
             self._guest = saved
         elif not self._host.find(saved.tokens, saved.owner_id):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from runner.engine.sequence import Sequence
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Chunk:
     """Consecutive tokens of one sequence in one step.
 

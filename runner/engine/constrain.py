@@ -11,16 +11,19 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence as Seq
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runner.domain.request import Constraint
-from runner.engine.pieces import Completions, PieceIndex, Tokens
+from runner.engine.after import After, Marker
+from runner.engine.pieces import PieceIndex, Tokens
 from runner.engine.rules import Mask, Matcher
 from runner.engine.sequence import MAX_FORCED
 from runner.errors import InvalidRequest
+from runner.prompt.toolcalls.grammar import resolved
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -47,6 +50,7 @@ class Compiler:
         new_gbnf: Makes a matcher for a grammar in llama.cpp's own language.
         index: Makes or returns the spellings of all tokens, control tokens' too.
         ends: Tokens that end an answer.
+        tokens_of: The tokens of a marker that alone are it; none where its characters are.
     """
 
     def __init__(
@@ -57,12 +61,14 @@ class Compiler:
         new_gbnf: Callable[[Constraint], Matcher],
         index: Callable[[], PieceIndex],
         ends: Tokens,
+        tokens_of: Callable[[str], tuple[int, ...]] = lambda _marker: (),
     ) -> None:
         self._n_vocab = n_vocab
         self._new_tokenizer = new_tokenizer
         self._new_gbnf = new_gbnf
         self._index = index
         self._ends = ends
+        self._tokens_of = tokens_of
         self._tokenizer: LLTokenizer | None = None
         self._compiled: OrderedDict[tuple[str, str], LLMatcher] = OrderedDict()
 
@@ -78,9 +84,23 @@ class Compiler:
             matcher = self._new_gbnf(constraint)
         else:
             matcher = Guide(self._compile(constraint).deep_copy(), self._n_vocab)
-        if constraint.after:
-            return After(matcher, constraint.after, self._index(), self._n_vocab, self._ends)
-        return matcher
+        if not constraint.after:
+            return matcher
+        return After(
+            matcher,
+            self._marker(constraint.after),
+            self._index(),
+            n_vocab=self._n_vocab,
+            ends=self._ends,
+            opening=self._marker(constraint.opening) if constraint.opening else None,
+        )
+
+    def _marker(self, text: str) -> Marker:
+        return Marker(text.encode(), self._tokens_of(text))
+
+    def _token_of(self, marker: str) -> int | None:
+        tokens = self._tokens_of(marker)
+        return tokens[0] if len(tokens) == 1 else None
 
     def _compile(self, constraint: Constraint) -> LLMatcher:
         key = (constraint.kind, constraint.text)
@@ -91,6 +111,8 @@ class Compiler:
 
         if self._tokenizer is None:
             self._tokenizer = self._new_tokenizer()
+        if constraint.kind == "lark":
+            constraint = replace(constraint, text=resolved(constraint.text, self._token_of))
         made = LLMatcher(self._tokenizer, _grammar(constraint), log_level=0)
         if made.is_error():
             raise _refusal(constraint, made.get_error())
@@ -158,69 +180,6 @@ class Guide:
                 + _first_line(self._matcher.get_error()),
                 hint="simplify the schema or the grammar",
             )
-
-
-class After:
-    """A constraint that begins when a marker was written; the answer cannot end before.
-
-    Until then everything may come but the end and tokens that hold the marker and more than
-    white space after it: where the constrained part begins, a token begins.
-    """
-
-    def __init__(
-        self, matcher: Matcher, marker: str, index: PieceIndex, n_vocab: int, ends: Tokens
-    ) -> None:
-        self._matcher = matcher
-        self._marker = marker.encode()
-        self._index = index
-        self._across = Completions(index, [self._marker], lambda rest: bool(rest.strip()))
-        self._n_vocab = n_vocab
-        self._ends = ends
-        self._tail = b""
-        self._has_begun = False
-
-    @property
-    def is_costly(self) -> bool:
-        """As the constraint, once it has begun."""
-        return self._has_begun and self._matcher.is_costly
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing can follow."""
-        return self._has_begun and self._matcher.is_complete
-
-    def allows(self, token: int) -> bool:
-        """Return whether ``token`` may come next."""
-        if self._has_begun:
-            return self._matcher.allows(token)
-        return bool(self.mask()[token])
-
-    def mask(self) -> Mask:
-        """Return what may come next."""
-        if self._has_begun:
-            return self._matcher.mask()
-        mask = np.ones(self._n_vocab, np.bool_)
-        mask[self._ends] = False
-        mask[self._across.now()] = False
-        return mask
-
-    def accept(self, token: int) -> None:
-        """Go on after ``token``."""
-        if self._has_begun:
-            self._matcher.accept(token)
-            return
-        self._across.take(token)
-        text = self._tail + self._index.piece(token)
-        self._has_begun = self._marker in text
-        self._tail = text[-len(self._marker) :]
-
-    def forced(self) -> Seq[int]:
-        """Return tokens that can only come next; go on after them."""
-        return self._matcher.forced() if self._has_begun else ()
-
-    def close(self) -> None:
-        """Free the constraint."""
-        self._matcher.close()
 
 
 def check_size(constraint: Constraint) -> None:

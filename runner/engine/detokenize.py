@@ -17,11 +17,16 @@ class Detokenizer:
     answer cuts in half is left out: half a character is no text.
     """
 
-    __slots__ = ("_decoder",)
+    __slots__ = ("_decoder", "_is_whole")
 
     def __init__(self) -> None:
         self._decoder = _new_decoder(errors="replace")
+        self._is_whole = True  # nothing is held back
 
     def feed(self, piece: bytes) -> str:
         """Return the characters that ``piece`` completes."""
-        return self._decoder.decode(piece)
+        if self._is_whole and piece.isascii():  # most are, and this is done for every token
+            return piece.decode("ascii")
+        text = self._decoder.decode(piece)
+        self._is_whole = not self._decoder.getstate()[0]
+        return text

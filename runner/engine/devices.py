@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 
 
 def main() -> int:
@@ -19,7 +18,7 @@ def main() -> int:
     try:
         from runner.engine.llama.devices import build, list_devices
 
-        told = {"build": build(), "devices": [asdict(device) for device in list_devices()]}
+        told = {"build": build(), "devices": [device.told() for device in list_devices()]}
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         sys.stderr.write(f"the engine cannot be loaded: {error}\n")
         return 1

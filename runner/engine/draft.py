@@ -35,8 +35,11 @@ _MOST_ASKEW = 64
 _MARGIN = 1.05
 #: How much slower a stream that has no guess may become by those of others.
 _PACE = 1.02
+#: A step is made no longer than this, in seconds, or than so many without guesses: a text that
+#: comes in fits and starts is no faster to its reader.
+_LONGEST_S, _LONGEST_STEPS = 0.1, 4.0
 #: What a sequence may lose by wrong guesses: so many steps, and this share of all its steps.
-_CREDIT_STEPS, _CREDIT_SHARE = 4.0, 0.01
+_CREDIT_STEPS, _CREDIT_SHARE = 2.0, 0.005
 
 #: How often the next token is right, by how many agreed before it; what is assumed at first.
 _RUNS = (4, 6, 8, 12, 16, 24, 32)
@@ -251,8 +254,8 @@ def choose(
 ) -> list[int]:
     """Return how many tokens to guess for each offer, so that a step brings most tokens a second.
 
-    No stream becomes slower than without guesses, but for ``_PACE``; no sequence can lose more
-    than its credit.
+    No stream becomes slower than without guesses, but for ``_PACE``, nor waits long for a step; no
+    sequence can lose more than its credit.
 
     Args:
         offers: Of some of the step's streams.
@@ -278,6 +281,8 @@ def choose(
         credits = [offer.credit_s for n, offer in zip(sizes, offers, strict=True) if n]
         if is_silent and slower > _PACE:
             continue
+        if step_s > max(_LONGEST_S, base_s * _LONGEST_STEPS):
+            break  # larger ones take longer
         if min(gains) < slower * _MARGIN or min(credits) < (step_s - base_s) / n_guessing:
             continue
         rate = (sum(gains) + n_streams - n_guessing) / step_s

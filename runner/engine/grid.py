@@ -37,6 +37,16 @@ class Grid:
         """Whether there is nothing to do."""
         return self._running is None and not self._waiting
 
+    @property
+    def running(self) -> Sequence | None:
+        """The one that is computed."""
+        return self._running
+
+    @property
+    def waiting(self) -> tuple[Sequence, ...]:
+        """Those after it, in order."""
+        return tuple(self._waiting)
+
     def add(self, seq: Sequence) -> None:
         """Queue a sequence."""
         self._waiting.append(seq)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence as Seq
 from queue import Empty, SimpleQueue
 
+from runner.domain.cache import Hit
 from runner.domain.event import FinishReason
 from runner.engine.answer import advance_all, outcome
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
@@ -54,6 +55,7 @@ from runner.protocol.messages import (
     Step,
     Tokenize,
     Tokenized,
+    UseThreads,
 )
 
 logger = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ _MAX_WAIT_S = 3600.0
 
 
 #: What is asked about requests that are there.
-Question = Abort | AskCache | ClearCache | Inspect | Deadline
+Question = Abort | AskCache | ClearCache | Inspect | Deadline | UseThreads
 #: What reaches the loop thread.
 Item = Sequence | Job | Tokenized | Failed | Fetched | Shutdown | Question
 
@@ -115,7 +117,7 @@ class Loop:
                     self._items.put(Deadline(asked.request_id, at_s))
                 self._underway.add(message.request_id)
                 self._preparer.submit(message)
-            case Abort() | Inspect() | AskCache() | ClearCache() | Shutdown():
+            case Abort() | Inspect() | AskCache() | ClearCache() | UseThreads() | Shutdown():
                 self._items.put(message)
             case _:
                 logger.error("unexpected message kind=%s", type(message).__name__)
@@ -202,9 +204,12 @@ class Loop:
                     self._cache.clear(item.owner_id, keeps=item.keeps)
                 self._send(self._cache.state(item.request_id))
             case Inspect():
-                self._send(inspected(item.request_id, self._scheduler, self._vectors.jobs))
+                jobs = self._vectors.jobs
+                self._send(inspected(item.request_id, self._scheduler, jobs, self._grid))
             case Deadline():
                 self._deadlines.add(item.request_id, item.at_s)
+            case UseThreads():
+                self._backend.use_threads(item.n)
 
     def _start(self, seq: Sequence) -> None:
         """Queue a sequence, unless it has ended meanwhile, was aborted or asks for no token."""
@@ -214,7 +219,9 @@ class Loop:
             if fate is Fate.ABORTED:
                 self._end_now(seq, FinishReason.ABORTED)
         elif seq.n_limit <= seq.n_prompt:
-            self._send(Started(seq.request_id, seq.n_prompt, 0, tail=seq.tail))
+            self._send(
+                Started(seq.request_id, seq.n_prompt, 0, tail=seq.tail, controls=seq.controls)
+            )
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
         elif seq.is_deterministic:
@@ -325,6 +332,7 @@ class Loop:
             n = self._checkpoints.restore(seq, self._scheduler.n_free)
             if n is not None:
                 self._scheduler.replace_beginning(seq, n)
+                seq.hit = Hit.MEMORY
             self._checkpoints.begin(seq)
         if seq.saved:
             self._take_back(seq)
@@ -345,6 +353,8 @@ class Loop:
                     n_diverged,
                     seq.n_dropped,
                     seq.tail,
+                    seq.hit if seq.n_cached else Hit.NONE,
+                    seq.controls,
                 )
             )
 
@@ -365,6 +375,8 @@ class Loop:
         if not self._backend.restore(seq.seq_id, saved.blob, n):
             self._cache.drop(saved)
             n = 0
+        else:
+            seq.hit = Hit.DISK if seq.is_from_disk else Hit.MEMORY
         self._scheduler.replace_beginning(seq, n)
 
     def _apply(self, effects: list[Effect]) -> None:
@@ -398,10 +410,10 @@ class Loop:
             if news.reason is not None:
                 self._remove(seq)
                 ended = outcome(seq, news.reason, now)
-                deltas.append(Delta(seq.request_id, news.text, ended, news.logprobs))
+                deltas.append(Delta(seq.request_id, news.text, ended, news.logprobs, news.marks))
                 continue
             if news.text:
-                deltas.append(Delta(seq.request_id, news.text, None, news.logprobs))
+                deltas.append(Delta(seq.request_id, news.text, None, news.logprobs, news.marks))
             if seq.is_full:
                 self._shift(seq)
         return deltas

@@ -35,6 +35,13 @@ class PieceIndex:
             last += 1
         return self._order[first:last]
 
+    def spelt(self, piece: bytes) -> list[int]:
+        """Return the tokens whose bytes are ``piece``."""
+        first = last = bisect_left(self._sorted, piece)
+        while last < len(self._sorted) and self._sorted[last] == piece:
+            last += 1
+        return self._order[first:last]
+
     def containing(self, part: bytes) -> list[int]:
         """Return the tokens whose bytes contain ``part``."""
         return [token for token, piece in enumerate(self._pieces) if part in piece]

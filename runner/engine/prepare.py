@@ -34,6 +34,7 @@ from runner.engine.embed import Job
 from runner.engine.framing import job_of
 from runner.engine.limits import limits_of, n_ctx_of, room_of
 from runner.engine.logprobs import HeldLogprobs
+from runner.engine.marks import HeldMarks
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.errors import (
@@ -43,12 +44,15 @@ from runner.errors import (
     TemplateFailed,
     Unsupported,
 )
-from runner.prompt.compiled import Template, compiled
+from runner.prompt import thinking
+from runner.prompt.compiled import Template, compiled, inserts
 from runner.prompt.continued import is_continued
 from runner.prompt.fit import Fitted, fit
+from runner.prompt.gotemplate.chat import GoChatTemplate
 from runner.prompt.literal import Shield
 from runner.prompt.template import plain_prompt
-from runner.prompt.thinking import TAIL_CHARS, begins_at_once
+from runner.prompt.thinking import TAIL_CHARS
+from runner.prompt.toolcalls import harmony
 from runner.protocol.messages import (
     Detokenize,
     Embed,
@@ -200,6 +204,7 @@ class Preparer:
             sampling = replace(sampling, seed=0)
         limits = limits_of(request, len(tokens), backend.n_ctx)
         adapters = adapters_of(request, backend.n_adapters)
+        kept = self._kept(request.keeps_control)
         return Sequence(
             request_id=request.request_id,
             tokens=tokens,
@@ -221,7 +226,8 @@ class Preparer:
             logprobs=None if request.n_logprobs is None else HeldLogprobs(),
             wants_tokens=request.wants_tokens,
             tail=tail,
-            kept=self._kept(request.keeps_control),
+            kept=kept,
+            marks=HeldMarks() if kept else None,
             adapters=adapters,
             has_own_adapters=adapters == own_adapters(backend.n_adapters),
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
@@ -245,7 +251,7 @@ class Preparer:
             return kept(self._chat_prompt(request, turns))
 
         if request.prompt is not None:
-            tokens = kept(self._raw_prompt(request.prompt, request.suffix))
+            tokens = kept(self._given_prompt(request))
             return Fitted(tokens, 0), made[id(tokens)]
         messages = request.messages or ()
         if not request.truncates:
@@ -260,9 +266,12 @@ class Preparer:
         )
         return fitted, made[id(fitted.tokens)]
 
-    def _raw_prompt(self, text: str, suffix: str) -> _Prompt:
+    def _given_prompt(self, request: Generate) -> _Prompt:
         """A prompt as the caller wrote it, or both sides of the gap that the answer fills."""
-        vocabulary = self._vocabulary
+        vocabulary, text, suffix = self._vocabulary, request.prompt or "", request.suffix
+        if suffix and request.template and inserts(request.template):
+            covered = structs.replace(request, suffix=self._shield.cover(suffix))
+            return self._chat_prompt(covered, (Message("user", text),))
         if not suffix:
             return _Prompt(vocabulary.tokenize(text, parse_special=True), text)
         infill = vocabulary.infill
@@ -365,7 +374,10 @@ class Preparer:
             self._template = compiled(
                 source, bos_text=self._vocabulary.bos_text, eos_text=self._vocabulary.eos_text
             )
-        return self._template.render(job.messages, tools=job.tools, think=job.request.think)
+        template, think = self._template, job.request.think
+        if job.request.suffix and isinstance(template, GoChatTemplate):
+            return template.render(job.messages, think=think, suffix=job.request.suffix)
+        return template.render(job.messages, tools=job.tools, think=think)
 
 
 def drafter_of(request: Generate, sampling: SamplingParams) -> Drafter | None:
@@ -383,13 +395,16 @@ def drafter_of(request: Generate, sampling: SamplingParams) -> Drafter | None:
 
 
 def settled(request: Generate, tail: str) -> Generate:
-    """Return ``request`` with its constraint from the first token on, where nothing precedes it."""
+    """Return ``request`` with its constraint as the end of the prompt wants it."""
     constraint = request.constraint
+    if constraint is None or not constraint.after:
+        return request
     # What goes on with a turn has its thoughts behind it.
-    think = None if is_continued(request.messages or ()) else request.think
-    if constraint and begins_at_once(constraint.after, tail, think):
-        return structs.replace(request, constraint=replace(constraint, after=""))
-    return request
+    is_going_on = is_continued(request.messages or ())
+    found = thinking.settled(constraint, tail, False if is_going_on else request.think)
+    if is_going_on and constraint.after == harmony.ANSWER:
+        found = replace(constraint, after="")
+    return structs.replace(request, constraint=found)
 
 
 def failed(request_id: str, error: CorralError) -> Failed:

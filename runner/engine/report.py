@@ -6,19 +6,35 @@ from collections.abc import Iterator, Sequence as Seq
 
 from runner.domain.running import RequestState
 from runner.engine.embed import Job
+from runner.engine.grid import Grid
 from runner.engine.scheduler import Scheduler
 from runner.engine.sequence import Sequence
 from runner.protocol.messages import Inspected, Place
 
 
-def inspected(request_id: str, scheduler: Scheduler, jobs: Seq[Job]) -> Inspected:
-    """Return the answer to an ``Inspect``: those that run, then those that wait, in order."""
+def inspected(
+    request_id: str, scheduler: Scheduler, jobs: Seq[Job], grid: Grid | None = None
+) -> Inspected:
+    """Return the answer to an ``Inspect``: those that run, then those that wait, in order.
+
+    Deterministic requests wait for each other alone: the first of them is next of its own line.
+    """
     running = [_place(seq, _state(seq), 0) for seq in scheduler.running]
     waiting = [
         _place(seq, RequestState.QUEUED, position)
         for position, seq in enumerate(scheduler.waiting, start=1)
     ]
-    return Inspected(request_id, (*running, *waiting, *_vector_places(jobs)))
+    return Inspected(request_id, (*running, *waiting, *_on_grid(grid), *_vector_places(jobs)))
+
+
+def _on_grid(grid: Grid | None) -> Iterator[Place]:
+    """Where deterministic requests stand; one runs at a time."""
+    if grid is None:
+        return
+    if (seq := grid.running) is not None:
+        yield _place(seq, _state(seq), 0)
+    for position, seq in enumerate(grid.waiting, start=1):
+        yield _place(seq, RequestState.QUEUED, position)
 
 
 def _vector_places(jobs: Seq[Job]) -> Iterator[Place]:

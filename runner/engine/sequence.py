@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence as Seq
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from runner.domain.cache import Hit
 from runner.domain.event import FinishReason, TokenLogprob
 from runner.domain.request import CacheUse, Terms
 from runner.engine.detokenize import Detokenizer
 from runner.engine.draft import Drafter
 from runner.engine.logprobs import HeldLogprobs
+from runner.engine.marks import HeldMarks
 from runner.engine.stop import StopMatcher
 
 #: Most tokens that are taken without being drawn at a time: a step computes them beside those of
@@ -94,12 +96,15 @@ class Sequence:
         n_last: Tokens that came together last: one drawn and those it forced.
         tail: The last characters of its rendered prompt; empty for a raw one.
         kept: Text of control tokens that shall not vanish from the answer.
+        marks: Keeps with the text where these stand; ``None``: there are none.
         adapters: What it is computed with beside the model; shares steps and cells with its like.
         has_own_adapters: Whether these are those that the model has by itself; what is kept
             outside of the cache is computed with them.
         seq_id: Its llama.cpp sequence while it runs, else -1.
         n_computed: Tokens of ``tokens`` that are in the cache.
         n_cached: Of its prompt, how many it did not have to compute; ``None`` before it began.
+        hit: Where they came from.
+        is_from_disk: Whether the disk had more of it than memory.
         started_s: When its first step began, on the loop's clock; 0 before.
         first_token_s: When its first token was drawn; 0 before.
         n_alike: Of its prompt, how many the stored text most like it begins with; 0: none is.
@@ -112,6 +117,7 @@ class Sequence:
         guess: Guessed tokens that are in the cache after the computed ones, within a step.
         saved: The state of its cells while it gives way; empty: to be computed again.
         n_saved: Tokens that ``saved`` stands for.
+        cells_key: Among whose cells its own are found: with ``cache: none`` nobody else's.
     """
 
     request_id: str
@@ -136,11 +142,14 @@ class Sequence:
     n_last: int = 1
     tail: str = ""
     kept: Mapping[int, bytes] = field(default_factory=dict)
+    marks: HeldMarks | None = None
     adapters: Adapters = ()
     has_own_adapters: bool = True
     seq_id: int = -1
     n_computed: int = 0
     n_cached: int | None = None
+    hit: Hit = Hit.CONTEXT
+    is_from_disk: bool = False
     started_s: float = 0.0
     first_token_s: float = 0.0
     n_alike: int = 0
@@ -153,12 +162,12 @@ class Sequence:
     guess: tuple[int, ...] = ()
     saved: bytes = b""
     n_saved: int = 0
+    cells_key: tuple[str, Adapters] = field(init=False)
 
-    @property
-    def cells_key(self) -> tuple[str, Adapters]:
-        """Among whose cells its own are found: with ``cache: none`` nobody else's."""
+    def __post_init__(self) -> None:
         is_alone = self.cache is CacheUse.NONE
-        return f"\0{self.request_id}" if is_alone else self.owner_id, self.adapters
+        whose = f"\0{self.request_id}" if is_alone else self.owner_id
+        self.cells_key = whose, self.adapters
 
     @property
     def uses_tiers(self) -> bool:
@@ -169,6 +178,11 @@ class Sequence:
     def keeps(self) -> CacheUse:
         """Where its state may be kept once it has left the cache."""
         return self.cache if self.has_own_adapters else CacheUse.NONE
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The text of each token in ``kept``."""
+        return tuple(text.decode() for text in self.kept.values())
 
     @property
     def n_pending(self) -> int:
@@ -226,7 +240,10 @@ class Sequence:
         self.tokens.append(token)
         if is_eog:
             return self.stop.flush(), FinishReason.STOP
-        new = self.detokenizer.feed(piece or self.kept.get(token, b""))
+        kept = self.kept.get(token, b"")
+        new = self.detokenizer.feed(piece or kept)
+        if self.marks is not None:
+            self.marks.add(len(new), len(kept.decode()))
         if self.logprobs is not None:
             self.logprobs.add(logprob, len(new))
         text = self.stop.feed(new)

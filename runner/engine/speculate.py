@@ -36,7 +36,7 @@ class Speculation:
     """Adds guesses to plans and takes back what was wrong.
 
     Attributes:
-        costs: What steps take; learned with every step without a prompt.
+        costs: What steps without a prompt take, learned while somebody may guess.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Speculation:
         self._scheduler = scheduler
         self._model = model
         self._is_possible = backend.n_cold_max > 0
+        self._is_on = False  # somebody in the step may guess
         self._pauses = False
         self.costs = StepCosts()
         self._by_model: set[Sequence] = set()
@@ -58,11 +59,16 @@ class Speculation:
         self._settled.clear()
         self._by_model.clear()
         self._draft_s = 0.0
+        self._is_on = self._is_possible and any(chunk.seq.drafter for chunk in plan.chunks)
+        if not self._is_on:
+            return plan
         n_tokens = self._n_sure = sum(chunk.n for chunk in plan.chunks)
+        if any(chunk.n > chunk.seq.n_last for chunk in plan.chunks):
+            return plan  # a prompt is in it: ``pace.py`` has made the step as long as it may be
         if self._pauses:
             self._pauses = False
             return plan
-        asking = self._asking(plan.chunks) if self._is_possible else []
+        asking = self._asking(plan.chunks)
         if not asking:
             return plan
         n_room = min(self._scheduler.n_batch, self._scheduler.n_free) - n_tokens
@@ -93,7 +99,12 @@ class Speculation:
             self._settled.append((seq.drafter, n))
 
     def learn(self, n_tokens: int, seconds: float) -> None:
-        """Take note of what a step without a prompt took, and of what its guesses saved."""
+        """Take note of what a step without a prompt took, and of what its guesses saved.
+
+        Only while somebody may guess: else the costs are of no use to anyone.
+        """
+        if not self._is_on:
+            return
         base_s = self.costs.seconds(self._n_sure)
         self.costs.learn(n_tokens, seconds)
         for drafter, n_right in self._settled:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from io import FileIO
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from runner.errors import BadModelFile
 from runner.gguf.lookalike import describe_other
@@ -141,16 +141,37 @@ def read_header(path: Path, *, max_array: int = 1024) -> Header:
             raise BadModelFile(f"{path.name} is {kind}", hint="give the path of a .gguf file")
         with FileIO(path) as file:
             n_file_bytes = file.seek(0, 2)
-            return _read(_Cursor(file, path.name, n_file_bytes), max_array)
+            return read_open(file, path.name, n_file_bytes, max_array=max_array)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         reason = getattr(error, "strerror", None) or error
         raise BadModelFile(f"cannot read {path}: {reason}") from None
 
 
+class Readable(Protocol):
+    """Bytes to go about in; a reading may give fewer than asked for only at the end."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to ``offset`` from the beginning."""
+        ...
+
+    def read(self, n_bytes: int, /) -> bytes | None:
+        """Return the next bytes."""
+        ...
+
+
+def read_open(file: Readable, name: str, n_file_bytes: int, *, max_array: int = 1024) -> Header:
+    """Return the header of an open GGUF file, wherever it lies; ``name`` is for errors.
+
+    Raises:
+        BadModelFile: As ``read_header`` does; whatever ``file`` raises goes through.
+    """
+    return _read(_Cursor(file, name, n_file_bytes), max_array)
+
+
 class _Cursor:
     """A position in the file, with every step checked against the file's end."""
 
-    def __init__(self, file: FileIO, name: str, n_file_bytes: int) -> None:
+    def __init__(self, file: Readable, name: str, n_file_bytes: int) -> None:
         self.name = name
         self.n_file_bytes = n_file_bytes
         self._file = file
@@ -263,7 +284,7 @@ class _Cursor:
             return
         self._base, self._pos = self.offset, 0
         self._file.seek(self._base)
-        self._buffer = self._file.read(max(n_bytes, _CHUNK))
+        self._buffer = self._file.read(max(n_bytes, _CHUNK)) or b""
         if len(self._buffer) < n_bytes:
             raise self.bad("the file became shorter while it was read")
 

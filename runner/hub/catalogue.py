@@ -8,8 +8,8 @@
         LICENSE Apache-2.0
         PARAMETER temperature 0.6
 
-A user's folder of the same shape lies over the program's own.  Which of the hubs is asked first is
-a setting; the other one then holds the same bytes, or is asked when the first cannot answer.
+A user's folder of the same shape lies over the program's own.  Which of the hubs goes first is a
+setting, or found out by ``race.py``; the other one then holds the same bytes, or stands in.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from runner.domain.hub_url import HUGGING_FACE
 from runner.domain.name import DEFAULT_HOST, DEFAULT_NAMESPACE, ModelName
 from runner.domain.options import OPTION_SPECS, parse_option
 from runner.errors import CorralError, InvalidRequest, ModelNotFound, NotOnHub
+from runner.hub.race import Faster, first_of
 from runner.hub.source import Candidate, Recipe, RemoteFile, Role, Source
 from runner.modelfile.parse import Instruction, decode, parse
 
@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 AUTO, HF, MODELSCOPE = "auto", "hf", "modelscope"
 ORDERS = (AUTO, HF, MODELSCOPE)
 
-#: Seconds that the slower hub gets to offer its copy, once the faster one has answered.
-_PATIENCE_S = 4.0
 _MAX_BYTES = 1 << 20
 
 
@@ -149,6 +147,19 @@ class Catalogue:
         found = (path.name for folder in self._folders for path in _modelfiles(folder / model))
         return sorted(set(found))
 
+    def mirrors(self, name: ModelName) -> list[ModelName]:
+        """Return the other places of an entry that has ``name``'s repository, with its tag.
+
+        None for a revision or a file: another hub's are not the same.
+        """
+        if name.revision or name.file:
+            return []
+        for entry in self.entries():
+            if any(place.key[:3] == name.key[:3] for place in entry.places):
+                others = [place for place in entry.places if place.host != name.host]
+                return [replace(p, tag=name.tag, revision="", file="") for p in others]
+        return []
+
     def entries(self) -> Iterator[Entry]:
         """Yield every entry once, by name; a damaged one is logged and left out."""
         seen: set[ModelName] = set()
@@ -200,6 +211,7 @@ class CatalogueSource:
         self._catalogue = catalogue
         self._hubs = hubs
         self._order = order
+        self._faster = Faster() if order == AUTO else None
 
     def claims(self, name: ModelName) -> bool:
         """Whether the catalogue has the family of ``name``; resolve tells which tags there are."""
@@ -212,7 +224,7 @@ class CatalogueSource:
             ModelNotFound: The catalogue has no such family.
             NotOnHub: The family has no such tag.
             InvalidRequest: The entry is damaged.
-            SourceError: No hub could give the model; the error is the first hub's.
+            SourceError: No hub could give the model; the error has the reason of each.
         """
         entry = self._catalogue.find(name)
         if entry is None:
@@ -224,7 +236,7 @@ class CatalogueSource:
                 hint=f"it has: {', '.join(tags)}; more with: corral search {name.model}",
             )
         asked = [(self._hubs[p.host.lower()], p) for p in self._places(entry)]
-        files, others = _first_of(asked, is_race=self._order == AUTO)
+        files, others = first_of(str(entry.name), asked, self._faster)
         files = [_checked(entry, file) for file in files]
         return [_as_entry_says(entry, file, others) for file in files]
 
@@ -239,45 +251,6 @@ class CatalogueSource:
             return self._order != AUTO and (place.host.lower() == HUGGING_FACE) != wants_hf
 
         return sorted(known, key=rank)
-
-
-def _first_of(
-    asked: Sequence[tuple[Source, ModelName]], *, is_race: bool
-) -> tuple[list[RemoteFile], list[RemoteFile]]:
-    """Ask all hubs at once; return the chosen one's files, and what the others have.
-
-    In a race the chosen one is the first that answers, else the first in order that does.
-    """
-    pool = ThreadPoolExecutor(max_workers=len(asked), thread_name_prefix="hub")
-    try:
-        futures = [pool.submit(source.resolve, place) for source, place in asked]
-        chosen = _winner(futures, is_race=is_race)
-        rest = [future for future in futures if future is not chosen]
-        wait(rest, timeout=_PATIENCE_S)
-        others = [
-            file
-            for future in rest
-            if future.done() and future.exception() is None
-            for file in future.result()
-        ]
-        return chosen.result(), others
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _winner(
-    futures: Sequence[Future[list[RemoteFile]]], *, is_race: bool
-) -> Future[list[RemoteFile]]:
-    """Return the first future with an answer; when there is none, the first of all."""
-    if not is_race:
-        return next((f for f in futures if f.exception() is None), futures[0])
-    pending = set(futures)
-    while pending:
-        done, pending = wait(pending, return_when=FIRST_COMPLETED)
-        for future in futures:  # in order, when several have come at once
-            if future in done and future.exception() is None:
-                return future
-    return futures[0]
 
 
 def _checked(entry: Entry, file: RemoteFile) -> RemoteFile:
@@ -300,11 +273,11 @@ def _as_entry_says(entry: Entry, file: RemoteFile, others: Iterable[RemoteFile])
         for other in others
         if file.sha256 is not None and other.sha256 == file.sha256
     ]
-    known = {copy.location for copy in (*file.candidates, *copies)} - {file.location}
-    by_location = {copy.location: copy for copy in (*file.candidates, *copies)}
+    by_location = {copy.location: copy for copy in (*copies, *file.candidates)}
+    by_location.pop(file.location, None)
     return replace(
         file,
-        candidates=tuple(by_location[location] for location in by_location if location in known),
+        candidates=tuple(by_location.values()),
         license=entry.license or file.license,
         recipe=_merged(entry.recipe, file.recipe),
         provenance={**file.provenance, "catalogue": str(entry.name)},

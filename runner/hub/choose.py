@@ -34,17 +34,25 @@ _PROJECTOR_ORDER = ("F16", "BF16", "Q8_0", "F32", "")
 
 #: What a model needs beside its weights: a cache, buffers, and the rest of the machine.
 _ROOM_FACTOR = 1.1
-_ROOM_BYTES = 1 << 30
+ROOM_BYTES = 1 << 30
 _MAX_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
 class RepoFile:
-    """One file of a repository: its path, size in bytes, and sha256 when the hub says it."""
+    """One file of a repository.
+
+    Attributes:
+        path: Inside the repository.
+        n_bytes: Its size.
+        sha256: When the hub says it.
+        commit: The one that changed it last, when the hub says that of each file.
+    """
 
     path: str
     n_bytes: int
     sha256: str | None = None
+    commit: str = ""
 
     @property
     def name(self) -> str:
@@ -173,7 +181,7 @@ def choose(
 
 def fits(n_bytes: int, memory_bytes: int) -> bool:
     """Return whether a model of ``n_bytes`` should run in ``memory_bytes``: a rule of thumb."""
-    return not memory_bytes or n_bytes * _ROOM_FACTOR + _ROOM_BYTES <= memory_bytes
+    return not memory_bytes or n_bytes * _ROOM_FACTOR + ROOM_BYTES <= memory_bytes
 
 
 def _is_model(file: RepoFile) -> bool:

@@ -22,6 +22,8 @@ from runner import __version__
 _WINDOW_BYTES = 768 << 10
 _SAFE = "%/:=&?~#+!$,;'@()*[]"  # what a URL that came encoded keeps
 _ERROR_BODY_BYTES = 64 << 10
+#: Seconds for one address of a host to take a connection; the system would try for two minutes.
+_CONNECT_S = 10.0
 
 
 class Connection:
@@ -81,7 +83,7 @@ class Connection:
 
     def _ask(self, url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         parts = urlsplit(url)
-        proxy = _proxy_for(parts.scheme, parts.netloc)
+        proxy = proxy_for(parts.scheme, parts.netloc)
         place = (f"{parts.scheme}://{parts.netloc}", proxy)
         if self._http is None or self._place != place:
             self.close()
@@ -104,17 +106,19 @@ class Connection:
         via = urlsplit(proxy) if proxy else parts
         host, port = via.hostname or "", via.port
         made: http.client.HTTPConnection
+        connect_s = min(self._stall_s, _CONNECT_S)
         if parts.scheme == "https":
             made = http.client.HTTPSConnection(
-                host, port or (80 if proxy else 443), timeout=self._stall_s, context=_trust()
+                host, port or (80 if proxy else 443), timeout=connect_s, context=_trust()
             )
             if proxy:
                 made.set_tunnel(
                     parts.hostname or "", parts.port or 443, headers=_proxy_headers(proxy)
                 )
         else:
-            made = http.client.HTTPConnection(host, port or 80, timeout=self._stall_s)
+            made = http.client.HTTPConnection(host, port or 80, timeout=connect_s)
         made.connect()
+        made.sock.settimeout(self._stall_s)
         if hasattr(socket, "TCP_WINDOW_CLAMP"):
             with contextlib.suppress(OSError):
                 made.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, _WINDOW_BYTES)
@@ -124,7 +128,7 @@ class Connection:
                 raise ConnectionAbortedError("broken off")
 
 
-def _proxy_for(scheme: str, netloc: str) -> str:
+def proxy_for(scheme: str, netloc: str) -> str:
     """The proxy that the environment (or the system) names for a host; empty: none."""
     host = netloc.rpartition("@")[2]
     proxies = urllib.request.getproxies()

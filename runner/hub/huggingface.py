@@ -18,6 +18,8 @@ from urllib.parse import quote
 from runner.domain.hub_url import HUGGING_FACE
 from runner.errors import AccessDenied, NotOnHub, Offline, RateLimited, SourceError
 from runner.hub.choose import RepoFile, variants
+from runner.hub.offline import refuse_offline
+from runner.hub.reach import Reach
 from runner.hub.repository import Found, Listing
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 _ENDPOINT = "https://huggingface.co"
 _TIMEOUT_S = 15.0  # without a byte; the client itself would wait for ever
-_TRUE = frozenset({"1", "on", "yes", "true"})
 #: Headers of a rate limit: ``RateLimit: "api";r=0;t=55``.
 _RESET = re.compile(r";\s*t\s*=\s*(\d+)")
 #: What a search asks of each repository; ``gguf`` has no sizes, so ``variants`` stay empty.
@@ -44,10 +45,16 @@ class HuggingFace:
         environ: Mapping[str, str] = os.environ,
         *,
         token: Callable[[], str | None] = lambda: None,
+        is_offline: bool = False,
     ) -> None:
-        """``token`` is asked before the environment and the client's own login."""
+        """``token`` is asked before the environment and the client's own login.
+
+        ``is_offline``: nobody may be asked, whatever the environment says.
+        """
         self._environ = environ
         self._token = token
+        self._is_offline = is_offline
+        self._reach = Reach()
 
     @property
     def endpoint(self) -> str:
@@ -87,8 +94,8 @@ class HuggingFace:
             with self._explained(listing.repository, listing.revision):
                 self._api().auth_check(listing.repository, token=self._bearer())
 
-    def url(self, listing: Listing, path: str) -> str:
-        """Return the address that redirects to a file."""
+    def url(self, listing: Listing, path: str, commit: str = "") -> str:
+        """Return the address that redirects to a file; listings here are of one commit already."""
         from huggingface_hub import hf_hub_url
 
         url = hf_hub_url(listing.repository, path, revision=listing.revision)
@@ -134,11 +141,11 @@ class HuggingFace:
             return [_found(self.host, info(**row)) for row in answer.json()[:limit]]
 
     def _api(self) -> HfApi:
-        if self._environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE:
-            raise Offline(
-                f"{self.host} was not asked: HF_HUB_OFFLINE is set",
-                hint="unset HF_HUB_OFFLINE and start the daemon again",
-            )
+        refuse_offline(self.host, self._environ, is_offline=self._is_offline)
+        try:
+            self._reach.check(self.endpoint)
+        except OSError as error:
+            raise self._unreachable(error) from None
         from huggingface_hub import HfApi
 
         _session().timeout = _TIMEOUT_S
@@ -164,17 +171,20 @@ class HuggingFace:
         except errors.HfHubHTTPError as error:
             raise self._refusal(error, place, revision) from None
         except (HTTPError, InvalidURL) as error:
-            raise SourceError(
-                f"{self.host} cannot be reached at {self.endpoint}: {_words(error)}",
-                hint="check the network, HTTPS_PROXY and HF_ENDPOINT; ModelScope may have the"
-                " model: corral search",
-            ) from None
+            raise self._unreachable(error) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             logger.info("answer not understood hub=%s error=%r", self.host, error)
             raise SourceError(
                 f"{self.endpoint} does not answer as a model hub does",
                 hint="a login page may stand before the network; else check HF_ENDPOINT",
             ) from None
+
+    def _unreachable(self, error: Exception) -> SourceError:
+        return SourceError(
+            f"{self.host} cannot be reached at {self.endpoint}: {_words(error)}",
+            hint="check the network, HTTPS_PROXY and HF_ENDPOINT; ModelScope may have the"
+            " model: corral search",
+        )
 
     def _refusal(self, error: Any, place: str, revision: str) -> SourceError:
         """Return our error for a status; the hub's own code goes before the status."""
@@ -257,4 +267,4 @@ def _wait_s(headers: Mapping[str, str]) -> int:
 
 
 def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from json import JSONDecodeError
@@ -18,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from runner.domain.hub_url import MODELSCOPE, MODELSCOPE_INTERNATIONAL
-from runner.errors import AccessDenied, NotOnHub, Offline, RateLimited, SourceError
+from runner.errors import AccessDenied, NotOnHub, RateLimited, SourceError
 from runner.hub.choose import RepoFile, variants
+from runner.hub.offline import refuse_offline
+from runner.hub.reach import Reach
 from runner.hub.repository import Found, Listing
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DEFAULT_BRANCH = "master"
-_TRUE = frozenset({"1", "on", "yes", "true"})
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 #: The client's settings, where the user has not made them: it reads them when imported.
 _PATIENCE = {
     "MODELSCOPE_API_TIMEOUT": "15",
@@ -49,6 +52,7 @@ class ModelScope:
         host: ``modelscope.cn``, or ``modelscope.ai`` for the international site.
         environ: Where endpoint, token and offline flag are looked for.
         token: Asked before the environment and the client's own login.
+        is_offline: Whether nobody may be asked, whatever the environment says.
     """
 
     def __init__(
@@ -57,11 +61,14 @@ class ModelScope:
         environ: Mapping[str, str] = os.environ,
         *,
         token: Callable[[], str | None] = lambda: None,
+        is_offline: bool = False,
     ) -> None:
         assert host in (MODELSCOPE, MODELSCOPE_INTERNATIONAL)
         self.host = host
         self._environ = environ
         self._token = token
+        self._is_offline = is_offline
+        self._reach = Reach()
 
     @property
     def endpoint(self) -> str:
@@ -76,11 +83,20 @@ class ModelScope:
         return host == self.host
 
     def listing(self, repository: str, revision: str = "") -> Listing:
-        """Return what lies in a repository; raises as ``Hub.listing`` says."""
+        """Return what lies in a repository; raises as ``Hub.listing`` says.
+
+        Branches move on here, so each file has its own commit beside.  A commit that the hub does
+        not know as a revision means those files of the default branch that it changed last.
+        """
         branch = revision or _DEFAULT_BRANCH
         with self._explained(repository):
             api = self._api()
-            files = api.list_repo_files(repository, "model", revision=branch)
+            files = _files(api, repository, branch)
+            if not files and _COMMIT.fullmatch(branch):
+                wanted, branch = branch, _DEFAULT_BRANCH
+                files = [one for one in _files(api, repository, branch) if one.commit == wanted]
+                if not files:
+                    raise self._moved_on(repository, wanted)
             if not files:  # what an unknown revision looks like as well
                 self._check_revision(api, repository, branch)
             about = self._about(api, repository)
@@ -88,20 +104,16 @@ class ModelScope:
             host=self.host,
             repository=repository,
             revision=branch,
-            files=tuple(
-                RepoFile(file.path, file.size, file.sha256 or None)
-                for file in files
-                if file.path and not file.is_dir
-            ),
+            files=tuple(files),
             license=str(about.license or ""),
         )
 
     def check_access(self, listing: Listing) -> None:
         """Return at once: here whoever may see the list may have the files."""
 
-    def url(self, listing: Listing, path: str) -> str:
-        """Return the address that redirects to a file."""
-        query = urlencode({"Revision": listing.revision, "FilePath": path})
+    def url(self, listing: Listing, path: str, commit: str = "") -> str:
+        """Return the address that redirects to a file, of ``commit`` where that is given."""
+        query = urlencode({"Revision": commit or listing.revision, "FilePath": path})
         return f"{self.endpoint}/api/v1/models/{listing.repository}/repo?{query}"
 
     def headers(self) -> Mapping[str, str]:
@@ -161,6 +173,12 @@ class ModelScope:
                 hint=f"it has: {', '.join(filter(None, there)) or 'none'}",
             )
 
+    def _moved_on(self, repository: str, commit: str) -> NotOnHub:
+        return NotOnHub(
+            f"{self.host}/{repository} has no file of commit {commit[:12]}: it has moved on",
+            hint=f"take what it has now: corral pull {self.host}/{repository}",
+        )
+
     def _about(self, api: HubApi, repository: str) -> Any:
         """Return licence and the like; what goes wrong here stands in nobody's way."""
         from modelscope_hub.errors import HubError
@@ -180,12 +198,11 @@ class ModelScope:
         return HubConfig(endpoint=self.endpoint, token=token)
 
     def _api(self) -> HubApi:
-        # The client has no such flag of its own; who sets the other hub's means both.
-        if self._environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE:
-            raise Offline(
-                f"{self.host} was not asked: HF_HUB_OFFLINE is set",
-                hint="unset HF_HUB_OFFLINE and start the daemon again",
-            )
+        refuse_offline(self.host, self._environ, is_offline=self._is_offline)
+        try:
+            self._reach.check(self.endpoint)
+        except OSError as error:
+            raise self._unreachable(error) from None
         _import_client()
         from modelscope_hub import HubApi
 
@@ -225,11 +242,7 @@ class ModelScope:
         except JSONDecodeError:  # one of requests' own errors as well
             raise self._nonsense() from None
         except (errors.NetworkError, RequestException) as error:
-            raise SourceError(
-                f"{self.host} cannot be reached at {self.endpoint}: {_words(error)}",
-                hint="check the network, HTTPS_PROXY and MODELSCOPE_ENDPOINT; Hugging Face may"
-                " have the model: corral search",
-            ) from None
+            raise self._unreachable(error) from None
         except errors.APIError as error:
             raise SourceError(
                 f"{self.host} answered {error.status_code or 'with an error'}",
@@ -239,6 +252,13 @@ class ModelScope:
             logger.info("answer not understood hub=%s error=%s", self.host, type(error).__name__)
             raise self._nonsense() from None
 
+    def _unreachable(self, error: Exception) -> SourceError:
+        return SourceError(
+            f"{self.host} cannot be reached at {self.endpoint}: {_words(error)}",
+            hint="check the network, HTTPS_PROXY and MODELSCOPE_ENDPOINT; Hugging Face may"
+            " have the model: corral search",
+        )
+
     def _nonsense(self) -> SourceError:
         return SourceError(
             f"{self.endpoint} does not answer as a model hub does",
@@ -246,19 +266,36 @@ class ModelScope:
         )
 
 
+def _files(api: HubApi, repository: str, branch: str) -> list[RepoFile]:
+    """Return a listing's files; empty for a revision that is not there."""
+    # By the client's lower half: the upper one leaves the commits out.
+    rows = api.legacy.list_repo_files(repository, "model", revision=branch)
+    return [
+        RepoFile(
+            str(row["Path"]),
+            int(row.get("Size") or 0),
+            str(row.get("Sha256") or "") or None,
+            commit if _COMMIT.fullmatch(commit := str(row.get("Revision"))) else "",
+        )
+        for row in rows
+        if row.get("Path") and row.get("Type") != "tree"
+    ]
+
+
 def _import_client() -> None:
-    """Import the client with our patience; the environment is as it was afterwards."""
+    """Import the client with our patience, where the user has not set another.
+
+    The variables stay: to take one away while another thread walks through the environment, as the
+    standard library does to find a proxy, would break that thread.
+    """
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
     with _importing:
-        missing = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
-        os.environ.update(missing)
-        try:
-            import modelscope_hub  # noqa: F401
-        finally:
-            for name in missing:
-                os.environ.pop(name, None)
+        import modelscope_hub  # noqa: F401
 
 
 def _words(error: Exception) -> str:
     """Return what happened without the addresses of the client's own pools."""
-    text = str(getattr(error, "message", "") or error) or type(error).__name__
+    told = getattr(error, "message", "") or getattr(error, "strerror", "") or str(error)
+    text = str(told) or type(error).__name__
     return text.partition("(Caused by")[0].strip()[:200]

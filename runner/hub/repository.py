@@ -36,7 +36,8 @@ class Listing:
     Attributes:
         host: Of the hub, as names spell it: ``hf.co``.
         repository: ``owner/name`` as the hub spells it now.
-        revision: The commit where the hub tells it, else the branch.
+        revision: The commit where the hub tells one of the whole, else the branch; its files may
+            have commits of their own then.
         files: All its files.
         license: SPDX identifier or name; empty when it does not say.
         renamed_from: What was asked for, when the hub has another name for it by now.
@@ -100,8 +101,8 @@ class Hub(Protocol):
         """Return when the files of ``listing`` are open to us; raises like ``listing``."""
         ...
 
-    def url(self, listing: Listing, path: str) -> str:
-        """Return where a file of ``listing`` is fetched; asks nobody."""
+    def url(self, listing: Listing, path: str, commit: str = "") -> str:
+        """Return where a file of ``listing`` is fetched, as of ``commit`` if given; asks nobody."""
         ...
 
     def headers(self) -> Mapping[str, str]:
@@ -159,7 +160,8 @@ class HubSource:
         files = remote_files(self._hub, listing, choice, recipe=_recipe(self._hub, listing, choice))
         for hub, other in zip(self._others, others, strict=True):
             files = with_candidates(files, hub, _awaited(other))
-        return files
+        by_path = {file.path: file for file in listing.files}
+        return [_pinned(self._hub, listing, by_path[f.provenance["file"]], f) for f in files]
 
 
 def remote_files(hub: Hub, listing: Listing, choice: Choice, *, recipe: Recipe) -> list[RemoteFile]:
@@ -199,6 +201,15 @@ def with_candidates(files: list[RemoteFile], hub: Hub, listing: Listing | None) 
     ]
 
 
+def _pinned(hub: Hub, listing: Listing, known: RepoFile, file: RemoteFile) -> RemoteFile:
+    """Return ``file`` with the place that still has it once its branch has moved on, if any."""
+    if not known.commit or not known.sha256 or known.commit == listing.revision:
+        return file
+    location = hub.url(listing, known.path, known.commit)
+    pinned = Candidate(location, hub.headers, file.provenance)
+    return replace(file, candidates=(*file.candidates, pinned))
+
+
 def _candidate(hub: Hub, listing: Listing, file: RepoFile) -> Candidate:
     return Candidate(hub.url(listing, file.path), hub.headers, _provenance(listing, file))
 
@@ -207,9 +218,11 @@ def _provenance(listing: Listing, file: RepoFile) -> dict[str, str]:
     told = {
         "source": f"hub:{listing.host}",
         "repository": listing.repository,
-        "revision": listing.revision,
+        "revision": file.commit or listing.revision,
         "file": file.path,
     }
+    if told["revision"] != listing.revision:
+        told["listed_at"] = listing.revision
     if listing.license:
         told["license"] = listing.license
     if listing.renamed_from:

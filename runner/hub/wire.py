@@ -139,6 +139,7 @@ class Wire:
             Setback: It has none of them for us now, or at all.
         """
         try:
+            self.finish()  # with a body that broke off
             return self._ask(origin, first, last)
         except Setback:
             self.finish()

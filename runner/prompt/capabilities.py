@@ -30,15 +30,21 @@ class Abilities:
         tools: It tells the model which tools there are.
         thinking: The model thinks before it answers, always or when asked.
         system: It has a place for a system message.
+        insert: It has a place for what follows the answer.
     """
 
     tools: bool = False
     thinking: bool = False
     system: bool = False
+    insert: bool = False
 
     def capabilities(self) -> tuple[Capability, ...]:
         """Return those of them that have a name in the API."""
-        found = ((self.tools, Capability.TOOLS), (self.thinking, Capability.THINKING))
+        found = (
+            (self.tools, Capability.TOOLS),
+            (self.thinking, Capability.THINKING),
+            (self.insert, Capability.INSERT),
+        )
         return tuple(capability for has, capability in found if has)
 
 
@@ -47,7 +53,8 @@ def abilities(template: str) -> Abilities:
     """Return what ``template`` can do; nothing when it is empty or not valid."""
     if is_go(template):
         read_by_go = reads(template)
-        return Abilities(read_by_go.tools, read_by_go.thinking, read_by_go.system)
+        found = read_by_go
+        return Abilities(found.tools, found.thinking, found.system, found.insert)
     tree = parsed(template) if template else None
     if tree is None:
         return Abilities()

@@ -12,7 +12,7 @@ import re
 import jinja2
 
 from runner.errors import TemplateFailed
-from runner.prompt.gotemplate.chat import GoChatTemplate
+from runner.prompt.gotemplate.chat import GoChatTemplate, reads
 from runner.prompt.template import ChatTemplate, new_environment
 
 _GO = re.compile(
@@ -28,6 +28,11 @@ _JINJA = re.compile(r"\{%|\{#")
 def is_go(source: str) -> bool:
     """Whether ``source`` is written in Go's template language."""
     return not _JINJA.search(source) and _GO.search(source) is not None
+
+
+def inserts(source: str) -> bool:
+    """Whether the template says how to fill in what comes before a given text."""
+    return is_go(source) and reads(source).insert
 
 
 def compiled(source: str, *, bos_text: str = "", eos_text: str = "") -> Template:

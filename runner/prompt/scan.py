@@ -7,6 +7,7 @@ What is warned of is worth a look: words that change with the date, or loops ove
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,29 @@ _FILE_TAGS: tuple[type[nodes.Node], ...] = (
 #: Invisible characters that writing needs: joiners of Persian, Hindi and of emoji, and a mark that
 #: some files begin with.
 _HARMLESS = frozenset("\u200c\u200d\ufeff\u00ad")
-_TAGS = range(0xE0000, 0xE0080)  # Unicode's invisible copies of ASCII
+#: A few of them in a row spell nothing; words can be written in longer runs, a bit in each.
+_RUN = re.compile("[\u200c\u200d\ufeff\u00ad\ufe00-\ufe0f]{4,}")
+#: Unseen, and yet no format characters: fillers of Hangul, an empty Braille cell, vowels of Khmer
+#: and a joiner that have no shape, and what moves a terminal's cursor to write over text.
+_UNSEEN = frozenset(
+    "\u115f\u1160\u3164\uffa0\u2800\u17b4\u17b5\u034f\u180b\u180c\u180d\x08\x1b\x9b"
+)
+#: Unicode's invisible copies of ASCII, and selectors of variants that no writing in use has.
+_PLANE_14 = range(0xE0000, 0xE0200)
+#: Parts of Python's insides that have no underscores before them (``jinja2/sandbox.py``).
+_FRAMES = frozenset(
+    {
+        *("gi_frame", "gi_code", "cr_frame", "cr_code", "ag_frame", "ag_code", "tb_frame"),
+        *("f_globals", "f_builtins", "f_locals", "f_back", "func_globals", "func_code", "mro"),
+    }
+)
+#: The same as formats and filters take them: ``{0.__class__}``, ``a.__globals__``.
+_INSIDES = re.compile(
+    r"(?s:.*?)\{[\w.\[\]]*[.\[](?P<field>__\w+__)"
+    r"|[\w.]*(?P<path>__(?:class|globals|builtins|subclasses|mro|bases?|init|import|dict|code)__)"
+    r"[\w.]*\Z"
+)
+_RUN_WORDS = "it holds a run of invisible characters, in which words can be hidden"
 
 
 class Severity(StrEnum):
@@ -70,7 +93,14 @@ def scan(template: str) -> tuple[Finding, ...]:
     except (jinja2.TemplateError, RecursionError, ValueError, OverflowError):
         found.append(Finding(Severity.REFUSE, "invalid", "it breaks the parser"))
     else:
-        found += [*_reaches(tree), *_files(tree), *_loops(tree), *_escaped(tree), *_clock(tree)]
+        found += [
+            *_reaches(tree),
+            *_makes_names(tree),
+            *_files(tree),
+            *_loops(tree),
+            *_escaped(tree),
+            *_clock(tree),
+        ]
     return tuple(sorted(set(found), key=lambda finding: (finding.line, finding.code)))
 
 
@@ -86,6 +116,8 @@ def _hidden(template: str) -> Iterator[Finding]:
             name = unicodedata.name(char, "no name")
             message = f"it holds the invisible character U+{ord(char):04X} ({name})"
             yield Finding(Severity.REFUSE, "hidden_text", message, number)
+        if _RUN.search(line):
+            yield Finding(Severity.REFUSE, "hidden_text", _RUN_WORDS, number)
 
 
 def _escaped(tree: nodes.Template) -> Iterator[Finding]:
@@ -94,24 +126,33 @@ def _escaped(tree: nodes.Template) -> Iterator[Finding]:
         for char in sorted({char for char in text if _is_hidden(char)}):
             message = f"it writes the invisible character U+{ord(char):04X}"
             yield Finding(Severity.REFUSE, "hidden_text", message)
+        if _RUN.search(text):
+            yield Finding(Severity.REFUSE, "hidden_text", _RUN_WORDS)
 
 
 def _is_hidden(char: str) -> bool:
     if char in _HARMLESS:
         return False
     # Cf: format characters, among them those that turn the direction of writing around.
-    return ord(char) in _TAGS or unicodedata.category(char) == "Cf"
+    return char in _UNSEEN or ord(char) in _PLANE_14 or unicodedata.category(char) == "Cf"
 
 
 def _reaches(tree: nodes.Template) -> Iterator[Finding]:
-    """Names that begin with two underscores, however they are spelt."""
+    """Names that begin with two underscores, or lead into frames, however they are spelt."""
     for attribute in tree.find_all(nodes.Getattr):
-        if attribute.attr.startswith("__"):
+        if _is_inside(attribute.attr):
             yield _reach(attribute.attr, attribute.lineno)
     for item in tree.find_all(nodes.Getitem):
         name = _constant(item.arg)
-        if isinstance(name, str) and name.startswith("__"):
+        if isinstance(name, str) and _is_inside(name):
             yield _reach(name, item.lineno)
+    for own in tree.find_all(nodes.Name):
+        if own.name.startswith("__"):
+            yield _reach(own.name, own.lineno)
+
+
+def _makes_names(tree: nodes.Template) -> Iterator[Finding]:
+    """Filters and formats that read attributes by a text."""
     for used in tree.find_all(nodes.Filter):
         if used.name == "attr":
             message = "it reads attributes by names that it makes up, with the filter 'attr'"
@@ -120,6 +161,13 @@ def _reaches(tree: nodes.Template) -> Iterator[Finding]:
         if isinstance(call.node, nodes.Getattr) and call.node.attr == "format_map":
             message = "it formats text with 'format_map', which can read attributes"
             yield Finding(Severity.WARN, "attribute_trick", message, call.lineno)
+    for text in tree.find_all(nodes.Const):
+        if isinstance(text.value, str) and (inside := _INSIDES.match(text.value)):
+            yield _reach(inside["field"] or inside["path"], text.lineno)
+
+
+def _is_inside(name: str) -> bool:
+    return name.startswith("__") or name in _FRAMES
 
 
 def _reach(name: str, line: int) -> Finding:

@@ -11,12 +11,13 @@ themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from runner.domain.event import TextDelta, ThinkingDelta
-from runner.domain.request import Think
-from runner.prompt.marks import overlap
+from runner.domain.request import Constraint, Think
+from runner.prompt.marks import overlap, spelt
 
 #: Characters of a rendered prompt's end that tell whether it opened a block of thinking.
 TAIL_CHARS = 64
@@ -28,6 +29,10 @@ class Markers:
 
     open: str
     close: str
+
+    def spelt(self, controls: Collection[str]) -> Markers:
+        """Return them as they stand in text whose ``controls`` are marked as tokens."""
+        return Markers(spelt(self.open, controls), spelt(self.close, controls))
 
 
 #: By family; the first pair that a template mentions is its model's.
@@ -57,15 +62,25 @@ def opened_by(tail: str, markers: Markers) -> bool:
     return tail.rstrip().endswith(markers.open)
 
 
-def begins_at_once(after: str, tail: str, think: Think) -> bool:
-    """Whether a constraint that waits for ``after`` shall not wait.
+def settled(constraint: Constraint, tail: str, think: Think) -> Constraint:
+    """Return a constraint that waits for the end of thoughts as it is with this prompt.
 
-    It would wait for ever if the model did not think: so it waits only where the prompt has opened
-    a block of thinking, or thinking was asked for.  What does not end a block of ``FAMILIES`` is
-    waited for in any case.
+    Where the prompt has opened a block of thinking, it waits for the block's end.  Else the model
+    may open one, and the constraint begins after it or, without one, with the first token; with the
+    first token in any case where no thinking is wanted.  What does not end a block of ``FAMILIES``
+    is waited for as it says.
+
+    Args:
+        constraint: What the answer must look like.
+        tail: The end of the rendered prompt.
+        think: What the request says.
     """
-    markers = next((markers for markers in FAMILIES if markers.close == after), None)
-    return markers is not None and not think and not opened_by(tail, markers)
+    markers = next((each for each in FAMILIES if each.close == constraint.after), None)
+    if markers is None or opened_by(tail, markers):
+        return constraint
+    if think is False:
+        return replace(constraint, after="")
+    return replace(constraint, opening=markers.open)
 
 
 class _Phase(Enum):

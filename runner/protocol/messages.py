@@ -1,9 +1,10 @@
 """What the daemon and a worker process say to each other.
 
 Down the pipe go ``Load``, ``Generate``, ``Embed``, ``Rerank``, ``Abort``, ``Tokenize``,
-``Detokenize``, ``Render``, ``Inspect``, ``AskCache``, ``ClearCache`` and ``Shutdown``; up come
-``Loading``, ``Loaded``, ``Started``, ``Step``, ``Embedded``, ``Tokenized``, ``Inspected``,
-``CacheState`` and ``Failed``.  Two promises bind the sides, and the tests of both check them:
+``Detokenize``, ``Render``, ``Inspect``, ``AskCache``, ``ClearCache``, ``UseThreads`` and
+``Shutdown``; up come ``Loading``, ``Loaded``, ``Started``, ``Step``, ``Embedded``, ``Tokenized``,
+``Inspected``, ``CacheState`` and ``Failed``.  Two promises bind the sides, and the tests of both
+check them:
 
 1. every ``request_id`` sent down comes back exactly once as an ending: a ``Delta`` with a
    ``finish``, a ``Loaded``, an ``Embedded``, a ``Tokenized``, an ``Inspected``, a ``CacheState`` or
@@ -18,13 +19,21 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from runner.domain.cache import Hit
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, TokenLogprob
-from runner.domain.loading import LoadStage
 from runner.domain.options import SamplingParams, Speculate
 from runner.domain.request import AdapterUse, Constraint, Terms, Think
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
+from runner.protocol.load import (  # the first messages of a worker's life, with the others
+    Load as Load,
+    Loaded as Loaded,
+    Loading as Loading,
+    Placed as Placed,
+    Remote as Remote,
+)
+from runner.protocol.tasks import Moment, Result, Task
 
 #: Tokens at the beginning that stay when a full context loses others; Ollama's own default.
 DEFAULT_KEEP = 4
@@ -33,90 +42,9 @@ DEFAULT_KEEP = 4
 FLUSH_S = 2.0
 
 
-class Load(Struct, frozen=True, tag=True):
-    """Load a model; the first message, sent once.
-
-    Attributes:
-        request_id: Comes back in ``Loaded`` or ``Failed``.
-        path: GGUF file.
-        n_ctx: Context of one sequence, in tokens; the model's training length caps it.
-        n_cells: Cache cells over all sequences, in tokens.
-        n_seq_max: Sequences running at once.
-        n_batch: Tokens a step.
-        n_threads: 0: one for each core.
-        n_gpu_layers: -1: all.
-        use_mmap: Map the file instead of reading it.
-        n_host_bytes: Memory for the states of prompts that left the cache, and as much again for
-            those of sequences that gave way to others.
-        kv_type_k: Type of the cache's keys, as ggml names it.
-        kv_type_v: Type of its values; a quantized one needs flash attention.
-        flash_attention: ``None``: where it works.
-        digest: Of the weights and adapters; what is kept on disk is kept under it.
-        disk_folder: Where prompts are kept on disk; empty: nowhere.
-        n_disk_bytes: What that folder may hold, all models together; 0: nothing is kept.
-        generates: Whether it shall answer; a model that only embeds needs no cache for that.
-        adapters: GGUF files of LoRA adapters, numbered from 0.
-        shards: All files of the weights in their order, ``path`` first, when they are several.
-        draft_path: GGUF file of a small model that guesses what this one says; empty: none.
-        use_mlock: Keep the weights in memory, whatever else wants it.
-        main_gpu: The accelerator that holds what is not split.
-        tensor_split: Shares of the accelerators, in their order; empty: by their free memory.
-        n_cpu_moe: First layers whose experts stay in main memory; negative: all.
-        rope_scaling: How positions beyond the trained ones are made; empty: as the file says.
-        rope_base: 0: as the file says.
-        rope_scale: 0: as the file says; 0.5 doubles the context.
-        yarn_orig_ctx: Context that yarn extends, in tokens; 0: the trained one.
-    """
-
-    request_id: str
-    path: str
-    n_ctx: int
-    n_cells: int
-    n_seq_max: int
-    n_batch: int = 512
-    n_threads: int = 0
-    n_gpu_layers: int = -1
-    use_mmap: bool = True
-    n_host_bytes: int = 0
-    kv_type_k: str = "f16"
-    kv_type_v: str = "f16"
-    flash_attention: bool | None = None
-    digest: str = ""
-    disk_folder: str = ""
-    n_disk_bytes: int = 0
-    generates: bool = True
-    adapters: tuple[str, ...] = ()
-    shards: tuple[str, ...] = ()
-    draft_path: str = ""
-    use_mlock: bool = False
-    main_gpu: int = 0
-    tensor_split: tuple[float, ...] = ()
-    n_cpu_moe: int = 0
-    rope_scaling: str = ""
-    rope_base: float = 0.0
-    rope_scale: float = 0.0
-    yarn_orig_ctx: int = 0
-
-
-class Loading(Struct, frozen=True, tag=True):
-    """How far a load is; comes before ``Loaded``, with ``share`` of the stage from 0 to 1."""
-
-    request_id: str
-    stage: LoadStage
-    share: float = 0.0
-
-
-class Loaded(Struct, frozen=True, tag=True):
-    """The model is resident; contexts in tokens.
-
-    ``can_infill``: it has the tokens for filling in the middle.
-    """
-
-    request_id: str
-    n_ctx: int
-    n_cells: int
-    n_threads: int
-    can_infill: bool = False
+#: How a worker's last line on stderr begins when a device of another machine was lost; its address
+#: follows.
+LOST_DEVICE = "lost the device "
 
 
 class Generate(Struct, frozen=True, tag=True):
@@ -264,6 +192,12 @@ class ClearCache(Struct, frozen=True, tag=True):
     keeps: bool = True
 
 
+class UseThreads(Struct, frozen=True, tag=True):
+    """Compute with so many threads from the next step on."""
+
+    n: int
+
+
 class Shutdown(Struct, frozen=True, tag=True):
     """End; what is running is aborted."""
 
@@ -278,6 +212,9 @@ class Started(Struct, frozen=True, tag=True):
         n_diverged: Where it first differs from the stored text most like it; ``None``: from none.
         n_dropped: Turns left out so that the conversation fits.
         tail: The last characters of the rendered prompt: it may have opened a block of thinking.
+        hit: Where the tokens came from that are not to be computed.
+        controls: Those texts of ``Generate.keeps_control`` that are one token of this model: only
+            where ``Delta.marks`` says so, they are that token.
     """
 
     request_id: str
@@ -286,6 +223,8 @@ class Started(Struct, frozen=True, tag=True):
     n_diverged: int | None = None
     n_dropped: int = 0
     tail: str = ""
+    hit: Hit = Hit.NONE
+    controls: tuple[str, ...] = ()
 
 
 class Outcome(Struct, frozen=True):
@@ -315,12 +254,16 @@ class Outcome(Struct, frozen=True):
 
 
 class Delta(Struct, frozen=True, array_like=True):
-    """New text of one sequence, whole characters; may be empty when it ends."""
+    """New text of one sequence, whole characters; may be empty when it ends.
+
+    ``marks``: the characters of ``text`` at which a kept control token begins, ascending.
+    """
 
     request_id: str
     text: str
     finish: Outcome | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    marks: tuple[int, ...] = ()
 
 
 class Step(Struct, frozen=True, tag=True):
@@ -457,8 +400,12 @@ Message = (
     | AskCache
     | ClearCache
     | CacheState
+    | UseThreads
     | Shutdown
     | Started
     | Step
     | Failed
+    | Task
+    | Moment
+    | Result
 )

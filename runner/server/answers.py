@@ -38,11 +38,14 @@ from runner.errors import (
 from runner.server.connections import LIMITS, refusal_of
 from runner.server.marks import DOOR, caller_of
 
+#: Paths of rerankers that stand under no version.
+_RERANKERS = frozenset({"/rerank", "/reranking", "/score"})
+
 #: Largest body taken, in bytes.
 MAX_BODY = 64 * 1024 * 1024
 
 #: The first class that fits gives the status.
-_STATUSES: tuple[tuple[type[CorralError], int], ...] = (
+STATUSES: tuple[tuple[type[CorralError], int], ...] = (
     (ModelNotFound, 404),
     (RequestNotFound, 404),
     (JobNotFound, 404),
@@ -79,7 +82,7 @@ class Facts:
         """Take the end of an answer; the tokens of several are added up."""
         if self.finished is not None:
             usage = self.finished.usage.plus(finished.usage)
-            finished = replace(finished, usage=usage)
+            finished = replace(finished, usage=usage, hit=self.finished.hit)
         self.finished = finished
 
 
@@ -95,8 +98,10 @@ def facts_of(request: web.Request) -> Facts:
 
 
 def is_openai(request: web.Request) -> bool:
-    """Whether the caller speaks OpenAI's dialect, by the path."""
-    return request.path.startswith("/v1/") and not is_anthropic(request)
+    """Whether the caller speaks OpenAI's dialect, or a reranker's, by the path."""
+    path = request.path
+    is_its_own = path.startswith(("/v1/", "/v2/")) or path in _RERANKERS
+    return is_its_own and not is_anthropic(request)
 
 
 def is_anthropic(request: web.Request) -> bool:
@@ -164,7 +169,7 @@ def error_answer(
 ) -> web.Response:
     """Return ``error`` in the caller's dialect, with the status of its class unless given."""
     if status is None:
-        status = next((number for cls, number in _STATUSES if isinstance(error, cls)), 500)
+        status = next((number for cls, number in STATUSES if isinstance(error, cls)), 500)
     facts_of(request).error = error.code
     error = told_to(request, error)
     body: msgspec.Struct

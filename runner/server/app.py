@@ -10,13 +10,16 @@ from runner.server import (
     cache_routes,
     completion_routes,
     create_routes,
+    device_routes,
     event_routes,
     job_routes,
     keeping_routes,
     load_routes,
+    making_routes,
     metrics,
     ollama_routes,
     openai_routes,
+    openapi,
     prompt_routes,
     request_routes,
     search_routes,
@@ -31,7 +34,8 @@ from runner.server.metrics import METRICS, Metrics
 from runner.server.middleware import add_headers, answer_errors, guard, log_request
 from runner.server.needs import NEEDS, Needs
 
-_ROUTES = (
+#: Every table of routes; the reference pages are made from it.
+ROUTES = (
     ollama_routes.routes,
     load_routes.routes,
     openai_routes.routes,
@@ -45,10 +49,13 @@ _ROUTES = (
     search_routes.routes,
     vector_routes.routes,
     create_routes.routes,
+    making_routes.routes,
     keeping_routes.routes,
+    device_routes.routes,
     event_routes.routes,
     metrics.routes,
     storage_routes.routes,
+    openapi.routes,
 )
 
 
@@ -67,7 +74,7 @@ def make_app(needs: Needs, access: Access, limits: Limits | None = None) -> web.
     app[LEDGER] = Ledger(limits)
     app[METRICS] = Metrics()
     app.on_response_prepare.append(add_headers)
-    for routes in _ROUTES:
+    for routes in ROUTES:
         app.add_routes(routes)
     return app
 

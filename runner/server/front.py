@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
+from runner.domain.devices import SharedDevice
 from runner.domain.key import Key, NewKey
 from runner.domain.machine import MachineReport
 from runner.domain.setting import SettingState
@@ -55,6 +56,22 @@ class Secrets(Protocol):
 
     async def put(self, name: str, value: str | None) -> None:
         """Set one; ``None`` takes it away."""
+        ...
+
+
+class Devices(Protocol):
+    """Devices of other machines."""
+
+    def list_devices(self) -> Sequence[SharedDevice]:
+        """Return those that have a key."""
+        ...
+
+    async def add(self, text: str, key: str) -> SharedDevice:
+        """Keep the key of one; raises ``DeviceError`` when it refuses that."""
+        ...
+
+    async def remove(self, text: str) -> SharedDevice:
+        """Forget one."""
         ...
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,8 @@ class Metrics:
     requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
     finishes: Counter[str] = field(default_factory=Counter)
+    hits: Counter[str] = field(default_factory=Counter)
+    cached: Counter[str] = field(default_factory=Counter)
     seconds: Histogram = field(default_factory=lambda: Histogram(_WAITS))
     first: Histogram = field(default_factory=lambda: Histogram(_WAITS))
     gaps: Histogram = field(default_factory=lambda: Histogram(_GAPS))
@@ -84,6 +86,9 @@ class Metrics:
         self.finishes[finished.reason.value] += 1
         self.tokens["prompt"] += usage.n_prompt - usage.n_cached
         self.tokens["cached"] += usage.n_cached
+        self.hits[finished.hit.value] += 1
+        if usage.n_cached:
+            self.cached[finished.hit.value] += usage.n_cached
         self.tokens["generated"] += usage.n_generated
         if usage.n_generated:
             self.first.add(max(0.0, timings.total_s - timings.decode_s))
@@ -154,6 +159,18 @@ def _counted(own: Metrics) -> Iterator[Metric]:
         ("kind",),
         own.tokens,
     )
+    yield counter(
+        "corral_cache_prompts_used",
+        "Answers by where the beginning of their prompt came from; none: all was computed.",
+        ("tier",),
+        own.hits,
+    )
+    yield counter(
+        "corral_cache_tokens_used",
+        "Tokens of prompts that were not computed, by where they came from.",
+        ("tier",),
+        own.cached,
+    )
     yield histogram("corral_request_seconds", "A request, from arrival to end.", own.seconds)
     yield histogram("corral_first_token_seconds", "From arrival to the first token.", own.first)
     yield histogram("corral_token_gap_seconds", "Between two pieces of a stream.", own.gaps)
@@ -166,7 +183,7 @@ async def _gauges(request: web.Request) -> list[Metric]:
     needs = request.app[NEEDS]
     found: list[Metric] = []
 
-    def gauge(name: str, text: str, rows: dict[str, float], label: str = "") -> None:
+    def gauge(name: str, text: str, rows: Mapping[str, float], label: str = "") -> None:
         family = GaugeMetricFamily(name, text, labels=[label] if label else [])
         for key, value in sorted(rows.items()):
             family.add_metric([key] if label else [], value)
@@ -181,6 +198,18 @@ async def _gauges(request: web.Request) -> list[Metric]:
         {str(row.info.name): row.n_resident for row in running},
         "model",
     )
+    kept = await needs.cache.report()
+    gauge("corral_cache_resident_tokens", "Of contexts in use.", {"": kept.n_resident_tokens})
+    gauge(
+        "corral_cache_bytes",
+        "What kept prompts take.",
+        {"memory": kept.n_memory_bytes, "disk": kept.n_disk_bytes},
+        "tier",
+    )
+    n_kept: dict[str, float] = {"memory": 0, "disk": 0}
+    for prompt in kept.prompts:
+        n_kept[prompt.tier.value] += 1
+    gauge("corral_cache_prompts", "Kept prompts.", n_kept, "tier")
     machine = needs.machine.report()
     gauge("corral_memory_available_bytes", "Main memory that is free.", {"": machine.n_available})
     gauge("corral_daemon_bytes", "Memory of the daemon's process.", {"": machine.n_daemon})

@@ -28,7 +28,8 @@ from runner.domain.search import SearchResult
 from runner.domain.storage import DiskUse, Pruned, Repaired, Verified
 from runner.domain.topic import Topic
 from runner.domain.vectors import Embeddings, Ranking
-from runner.server.front import Keys, LogLines, Machine, Secrets, SettingsKeeper
+from runner.server.front import Devices, Keys, LogLines, Machine, Secrets, SettingsKeeper
+from runner.server.making import Making
 
 
 class Inference(Protocol):
@@ -279,6 +280,7 @@ class Needs:
         cache: Kept prompts.
         pulls: Downloads and imports.
         creates: Models of one's own.
+        making: Models written in other types, and measured.
         searches: The hubs' own lists.
         storage: The library on the disk.
         requests: The answers that are on their way.
@@ -286,6 +288,7 @@ class Needs:
         keys: The API keys.
         settings: How the daemon is set.
         secrets: Tokens of model hubs.
+        devices: Devices of other machines.
         machine: Memory, devices and limits.
         logs: What the daemon logged.
         version: Our own version, for ``/api/version``.
@@ -299,6 +302,7 @@ class Needs:
     cache: Cache
     pulls: Pulls
     creates: Creates
+    making: Making
     searches: Searches
     storage: Storage
     requests: Requests
@@ -306,6 +310,7 @@ class Needs:
     keys: Keys
     settings: SettingsKeeper
     secrets: Secrets
+    devices: Devices
     machine: Machine
     logs: LogLines
     version: str

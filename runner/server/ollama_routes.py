@@ -148,7 +148,7 @@ async def pull(request: web.Request) -> web.StreamResponse:
 async def push(request: web.Request) -> web.Response:
     """Refused in clear words: there is nowhere to push to."""
     error = Unsupported("pushing models is not offered", hint="publish the file on a hub instead")
-    return error_answer(request, error, status=501)
+    return error_answer(request, error)
 
 
 @routes.post("/api/copy")

@@ -15,7 +15,7 @@ from runner.dialects.openai import (
     responses,
 )
 from runner.domain.name import ModelName
-from runner.errors import ModelNotFound, RequestError, Unsupported
+from runner.errors import ModelNotFound, RequestError
 from runner.server.answers import error_answer, is_anthropic, json_answer, read_body
 from runner.server.callers import allowed, name_model
 from runner.server.needs import NEEDS
@@ -82,14 +82,5 @@ async def kept_response(request: web.Request) -> web.Response:
     error = RequestError(
         f"there is no response '{request.match_info['id'][:80]}': responses are not kept",
         hint="send the whole conversation in 'input'",
-    )
-    return error_answer(request, error, status=404)
-
-
-async def not_yet(request: web.Request) -> web.Response:
-    """Refused by name; not with 501, since clients try again after any status from 500 on."""
-    error = Unsupported(
-        f"{request.path} is not offered by this version of Corral",
-        hint="it answers text: /v1/chat/completions",
     )
     return error_answer(request, error, status=404)

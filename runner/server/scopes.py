@@ -68,6 +68,8 @@ _ADMIN = frozenset(
         "/api/secrets/{name}",
         "/api/keys",
         "/api/keys/{id}",
+        "/api/devices",
+        "/api/devices/{address}",
         "/api/logs",
         "/api/shutdown",
     }

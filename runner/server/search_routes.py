@@ -13,7 +13,10 @@ routes = web.RouteTableDef()
 
 @routes.get("/api/search")
 async def search(request: web.Request) -> web.Response:
-    """Models on the hubs; a hub that cannot be asked is named beside what the others have."""
+    """Models on the hubs; a hub that cannot be asked is named beside what the others have.
+
+    The full name of a repository opens that one: each quantization with the memory it will need.
+    """
     call = dialect.parse_search(request.query)
     searches = request.app[NEEDS].searches
     result = await searches.search(call.words, hub=call.hub, limit=call.limit)

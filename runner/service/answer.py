@@ -18,6 +18,7 @@ from runner.domain.event import (
     ToolCallDelta,
     Usage,
 )
+from runner.prompt.marks import marked
 from runner.prompt.toolcalls.parser import AnswerParser, Piece
 from runner.prompt.toolcalls.registry import AnswerFormat
 from runner.protocol.messages import Delta, Outcome, Started
@@ -61,14 +62,19 @@ class AnswerReader:
         """Take what the worker says of the prompt, and return it as an event."""
         self._prompt = started
         if self._form is not None:
-            self._parser = self._form.parser(self._tools, started.tail, max_calls=self._max_calls)
+            self._parser = self._form.parser(
+                self._tools,
+                started.tail,
+                max_calls=self._max_calls,
+                controls=started.controls,
+            )
         return Begun(started.n_prompt, started.n_cached, self._choice)
 
     def events(self, delta: Delta) -> Iterator[Event]:
         """Yield what one piece of the answer comes to."""
         self._logprobs += delta.logprobs
         if delta.text or self._logprobs:
-            yield from self._told(self._read(delta.text))
+            yield from self._told(self._read(delta))
         if outcome := delta.finish:
             if self._parser is not None:
                 yield from self._told(self._parser.end())
@@ -76,10 +82,12 @@ class AnswerReader:
                 yield from self._told([TextDelta("")])
             yield self._finished(outcome)
 
-    def _read(self, text: str) -> list[Piece]:
+    def _read(self, delta: Delta) -> list[Piece]:
         if self._parser is None:
-            return [TextDelta(text)]
-        return self._parser.feed(text) if text else []
+            return [TextDelta(delta.text)]
+        if not delta.text:
+            return []
+        return self._parser.feed(marked(delta.text, delta.marks) if delta.marks else delta.text)
 
     def _told(self, pieces: list[Piece]) -> Iterator[Event]:
         """Give each text the probabilities of its tokens; those of markers and calls go."""
@@ -109,4 +117,5 @@ class AnswerReader:
             n_diverged=prompt.n_diverged,
             n_shifted=outcome.n_shifted,
             n_dropped=prompt.n_dropped,
+            hit=prompt.hit,
         )

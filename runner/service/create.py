@@ -1,24 +1,22 @@
 """Models of one's own: a base or a file, and what is laid over it, under a name.
 
 All that can be wrong is found before the library is changed; the manifest is written last.  Weights
-are never rewritten: a model of one's own names the same blob as its base.
+in GGUF are never rewritten: a model of one's own names the same blob as its base.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from runner.domain.create import CheckedModelfile, CreateRequest
 from runner.domain.name import ModelName
 from runner.domain.progress import Progress
 from runner.errors import (
-    BadModelFile,
     CorralError,
     DigestMismatch,
     InvalidRequest,
@@ -27,18 +25,16 @@ from runner.errors import (
     SourceError,
 )
 from runner.gguf.adapter import check_adapter
-from runner.gguf.metadata import ModelFacts, describe, refuse_unrunnable
-from runner.gguf.reader import Header, read_header
+from runner.gguf.metadata import ModelFacts, describe
+from runner.hub.nowhere import nowhere
 from runner.prompt.compiled import check
+from runner.service.gather import File, gather, in_words
 from runner.service.modelfile import check_modelfile
-from runner.store.blobs import Partial
+from runner.service.tools import Tools
+from runner.store.blobs import Written
 from runner.store.intake import bring
 from runner.store.library import Library
 from runner.store.manifests import ADAPTER, DRAFT, MODEL, PROJECTOR, Layer, Manifest
-
-T = TypeVar("T")
-
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 class Pulls(Protocol):
@@ -49,23 +45,19 @@ class Pulls(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file that becomes a layer; ``digest`` is empty until it is in the library."""
-
-    label: str
-    path: Path
-    digest: str
-    kind: str
-    header: Header
-
-
 class CreateService:
-    """Makes models."""
+    """Makes models.
 
-    def __init__(self, library: Library, pulls: Pulls) -> None:
+    Args:
+        library: Where.
+        pulls: Bring bases that are not here.
+        tools: Convert what is no GGUF; ``None``: that is refused.
+    """
+
+    def __init__(self, library: Library, pulls: Pulls, tools: Tools | None = None) -> None:
         self._library = library
         self._pulls = pulls
+        self._tools = tools
 
     async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Yield the progress of making a model; the last one is ``success``.
@@ -98,7 +90,7 @@ class CreateService:
         """Fetch the base where no place of it is in the library."""
         if any([await self._is_here(name) for name in request.bases]):
             return
-        first: CorralError | None = None
+        failures: list[tuple[ModelName, CorralError]] = []
         for name in request.bases:
             if name == request.name:
                 raise InvalidRequest(
@@ -113,9 +105,8 @@ class CreateService:
                             yield progress
                 return
             except (SourceError, RequestError) as error:
-                first = first or error
-        assert first, "there is a base"
-        raise first
+                failures.append((name, error))
+        raise nowhere(f"the base of '{request.name}'", failures)
 
     async def _is_here(self, name: ModelName) -> bool:
         try:
@@ -138,12 +129,12 @@ class CreateService:
         self, request: CreateRequest, base: Manifest | None
     ) -> Generator[Progress, None, None]:
         yield Progress("gathering model components")
-        files = [*self._files(request)]
-        facts = _facts(files, base)
-        for file in files:
-            if file.kind == ADAPTER:
-                _check_adapter(file, facts)
         with ExitStack() as copies:
+            files = yield from gather(self._library, self._tools, request, base, copies)
+            facts = _facts(files, base)
+            for file in files:
+                if file.kind == ADAPTER:
+                    _check_adapter(file, facts)
             layers, partials = yield from self._layers(files, base, copies)
             _check_digest(request, layers)
             yield Progress("writing manifest")
@@ -152,34 +143,18 @@ class CreateService:
             self._library.add(_manifest(request, base, facts, layers))
         yield Progress("success", name=str(request.name))
 
-    def _files(self, request: CreateRequest) -> Iterator[_File]:
-        for kind, blobs, paths in (
-            (MODEL, request.files, request.file_paths),
-            (ADAPTER, request.adapters, request.adapter_paths),
-            (DRAFT, request.drafts, request.draft_paths),
-        ):
-            for label, digest in blobs.items():
-                if not self._library.blobs.has(digest):
-                    raise InvalidRequest(
-                        f'blob "{digest}" of {label} not found',
-                        hint="send it first: POST /api/blobs/" + digest,
-                        param="files",
-                    )
-                yield _looked_at(label, self._library.blobs.path(digest), digest, kind)
-            for path in paths:
-                if not path.is_file():
-                    raise InvalidRequest(f"there is no file '{path.name}'", param="paths")
-                yield _looked_at(path.name, path, "", kind)
-
     def _layers(
-        self, files: list[_File], base: Manifest | None, copies: ExitStack
-    ) -> Generator[Progress, None, tuple[list[Layer], list[Partial]]]:
+        self, files: list[File], base: Manifest | None, copies: ExitStack
+    ) -> Generator[Progress, None, tuple[list[Layer], list[Written]]]:
         """Return the layers of the new model, and the copies that are to be kept for it."""
         layers = list(base.layers) if base else []
-        partials = []
+        partials: list[Written] = []
         for file in files:
             digest, word = file.digest, "using existing"
-            if not digest:
+            if file.made is not None:
+                digest, word = file.made.digest, "creating new"
+                partials.append(file.made)
+            elif not digest:
                 n_bytes = file.header.n_file_bytes
                 partial, digest = yield from bring(self._library.blobs, file.path, n_bytes)
                 if partial:
@@ -202,44 +177,11 @@ def _check_digest(request: CreateRequest, layers: list[Layer]) -> None:
         )
 
 
-def _looked_at(label: str, path: Path, digest: str, kind: str) -> _File:
-    """A file with its header read, and its kind told by it."""
-    suffix = Path(label).suffix.lower()
-    if suffix in _PICKLES:
-        raise InvalidRequest(
-            f"{label} is a pickle file, which can run code when it is read",
-            hint="use a GGUF or safetensors build of this model",
-            param="files",
-        )
-    if suffix == ".safetensors":
-        raise BadModelFile(
-            f"{label}: making a model from safetensors is not offered",
-            hint="use a GGUF build of this model; most have one on Hugging Face",
-        )
-    header = _in_words(label, lambda: read_header(path))
-    own = str(header.metadata.get("general.type", ""))
-    if kind == MODEL and own == "adapter":
-        raise BadModelFile(f"{label} is a LoRA adapter", hint="name it with ADAPTER, not FROM")
-    if kind == MODEL and (own == "mmproj" or header.metadata.get("general.architecture") == "clip"):
-        kind = PROJECTOR
-    if kind in (MODEL, DRAFT):
-        _in_words(label, lambda: refuse_unrunnable(header))
-    return _File(label, path, digest, kind, header)
+def _check_adapter(file: File, facts: ModelFacts) -> None:
+    in_words(file.label, lambda: check_adapter(file.header, facts.architecture))
 
 
-def _in_words(label: str, work: Callable[[], T]) -> T:
-    """Do ``work`` on a file, whose name its errors get."""
-    try:
-        return work()
-    except BadModelFile as error:
-        raise type(error)(f"{label}: {error.message}", hint=error.hint) from None
-
-
-def _check_adapter(file: _File, facts: ModelFacts) -> None:
-    _in_words(file.label, lambda: check_adapter(file.header, facts.architecture))
-
-
-def _facts(files: list[_File], base: Manifest | None) -> ModelFacts:
+def _facts(files: list[File], base: Manifest | None) -> ModelFacts:
     """Return the facts of the one model among the files, or else of the base."""
     models = [file for file in files if file.kind == MODEL]
     if len(models) + (base is not None) > 1:
@@ -253,7 +195,7 @@ def _facts(files: list[_File], base: Manifest | None) -> ModelFacts:
         return base.facts
     if not models:
         raise InvalidRequest("no model is among the files", param="files")
-    return _in_words(models[0].label, lambda: describe(models[0].header))
+    return in_words(models[0].label, lambda: describe(models[0].header))
 
 
 def _manifest(

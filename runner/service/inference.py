@@ -50,6 +50,7 @@ _LOAD_FIELDS = {
     "num_batch": "n_batch",
     "num_thread": "n_threads",
     "num_gpu": "n_gpu_layers",
+    "devices": "devices",
     "use_mmap": "use_mmap",
     "use_mlock": "use_mlock",
     "main_gpu": "main_gpu",
@@ -151,7 +152,8 @@ class InferenceService:
         async with ongoing.waiting():
             prepared = await self._prepare(request.model, request.options)
             # In a thread: it reads the template's source, which may be long and is a stranger's.
-            await asyncio.to_thread(refuse_beyond, request, _template(request, prepared.manifest))
+            template = _template(request, prepared.manifest)
+            await asyncio.to_thread(refuse_beyond, request, template)
         for is_last_try in (False, True):
             has_started = False
             try:
@@ -179,7 +181,8 @@ class InferenceService:
             async with ongoing.waiting():
                 stay_s = prepared.keep_alive(request.keep_alive)
                 worker = await stack.enter_async_context(self._pool.lease(wanted, stay_s))
-            refuse_gap(request, can_infill=worker.loaded.can_infill)
+            template = _template(request, manifest)
+            refuse_gap(request, template, can_infill=worker.loaded.can_infill)
             terms = ongoing.terms_left()
             n_ctx = prepared.n_ctx(worker)
             asked = [
@@ -251,9 +254,10 @@ class InferenceService:
         """
         prepared = await self._prepare(request.model, request.options)
         manifest, stay_s = prepared.manifest, prepared.keep_alive(request.keep_alive)
-        await asyncio.to_thread(refuse_beyond, request, _template(request, manifest))
+        template = _template(request, manifest)
+        await asyncio.to_thread(refuse_beyond, request, template)
         async with self._pool.lease(prepared.wanted, stay_s) as worker:
-            refuse_gap(request, can_infill=worker.loaded.can_infill)
+            refuse_gap(request, template, can_infill=worker.loaded.can_infill)
             n_ctx = prepared.n_ctx(worker)
             yield worker, _generate(request, manifest, prepared.options, n_ctx=n_ctx)
 
@@ -335,6 +339,7 @@ class InferenceService:
         info = await asyncio.to_thread(self._library.info, manifest.name)
         path = await asyncio.to_thread(self._library.model_path, manifest)
         fitted = await asyncio.to_thread(self._memory.fit, manifest, options, asked=n_asked)
+        draft = self._draft(manifest, options)
         settings = options.set_values()
         if not settings.get("num_thread"):
             settings.pop("num_thread", None)  # 0 leaves it to us
@@ -351,7 +356,7 @@ class InferenceService:
             path=str(path),
             n_ctx=fitted.sizes.n_ctx,
             n_cells=fitted.sizes.n_cells,
-            fixed=fixed + self._draft(manifest, options),
+            fixed=fixed + ((("draft_path", draft),) if draft else ()),
             adapters=await asyncio.to_thread(self._adapters, manifest),
             shards=tuple(map(str, self._library.shard_paths(manifest))),
             n_least=fitted.sizes.n_least,
@@ -371,12 +376,12 @@ class InferenceService:
             paths.append(str(path))
         return tuple(paths)
 
-    def _draft(self, manifest: Manifest, options: Options) -> tuple[tuple[str, str], ...]:
-        """What a worker is loaded with where a small model is to guess for the large one."""
+    def _draft(self, manifest: Manifest, options: Options) -> str:
+        """The file of a small model that is to guess for the large one; empty: there is none."""
         drafts = [layer.digest for layer in manifest.layers if layer.kind == DRAFT]
-        if options.speculate == "off":
-            return ()
-        return tuple(("draft_path", str(self._library.blobs.path(each))) for each in drafts[:1])
+        if options.speculate == "off" or not drafts:
+            return ""
+        return str(self._library.blobs.path(drafts[0]))
 
 
 def _lacks(name: ModelName, needed: Capability) -> Unsupported:

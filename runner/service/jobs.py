@@ -17,14 +17,7 @@ from typing import Any
 
 from runner.domain.job import Job, JobError, JobState
 from runner.domain.progress import Progress
-from runner.errors import (
-    CapacityError,
-    CorralError,
-    DiskFull,
-    InvalidRequest,
-    JobNotFound,
-    SourceError,
-)
+from runner.errors import CapacityError, CorralError, InvalidRequest, JobNotFound, SourceError
 from runner.hub.throttle import Throttle
 from runner.service.news import News
 from runner.service.run import (
@@ -35,6 +28,8 @@ from runner.service.run import (
     Work,
     broken_off,
     doing,
+    end_of,
+    in_order,
     task_name,
     work_off,
 )
@@ -99,16 +94,18 @@ class JobService:
         *,
         is_attended: bool,
         is_lasting: bool = True,
+        can_stand_still: bool = False,
         limit_bps: int | None = None,
     ) -> Job:
         """Return the job that does ``work``: a new one, or the unfinished one of the same name.
 
         Args:
-            kind: ``pull`` or ``import``.
+            kind: ``pull``, ``import``, ``quantize`` and so on.
             name: Of the model; letters' case is ignored.
             work: What to do, when there is no such job at work.
             is_attended: Whether it pauses, or ends if it is not lasting, when nobody follows it.
             is_lasting: Whether it outlives the daemon.
+            can_stand_still: Whether its work heeds ``Run.held``.
             limit_bps: Its limit on speed; 0: none, ``None``: as it is.
         """
         live = self._unfinished(kind, name)
@@ -118,8 +115,10 @@ class JobService:
             live.job = replace(live.job, is_attended=False)
         if limit_bps is not None:
             self._limit(live, limit_bps)
-        if live.job.state not in (JobState.RUNNING, JobState.QUEUED):
-            live.work = work
+        if live.run is not None and live.run.held.is_set():
+            self._let_go_on(live, live.run)
+        elif live.job.state not in (JobState.RUNNING, JobState.QUEUED):
+            live.work, live.can_stand_still = work, can_stand_still
             self._queue(live, is_attended=is_attended)
         else:
             self._save(live)
@@ -145,11 +144,7 @@ class JobService:
 
     def list_jobs(self) -> list[Job]:
         """Return all jobs: those on their way as they stand in the queue, then the latest."""
-
-        def order(job: Job) -> tuple[bool, int, int]:
-            return job.state.is_over, 0 if job.state.is_over else job.place, -job.job_id
-
-        return sorted((live.job for live in self._lives.values()), key=order)
+        return sorted((live.job for live in self._lives.values()), key=in_order)
 
     def get(self, job_id: int) -> Job:
         """Return one job.
@@ -205,6 +200,10 @@ class JobService:
         live = self._find(job_id)
         if live.job.state.is_over:
             raise InvalidRequest(f"job {job_id} is {live.job.state}; only one on its way can pause")
+        if live.can_stand_still and live.run is not None:
+            live.run.held.set()
+            self._change(live, state=JobState.PAUSED, rate_bps=0, eta_s=None)
+            return live.job
         if not live.is_lasting:
             hint = f"cancel it: corral jobs cancel {job_id}"
             raise InvalidRequest(f"a job of kind '{live.job.kind}' cannot pause", hint=hint)
@@ -225,7 +224,9 @@ class JobService:
             raise InvalidRequest(
                 f"job {job_id} is {live.job.state}; there is nothing to go on with"
             )
-        if live.job.state not in (JobState.RUNNING, JobState.QUEUED):
+        if live.run is not None and live.run.held.is_set():
+            self._let_go_on(live, live.run)
+        elif live.job.state not in (JobState.RUNNING, JobState.QUEUED):
             other = self._unfinished(live.job.kind, live.job.name)
             if other is not None and other is not live:
                 raise InvalidRequest(f"job {other.job.job_id} is at '{live.job.name}' already")
@@ -425,12 +426,7 @@ class JobService:
         end: Exception | None = error
         if error is None and (live.last is None or live.last.phase != "success"):
             end = error = broken_off(live.job)
-        if error is None:
-            state = JobState.DONE
-        elif isinstance(error, DiskFull) and live.is_lasting:
-            state = JobState.PAUSED  # what has arrived is kept, for when there is room
-        else:
-            state = JobState.FAILED
+        state = end_of(live, error)
         told = JobError(error.code, error.message, error.hint) if error else None
         self._change(
             live,
@@ -463,6 +459,10 @@ class JobService:
             return  # clients leave at this word, a moment before the job is over
         if live.job.state in (JobState.RUNNING, JobState.QUEUED):
             self._halt(live, JobState.PAUSED if live.is_lasting else JobState.CANCELLED)
+
+    def _let_go_on(self, live: LiveJob, run: Run) -> None:
+        run.held.clear()
+        self._change(live, state=JobState.RUNNING)
 
     def _limit(self, live: LiveJob, limit_bps: int) -> None:
         live.throttle.set_rate(limit_bps)

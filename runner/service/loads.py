@@ -16,8 +16,8 @@ def running(row: Resident) -> RunningModel:
     """Return what is told of a model in memory."""
     return RunningModel(
         info=row.info,
-        n_resident=row.worker.n_resident(),
-        n_vram=0,
+        n_resident=row.worker.n_resident() + row.worker.n_placed,
+        n_vram=row.worker.n_placed,
         n_ctx=row.worker.loaded.n_ctx,
         expires_at=row.expires_at,
         pid=row.worker.pid,
@@ -27,7 +27,8 @@ def running(row: Resident) -> RunningModel:
         n_needed=row.n_bytes,
         load_s=row.load_s,
         is_pinned=row.is_pinned,
-        notes=row.notes,
+        placed=tuple((one.device, one.n_layers) for one in row.worker.loaded.placed),
+        note="; ".join(filter(None, (row.worker.loaded.note, *row.notes))),
     )
 
 

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 _PROCESS_BYTES = 32 << 20
 _N_BATCH = 512
 _MOST_SHAPES = 64
+#: Share of main memory that a cache may take where it is not known what else there is.
+_UNSURE_SHARE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class MemoryService:
         memory_bytes: int,
         available: Callable[[], int] | None = None,
         calibration: Calibration | None = None,
+        is_sure: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take what is needed.
 
@@ -78,12 +81,15 @@ class MemoryService:
             memory_bytes: The machine's main memory.
             available: Measures what of it is free; by default all always is.
             calibration: What is known of this machine.
+            is_sure: Whether main memory is all there is: nothing is refused for want of it where
+                layers may go to a device that is not known here.
         """
         self._library = library
         self._pool = pool
         self._memory_bytes = memory_bytes
         self._available = available or (lambda: memory_bytes)
         self._calibration = calibration or Calibration()
+        self._is_sure = is_sure
         self._parts: OrderedDict[str, _Parts] = OrderedDict()
         self._saving: asyncio.Future[None] | None = None
 
@@ -118,6 +124,8 @@ class MemoryService:
             else:
                 logger.warning("context cut model=%s: %s", manifest.name, note)
         fitted = self._fitted(manifest, parts, options, sizes, note)
+        if not self._is_sure():
+            return replace(fitted, n_bytes=0, n_private=0)
         if resident is None:
             self._refuse_beyond(manifest, options, fitted)
         return fitted
@@ -221,7 +229,9 @@ class MemoryService:
         room = Room(
             n_memory=self._memory_bytes,
             n_free=min(self._available(), n_free),
-            n_cache=n_free - smallest.n_bytes + cost(1),
+            n_cache=n_free - smallest.n_bytes + cost(1)
+            if self._is_sure()
+            else self._memory_bytes // _UNSURE_SHARE,
         )
         return choose_sizes(cost, room, asked=asked, n_ctx_max=_n_ctx_max(parts.model, options))
 

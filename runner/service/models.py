@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 from runner.domain.loading import LoadMoment
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
+from runner.domain.quality import QualityReport
 from runner.errors import ModelNotFound, StoreError
 from runner.service.cache import CacheService
 from runner.service.loads import running
 from runner.service.modelfile import modelfile_of
 from runner.store.library import Library
+from runner.store.reports import Reports
 from runner.workers.pool import Pool
+
+logger = logging.getLogger(__name__)
 
 
 class ModelService:
@@ -28,6 +33,7 @@ class ModelService:
         self._library = library
         self._pool = pool
         self._cache = cache
+        self._quality = Reports(library.models, "quality", QualityReport)
 
     async def list_models(self) -> list[ModelInfo]:
         """Return every usable model, newest first."""
@@ -41,7 +47,17 @@ class ModelService:
             BadModelFile: Its file is damaged.
         """
         details = await asyncio.to_thread(self._library.show, name)
-        return replace(details, modelfile=modelfile_of(details))
+        quality = await asyncio.to_thread(self._last_quality, name)
+        return replace(details, modelfile=modelfile_of(details), quality=quality)
+
+    def _last_quality(self, name: ModelName) -> QualityReport | None:
+        """What was measured last; reports that cannot be read keep nobody from seeing the rest."""
+        try:
+            known = self._quality.load(self._library.find(name).key)
+        except StoreError as error:
+            logger.warning("quality not shown name=%s: %s", name, error.message)
+            return None
+        return known[-1] if known else None
 
     def running(self) -> list[RunningModel]:
         """Return the models in memory, the longest-lived first."""

@@ -7,11 +7,9 @@ stays when it stops; an import that stops leaves nothing.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.domain.job import Job
@@ -24,16 +22,18 @@ from runner.errors import (
     ModelNotFound,
     SourceError,
 )
-from runner.hub.source import RemoteFile, Role, Source
+from runner.hub.source import RemoteFile, Source
 from runner.hub.throttle import Throttle
 from runner.service.downloads import Downloads
 from runner.service.jobs import JobService
+from runner.service.local import look, name_of, take_in
+from runner.service.manifest import manifest_of
 from runner.service.recipe import extras_of
 from runner.service.run import Run, Work
-from runner.store.arrival import PART_BYTES, Arrival
-from runner.store.gate import checked_files, refuse_template, warnings
+from runner.store.arrival import Arrival
+from runner.store.gate import warnings
 from runner.store.library import Library
-from runner.store.manifests import Layer, Manifest
+from runner.store.manifests import Layer
 
 PULL, IMPORT = "pull", "import"
 
@@ -46,6 +46,7 @@ class PullService:
         sources: Asked in this order whether a name is theirs.
         jobs: Where its jobs are; without it, jobs of its own that nobody keeps.
         downloads: How files come from elsewhere.
+        memory_bytes: This machine's memory, to choose among a folder's files; 0: not known.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class PullService:
         sources: Sequence[Source],
         jobs: JobService | None = None,
         downloads: Downloads | None = None,
+        memory_bytes: int = 0,
     ) -> None:
         self._library = library
         self._sources = sources
         self._jobs = jobs or JobService()
         self._downloads = downloads or Downloads(library, Throttle())
+        self._memory_bytes = memory_bytes
 
     async def pull(
         self, name: ModelName, limit_bps: int | None = None
@@ -96,25 +99,26 @@ class PullService:
     async def import_file(
         self, path: Path, name: ModelName | None
     ) -> AsyncGenerator[Progress, None]:
-        """Yield the progress of copying a GGUF file of this machine into the library.
+        """Yield the progress of copying a model of this machine into the library.
 
         Args:
-            path: Absolute.
-            name: What it will be called; ``None``: after the file.
+            path: Absolute: a GGUF file, the first or any part of a model in several files, or a
+                folder that holds a model.
+            name: What it will be called; ``None``: after the file or the folder.
 
         Raises:
-            InvalidRequest: There is no such file.
+            InvalidRequest: There is no such file, or no model in the folder.
             BadModelFile: It is no model.
         """
         if not path.is_absolute():
             raise InvalidRequest(f"the path '{path}' is not absolute", param="path")
-        if not await asyncio.to_thread(path.is_file):
-            raise InvalidRequest(f"there is no file '{path}'", param="path")
+        found = await asyncio.to_thread(look, path, self._memory_bytes)
         chosen = name or name_of(path)
 
         def work(run: Run) -> Generator[Progress, None, None]:
-            provenance = {"source": "file", "file": path.name}
-            yield from self._library.import_file(path, chosen, provenance=provenance)
+            if found.note:
+                yield Progress(f"chose {found.note}")
+            yield from take_in(self._library, chosen, found.files)
 
         job = await self._jobs.begin(IMPORT, str(chosen), work, is_attended=True, is_lasting=False)
         async with aclosing(self._jobs.follow(job.job_id)) as moments:
@@ -163,7 +167,7 @@ class PullService:
                     paths.append(path)
                 yield Progress("verifying sha256 digest")
                 parts = {one.digest: one.part_digests() for one in arrivals}
-                manifest = _manifest(name, files, layers, paths, parts)
+                manifest = manifest_of(name, files, layers, paths, parts)
                 template = manifest.template or manifest.facts.template
                 for warning in warnings(template):
                     yield Progress(f"warning: chat template, {warning}")
@@ -192,58 +196,6 @@ class PullService:
         )
 
 
-def _manifest(
-    name: ModelName,
-    files: Sequence[RemoteFile],
-    layers: Sequence[Layer],
-    paths: Sequence[Path],
-    parts: Mapping[str, Sequence[str]],
-) -> Manifest:
-    """Return what ``name`` will mean; the files are looked at first.
-
-    Args:
-        name: What it will be called.
-        files: As their source described them.
-        layers: The blob that each becomes.
-        paths: Where each is now.
-        parts: Digest of a blob → SHA-256 of each of its parts, for those that came just now.
-
-    Raises:
-        BadModelFile: One of them is no GGUF file that this program can load.
-    """
-    model = next(file for file in files if file.role is Role.MODEL)
-    extras = extras_of(model)
-    roles = [str(file.role) for file in files]
-    facts = checked_files([*zip(roles, paths, strict=True)])
-    refuse_template(extras.template or "")
-    time = datetime.now(UTC).isoformat(timespec="seconds")
-    provenance: dict[str, object] = {**model.provenance, "time": time}
-    provenance["files"] = [
-        {
-            **file.provenance,
-            "name": file.name,
-            "digest": layer.digest,
-            "n_bytes": layer.n_bytes,
-            **(
-                {"part_bytes": PART_BYTES, "parts": parts[layer.digest]}
-                if parts.get(layer.digest)
-                else {}
-            ),
-        }
-        for layer, file in zip(layers, files, strict=True)
-    ]
-    return Manifest(
-        name=name,
-        layers=tuple(layers),
-        facts=facts,
-        parameters=extras.parameters,
-        system=extras.system,
-        template=extras.template,
-        license=extras.license,
-        provenance=provenance,
-    )
-
-
 def _as_pulled(library: Library, name: ModelName, file: RemoteFile) -> Iterator[Progress]:
     """Import a file that is on this machine, told in the words of a pull."""
     extras = extras_of(file)
@@ -267,13 +219,3 @@ def _as_pulled(library: Library, name: ModelName, file: RemoteFile) -> Iterator[
                 yield Progress("verifying sha256 digest")
             case _:
                 yield progress
-
-
-def name_of(path: Path) -> ModelName:
-    """Return the name that a file's own name suggests.
-
-    Raises:
-        InvalidName: Nothing in it can be a name.
-    """
-    stem = path.name.removesuffix(".gguf").removesuffix(".GGUF")
-    return ModelName.parse(re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.")[:80])

@@ -9,9 +9,9 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from runner.domain.job import Job
+from runner.domain.job import Job, JobState
 from runner.domain.progress import Progress
-from runner.errors import CapacityError
+from runner.errors import CapacityError, CorralError, DiskFull
 from runner.hub.throttle import Throttle
 
 _RATE_WINDOW_S = 5.0
@@ -24,12 +24,14 @@ class Run:
     Attributes:
         throttle: The job's own limit on speed.
         stop: Set when the work should end at its next step.
+        held: Set while the work should stand still, for those jobs that can.
         keys: Files that arrive for it; ``note`` adds one.
         result: What the work found, for those jobs that find something.
     """
 
     throttle: Throttle
     stop: threading.Event = field(default_factory=threading.Event)
+    held: threading.Event = field(default_factory=threading.Event)
     result: object = None
     keys: tuple[str, ...] = ()
     on_keys: Callable[[tuple[str, ...]], object] = lambda keys: None
@@ -84,6 +86,7 @@ class LiveJob:
         job: As it is now.
         work: What to do when its turn comes; ``None`` for one that is over.
         is_lasting: Whether it is stored, and waits for its turn.
+        can_stand_still: Whether it pauses in the middle of its work, and keeps that in memory.
         keys: Files that arrive for it.
         result: What it found, once it is done.
     """
@@ -91,6 +94,7 @@ class LiveJob:
     job: Job
     work: Work | None
     is_lasting: bool
+    can_stand_still: bool = False
     keys: tuple[str, ...] = ()
     run: Run | None = None
     result: object = None
@@ -101,12 +105,33 @@ class LiveJob:
 
 
 #: What a job does, by its kind, in words that go before its name.
-_DOING = {"import": "importing", "verify": "verifying", "repair": "repairing"}
+_DOING = {
+    "import": "importing",
+    "verify": "verifying",
+    "repair": "repairing",
+    "create": "making",
+    "quantize": "quantizing",
+    "perplexity": "measuring",
+    "bench": "timing",
+}
 
 
 def doing(job: Job) -> str:
     """Return what ``job`` does, as a sentence begins: ``pulling 'qwen3:4b'``."""
     return f"{_DOING.get(job.kind, 'pulling')} '{job.name}'"
+
+
+def in_order(job: Job) -> tuple[bool, int, int]:
+    """Return what jobs are sorted by: those on their way as they queue, then the latest."""
+    return job.state.is_over, 0 if job.state.is_over else job.place, -job.job_id
+
+
+def end_of(live: LiveJob, error: CorralError | None) -> JobState:
+    """Return the state of a job that ended by itself."""
+    if error is None:
+        return JobState.DONE
+    # What has arrived is kept, for when there is room.
+    return JobState.PAUSED if isinstance(error, DiskFull) and live.is_lasting else JobState.FAILED
 
 
 def task_name(live: LiveJob) -> str:

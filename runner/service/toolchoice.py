@@ -50,16 +50,18 @@ def refuse_beyond(request: InferenceRequest, template: str) -> None:
         )
 
 
-def refuse_gap(request: InferenceRequest, *, can_infill: bool) -> None:
+def refuse_gap(request: InferenceRequest, template: str, *, can_infill: bool) -> None:
     """Return if ``request`` has no suffix, or the model can fill in what comes before it.
+
+    It can where its chat template says how, or its vocabulary has the tokens for it.
 
     Raises:
         Unsupported: It cannot.
     """
-    if request.suffix and not can_infill:
+    if request.suffix and not can_infill and not abilities(template).insert:
         raise Unsupported(
             f"{_full(request.model)} does not support insert",
-            hint="leave 'suffix' out: this model has no tokens for filling in the middle",
+            hint="leave 'suffix' out: neither the model's tokens nor its TEMPLATE know of it",
             param="suffix",
         )
 
@@ -78,18 +80,14 @@ def offered_tools(request: InferenceRequest) -> tuple[Tool, ...]:
 def constraint_of(request: InferenceRequest, form: AnswerFormat | None) -> Constraint | None:
     """Return what the answer must look like: a call that is forced, or the request's own form.
 
-    Where the model thinks first, either begins after its thoughts.
+    Where the model may think first, either begins after its thoughts.
     """
     choice = request.tool_choice
     if form is not None and form.family and choice.mode in ("required", "named"):
         tools = [t for t in request.tools if choice.mode == "required" or t.name == choice.name]
-        constraint = form.forced_call(tools, several=choice.is_parallel)
-    elif request.constraint is not None:
-        constraint = request.constraint
-    else:
-        return None
-    if form is None or constraint.after:
+        thinks = request.think is not False
+        return form.forced_call(tools, several=choice.is_parallel, thinks=thinks)
+    constraint = request.constraint
+    if constraint is None or form is None or constraint.after:
         return constraint
-    if form.is_harmony and not request.think:
-        return constraint  # its end of thoughts cannot be told from other messages' beforehand
-    return replace(constraint, after=form.thoughts_end)
+    return replace(constraint, after=form.answer_begin)

@@ -20,7 +20,8 @@ from runner.domain.progress import Progress
 from runner.errors import BadModelFile, DigestMismatch, StoreError
 from runner.logs import pairs
 from runner.store.disk import disk_full, explained, make_folder, n_free_bytes, sync_folder
-from runner.store.lock import try_lock
+from runner.store.lock import try_lock, unlock
+from runner.store.reflink import reflink
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +62,33 @@ class Partial:
         self._hash.update(chunk)
         self.n_bytes += len(chunk)
 
+    def share(self, source: BinaryIO) -> bool:
+        """Take the bytes of ``source`` without copying them, where the file system can do that.
+
+        What was taken is still to be read by ``read_back``.
+        """
+        return reflink(source, self._file)
+
+    def read_back(self) -> Iterator[int]:
+        """Hash what ``share`` took; yields the bytes read so far."""
+        with self.path.open("rb") as file:
+            for chunk in _chunks(file):
+                self._hash.update(chunk)
+                self.n_bytes += len(chunk)
+                yield self.n_bytes
+
     def sync(self) -> None:
         """Have the system write all of it to the disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def open_to_others(self) -> None:
+        """Let another process write it while this one keeps it open.
+
+        Windows keeps others from writing a locked byte, and from removing a file that is open.
+        """
+        if os.name == "nt":
+            unlock(self._file.fileno())
 
     def discard(self) -> None:
         """Remove it, unless it has been committed."""
@@ -176,6 +200,9 @@ class Blobs:
     def copy(self, source: BinaryIO, n_bytes: int) -> Generator[Progress, None, Partial]:
         """Copy ``source`` into a new ``Partial``, which the caller commits or discards.
 
+        Where the file system can, the copy shares its bytes with ``source`` until one of the two
+        changes, and takes no room.
+
         Args:
             source: Read from its beginning to its end.
             n_bytes: How long it is.
@@ -185,13 +212,15 @@ class Blobs:
             StoreError: It cannot be read or written.
             BadModelFile: It turned out to have another length.
         """
-        free = n_free_bytes(self.folder)
-        if n_bytes > free:
-            raise disk_full("cannot copy the model", self.folder.parent, n_bytes)
         with explained("cannot copy the model", folder=self.folder.parent, n_bytes=n_bytes):
             partial = Partial(self.partial)
             try:
-                yield from _pour(source, partial, n_bytes)
+                if partial.share(source):
+                    yield from _told(partial.read_back(), n_bytes)
+                else:
+                    if n_bytes > n_free_bytes(self.folder):
+                        raise disk_full("cannot copy the model", self.folder.parent, n_bytes)
+                    yield from _told(_pour(source, partial), n_bytes)
                 partial.sync()
             except BaseException:
                 partial.discard()
@@ -274,15 +303,22 @@ def hash_file(file: BinaryIO, n_bytes: int, *, digest: str = "") -> Generator[Pr
     return f"sha256:{hasher.hexdigest()}"
 
 
-def _pour(source: BinaryIO, partial: Partial, n_bytes: int) -> Iterator[Progress]:
-    yield Progress("copying", 0, n_bytes)
+def _pour(source: BinaryIO, partial: Partial) -> Iterator[int]:
     for chunk in _chunks(source):
         partial.write(chunk)
-        if partial.n_bytes > n_bytes:
+        yield partial.n_bytes
+
+
+def _told(counts: Iterator[int], n_bytes: int) -> Iterator[Progress]:
+    """Tell the bytes that were copied so far; there must be ``n_bytes`` in the end."""
+    yield Progress("copying", 0, n_bytes)
+    n_done = 0
+    for n_done in counts:
+        if n_done > n_bytes:
             break
-        yield Progress("copying", partial.n_bytes, n_bytes)
-    if partial.n_bytes != n_bytes:
-        more = "more" if partial.n_bytes > n_bytes else f"{partial.n_bytes}"
+        yield Progress("copying", n_done, n_bytes)
+    if n_done != n_bytes:
+        more = "more" if n_done > n_bytes else f"{n_done}"
         raise BadModelFile(
             f"the file changed while it was copied: it had {n_bytes} bytes, then {more}",
             hint="wait until the program that writes it is done",

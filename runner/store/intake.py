@@ -1,6 +1,7 @@
 """A file of this machine on its way to be a blob.
 
-It is copied, never linked: whoever writes to the file later would change the blob.
+It is copied, or shares its bytes where the file system can keep the two apart (``reflink.py``), but
+never linked: whoever writes to the file later would change the blob.
 """
 
 from __future__ import annotations

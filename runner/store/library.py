@@ -28,9 +28,9 @@ from runner.gguf.metadata import join_shards
 from runner.gguf.reader import GgufArray, Header, read_header
 from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
-from runner.store.blobs import Blobs, Partial, Written
+from runner.store.blobs import Blobs, Written
 from runner.store.disk import explained, extended, replace_file
-from runner.store.index import Broken, Index, digests_in
+from runner.store.index import Broken, Entry, Index, digests_in
 from runner.store.intake import bring
 from runner.store.lock import WAIT_S, StoreLock
 from runner.store.manifests import MODEL, SHARD, Layer, Manifest
@@ -52,13 +52,19 @@ class Library:
         self._scratch = models / "partial"
         self._lock = StoreLock(models / "lock", wait_s=lock_wait_s)
         self._headers: OrderedDict[str, Header] = OrderedDict()
+        self._listed: tuple[builtins.list[Entry], builtins.list[ModelInfo]] = ([], [])
 
     # Reading
 
     def list(self) -> builtins.list[ModelInfo]:
         """Return every usable model, newest first."""
-        infos = [entry.info for entry in self._index.scan()[0]]
-        return sorted(infos, key=lambda info: (-info.modified_at, info.name.key))
+        entries = self._index.scan()[0]
+        before, infos = self._listed
+        if entries is not before:  # else nothing has changed
+            unsorted = (entry.info for entry in entries)
+            infos = sorted(unsorted, key=lambda info: (-info.modified_at, info.name.key))
+            self._listed = entries, infos
+        return infos.copy()
 
     def broken(self) -> builtins.list[Broken]:
         """Return what ``list`` leaves out, and why."""
@@ -270,7 +276,7 @@ class Library:
             self._write(manifest)
         return True
 
-    def keep_blob(self, partial: Partial) -> None:
+    def keep_blob(self, partial: Written) -> None:
         """Give an uploaded file its place; it stays until a name uses it, or until a prune.
 
         Raises:

@@ -38,7 +38,8 @@ if sys.platform == "win32":
             os.lseek(fd, 0, os.SEEK_SET)
         return True
 
-    def _unlock(fd: int) -> None:
+    def unlock(fd: int) -> None:
+        """Give up what ``try_lock`` got."""
         os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 else:
@@ -52,7 +53,8 @@ else:
             return False
         return True
 
-    def _unlock(fd: int) -> None:
+    def unlock(fd: int) -> None:
+        """Give up what ``try_lock`` got."""
         fcntl.flock(fd, fcntl.LOCK_UN)
 
 
@@ -85,7 +87,7 @@ class StoreLock:
             finally:
                 with contextlib.suppress(OSError):
                     os.ftruncate(fd, 0)
-                _unlock(fd)
+                unlock(fd)
         finally:
             os.close(fd)
 

@@ -13,9 +13,17 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import cast
 
-from runner.errors import CorralError, PromptTooLong, RequestError, WorkerError, from_code
+from runner.errors import (
+    CorralError,
+    DeviceError,
+    PromptTooLong,
+    RequestError,
+    WorkerError,
+    from_code,
+)
 from runner.protocol.codec import BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
+    LOST_DEVICE,
     Abort,
     AskCache,
     CacheState,
@@ -39,6 +47,7 @@ from runner.protocol.messages import (
     Step,
     Tokenize,
     Tokenized,
+    UseThreads,
 )
 
 logger = logging.getLogger(__name__)
@@ -68,6 +77,10 @@ class Channel(asyncio.SubprocessProtocol):
         n_steps: Decode steps it has computed.
         n_tokens: Tokens it has computed.
         on_loading: Called with how far the load is.
+        on_work: Called with whether there is work now: when the first request to compute comes,
+            and when the last one ends.
+        on_device_lost: Called with its address when the process ended because a device of another
+            machine was lost.
     """
 
     def __init__(self, name: str, on_exit: Callable[[], None]) -> None:
@@ -76,6 +89,9 @@ class Channel(asyncio.SubprocessProtocol):
         self.n_steps = 0
         self.n_tokens = 0
         self.on_loading: Callable[[Loading], None] = lambda stage: None
+        self.on_work: Callable[[bool], None] = lambda has_work: None
+        self.on_device_lost: Callable[[str], None] = lambda address: None
+        self._at_work: set[str] = set()
         self._name = name
         self._on_exit = on_exit
         self._reader = FrameReader()
@@ -104,6 +120,8 @@ class Channel(asyncio.SubprocessProtocol):
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[request.request_id] = future
         try:
+            if isinstance(request, Embed | Rerank):
+                self._begin(request.request_id)
             self._send(request)
             return await future
         except asyncio.CancelledError:
@@ -112,6 +130,7 @@ class Channel(asyncio.SubprocessProtocol):
             raise
         finally:
             self._answers.pop(request.request_id, None)
+            self._end_work(request.request_id)
 
     async def stream(self, request: Generate) -> AsyncGenerator[Reply, None]:
         """Send a request and yield what comes back, until its last ``Delta``.
@@ -125,6 +144,7 @@ class Channel(asyncio.SubprocessProtocol):
         self._streams[request.request_id] = queue
         is_over = False
         try:
+            self._begin(request.request_id)
             self._send(request)
             while not is_over:
                 reply = await queue.get()
@@ -135,8 +155,13 @@ class Channel(asyncio.SubprocessProtocol):
                 yield reply
         finally:
             self._streams.pop(request.request_id, None)
+            self._end_work(request.request_id)
             if not is_over:
                 self._tell(Abort(request.request_id))
+
+    def use_threads(self, n: int) -> None:
+        """Have the worker compute with so many threads from its next step on."""
+        self._tell(UseThreads(n))
 
     def abort(self, request_id: str) -> None:
         """Give a request up, but hear its end."""
@@ -152,6 +177,19 @@ class Channel(asyncio.SubprocessProtocol):
         """Fail everything that waits, and ask the worker to end."""
         self._fail_all(error)
         self.shut_down()
+
+    def _begin(self, request_id: str) -> None:
+        """Take note of work, before the worker hears of it."""
+        self._at_work.add(request_id)
+        if len(self._at_work) == 1:
+            self.on_work(True)
+
+    def _end_work(self, request_id: str) -> None:
+        """Take note of its end, however slowly its client reads."""
+        if request_id in self._at_work:
+            self._at_work.discard(request_id)
+            if not self._at_work:
+                self.on_work(False)
 
     def _send(self, message: Message) -> None:
         pipe = self._transport.get_pipe_transport(0) if self._transport else None
@@ -200,7 +238,10 @@ class Channel(asyncio.SubprocessProtocol):
         self.exited.set_result(code if code is not None else -1)
         if self._log_rest:
             self._log(b"\n")
-        self._fail_all(self._died())
+        error = self._died()
+        self._fail_all(error)
+        if isinstance(error, DeviceError):
+            self.on_device_lost(error.address)
         if self._transport:
             self._transport.close()
         self._on_exit()
@@ -216,21 +257,28 @@ class Channel(asyncio.SubprocessProtocol):
             case Step():
                 self.n_steps, self.n_tokens = message.n_steps, message.n_tokens
                 for delta in message.deltas:
+                    if delta.finish is not None:
+                        self._end_work(delta.request_id)
                     if queue := self._streams.get(delta.request_id):
                         queue.put_nowait(delta)
             case Started():
                 if queue := self._streams.get(message.request_id):
                     queue.put_nowait(message)
             case Loaded() | Tokenized() | Embedded() | Inspected() | CacheState():
+                self._end_work(message.request_id)
                 future = self._answers.get(message.request_id)
                 if future and not future.done():
                     future.set_result(message)
-            case Loading():
-                self.on_loading(message)
             case Failed():
                 self._fail(message)
             case _:
-                logger.error("worker=%s sent kind=%s", self._name, type(message).__name__)
+                self._route_rest(message)
+
+    def _route_rest(self, message: Message) -> None:
+        if isinstance(message, Loading):
+            self.on_loading(message)
+        else:
+            logger.error("worker=%s sent kind=%s", self._name, type(message).__name__)
 
     def _fail(self, failed: Failed) -> None:
         error = from_code(failed.code, failed.message, failed.hint)
@@ -238,6 +286,7 @@ class Channel(asyncio.SubprocessProtocol):
             error.param = failed.param
         if isinstance(error, PromptTooLong):
             error.n_prompt = failed.n_needed
+        self._end_work(failed.request_id)
         if queue := self._streams.get(failed.request_id):
             queue.put_nowait(error)
         future = self._answers.get(failed.request_id)
@@ -252,6 +301,13 @@ class Channel(asyncio.SubprocessProtocol):
                 future.set_exception(error)
 
     def _died(self) -> WorkerError:
+        if address := _lost_device(self.log_tail):
+            error = DeviceError(
+                f"the device {address} was lost in the midst of work (model {self._name})",
+                hint="try again: the model is loaded without it",
+            )
+            error.address = address
+            return error
         reason = "the model's process ended unexpectedly"
         if self.exited.done():
             reason += _shown_exit(self.exited.result())
@@ -278,6 +334,12 @@ def last_words(log_tail: Iterable[str]) -> str:
     """Return what a dying process printed as its reason; empty when it died in silence."""
     said = [line.strip()[:300] for line in log_tail if _LAST_WORDS.match(line)]
     return said[-1] if said else ""
+
+
+def _lost_device(log_tail: Iterable[str]) -> str:
+    """Return the address of the device that a dying process lost; empty when it lost none."""
+    said = [line.removeprefix(LOST_DEVICE) for line in log_tail if line.startswith(LOST_DEVICE)]
+    return said[-1].strip() if said else ""
 
 
 def _shown_exit(code: int) -> str:

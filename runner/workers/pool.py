@@ -23,6 +23,7 @@ from runner import logs
 from runner.domain.loading import LoadMoment
 from runner.errors import (
     Cancelled,
+    DeviceError,
     NotEnoughMemory,
     WorkerError,
 )
@@ -32,6 +33,7 @@ from runner.workers.entry import Entry, worker_of
 from runner.workers.lesser import Less, lesser, within
 from runner.workers.process import Worker, new_request_id
 from runner.workers.refusals import again, closing, is_want_of_memory, queue_full
+from runner.workers.sharing import CoreSharing
 from runner.workers.wanted import PoolSettings, Resident, Wanted, load_for
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ class Pool:
         on_change: Called when the models in memory, or who uses them, are not what they were.
         on_loading: Called when a load begins, gets on or ends.
         on_measured: Called when a worker has loaded, and before it goes, while it can be measured.
+        equip: Adds to a load what it needs to reach devices of other machines.
+        on_device_lost: Called with the address of one that a worker lost.
     """
 
     def __init__(
@@ -65,9 +69,12 @@ class Pool:
         self._unserved: list[Wanted] = []  # what has no entry yet
         self._n_waiting = 0
         self._is_closed = False
+        self._cores = CoreSharing()
         self.on_change: Callable[[], None] = lambda: None
         self.on_loading: Callable[[], None] = lambda: None
         self.on_measured: Callable[[Wanted, Load, Worker], None] = lambda wanted, load, worker: None
+        self.equip: Callable[[Load], Load] = lambda load: load
+        self.on_device_lost: Callable[[str], None] = lambda address: None
         self.n_loads = 0
         self.n_evictions = 0
 
@@ -303,7 +310,7 @@ class Pool:
     def _load(self, wanted: Wanted) -> Entry:
         """Begin to load, for the largest context that anyone waits for: one load serves all."""
         alike = [other for other in self._unserved if other.key == wanted.key]
-        load = load_for(wanted, alike, self._settings)
+        load = self.equip(load_for(wanted, alike, self._settings))
         largest = max((wanted, *alike), key=lambda other: other.n_ctx)
         entry = Entry(largest, load, self._settings.keep_alive_s)
         entry.is_pinned = any(other.is_pinned for other in alike)
@@ -326,6 +333,12 @@ class Pool:
         try:
             worker = await self._start_or_less(entry, n_least)
             is_loaded = True
+            self._cores.add(worker.channel, worker.loaded.n_threads)
+            worker.channel.on_device_lost = self.on_device_lost
+        except DeviceError as error:
+            if error.address:
+                self.on_device_lost(error.address)
+            raise
         finally:
             self._tell_loading()
             if not is_loaded:

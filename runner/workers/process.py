@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from runner.errors import CorralError, NotEnoughMemory, WorkerError
+from runner.errors import CorralError, DeviceError, NotEnoughMemory, WorkerError
 from runner.protocol.messages import Embed, Embedded, Generate, Load, Loaded, Loading, Rerank
 from runner.workers.channel import Channel, Reply
 
@@ -93,7 +93,7 @@ class Worker:
                     f"loading {name} took longer than {timeout_s:g} seconds",
                     hint="a slow disk? raise CORRAL_LOAD_TIMEOUT",
                 ) from None
-            if isinstance(error, WorkerError) and reason:
+            if isinstance(error, WorkerError) and reason and not isinstance(error, DeviceError):
                 raise _explained(error, reason) from None
             raise
         assert isinstance(loaded, Loaded)
@@ -118,8 +118,13 @@ class Worker:
         """Whether it ended by itself and in good order, as it does when it is beyond repair."""
         return self.channel.exited.done() and self.channel.exited.result() == 0
 
+    @property
+    def n_placed(self) -> int:
+        """Bytes that its model took of accelerators' memory."""
+        return sum(one.n_bytes for one in self.loaded.placed)
+
     def n_resident(self) -> int:
-        """Bytes of memory the process holds; 0 when it has ended."""
+        """Bytes of main memory the process holds; 0 when it has ended."""
         try:
             return int(psutil.Process(self.pid).memory_info().rss)
         except psutil.Error:

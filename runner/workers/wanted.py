@@ -91,6 +91,7 @@ class PoolSettings:
         flash_attention: ``None``: where it works.
         disk_folder: Where workers keep prompts on disk; empty: nowhere.
         n_disk_bytes: What that folder may hold.
+        devices: As in ``Load``.
         n_memory_max: Main memory that all models together may need; 0: no limit but what is free.
         has_accelerator: Whether layers can be elsewhere than in main memory.
     """
@@ -107,6 +108,7 @@ class PoolSettings:
     flash_attention: bool | None = None
     disk_folder: str = ""
     n_disk_bytes: int = 0
+    devices: tuple[str, ...] = ()
     n_memory_max: int = 0
     has_accelerator: bool = False
 
@@ -134,5 +136,6 @@ def load_for(wanted: Wanted, alike: Sequence[Wanted], settings: PoolSettings) ->
         disk_folder=settings.disk_folder,
         n_disk_bytes=settings.n_disk_bytes,
         adapters=wanted.adapters,
+        devices=settings.devices,
     )
     return replace(load, **dict(wanted.fixed))

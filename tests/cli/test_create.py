@@ -4,8 +4,14 @@ import json
 
 import pytest
 
-from runner.cli.create import body_of
-from runner.errors import InvalidRequest
+from runner.cli.create import body_of, line_of
+from runner.errors import (
+    BadModelFile,
+    InvalidRequest,
+    ModelNotFound,
+    StoreError,
+    TemplateFailed,
+)
 from runner.modelfile.parse import parse
 
 CHECKED = {
@@ -135,3 +141,29 @@ def test_the_usual_form_is_printed_or_written(corral, folder):
     assert corral("modelfile", "format", str(file)).out == usual
     assert corral("modelfile", "format", "--write", str(file)).returncode == 0
     assert file.read_text() == usual
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (InvalidRequest("'mine:latest' cannot be made from itself"), 1),
+        (ModelNotFound("mine:latest"), 1),
+        (BadModelFile("lora.gguf: the adapter is for models of architecture 'qwen2'"), 2),
+        (TemplateFailed("template error: line 1: unclosed action"), 3),
+        (StoreError("the disk is on fire"), 0),
+    ],
+)
+def test_what_the_daemon_refuses_is_found_in_the_file(error, line):
+    found = parse("FROM mine\nADAPTER ./folder/lora.gguf\nTEMPLATE {{ .x\n")
+    assert line_of(error, found) == line
+
+
+def test_a_folder_of_safetensors_comes_with_what_lies_beside(folder):
+    model = folder / "published"
+    (model / "1_Pooling").mkdir(parents=True)
+    names = ("model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja")
+    for name in (*names, "1_Pooling/config.json", "README.md", "weights.bin"):
+        (model / name).write_text("x")
+    (asked,) = [body_of(parse("FROM ./published\n"), folder)["paths"]]
+    told = {str(path)[len(str(model)) + 1 :] for path in asked}
+    assert told == {*names, "1_Pooling/config.json"}

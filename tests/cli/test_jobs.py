@@ -34,7 +34,7 @@ def jobs(daemon):
         "/api/jobs/3/pause": JOB,
         "/api/jobs/3/resume": JOB | {"state": "queued"},
         "/api/jobs/3/move": JOB,
-        "/api/jobs/3/limit": JOB,
+        "/api/jobs/3/limit": JOB | {"limit_bps": 5_000_000},
         "/api/jobs/all/limit": {"jobs": []},
     }
     daemon.script.failures = {path: (200, reply) for path, reply in replies.items()}
@@ -48,7 +48,7 @@ def test_jobs_are_a_table_with_what_is_wrong_below(corral, jobs):
     assert row.split()[:4] == ["3", "qwen3:4b", "paused", "25%"]
     assert "1 GB/4 GB" in row
     assert "10m00s" in row
-    assert done.err == "job 3: 5 bytes are free\n"
+    assert done.err == "job 3: 5 bytes are free; make room\n"
 
 
 def test_jobs_are_json_when_asked(corral, jobs):
@@ -58,19 +58,32 @@ def test_jobs_are_json_when_asked(corral, jobs):
 
 
 @pytest.mark.parametrize(
-    ("words", "method", "path", "body"),
+    ("words", "method", "path", "body", "told"),
     [
-        (("pause", "3"), "POST", "/api/jobs/3/pause", {}),
-        (("resume", "3"), "POST", "/api/jobs/3/resume", {}),
-        (("cancel", "3"), "DELETE", "/api/jobs/3", None),
-        (("move", "3", "0"), "POST", "/api/jobs/3/move", {"place": 0}),
-        (("limit", "3", "5M"), "POST", "/api/jobs/3/limit", {"limit": "5M"}),
-        (("limit", "all", "0"), "POST", "/api/jobs/all/limit", {"limit": "0"}),
+        (("pause", "3"), "POST", "/api/jobs/3/pause", {}, "is paused\n"),
+        (("resume", "3"), "POST", "/api/jobs/3/resume", {}, "is queued\n"),
+        (("cancel", "3"), "DELETE", "/api/jobs/3", None, "is cancelled\n"),
+        (("move", "3", "0"), "POST", "/api/jobs/3/move", {"place": 0}, "is paused, at place 0\n"),
+        (
+            ("limit", "3", "5M"),
+            "POST",
+            "/api/jobs/3/limit",
+            {"limit": "5M"},
+            "is paused and has a limit of 5 MB/s\n",
+        ),
+        (
+            ("limit", "all", "0"),
+            "POST",
+            "/api/jobs/all/limit",
+            {"limit": "0"},
+            "all jobs together have no limit of speed\n",
+        ),
     ],
 )
-def test_a_job_is_steered(corral, jobs, words, method, path, body):
+def test_a_job_is_steered(corral, jobs, words, method, path, body, told):
     done = corral("jobs", *words)
     assert done.returncode == 0, done.err
+    assert done.err.endswith(told)
     (seen,) = [row for row in jobs.requests if row[1] == path]
     assert (seen[0], seen[3]) == (method, body)
 

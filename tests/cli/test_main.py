@@ -179,7 +179,7 @@ def test_a_file_can_be_pulled(corral, daemon, tmp_path, form):
 def test_a_file_that_is_missing_is_not_asked_for(corral, daemon, tmp_path):
     done = corral("pull", "./none.gguf", cwd=tmp_path)
     assert done.returncode == 1
-    assert "error: none.gguf is missing" in done.err
+    assert "error: there is no file or folder 'none.gguf'" in done.err
     assert daemon.bodies("/api/pull") == []
 
 

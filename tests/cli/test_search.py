@@ -26,8 +26,63 @@ def test_json_has_everything(corral):
         "name": "Q8_0",
         "size": 9_000_000_000,
         "fits": False,
+        "memory": None,
     }
+    assert told["models"][0]["opened"] is None
     assert told["errors"] == []
+
+
+OPENED = {
+    "models": [
+        {
+            "name": "hf.co/own/tiny-GGUF",
+            "hub": "hf.co",
+            "likes": 7,
+            "downloads": 12_000,
+            "license": "mit",
+            "gated": False,
+            "quants": [
+                {"name": "Q4_K_M", "size": 2_500_000_000, "fits": True, "memory": 3_100_000_000},
+                {"name": "Q8_0", "size": 9_000_000_000, "fits": False, "memory": 9_600_000_000},
+            ],
+            "opened": {
+                "chosen": "Q4_K_M",
+                "reason": "the usual balance of size and quality, fits 8.0 GB of memory",
+                "architecture": "llama",
+                "parameters": 4_000_000_000,
+                "context_length": 32768,
+                "memory_context": 4096,
+                "problem": "",
+            },
+        }
+    ],
+    "errors": [],
+}
+
+
+def test_a_full_name_opens_one_repository(daemon, corral):
+    """Each quantization with its memory, and what the name means here, with the reason."""
+    daemon.script.search = OPENED
+    done = corral("search", "hf.co/own/tiny-GGUF")
+    assert done.returncode == 0
+    head, first, second = done.out.splitlines()
+    assert head.split() == ["QUANT", "SIZE", "MEMORY", "FIT"]
+    assert first.split() == ["Q4_K_M", "2.5", "GB", "3.1", "GB", "yes"]
+    assert second.split() == ["Q8_0", "9", "GB", "9.6", "GB", "no"]
+    assert "hf.co/own/tiny-GGUF, mit, 12K downloads, 4.0B parameters (llama)" in done.err
+    assert "MEMORY is with a context of 4096 tokens" in done.err
+    assert "get Q4_K_M (the usual balance" in done.err
+    assert "corral pull hf.co/own/tiny-GGUF:Q4_K_M" in done.err
+    assert json.loads(corral("search", "hf.co/own/tiny-GGUF", "--json").out) == OPENED
+
+
+def test_a_repository_that_cannot_be_looked_into_says_why(daemon, corral):
+    (found,) = OPENED["models"]
+    blind = {"chosen": "", "problem": "hf.co/own/tiny-GGUF is gated"}
+    daemon.script.search = OPENED | {"models": [found | {"opened": blind}]}
+    done = corral("search", "hf.co/own/tiny-GGUF")
+    assert "warning: hf.co/own/tiny-GGUF is gated" in done.err
+    assert "tokens" not in done.err
 
 
 def test_a_hub_that_could_not_be_asked_is_a_warning(daemon, corral):

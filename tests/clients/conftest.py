@@ -53,7 +53,7 @@ def daemon(tmp_path_factory):
         reply = daemon.ask("POST", "/api/pull", {"model": "smollm2"})
         assert reply.lines[-1]["status"] == "success"
         daemon.take_in(with_tools, "tools")
-        daemon.take_in(tiny_model(folder / "tiny.gguf"), "tiny")
+        daemon.take_in(tiny_model(folder / "tiny.gguf", n_ctx_train=65536), "tiny")
         yield daemon
 
 

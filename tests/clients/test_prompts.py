@@ -9,7 +9,7 @@ import ollama
 import openai
 import pytest
 
-pytestmark = pytest.mark.live
+pytestmark = pytest.mark.clients
 
 HI = [{"role": "user", "content": "Say hi."}]
 BEGUN = [*HI, {"role": "assistant", "content": "Hello my dear"}]

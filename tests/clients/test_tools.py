@@ -7,7 +7,7 @@ import json
 import openai
 import pytest
 
-pytestmark = pytest.mark.live
+pytestmark = pytest.mark.clients
 
 ASK = [{"role": "user", "content": "What is the weather in Paris?"}]
 CITY = {

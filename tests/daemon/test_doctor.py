@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 
+import huggingface_hub.constants  # noqa: F401 - it reads HF_HUB_OFFLINE once: not in a test that sets it
 import pytest
 
 from runner.daemon.doctor import examine, judge_devices

@@ -47,6 +47,25 @@ SHA = "a" * 40
             "master",
             "d/x.gguf",
         ),
+        (
+            "https://hf-mirror.com/Own/Repo/resolve/main/m-Q8_0.gguf?download=true",
+            "hf.co/Own/Repo:Q8_0",
+            "main",
+            "m-Q8_0.gguf",
+        ),
+        (
+            "https://huggingface.co/Own/Repo/blob/main/m-Q8_0.gguf?download=true#L1",
+            "hf.co/Own/Repo:Q8_0",
+            "main",
+            "m-Q8_0.gguf",
+        ),
+        (
+            f"https://www.modelscope.cn/models/Own/Repo/resolve/{SHA}/m-Q8_0.gguf?download=true",
+            "modelscope.cn/Own/Repo:Q8_0",
+            SHA,
+            "m-Q8_0.gguf",
+        ),
+        (f"ms/Own/Repo:Q8_0@{SHA}", "modelscope.cn/Own/Repo:Q8_0", SHA, ""),
         ("https://www.modelscope.ai/models/Own/Repo", "modelscope.ai/Own/Repo", "", ""),
     ],
 )
@@ -65,6 +84,10 @@ def test_a_link_is_a_name_with_revision_and_file(text, name, revision, file):
         ("hf.co/Own/Repo@", "no revision"),
         ("hf.co/Own/Repo@a..b", "bad revision"),
         ("smollm2@main", "only a hub's repositories have revisions"),
+        ("file:///home/me/m.gguf", "is a file of this machine"),
+        ("FILE:/m.gguf", "is a file of this machine"),
+        ("https://example.com/m.gguf?token=1", "'example.com' is no model hub that is known here"),
+        ("http://example.com/a/b/resolve/main/m", "'example.com' is no model hub"),
     ],
 )
 def test_a_bad_link_is_refused_with_the_reason(text, reason):

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from runner.domain.event import FinishReason
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint
-from runner.protocol.messages import Failed, Generate, Outcome
+from runner.protocol.messages import Failed, Generate, Outcome, Step
 from tests.engine.running import Running
 from tests.engine.schemas import SCHEMAS
 
@@ -168,6 +168,51 @@ def test_a_form_may_begin_after_a_marker(running):
     assert outcome.reason is FinishReason.STOP
     _, outcome = ask(running, Constraint("regex", "x", after="never written"), max_tokens=30)
     assert (outcome.reason, outcome.n_generated) == (FinishReason.LENGTH, 30)
+
+
+#: Two control tokens of the starter model, in the place of a family's markers.
+OPEN, CLOSE = "<repo_name>", "<file_sep>"
+
+
+def marks(running: Running) -> tuple[int, ...]:
+    """Where control tokens stand in the answer that ended last."""
+    deltas = [delta for step in running.sent if isinstance(step, Step) for delta in step.deltas]
+    last = [delta for delta in deltas if delta.request_id == deltas[-1].request_id]
+    found, at = [], 0
+    for delta in last:
+        found += [at + place for place in delta.marks]
+        at += len(delta.text)
+    return tuple(found)
+
+
+def test_a_marker_of_a_grammar_is_the_token_and_its_characters_are_text(running):
+    kept = {"keeps_control": (OPEN, CLOSE, "<no_token>")}
+    token = Constraint("lark", f'start: <["{OPEN}"]> "x" <["{CLOSE}"]>')
+    text, outcome = ask(running, token, **kept)
+    assert (text, outcome.n_generated, marks(running)) == (f"{OPEN}x{CLOSE}", 3, (0, 12))
+    plain = Constraint("lark", f'start: "{OPEN}x"')
+    text, outcome = ask(running, plain, **kept)
+    assert (text, marks(running)) == (f"{OPEN}x", ())
+    assert outcome.n_generated > 2
+    unknown = Constraint("lark", 'start: <["<no_token>"]>')
+    assert ask(running, unknown, **kept)[0] == "<no_token>"
+    assert running.started[f"r{next(IDS) - 1}"].controls == (OPEN, CLOSE)
+
+
+def test_thoughts_come_first_if_the_model_wants_them_and_the_form_holds_either_way(
+    running, starter
+):
+    form = schema(PERSON, after=CLOSE, opening=OPEN)
+    kept = {"keeps_control": (OPEN, CLOSE)}
+    text, outcome = ask(running, form, **kept)
+    assert json.loads(text)["age"] == 31, "it begins at once without thoughts"
+    first, last = (starter.model.tokenize(word, parse_special=True)[0] for word in (OPEN, CLOSE))
+    # Wants to think, and, once it may, to end its thoughts.
+    biases = ((first, 50.0), (last, 60.0))
+    text, outcome = ask(running, form, SamplingParams(temperature=0, logit_bias=biases), **kept)
+    assert text.startswith(OPEN + CLOSE)
+    jsonschema.validate(json.loads(text.removeprefix(OPEN + CLOSE)), PERSON)
+    assert outcome.reason is FinishReason.STOP
 
 
 def test_what_forms_and_bans_leave_nothing_of_is_refused(running):

@@ -165,7 +165,9 @@ def test_a_choice_fits_and_pays(offers, n_silent, n_room, seen):
     sizes = choose(offers, n_tokens=n_streams, n_streams=n_streams, n_room=n_room, costs=costs)
     assert len(sizes) == len(offers)
     assert sum(sizes) <= max(0, n_room)
-    slower = costs.seconds(n_streams + sum(sizes)) / costs.seconds(max(1, n_streams))
+    step_s, base_s = costs.seconds(n_streams + sum(sizes)), costs.seconds(max(1, n_streams))
+    slower = step_s / base_s
+    assert not any(sizes) or step_s <= max(0.1, 4 * base_s), "nobody waits long"
     for size, offer in zip(sizes, offers, strict=True):
         assert 0 <= size <= offer.n_most
         if size:

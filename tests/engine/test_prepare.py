@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from msgspec import structs
 from msgspec.structs import replace
 
 from runner.domain.chat import Message, Tool, ToolCall
@@ -20,6 +21,7 @@ from runner.engine import prepare
 from runner.engine.backend import Infill
 from runner.engine.prepare import Outcome, Preparer
 from runner.engine.sequence import Sequence
+from runner.prompt.toolcalls import harmony
 from runner.protocol.messages import (
     Abort,
     Detokenize,
@@ -333,19 +335,27 @@ def test_only_control_tokens_that_are_asked_for_keep_their_text(prepared):
     seq = prepared.ask(request)
     assert isinstance(seq, Sequence)
     assert seq.kept == {257: b"<control>"}
+    assert seq.controls == ("<control>",)
     assert seq.take(257, b"", is_eog=False)[0] == "<control>"
+    assert seq.marks.release(9) == (0,)
     plain = prepared.ask(Generate("r", GREEDY, prompt="x"))
     assert plain.take(257, b"", is_eog=False)[0] == ""
 
 
 @pytest.mark.parametrize(
-    ("tail", "think", "after"),
-    [("", None, ""), ("<think>\n", None, "</think>"), ("", True, "</think>"), ("", False, "")],
+    ("tail", "think", "after", "opening"),
+    [
+        ("", None, "</think>", "<think>"),
+        ("<think>\n", None, "</think>", ""),
+        ("", True, "</think>", "<think>"),
+        ("", False, "", ""),
+    ],
 )
-def test_a_constraint_does_not_wait_for_thoughts_that_never_come(tail, think, after):
+def test_a_constraint_does_not_wait_for_thoughts_that_never_come(tail, think, after, opening):
     constraint = Constraint("json", after="</think>")
     request = Generate("r", GREEDY, prompt="x", think=think, constraint=constraint)
-    assert prepare.settled(request, tail).constraint == Constraint("json", after=after)
+    settled = prepare.settled(request, tail).constraint
+    assert settled == Constraint("json", after=after, opening=opening)
 
 
 class StubbornVocabulary(FakeVocabulary):
@@ -400,3 +410,20 @@ def test_an_answer_in_a_form_goes_on_with_a_turn_at_once():
     asked = Generate("c", GREEDY, messages=turns, think=True, constraint=form, max_tokens=2)
     assert prepare.settled(asked, "So: ").constraint.after == ""
     assert prepare.settled(asked, "<think>").constraint.after == "</think>"
+    asked = structs.replace(asked, constraint=Constraint("json", after=harmony.ANSWER))
+    assert prepare.settled(asked, "So: ").constraint.after == ""
+    fresh = structs.replace(asked, messages=turns[:1])
+    assert prepare.settled(fresh, "<|start|>assistant").constraint.after == harmony.ANSWER
+
+
+GAP = "{{ if .Suffix }}<end>{{ .Prompt }}<gap>{{ .Suffix }}<end>{{ else }}{{ .Prompt }}{{ end }}"
+
+
+def test_a_template_says_how_a_gap_is_filled(prepared):
+    """Its control tokens are tokens, those that people write are letters."""
+    asked = Generate("i", GREEDY, prompt="a<end>", suffix="b<end>", template=GAP, max_tokens=2)
+    filled = prepared.ask(asked)
+    assert isinstance(filled, Sequence)
+    assert filled.tokens == [256, *b"a<end><gap>b<end>", 256]
+    plain = prepared.ask(Generate("p", GREEDY, prompt="a<end>", template=GAP, max_tokens=2))
+    assert plain.tokens == [*b"a", 256], "without a suffix the prompt is raw"

@@ -104,6 +104,30 @@ def test_a_text_that_repeats_itself_takes_few_steps():
     assert backend.n_decodes < 60
 
 
+def test_a_step_with_a_prompt_in_it_is_not_made_longer():
+    """It is as long already as a stream beside it may have to wait."""
+    kinds = set()
+
+    def before_decode(chunks):
+        has_guess = any(chunk.guess for chunk in chunks)
+        has_prompt = any(chunk.start < chunk.seq.n_prompt - 1 for chunk in chunks)
+        kinds.add((has_guess, has_prompt, len(chunks)))
+
+    backend = FakeBackend(
+        n_ctx=4096, n_cells=8192, n_batch=64, n_cold_max=1, memory=1, before_decode=before_decode
+    )
+    on = SamplingParams(ignore_eos=True)
+    with Running(VOCABULARY, backend) as running:
+        running.send(Generate("stream", on, prompt="a", speculate="on"))
+        running.wait(lambda: len(running.texts.get("stream", "")) > 50)
+        running.ask(Generate("long", on, prompt="ab" * 1000, max_tokens=3, speculate="on"))
+        running.send(Abort("stream"))
+        running.ending("stream")
+    assert (True, False, 1) in kinds
+    assert (False, True, 2) in kinds
+    assert not any(has_guess and has_prompt for has_guess, has_prompt, _ in kinds)
+
+
 def test_what_was_guessed_wrong_is_not_shared():
     """The next request starts from the tokens of the answer, not from guesses."""
     first = Generate(

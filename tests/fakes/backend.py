@@ -307,6 +307,9 @@ class FakeBackend:
         """The tokens that row's logits come from; each is drawn from once."""
         return self._rows.pop(row)
 
+    def use_threads(self, n: int) -> None:
+        self.n_threads = n
+
     def is_sound(self, row: int) -> bool:
         assert row in self._rows
         return row not in self._bad_rows

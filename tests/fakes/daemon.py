@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.fakes.keeping import Kept
+
 TOKEN = "the-owners-token"
 MODEL = {
     "name": "smollm2:latest",
@@ -157,6 +159,8 @@ class Script:
         search: What every search finds.
         active: What ``/api/ps`` reports as active requests.
         loaded: Whether the model is in memory.
+        kept: What it says of settings, secrets, keys and the machine.
+        log: The lines of its log.
     """
 
     version: str | None = "0.1.0"
@@ -174,6 +178,8 @@ class Script:
     active: int = 0
     loaded: bool = True
     expires_at: str = "2318-01-01T00:00:00Z"
+    kept: Kept = field(default_factory=Kept)
+    log: list = field(default_factory=lambda: ["2026-01-02T03:04:05Z INFO listening"])
 
 
 class FakeDaemon:
@@ -228,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self._serve()
 
-    do_POST = do_DELETE = do_GET
+    do_POST = do_DELETE = do_PUT = do_PATCH = do_GET
 
     def _serve(self):
         fake, script = self.server.fake, self.server.fake.script
@@ -257,6 +263,10 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/shutdown": self._shutdown,
             "/api/search": lambda: self._json(script.search),
         }
+        if (kept := script.kept.answer(self.command, self.path, body)) is not None:
+            return self._json(kept[1], kept[0])
+        if self.path.startswith("/api/logs"):
+            return self._whole("".join(f"{line}\n" for line in script.log).encode(), "text/plain")
         if self.command == "DELETE" and self.path.startswith("/api/requests/"):
             return self._cancel(self.path.rpartition("/")[2])
         route = routes.get(self.path.partition("?")[0])

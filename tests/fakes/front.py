@@ -7,10 +7,13 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.domain.devices import SharedDevice, device_address
 from runner.domain.key import Key, NewKey, Scope
 from runner.domain.machine import Device, MachineReport
 from runner.domain.setting import SettingState
 from runner.errors import (
+    DeviceError,
+    InvalidRequest,
     KeyNotFound,
     TooManyRequests,
     Unauthorized,
@@ -98,6 +101,28 @@ class FakeSecrets:
             self.values.pop(name, None)
         else:
             self.values[name] = value
+
+
+@dataclass
+class FakeDevices:
+    """Devices that accept any key but ``wrong``."""
+
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def list_devices(self) -> list[SharedDevice]:
+        return [SharedDevice(address) for address in self.keys]
+
+    async def add(self, text: str, key: str) -> SharedDevice:
+        if key == "wrong":
+            raise DeviceError(f"the device {text} refuses the key")
+        self.keys[device_address(text)] = key
+        return SharedDevice(device_address(text))
+
+    async def remove(self, text: str) -> SharedDevice:
+        address = device_address(text)
+        if self.keys.pop(address, None) is None:
+            raise InvalidRequest(f"there is no key for the device {address}", param="devices")
+        return SharedDevice(address)
 
 
 class FakeMachine:

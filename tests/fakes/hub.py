@@ -38,6 +38,7 @@ class Repository:
         n_likes: How many like it.
         sizes: Sizes to tell for files whose content nobody fetches.
         branches: Further branches or tags with the same content.
+        knows_commits: Whether ModelScope takes the commit in place of a branch.
         fault: ``""`` or one of ``404 401 429 500 html empty wrong slow``.
     """
 
@@ -50,6 +51,7 @@ class Repository:
     n_likes: int = 10
     sizes: dict[str, int] = field(default_factory=dict)
     branches: tuple[str, ...] = ()
+    knows_commits: bool = False
     fault: str = ""
 
     def size(self, path: str) -> int:
@@ -357,6 +359,8 @@ class _HubHandler(_Handler):
         if found is None:
             return
         branches = ("master", *found.branches)
+        revision = self.query.get("Revision", "master")
+        is_there = revision in branches or (found.knows_commits and revision == COMMIT)
         match rest:
             case []:
                 owner, _, name = found.repo.partition("/")
@@ -365,10 +369,9 @@ class _HubHandler(_Handler):
                 rows = [{"Revision": branch, "CreatedAt": 1} for branch in branches]
                 self.ms_data({"RevisionMap": {"Branches": rows, "Tags": []}})
             case ["repo", "files"]:
-                is_there = self.query.get("Revision", "master") in branches
                 rows = [self.ms_entry(found, path) for path in found.files] if is_there else None
                 self.ms_data({"Files": rows, "LatestCommitter": {"ShortId": "abc"}})
-            case ["repo"]:
+            case ["repo"] if is_there:
                 self.ms_file(found, self.query.get("FilePath", ""))
             case _:
                 self.json({"Code": 404, "Message": "not found", "Success": False}, 404)

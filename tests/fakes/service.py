@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
+from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared, Hit
 from runner.domain.create import CheckedModelfile, CreateRequest, ModelfileFinding
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.job import Job
@@ -43,6 +43,7 @@ FINISHED = Finished(
     usage=Usage(n_prompt=11, n_cached=4, n_generated=3),
     timings=Timings(total_s=1.5, load_s=0.25, prompt_s=0.5, decode_s=0.75),
     context=(1, 2, 3),
+    hit=Hit.DISK,
 )
 HELLO: tuple[Event, ...] = (TextDelta("Hel"), TextDelta("lo"), FINISHED)
 
@@ -131,7 +132,7 @@ class FakeInference:
     async def load_apart(
         self, name: ModelName, options: Options, keep_alive: float | None, *, pins: bool | None
     ) -> AsyncGenerator[LoadMoment | RunningModel, None]:
-        """Two moments and the end; ``notes`` tell what was asked."""
+        """Two moments and the end; ``note`` tells what was asked."""
         await self.load(name, options, keep_alive)
         info = model_info()
         yield LoadMoment(info, LoadStage.MAPPING, 0.0)
@@ -148,7 +149,7 @@ class FakeInference:
             n_tokens=0,
             load_s=1.25,
             is_pinned=bool(pins),
-            notes=(f"keep_alive {keep_alive}",),
+            note=f"keep_alive {keep_alive}",
         )
 
     async def estimate(self, name: ModelName, options: Options) -> MemoryNeed:

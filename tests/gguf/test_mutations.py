@@ -17,6 +17,7 @@ from runner.gguf.memory import weights_bytes
 from runner.gguf.metadata import describe, join_shards, refuse_unrunnable, refuse_wrong_kind
 from runner.gguf.reader import Header, read_header
 from tests.fakes.models import tiny_model
+from tests.fakes.projector import tiny_projector
 from tests.fakes.random_models import random_adapter, random_hybrid, random_mamba
 
 IS_SOAK = bool(os.environ.get("CORRAL_SOAK"))
@@ -62,7 +63,9 @@ def judged(path) -> Header | None:
     return header
 
 
-@pytest.mark.parametrize("make", [tiny_model, random_mamba, random_hybrid, random_adapter])
+@pytest.mark.parametrize(
+    "make", [tiny_model, random_mamba, random_hybrid, random_adapter, tiny_projector]
+)
 @pytest.mark.timeout(900)
 def test_a_header_with_wrong_bytes_is_read_or_refused(tmp_path, make):
     dice = random.Random(make.__name__)
@@ -72,7 +75,7 @@ def test_a_header_with_wrong_bytes_is_read_or_refused(tmp_path, make):
     n_passed = 0
     tracemalloc.start()
     try:
-        for _ in range(N_MUTANTS // 4):
+        for _ in range(N_MUTANTS // 5):
             path.write_bytes(mutated(content, n_header, dice))
             n_passed += judged(path) is not None
             for kind in ("projector", "adapter"):
@@ -83,5 +86,5 @@ def test_a_header_with_wrong_bytes_is_read_or_refused(tmp_path, make):
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert n_passed < N_MUTANTS // 4, "wounds are noticed"
+    assert n_passed < N_MUTANTS // 5, "wounds are noticed"
     assert most < MOST_BYTES

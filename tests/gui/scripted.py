@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import Queue
 
 from runner import __version__
 
@@ -39,6 +40,8 @@ class ScriptedDaemon:
         asked: Bodies of the chats so far.
         models: Names in the library.
         jobs: What ``GET /api/jobs`` says.
+        events: What ``GET /api/events`` tells, kinds and objects; ``None`` ends it.
+        tells: Whether it has ``/api/events`` at all.
     """
 
     def __init__(self) -> None:
@@ -48,6 +51,8 @@ class ScriptedDaemon:
         self.models = [MODEL]
         self.jobs: list[dict] = []
         self.is_loaded = False
+        self.tells = False
+        self.events: Queue[tuple[str, dict] | None] = Queue()
         self.left = threading.Event()  # a client left an answer before its end
         daemon = self
 
@@ -77,20 +82,31 @@ class ScriptedDaemon:
 
     def close(self) -> None:
         self.left.set()  # an answer without end ends too
+        self.events.put(None)
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def serve(self, handler: BaseHTTPRequestHandler, body: dict) -> None:
-        handler.send_response(200)
+        handler.send_response(404 if handler.path == "/api/events" and not self.tells else 200)
         handler.send_header("X-Corral-Version", __version__)
         handler.end_headers()
         try:
+            if handler.path == "/api/events":
+                self.tell(handler)
+                return
             for line in self.lines(handler.path, body):
                 handler.wfile.write(json.dumps(line).encode() + b"\n")
                 handler.wfile.flush()
         except OSError:
             self.left.set()
+
+    def tell(self, handler: BaseHTTPRequestHandler) -> None:
+        """Send events as they are put into ``events``."""
+        while self.tells and (event := self.events.get()) is not None:
+            kind, value = event
+            handler.wfile.write(f"event: {kind}\nid: 1\ndata: {json.dumps(value)}\n\n".encode())
+            handler.wfile.flush()
 
     def lines(self, path: str, body: dict) -> Iterator[dict]:
         if path == "/api/version":
@@ -98,8 +114,7 @@ class ScriptedDaemon:
         elif path == "/api/tags":
             yield {"models": [entry(name) for name in self.models]}
         elif path == "/api/ps":
-            running = {**entry(MODEL), "context_length": 4096, "n_active": 0}
-            yield {"models": [running] if self.is_loaded else []}
+            yield {"models": [RUNNING] if self.is_loaded else []}
         elif path == "/api/jobs":
             yield {"jobs": self.jobs}
         elif path == "/api/chat":
@@ -122,3 +137,7 @@ def entry(name: str) -> dict:
         "details": {"family": "llama"},
         "capabilities": ["completion"],
     }
+
+
+#: The line of ``GET /api/ps``.
+RUNNING = {**entry(MODEL), "context_length": 4096, "n_active": 0}

@@ -6,8 +6,10 @@ import pytest
 
 from gui.activity import ACTIVITY
 from gui.job_watch import JobWatch, report
-from gui.link import Phase
+from gui.link import Link, Phase
+from runner.config import Address
 from runner.domain.job import Job, JobState
+from runner.paths import find_paths
 
 RUNNING = {
     "id": 4,
@@ -57,3 +59,21 @@ def test_a_download_is_seen_without_any_page_and_goes_with_the_daemon(link, daem
     link.look()
     until(lambda: link.state.phase is Phase.DOWN)
     assert ACTIVITY.download_percent is None
+
+
+def test_jobs_that_the_daemon_tells_of_are_seen_and_announced_when_done(application, daemon, until):
+    heard = []
+    ACTIVITY.announced.connect(lambda title, text: heard.append((title, text)))
+    daemon.tells = True
+    daemon.jobs = [RUNNING]
+    link = Link(find_paths(), Address("127.0.0.1", daemon.port), starts=False)
+    watch = JobWatch(link)
+    link.watch()
+    daemon.events.put(("snapshot", {"jobs": [RUNNING]}))
+    until(lambda: ACTIVITY.download_percent == 75)
+    assert not watch._pulse.isActive()
+    daemon.events.put(("job", RUNNING | {"state": "done"}))
+    until(lambda: heard)
+    assert heard == [("A model is ready", "a")]
+    assert ACTIVITY.download_percent is None
+    link.close()

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from gui.link import Link, Phase
+from runner.client import launch
 from runner.config import Address
 from runner.domain.event import Finished, TextDelta
 from runner.errors import DaemonError
 from runner.paths import find_paths
-from tests.gui.scripted import MODEL, end, said
+from tests.gui.scripted import MODEL, RUNNING, end, said
+
+NOTHING = launch.Kind.NOTHING
 
 ROOT = Path(__file__).parents[2]
 #: A program whose call waits for what never comes.
@@ -137,6 +140,53 @@ def test_a_daemon_that_goes_and_comes_is_noticed(application, daemon, until):
     daemon.is_loaded = True
     link.look()
     until(lambda: link.state.running)
+    link.close()
+
+
+def test_a_daemon_that_tells_is_not_asked_again(application, daemon, until):
+    daemon.tells = True
+    link = Link(find_paths(), Address("127.0.0.1", daemon.port), starts=False)
+    told = []
+    link.told.connect(told.append)
+    link.watch()
+    daemon.events.put(("snapshot", {"jobs": [], "worker": {"models": []}}))
+    until(lambda: told)
+    daemon.events.put(("worker", {"models": [RUNNING]}))
+    until(lambda: link.state.running)
+    assert [str(model.info.name) for model in link.state.running] == [MODEL]
+    daemon.events.put(("job", {"id": 1}))
+    until(lambda: len(told) == 3)
+    assert [change.kind for change in told] == ["snapshot", "worker", "job"]
+    daemon.is_loaded = False
+    daemon.events.put(None)  # it ends: the app looks anew
+    until(lambda: not link.state.running)
+    link.close()
+
+
+def test_what_a_daemon_tells_and_nobody_understands_is_no_fault(application, daemon, until):
+    daemon.tells = True
+    link = Link(find_paths(), Address("127.0.0.1", daemon.port), starts=False)
+    link.watch()
+    daemon.events.put(("worker", {"models": 5}))
+    until(lambda: link.state.phase is Phase.UP)
+    link.close()
+
+
+def test_a_paused_daemon_is_stopped_and_not_started_until_it_is_resumed(
+    application, daemon, until, monkeypatch
+):
+    monkeypatch.setattr(launch, "wait_until_gone", lambda _: daemon.close())
+    started = []
+    monkeypatch.setattr(launch, "start", lambda *_: started.append(1) or launch.Found(NOTHING))
+    link = Link(find_paths(), Address("127.0.0.1", daemon.port))
+    link.watch()
+    until(lambda: link.state.phase is Phase.UP)
+    link.pause(lambda error: pytest.fail(error.message))
+    until(lambda: link.state.phase is Phase.DOWN)
+    assert link.is_paused and not started
+    assert "paused" in link.state.error.message
+    link.resume()
+    until(lambda: started)
     link.close()
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from gui import words_zh, words_zh_making, words_zh_settings
 from gui.contents import pages
 from gui.suggest import _LARGER, STARTER
 from gui.widgets.parameters import _FIELDS
 from gui.widgets.starters import _QUESTIONS
-from gui.words import WORDS, tr
-from gui.words_zh import CHINESE
+from gui.words import CHINESE, WORDS, tr
 
 GUI = Path(__file__).parents[2] / "gui"
 
@@ -49,8 +49,11 @@ def test_both_languages_fill_in_the_same_values(english):
     assert holes(CHINESE[english]) == holes(english)
 
 
-def test_the_list_is_in_order():
-    assert list(CHINESE) == sorted(CHINESE)
+def test_the_lists_are_in_order_and_no_text_is_in_two():
+    lists = [part.CHINESE for part in (words_zh, words_zh_settings, words_zh_making)]
+    for one in lists:
+        assert list(one) == sorted(one)
+    assert sum(map(len, lists)) == len(CHINESE)
 
 
 def test_a_text_follows_the_language(application):

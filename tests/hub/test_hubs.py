@@ -86,6 +86,35 @@ def test_a_hugging_face_revision_is_pinned_to_its_commit(hub):
         assert f"/resolve/{COMMIT}/" in model.location
 
 
+def test_a_modelscope_file_has_its_commit_recorded_and_a_place_that_stays(hub):
+    """A branch moves on, so the commit of the listing is where the bytes are found afterwards."""
+    hub.add("Own/Repo", FILES)
+    source = HubSource(made("modelscope.cn", hub))
+    model = source.resolve(ModelName.parse("modelscope.cn/Own/Repo:Q4_K_M"))[0]
+    assert "Revision=master&" in model.location
+    assert model.provenance["revision"] == COMMIT
+    assert model.provenance["listed_at"] == "master"
+    (pinned,) = model.candidates
+    assert f"Revision={COMMIT}&FilePath=m-Q4_K_M.gguf" in pinned.location
+
+
+@pytest.mark.parametrize("knows_commits", [True, False])
+def test_a_modelscope_commit_is_found_whether_the_hub_takes_it_or_not(hub, knows_commits):
+    hub.add("Own/Repo", FILES, knows_commits=knows_commits)
+    source = HubSource(made("modelscope.cn", hub))
+    model = source.resolve(ModelName.parse(f"modelscope.cn/Own/Repo:Q4_K_M@{COMMIT}"))[0]
+    assert model.provenance["revision"] == COMMIT
+    assert f"Revision={COMMIT if knows_commits else 'master'}&" in model.location
+    assert model.sha256 == hashlib.sha256(FILES["m-Q4_K_M.gguf"]).hexdigest()
+
+
+def test_a_modelscope_commit_that_is_gone_is_told(hub):
+    hub.add("Own/Repo", FILES)
+    source = HubSource(made("modelscope.cn", hub))
+    with pytest.raises(NotOnHub, match="has no file of commit aaaaaaaaaaaa: it has moved on"):
+        source.resolve(ModelName.parse(f"modelscope.cn/Own/Repo:Q4_K_M@{'a' * 40}"))
+
+
 def test_a_modelscope_revision_goes_into_the_address(hub):
     hub.add("Own/Repo", FILES, branches=("v1",))
     source = HubSource(made("modelscope.cn", hub))
@@ -202,6 +231,11 @@ def test_offline_asks_nobody(host, hub):
         made(host, hub, HF_HUB_OFFLINE="1").listing("Own/Repo")
     with pytest.raises(Offline):
         made(host, hub, HF_HUB_OFFLINE="1").search("repo", 5)
+    with pytest.raises(Offline, match="TRANSFORMERS_OFFLINE is set"):
+        made(host, hub, TRANSFORMERS_OFFLINE="TRUE").listing("Own/Repo")
+    kind = HuggingFace if host == "hf.co" else ModelScope
+    with pytest.raises(Offline, match="CORRAL_OFFLINE is set"):
+        kind(environ=hub.environ(), is_offline=True).listing("Own/Repo")
     assert hub.requests == []
 
 

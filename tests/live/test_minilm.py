@@ -57,6 +57,10 @@ SHORT = [
     "zero\u200bwidth and soft\u00adhyphen",
     "e\u0301 combined and é composed",
     "x" * 99,
+    "x" * 101,
+    "हिन्दी में नमस्ते",
+    "বাংলা ভাষা, தமிழ் மொழி",
+    "ภาษาไทย និង ភាសាខ្មែរ",
 ]
 LONG = [
     "A sentence about the sea and the ships that sail on it. " * 30,

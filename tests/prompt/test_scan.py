@@ -8,8 +8,15 @@ from hypothesis import given, strategies as st
 from runner.prompt.scan import Severity, is_refused, scan
 from tests.prompt.test_template import CHATML, CLEVER, FOLDED, HEADERS, TRAINING
 
+#: A family and a heart: joiners and a selector of colours, as phones write them.
+EMOJI = "\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f <__media__>"
+#: Names of this kind as part of words, and of JSON.
+WORDS = """{{ 'how __init__ works in Python' }}{{ '{"name": "__tool__"}' }}"""
 
-@pytest.mark.parametrize("source", [CHATML, FOLDED, CLEVER, TRAINING, "", "Hi \u0645\u06cc\u200c"])
+
+@pytest.mark.parametrize(
+    "source", [CHATML, FOLDED, CLEVER, TRAINING, "", "Hi \u0645\u06cc\u200c", EMOJI]
+)
 def test_an_honest_template_has_nothing_to_find(source):
     assert scan(source) == ()
 
@@ -28,6 +35,23 @@ def test_an_honest_template_has_nothing_to_find(source):
         ("\u202eevil", "hidden_text", 1),
         ("a\u200bb", "hidden_text", 1),
         ("{{ 'a\\u202eb' }}", "hidden_text", 0),
+        ("{{ x|map(attribute='__class__')|list }}", "attribute_trick", 1),
+        ("{{ x|selectattr('a.__globals__')|list }}", "attribute_trick", 1),
+        ("{{ '{0.__class__.__mro__}'.format(x) }}", "attribute_trick", 1),
+        ("{{ '%s' | format('__subclasses__') }}", "attribute_trick", 1),
+        ("{{ '__cla' ~ 'ss__' }}{{ x['__cla' ~ 'ss__'] }}", "attribute_trick", 1),
+        ("a\n{{ x.gi_frame.f_globals }}", "attribute_trick", 2),
+        ("{{ x['f_builtins'] }}", "attribute_trick", 1),
+        ("{{ __import__('os') }}", "attribute_trick", 1),
+        ("{{ self.__init__ }}", "attribute_trick", 1),
+        ("a\U000e0100b", "hidden_text", 1),
+        ("a\u3164b", "hidden_text", 1),
+        ("a\u2800b", "hidden_text", 1),
+        ("a\x1b[8mhidden\x1b[0m", "hidden_text", 1),
+        ("a\b\b", "hidden_text", 1),
+        ("ok\n\u200c\u200d\u200c\u200d", "hidden_text", 2),
+        ("\U0001f600\ufe0f\ufe01\ufe02\ufe03", "hidden_text", 1),
+        ("{{ '\\u200c\\u200d\\u200c\\u200d' }}", "hidden_text", 0),
         ("x" * (1 << 20) + "y", "too_large", 0),
         ("{{ " + "(" * 30000, "invalid", 0),
     ],

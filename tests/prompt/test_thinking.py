@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from runner.domain.event import TextDelta, ThinkingDelta
+from runner.domain.request import Constraint
+from runner.prompt.marks import marked
 from runner.prompt.thinking import (
     FAMILIES,
     Markers,
     ThinkingSplitter,
-    begins_at_once,
     markers_of,
     opened_by,
+    settled,
 )
 
 THINK = FAMILIES[0]
@@ -104,15 +106,29 @@ def test_the_end_of_the_prompt_says_whether_a_block_is_open(tail, is_open):
 
 
 @pytest.mark.parametrize(
-    ("after", "tail", "think", "at_once"),
+    ("after", "tail", "think", "waits", "opening"),
     [
-        ("</think>", "assistant\n", None, True),
-        ("</think>", "assistant\n", False, True),
-        ("</think>", "assistant\n", True, False),
-        ("</think>", "<think>\n", None, False),
-        ("<|end|>", "", None, False),
-        ("", "", None, False),
+        ("</think>", "assistant\n", None, "</think>", "<think>"),
+        ("</think>", "assistant\n", True, "</think>", "<think>"),
+        ("</think>", "assistant\n", "low", "</think>", "<think>"),
+        ("</think>", "assistant\n", False, "", ""),
+        ("</think>", "<think>\n", None, "</think>", ""),
+        ("</think>", "<think>\n", False, "</think>", ""),
+        ("<|end|>", "", False, "<|end|>", ""),
+        ("", "", None, "", ""),
     ],
 )
-def test_a_constraint_waits_only_for_thoughts_that_will_come(after, tail, think, at_once):
-    assert begins_at_once(after, tail, think) is at_once
+def test_a_constraint_waits_for_thoughts_that_are_open_and_leaves_room_for_others(
+    after, tail, think, waits, opening
+):
+    found = settled(Constraint("json", after=after), tail, think)
+    assert found == Constraint("json", after=waits, opening=opening)
+
+
+def test_where_a_marker_is_a_token_its_characters_are_text():
+    controls = ("<think>", "</think>")
+    markers = THINK.spelt(controls)
+    text = marked("<think>Is </think> a tag?</think>\nNo: <think>", (0, 25))
+    assert split([text], markers) == split(list(text), markers)
+    assert split([text], markers) == ("Is </think> a tag?", "No: <think>")
+    assert split(["<think>x</think>"], markers) == ("", "<think>x</think>")

@@ -13,9 +13,18 @@ from aiohttp import web
 from runner.server.access import Access
 from runner.server.app import make_app, runner_for
 from runner.server.connections import Limits
+from runner.server.making import Making
 from runner.server.needs import Needs
 from runner.service.jobs import JobService
-from tests.fakes.front import FakeKeys, FakeLogs, FakeMachine, FakeSecrets, FakeSettings
+from tests.fakes.front import (
+    FakeDevices,
+    FakeKeys,
+    FakeLogs,
+    FakeMachine,
+    FakeSecrets,
+    FakeSettings,
+)
+from tests.fakes.making import fake_making
 from tests.fakes.service import (
     FakeBlobs,
     FakeCache,
@@ -44,6 +53,7 @@ class House:
     cache: FakeCache = field(default_factory=FakeCache)
     pulls: FakePulls = field(default_factory=FakePulls)
     creates: FakeCreates = field(default_factory=FakeCreates)
+    making: Making = field(default_factory=fake_making)
     searches: FakeSearches = field(default_factory=FakeSearches)
     storage: FakeStorage = field(default_factory=FakeStorage)
     requests: FakeRequests = field(default_factory=FakeRequests)
@@ -51,6 +61,7 @@ class House:
     keys: FakeKeys = field(default_factory=FakeKeys)
     settings: FakeSettings = field(default_factory=FakeSettings)
     secrets: FakeSecrets = field(default_factory=FakeSecrets)
+    devices: FakeDevices = field(default_factory=FakeDevices)
     machine: FakeMachine = field(default_factory=FakeMachine)
     logs: FakeLogs = field(default_factory=FakeLogs)
     limits: Limits = field(default_factory=Limits)
@@ -65,9 +76,9 @@ class House:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    @asynccontextmanager
-    async def serve(self):
-        needs = Needs(
+    def needs(self) -> Needs:
+        """What stands behind."""
+        return Needs(
             inference=self.inference,
             prompts=self.prompts,
             blobs=self.blobs,
@@ -75,6 +86,7 @@ class House:
             cache=self.cache,
             pulls=self.pulls,
             creates=self.creates,
+            making=self.making,
             searches=self.searches,
             storage=self.storage,
             requests=self.requests,
@@ -82,12 +94,16 @@ class House:
             keys=self.keys,
             settings=self.settings,
             secrets=self.secrets,
+            devices=self.devices,
             machine=self.machine,
             logs=self.logs,
             version="9.8.7",
             request_shutdown=lambda: self.shutdowns.append("asked"),
         )
-        access = Access(
+
+    def access(self) -> Access:
+        """Who may call."""
+        return Access(
             owner_token=TOKEN,
             loopback_only=self.loopback_only,
             origins=self.origins,
@@ -95,7 +111,10 @@ class House:
             needs_key=self.needs_key,
             folders=self.folders,
         )
-        app = make_app(needs, access, self.limits)
+
+    @asynccontextmanager
+    async def serve(self):
+        app = make_app(self.needs(), self.access(), self.limits)
         runner = runner_for(app, grace_s=0.5)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -146,4 +165,9 @@ class Reply:
 async def call(session, method, path, body=None, *, raw=None, headers=None):
     data = json.dumps(body).encode() if raw is None and body is not None else raw
     async with session.request(method, path, data=data, headers=headers) as response:
-        return Reply(response.status, dict(response.headers), await response.read())
+        reply = Reply(response.status, dict(response.headers), await response.read())
+    # Here, since it makes a house of its own.
+    from tests.server.conforming import check
+
+    check(method, str(path), reply.status, response.content_type, reply.body)
+    return reply

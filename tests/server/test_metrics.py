@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 
 from hypothesis import given, strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from runner.domain.cache import Hit
+from runner.domain.event import TextDelta
 from runner.server.metrics import Histogram
+from tests.fakes.service import FINISHED
 from tests.server.serving import call
 
 CHAT = {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}]}
@@ -27,6 +31,8 @@ def test_requests_tokens_and_times_are_counted(house):
     async def story():
         async with house.serve() as session:
             await call(session, "POST", "/api/chat", CHAT)
+            cold = replace(FINISHED, usage=replace(FINISHED.usage, n_cached=0))
+            house.inference.script = (TextDelta("Hi"), replace(cold, hit=Hit.NONE))
             await call(session, "POST", "/v1/chat/completions", CHAT)
             await call(session, "POST", "/api/chat", CHAT | {"model": "nope"})
             await call(session, "GET", "/wp-admin/one")
@@ -40,8 +46,14 @@ def test_requests_tokens_and_times_are_counted(house):
     assert told["corral_requests_total", "/api/chat", "404", "POST"] == 1
     assert told["corral_requests_total", "404", "GET", "none"] == 1
     assert told["corral_answers_total", "stop"] == 2
-    assert told["corral_tokens_total", "prompt"] == 14
-    assert told["corral_tokens_total", "cached"] == 8
+    assert told["corral_cache_prompts_used_total", "none"] == 1
+    assert told["corral_cache_prompts_used_total", "disk"] == 1
+    assert told["corral_cache_tokens_used_total", "disk"] == 4
+    assert told["corral_cache_bytes", "disk"] == 46_080_000
+    assert told["corral_cache_prompts", "memory"] == 1
+    assert told["corral_cache_resident_tokens",] == 480
+    assert told["corral_tokens_total", "prompt"] == 18
+    assert told["corral_tokens_total", "cached"] == 4
     assert told["corral_tokens_total", "generated"] == 6
     assert told["corral_first_token_seconds_count",] == 2
     assert told["corral_first_token_seconds_sum",] == 1.5

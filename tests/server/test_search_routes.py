@@ -36,9 +36,10 @@ def test_a_search_tells_models_and_who_could_not_be_asked(house):
                 "license": "mit",
                 "gated": False,
                 "quants": [
-                    {"name": "Q4_K_M", "size": 2000, "fits": True},
-                    {"name": "Q8_0", "size": 0, "fits": None},
+                    {"name": "Q4_K_M", "size": 2000, "fits": True, "memory": None},
+                    {"name": "Q8_0", "size": 0, "fits": None, "memory": None},
                 ],
+                "opened": None,
             }
         ],
         "errors": [

@@ -22,7 +22,8 @@ from runner.errors import (
     SourceError,
 )
 from runner.hub.source import RemoteFile
-from runner.service.pull import PullService, name_of
+from runner.service.local import name_of
+from runner.service.pull import PullService
 from tests.workers.pieces import until
 
 NAME = ModelName.parse("smollm2")

@@ -9,11 +9,13 @@ import pytest
 
 from runner.domain.chat import Message, Tool
 from runner.domain.event import FinishReason, TextDelta, ThinkingDelta, ToolCallDelta
+from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.domain.request import Constraint, InferenceRequest, ToolChoice
 from runner.errors import InvalidRequest, Unsupported
+from runner.prompt.capabilities import abilities
 from runner.prompt.toolcalls.registry import answer_format
-from runner.service.toolchoice import constraint_of, refuse_beyond
+from runner.service.toolchoice import constraint_of, refuse_beyond, refuse_gap
 from tests.fakes.models import tiny_model
 from tests.service.test_inference import open_place
 
@@ -53,8 +55,10 @@ def said(events, kind):
 def test_a_call_comes_as_a_call_and_ends_the_answer_as_one(library, clever):
     events, heard = answer(library, request(clever, f"write |I look.\n{CALL}", tools=(CLOCK,)))
     assert said(events, TextDelta) == "I look."
-    name, arguments = (event for event in events if isinstance(event, ToolCallDelta))
-    assert (name.name, json.loads(arguments.arguments)) == ("clock", {"zone": "UTC"})
+    name, *rest = (event for event in events if isinstance(event, ToolCallDelta))
+    assert name.name == "clock"
+    assert json.loads("".join(event.arguments for event in rest)) == {"zone": "UTC"}
+    assert len(rest) > 1, "they come as the worker sends them"
     assert events[-1].reason is FinishReason.TOOL_CALLS
     assert heard == [["asked", "tools=clock", "think=None", "keeps=4"]]
 
@@ -143,3 +147,13 @@ def test_a_forced_call_is_a_constraint_that_waits_for_the_thoughts():
     assert constraint_of(json_only, form) == Constraint("json", after="</think>")
     assert constraint_of(json_only, answer_format("")) == Constraint("json")
     assert constraint_of(request(name, "Hi"), form) is None
+
+
+def test_a_suffix_needs_a_template_or_tokens_for_it():
+    asked = InferenceRequest(ModelName.parse("x"), prompt="a", suffix="b")
+    refuse_gap(asked, "{{ .Prompt }}{{ .Suffix }}", can_infill=False)
+    refuse_gap(asked, "", can_infill=True)
+    with pytest.raises(Unsupported, match="does not support insert") as caught:
+        refuse_gap(asked, "{{ .Prompt }}", can_infill=False)
+    assert caught.value.param == "suffix"
+    assert Capability.INSERT in abilities("{{ .Prompt }}{{ .Suffix }}").capabilities()

@@ -415,3 +415,32 @@ def test_threads_change_the_library_together(library, model_file, other_file):
     assert set(shared.blobs.digests()) == used
     assert shared.broken() == []
     assert list((shared.models / "partial").iterdir()) == []
+
+
+def test_a_list_is_the_same_until_something_changes_which_is_seen(library, put, model_file):
+    """A manifest written over in its place, names that go, a blob that goes."""
+    for number in range(3):
+        put(model_file, f"m{number}")
+    for path in (library.models / "manifests").rglob("*"):
+        os.utime(path, (1, 1))  # settled
+    os.utime(library.blobs.folder, (1, 1))
+
+    def names():
+        return sorted(info.name.model for info in library.list())
+
+    first = library.list()
+    assert library.list() == first
+    first.clear()
+    assert names() == ["m0", "m1", "m2"], "what callers do with their list is their own affair"
+
+    one = library.models / "manifests" / "corral.local" / "library" / "m1" / "latest"
+    good = one.read_bytes()
+    one.write_bytes(good.replace(b'"format":1', b'"format":9'))
+    assert names() == ["m0", "m2"]
+    one.write_bytes(good)
+    assert names() == ["m0", "m1", "m2"]
+
+    library.delete(N("m0"))
+    assert names() == ["m1", "m2"]
+    library.blobs.path(library.find(N("m1")).model.digest).unlink()
+    assert names() == []

@@ -33,14 +33,25 @@ _N_COLD_MAX = 1
 
 
 class LlamaBackend:
-    """One loaded model; attributes as in ``Backend``, and its vocabulary as ``model``."""
+    """One loaded model; attributes as in ``Backend``, and its vocabulary as ``model``.
+
+    ``helper`` is a smaller one that computes in turn with this one, with as many threads.
+    """
+
+    helper: LlamaBackend | None = None
 
     def __init__(
-        self, load: Load, on_stage: Callable[[LoadStage, float], None] = lambda stage, share: None
+        self,
+        load: Load,
+        devices: tuple[tuple[int, int], ...] | None = None,
+        on_stage: Callable[[LoadStage, float], None] = lambda stage, share: None,
     ) -> None:
         """Load what ``load`` asks for, and compute one token so that the first answer is quick.
 
-        ``on_stage`` is called on this thread with each stage, and how far it is.
+        Args:
+            load: What to load, and how.
+            devices: As in ``ModelParams``.
+            on_stage: Called on this thread with each stage, and how far it is.
 
         Raises:
             WorkerError: llama.cpp refuses the file.
@@ -50,7 +61,7 @@ class LlamaBackend:
         self._lock = threading.Lock()
         self._deterministic: LlamaBackend | None = None
         on_stage(LoadStage.MAPPING, 0.0)
-        params = params_of(load, partial(on_stage, LoadStage.UPLOAD))
+        params = params_of(load, devices, partial(on_stage, LoadStage.UPLOAD))
         self.model = Model(load.path, params)
         self.embedding = self.model.embedding
         rope = rope_of(load)
@@ -117,6 +128,13 @@ class LlamaBackend:
         """Compute a step; see ``Backend``."""
         self._adapters.use(self._context.handle, chunks[0].seq.adapters)
         return self._context.decode(chunks)
+
+    def use_threads(self, n: int) -> None:
+        """Compute with so many threads from the next step on; see ``Backend``."""
+        self.n_threads = n
+        for context in (self._generator, self._embedder, self.helper):
+            if context is not None:
+                context.use_threads(n)
 
     def embedder(self) -> LlamaEmbedder:
         """Return what computes vectors, made when it is first asked for."""

@@ -117,6 +117,8 @@ class Context:
         self.candidates = Candidates(model.n_vocab)
         self.all_tokens = np.arange(model.n_vocab, dtype=np.int32)
         self._logits_type = ctypes.c_float * model.n_vocab
+        self._logits = np.empty((0, model.n_vocab), np.float32)
+        self._logits_address = self._n_drawn = 0
         self._allocate(params.n_batch)
 
     def close(self) -> None:
@@ -124,9 +126,9 @@ class Context:
         llama_cpp.llama_free(self.handle)
 
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
-        """Compute the chunks in one ``llama_decode``; return each one's last row.
+        """Compute the chunks in one ``llama_decode``; return the number of each one's last logits.
 
-        Guesses have rows of their own, one after the other.
+        Guesses have logits of their own, one after the other.
 
         Raises:
             NoSlot: llama.cpp found no room; nothing changed.
@@ -135,7 +137,7 @@ class Context:
         tokens, positions = self._tokens, self._positions
         seq_ids, draws = self._seq_ids, self._draws
         last_rows: list[int] = []
-        row = 0
+        row = n_drawn = 0
         for chunk in chunks:
             seq, start, n = chunk.seq, chunk.start, chunk.n
             if n == 1:
@@ -151,34 +153,85 @@ class Context:
                 ctypes.memset(ctypes.byref(draws, row), 0, n)
             row += n
             if chunk.draw:
-                for each in range(row - 1 - len(chunk.guess), row):
+                n_rows = 1 + len(chunk.guess)
+                for each in range(row - n_rows, row):
                     draws[each] = 1
-            last_rows.append(row - 1)
+                n_drawn += n_rows
+            last_rows.append(n_drawn - 1)
         self._batch.n_tokens = row
+        self._n_drawn = n_drawn
         began = time.perf_counter()
         code = llama_cpp.llama_decode(self.handle, self._batch)
         self.native_s += time.perf_counter() - began
         if code == 0:
+            if n_drawn:
+                self._find_logits()
             return last_rows
         if code == 1:  # llama.h: 1 means no KV slot
             raise NoSlot
         raise DecodeFailed(f"llama_decode returned {code} for {row} tokens")
 
-    def logits(self, row: int) -> npt.NDArray[np.float32]:
-        """Return the logits of batch row ``row``, ``(n_vocab,)``; valid until the next step."""
-        address = llama_cpp.llama_get_logits_ith(self.handle, row)
-        if not address:
-            raise ValueError(f"row {row} was not asked for its logits")
-        values = self._logits_type.from_address(ctypes.addressof(address.contents))
-        return np.frombuffer(values, dtype=np.float32)
+    def compute(self, tokens: Seq[int], start: int, first: int) -> npt.NDArray[np.float32]:
+        """Compute tokens of sequence 0 in one ``llama_decode``; return the logits of the last ones.
 
-    def is_sound(self, row: int) -> bool:
-        """Whether the logits of batch row ``row`` are numbers.
+        Args:
+            tokens: At most ``n_batch``.
+            start: Position of the first of them.
+            first: Position from which on logits are wanted.
+
+        Returns:
+            ``(rows, n_vocab)``, valid until the next step.
+
+        Raises:
+            DecodeFailed: llama.cpp could not.
+        """
+        n = len(tokens)
+        n_rows = min(n, max(0, start + n - first))
+        self._tokens[:n] = list(tokens)
+        self._positions[:n] = list(range(start, start + n))
+        self._seq_ids[:n] = [0] * n
+        for row in range(n):
+            self._draws[row] = int(row >= n - n_rows)
+        self._batch.n_tokens = n
+        began = time.perf_counter()
+        code = llama_cpp.llama_decode(self.handle, self._batch)
+        self.native_s += time.perf_counter() - began
+        if code != 0:
+            raise DecodeFailed(f"llama_decode returned {code} for {n} tokens")
+        if not n_rows:
+            return np.empty((0, len(self.all_tokens)), np.float32)
+        found = llama_cpp.llama_get_logits(self.handle)
+        return np.ctypeslib.as_array(found, shape=(n_rows, len(self.all_tokens)))
+
+    def use_threads(self, n: int) -> None:
+        """Compute with so many threads from the next step on."""
+        llama_cpp.llama_set_n_threads(self.handle, n, n)
+
+    def logits(self, number: int) -> npt.NDArray[np.float32]:
+        """Return the logits with a number from ``decode``, ``(n_vocab,)``, until the next step."""
+        if not 0 <= number < self._n_drawn:
+            raise ValueError(f"there are {self._n_drawn} logits, not {number + 1}")
+        row: npt.NDArray[np.float32] = self._logits[number]
+        return row
+
+    def is_sound(self, number: int) -> bool:
+        """Whether the logits that ``decode`` gave this number are numbers.
 
         A state that overflowed makes all of them NaN, so one tells: each is a sum over the state.
         """
-        first = llama_cpp.llama_get_logits_ith(self.handle, row)
-        return bool(first) and not math.isnan(first[0])
+        return not math.isnan(self.logits(number)[0])
+
+    def _find_logits(self) -> None:
+        """See llama.cpp's logits as an array: a row for each token that was asked for, in order.
+
+        They stay where they are until a step asks for more of them than any before.
+        """
+        first = llama_cpp.llama_get_logits(self.handle)
+        address = ctypes.addressof(first.contents)
+        if address != self._logits_address or self._n_drawn > len(self._logits):
+            values = (self._logits_type * self._n_drawn).from_address(address)
+            self._logits = np.frombuffer(values, np.float32).reshape(self._n_drawn, -1)
+            self._logits_address = address
 
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""

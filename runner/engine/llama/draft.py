@@ -11,15 +11,20 @@ from runner.errors import WorkerError
 from runner.protocol.messages import Load
 
 
-def load_draft(load: Load, large: LlamaBackend) -> DraftModel:
+def load_draft(
+    load: Load, large: LlamaBackend, devices: tuple[tuple[int, int], ...] | None = None
+) -> DraftModel:
     """Load the draft model that ``load`` names, with a cache as large as the large one's.
+
+    ``devices`` as in ``ModelParams``.
 
     Raises:
         WorkerError: It has other tokens, its state cannot be cut, or llama.cpp refuses the file.
         NotEnoughMemory: There is none for its cache.
     """
     try:
-        small = LlamaBackend(structs.replace(load, path=load.draft_path, adapters=(), shards=()))
+        alone = structs.replace(load, path=load.draft_path, adapters=(), shards=())
+        small = LlamaBackend(alone, devices)
     except WorkerError as error:
         raise WorkerError(f"the draft model: {error.message}", hint=error.hint) from None
     try:
@@ -27,6 +32,7 @@ def load_draft(load: Load, large: LlamaBackend) -> DraftModel:
     except WorkerError:
         small.close()
         raise
+    large.helper = small
     share = small.model.n_bytes / max(1, large.model.n_bytes)
     return DraftModel(small, small.model, share=share)
 

@@ -73,6 +73,10 @@ class LlamaEmbedder:
         llama_cpp.llama_batch_free(self._batch)
         llama_cpp.llama_free(self.handle)
 
+    def use_threads(self, n: int) -> None:
+        """Compute with so many threads from the next step on."""
+        llama_cpp.llama_set_n_threads(self.handle, n, n)
+
     def compute(self, pieces: Seq[Piece]) -> list[npt.NDArray[np.float32]]:
         """Compute a step; see ``Embedder``."""
         n = self._fill(pieces)

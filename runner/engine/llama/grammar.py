@@ -24,7 +24,15 @@ def new_compiler(model: Model) -> Compiler:
         new_gbnf=lambda constraint: GbnfMatcher(model, constraint),
         index=lambda: PieceIndex([model.spelling(token) for token in range(model.n_vocab)]),
         ends=model.eog_indices,
+        tokens_of=lambda marker: _tokens_of(model, marker),
     )
+
+
+def _tokens_of(model: Model, marker: str) -> tuple[int, ...]:
+    """Return the tokens of a marker that is a token, or has a control token in it; else none."""
+    tokens = tuple(model.tokenize(marker, parse_special=True))
+    is_own = len(tokens) == 1 or any(map(model.is_control, tokens))
+    return tokens if is_own else ()
 
 
 def _tokenizer(model: Model) -> LLTokenizer:

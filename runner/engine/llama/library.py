@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import re
+from pathlib import Path
+from typing import Any
 
 import llama_cpp
+from llama_cpp import _ggml
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +19,10 @@ _CONTINUED = 5
 #: Said of a cache larger than one context, ours being shared, while each sequence has its own
 #: limit; and of vectors that are pooled by us.
 _EXPECTED = ("possible training context overflow", "model default pooling_type is")
+#: What llama.cpp says of memory that it takes: of which device, and how much.
+_BUFFER = re.compile(r"\S+: +(\S+) +(?:model|KV|RS|compute) buffer size = +([\d.]+) MiB")
 _last_level = logging.DEBUG
+_buffers: dict[str, int] = {}
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
@@ -26,11 +33,39 @@ def _log(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
     line = text.decode("utf-8", "replace").strip()
     if any(words in line for words in _EXPECTED):
         return
+    if found := _BUFFER.match(line):
+        _buffers[found[1]] = _buffers.get(found[1], 0) + int(float(found[2]) * (1 << 20))
     if line.strip("."):  # loading draws a row of dots
         logger.log(_last_level, "llama.cpp: %s", line)
+
+
+def take_buffers() -> dict[str, int]:
+    """Return the bytes that llama.cpp took since it was last asked, by its names for memory."""
+    taken = dict(_buffers)
+    _buffers.clear()
+    return taken
 
 
 def start() -> None:
     """Make llama.cpp ready; called once, before anything else of this room."""
     llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
+    load_backends()
     llama_cpp.llama_backend_init()
+
+
+def load_backends() -> int:
+    """Load what computes, where it is not part of the library itself; returns how many devices.
+
+    A build with ``GGML_BACKEND_DL`` has each kind of processor and card in a file of its own, of
+    which this machine's best are taken.  They are looked for beside the library and nowhere else:
+    left alone, ggml looks where the program was started, and loads what it finds there.
+
+    Source: ``ggml/src/ggml-backend-reg.cpp``.
+    """
+    ggml: Any = _ggml.libggml
+    ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
+    if not ggml.ggml_backend_dev_count():
+        ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
+        ggml.ggml_backend_load_all_from_path.restype = None
+        ggml.ggml_backend_load_all_from_path(bytes(Path(_ggml.libggml_base_path)))
+    return int(ggml.ggml_backend_dev_count())

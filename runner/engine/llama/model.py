@@ -13,6 +13,7 @@ from runner.domain.vectors import Pooling
 from runner.engine.backend import EmbeddingFacts, Frame, Infill
 from runner.engine.llama.params import ModelParams, c_model_params
 from runner.engine.pieces import PieceIndex
+from runner.engine.wordpiece import WordPiece
 from runner.errors import WorkerError
 
 # llama.h, enum llama_token_attr.  These two kinds are what parse_special turns from text to token.
@@ -77,10 +78,11 @@ class Model:
         )
         self.eog_indices = np.fromiter(self.eog_tokens, dtype=np.intp)
         # BERT takes accents off by decomposing first.  llama.cpp does so too, but knows no Hangul.
+        is_bert = llama_cpp.llama_vocab_type(self.vocab) == llama_cpp.LLAMA_VOCAB_TYPE_WPM
         self._decomposes = (
-            llama_cpp.llama_vocab_type(self.vocab) == llama_cpp.LLAMA_VOCAB_TYPE_WPM
-            and self.metadata("tokenizer.ggml.normalizer.strip_accents") != "false"
+            is_bert and self.metadata("tokenizer.ggml.normalizer.strip_accents") != "false"
         )
+        self._word_pieces = self._read_word_pieces() if is_bert else None
         self._pieces: dict[int, bytes] = {}
         self._index: PieceIndex | None = None
         self.frame = self._frame()
@@ -96,6 +98,9 @@ class Model:
         # Lone surrogates cannot come from JSON we accepted, but a template may cut a pair.
         if self._decomposes:
             text = unicodedata.normalize("NFD", text)
+        pieces = self._word_pieces
+        if pieces is not None and not parse_special and pieces.differs(text):
+            return pieces.tokenize(text)
         raw = text.encode("utf-8", "replace")
         n_max = len(raw) + 8
         tokens = (llama_cpp.llama_token * n_max)()
@@ -136,6 +141,10 @@ class Model:
         """Whether a token ends the answer."""
         return token in self.eog_tokens
 
+    def is_control(self, token: int) -> bool:
+        """Whether a token steers the model instead of saying something."""
+        return bool(self._control_text(token))
+
     def _infill(self) -> Infill | None:
         vocab = self.vocab
         tokens = (
@@ -144,6 +153,23 @@ class Model:
             llama_cpp.llama_vocab_fim_mid(vocab),
         )
         return None if min(tokens) < 0 else Infill(*tokens)
+
+    def _read_word_pieces(self) -> WordPiece | None:
+        """The vocabulary of a BERT; ``None`` where the file does not name its unknown token."""
+        unknown = self.metadata("tokenizer.ggml.unknown_token_id")
+        if not unknown.isdigit():
+            return None
+        ids: dict[str, int] = {}
+        for token in range(self.n_vocab):
+            if not llama_cpp.llama_vocab_get_attr(self.vocab, token) & (_CONTROL | _UNKNOWN):
+                text = llama_cpp.llama_vocab_get_text(self.vocab, token)
+                ids.setdefault(text.decode("utf-8", "replace"), token)
+        return WordPiece(
+            ids,
+            int(unknown),
+            is_lower=self.metadata("tokenizer.ggml.normalizer.lowercase") != "false",
+            strips_accents=self._decomposes,
+        )
 
     def _control_text(self, token: int) -> str:
         """The spelling of a token that people's text must not become; empty for any other."""

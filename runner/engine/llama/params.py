@@ -32,7 +32,9 @@ class ModelParams:
     Attributes:
         n_gpu_layers: Layers on accelerators; -1: all.
         use_mmap: Whether to map the file.
-        shards: All files, if several.
+        shards: All files, if there are several.
+        devices: Handles of the accelerators to use and how many layers go to each, which is what
+            counts then; ``None``: llama.cpp chooses.
         use_mlock: Whether the weights are kept in memory by force.
         main_gpu: The accelerator for what is not split.
         tensor_split: Shares of the accelerators; empty: llama.cpp's choice.
@@ -43,6 +45,7 @@ class ModelParams:
     n_gpu_layers: int = -1
     use_mmap: bool = True
     shards: tuple[str, ...] = ()
+    devices: tuple[tuple[int, int], ...] | None = None
     use_mlock: bool = False
     main_gpu: int = 0
     tensor_split: tuple[float, ...] = ()
@@ -64,12 +67,17 @@ class RopeParams:
         return int(n_ctx_train / self.scale) if 0 < self.scale < 1 else n_ctx_train
 
 
-def params_of(load: Load, on_progress: Callable[[float], None]) -> ModelParams:
+def params_of(
+    load: Load,
+    devices: tuple[tuple[int, int], ...] | None,
+    on_progress: Callable[[float], None],
+) -> ModelParams:
     """Return what a load says of the model itself."""
     return ModelParams(
         n_gpu_layers=load.n_gpu_layers,
         use_mmap=load.use_mmap,
         shards=load.shards,
+        devices=devices,
         use_mlock=load.use_mlock,
         main_gpu=load.main_gpu,
         tensor_split=load.tensor_split,
@@ -95,13 +103,26 @@ def c_model_params(params: ModelParams) -> Any:
         return True  # a load is broken off by the end of its process, which waits for nothing
 
     made.progress_callback = llama_cpp.llama_progress_callback(report)
-    if params.tensor_split:
+    if params.devices is not None:
+        _place(made, params.devices)
+    elif params.tensor_split:
         n_most = int(llama_cpp.llama_max_devices())
         made.tensor_split = (ctypes.c_float * n_most)(*params.tensor_split[:n_most])
     if params.n_cpu_moe:
         made._experts = _on_cpu(params.n_cpu_moe)  # ctypes keeps no hold of what a void * means
         made.tensor_buft_overrides = ctypes.addressof(made._experts)
     return made
+
+
+def _place(c_params: Any, devices: tuple[tuple[int, int], ...]) -> None:
+    """Say which devices get how many layers; the arrays live as long as the parameters do."""
+    # NULL ends the list; a list with nothing else means the processor alone.
+    handles = (ctypes.c_void_p * (len(devices) + 1))(*(handle for handle, _ in devices), None)
+    split = (ctypes.c_float * llama_cpp.llama_max_devices())(*(n for _, n in devices))
+    c_params.devices = ctypes.cast(handles, ctypes.c_void_p)
+    c_params.tensor_split = ctypes.cast(split, type(c_params.tensor_split))
+    c_params.n_gpu_layers = sum(n for _, n in devices)
+    c_params._arrays = (handles, split)
 
 
 def use_rope(c_params: Any, rope: RopeParams) -> None:

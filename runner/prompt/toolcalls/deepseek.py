@@ -12,25 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.domain.chat import Tool
-from runner.prompt.toolcalls.grammar import arguments_schema, json_rule, literal
-from runner.prompt.toolcalls.parser import (
-    Call,
-    NotACall,
-    Read,
-    Source,
-    as_call,
-    expect,
-    json_value,
-    one_of,
-    space,
-    until,
-)
+from runner.prompt.toolcalls.grammar import by_name, spelled
+from runner.prompt.toolcalls.json_calls import arguments
+from runner.prompt.toolcalls.source import Read, Source, close, name_until, one_of, space
 
 CALLS_BEGIN = "<\uff5ctool\u2581calls\u2581begin\uff5c>"
 CALLS_END = "<\uff5ctool\u2581calls\u2581end\uff5c>"
 CALL_BEGIN = "<\uff5ctool\u2581call\u2581begin\uff5c>"
 CALL_END = "<\uff5ctool\u2581call\u2581end\uff5c>"
 SEPARATOR = "<\uff5ctool\u2581sep\uff5c>"
+CONTROLS = (CALLS_BEGIN, CALLS_END, CALL_BEGIN, CALL_END, SEPARATOR)
 
 
 class DeepSeek:
@@ -43,52 +34,38 @@ class DeepSeek:
         """Begin; ``has_fence``: the model writes JSON in a fence, and its kind before the name."""
         self._has_fence = has_fence
 
-    def read(self, source: Source, opener: str) -> Read[list[Call]]:
-        """Read the section; its end, or the answer's, may stand for missing markers."""
-        calls: list[Call] = []
-        is_open = opener == CALL_BEGIN
+    def read(self, source: Source, opener: str) -> Read[None]:
+        """Read the section; markers that end something may be missing."""
+        if opener == CALL_BEGIN:
+            yield from _call(source)
         while True:
-            if not is_open:
-                yield from space(source)
-                is_open = bool((yield from one_of(source, (CALL_BEGIN,))))
-            if not is_open:
+            yield from space(source)
+            if not (yield from one_of(source, (CALL_BEGIN,))):
                 break
-            calls.append((yield from _call(source)))
-            is_open = False
-        if opener == CALLS_BEGIN and source.text:
-            yield from expect(source, CALLS_END)
-        return calls
+            yield from _call(source)
+        yield from close(source, (CALLS_END,))
 
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Return the grammar of a section, in the model's own form."""
         calls = "call+" if several else "call"
-        rules = [f"start: {literal(CALLS_BEGIN)} {calls} {literal(CALLS_END)}"]
-        rules.append("call: " + " | ".join(f"call_{n}" for n in range(len(tools))))
-        for n, tool in enumerate(tools):
-            if self._has_fence:
-                head = f"{CALL_BEGIN}function{SEPARATOR}{tool.name}\n```json\n"
-                foot = f"\n```{CALL_END}"
-            else:
-                head, foot = f"{CALL_BEGIN}{tool.name}{SEPARATOR}", CALL_END
-            rules.append(f"call_{n}: {literal(head)} body_{n} {literal(foot)}")
-            rules.append(json_rule(f"body_{n}", arguments_schema(tool)))
-        return "\n".join(rules)
+        start = f"start: {spelled(CALLS_BEGIN, CONTROLS)} {calls} {spelled(CALLS_END, CONTROLS)}"
+        if self._has_fence:
+            head, foot = f"{CALL_BEGIN}function{SEPARATOR}%s\n```json\n", f"\n```{CALL_END}"
+        else:
+            head, foot = f"{CALL_BEGIN}%s{SEPARATOR}", CALL_END
+        return "\n".join((start, *by_name(tools, lambda name: head % name, foot, CONTROLS)))
 
 
-def _call(source: Source) -> Read[Call]:
+def _call(source: Source) -> Read[None]:
     """Read one call behind its opening marker."""
-    name = (yield from until(source, SEPARATOR)).strip()
+    name = yield from name_until(source, SEPARATOR)
     yield from space(source)
     if name == "function" and not source.text.startswith("{"):
-        name = (yield from until(source, "\n")).strip()
+        name = yield from name_until(source, "\n")
         yield from space(source)
     has_fence = bool((yield from one_of(source, ("```json", "```"))))
     yield from space(source)
-    arguments = yield from json_value(source)
-    yield from space(source)
+    yield from arguments(source, name)
     if has_fence:
-        yield from one_of(source, ("```",))
-        yield from space(source)
-    if not (yield from one_of(source, (CALL_END,))) and source.text:
-        raise NotACall
-    return as_call({"name": name, "arguments": arguments})
+        yield from close(source, ("```",))
+    yield from close(source, (CALL_END,))

@@ -1,16 +1,20 @@
 """Grammars of forced calls: what a family's syntax has in common with all others.
 
 Texts are in llguidance's dialect of Lark, whose ``%json`` takes a JSON schema in the middle of a
-grammar (its ``docs/syntax.md``).
+grammar, and which names tokens by number (its ``docs/syntax.md``).  Which numbers a model's control
+tokens have, only its worker knows: until there, a marker stands as ``<["<tool_call>"]>``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from runner.domain.chat import Tool
+
+_MARKER = re.compile(r'<\[("(?:[^"\\]|\\.)*")\]>')
 
 
 def literal(text: str) -> str:
@@ -18,10 +22,34 @@ def literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def spelled(text: str, markers: Iterable[str]) -> str:
+    """Return a Lark expression of ``text`` in which each of ``markers`` may be a token."""
+    pattern = "|".join(sorted(map(re.escape, markers), key=len, reverse=True))
+    parts = re.split(f"({pattern})", text) if pattern else [text]
+    return " ".join(
+        f"<[{literal(part)}]>" if n % 2 else literal(part) for n, part in enumerate(parts) if part
+    )
+
+
+def resolved(grammar: str, token_of: Callable[[str], int | None]) -> str:
+    """Return a grammar with its markers as the tokens they are, or as text where they are none."""
+
+    def named(found: re.Match[str]) -> str:
+        token = token_of(json.loads(found[1]))
+        return found[1] if token is None else f"<[{token}]>"
+
+    return _MARKER.sub(named, grammar)
+
+
 def arguments_schema(tool: Tool) -> dict[str, Any]:
     """Return the JSON schema of a tool's arguments: an object, whatever the tool says."""
     schema = dict(tool.parameters)
     return {**schema, "type": "object"}
+
+
+def definitions_of(tool: Tool) -> dict[str, Any]:
+    """Return what the parts of a tool's schema may refer to."""
+    return {k: v for k, v in tool.parameters.items() if k in ("$defs", "definitions")}
 
 
 def call_rules(
@@ -38,9 +66,8 @@ def call_rules(
     names = [f"{name}_{n}" for n in range(len(tools))]
     rules = [f"{name}: {' | '.join(names)}"]
     for rule, tool in zip(names, tools, strict=True):
-        schema = arguments_schema(tool)
-        keys = [key for key in ("$defs", "definitions") if key in schema]
-        definitions: dict[str, Any] = {key: schema.pop(key) for key in keys}
+        definitions = definitions_of(tool)
+        schema = {k: v for k, v in arguments_schema(tool).items() if k not in definitions}
         call = {
             "type": "object",
             "properties": {name_key: {"const": tool.name}, arguments_key: schema},
@@ -63,14 +90,47 @@ def wrapped(
     after: str,
     *,
     gap: str | None,
+    markers: Iterable[str] = (),
+    name_key: str = "name",
     arguments_key: str = "arguments",
 ) -> str:
-    """Return the grammar of calls as JSON objects between two texts.
+    """Return the grammar of calls as JSON objects, each between two texts.
 
     ``gap`` stands between two calls; ``None``: there is one call only.
     """
-    parts = [literal(before)] if before else []
-    parts += ["body", *([literal(after)] if after else [])]
-    start = "start: call" if gap is None else f"start: call ({literal(gap)} call)*"
-    rules = call_rules("body", tools, arguments_key=arguments_key)
-    return "\n".join((start, f"call: {' '.join(parts)}", *rules))
+    markers = tuple(markers)
+    call = " ".join(filter(None, (spelled(before, markers), "body", spelled(after, markers))))
+    start = "start: call" if gap is None else f"start: call ({spelled(gap, markers)} call)*"
+    rules = call_rules("body", tools, name_key=name_key, arguments_key=arguments_key)
+    return "\n".join((start, f"call: {call}", *rules))
+
+
+def listed(
+    before: str,
+    tools: Sequence[Tool],
+    after: str,
+    *,
+    gap: str | None,
+    markers: Iterable[str] = (),
+    name_key: str = "name",
+    arguments_key: str = "arguments",
+) -> str:
+    """Return the grammar of calls as JSON objects, all between two texts; see ``wrapped``."""
+    markers = tuple(markers)
+    body = "body" if gap is None else f"body ({literal(gap)} body)*"
+    parts = (spelled(before, markers), body, spelled(after, markers))
+    rules = call_rules("body", tools, name_key=name_key, arguments_key=arguments_key)
+    return "\n".join((f"start: {' '.join(filter(None, parts))}", *rules))
+
+
+def by_name(
+    tools: Sequence[Tool], head: Callable[[str], str], foot: str, markers: Iterable[str]
+) -> list[str]:
+    """Return the Lark rules of ``call``: a tool's name in ``head`` of it, arguments, ``foot``."""
+    markers = tuple(markers)
+    rules = ["call: " + " | ".join(f"call_{n}" for n in range(len(tools)))]
+    for n, tool in enumerate(tools):
+        parts = (spelled(head(tool.name), markers), f"body_{n}", spelled(foot, markers))
+        rules.append(f"call_{n}: {' '.join(filter(None, parts))}")
+        rules.append(json_rule(f"body_{n}", arguments_schema(tool)))
+    return rules

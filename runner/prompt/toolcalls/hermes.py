@@ -9,34 +9,26 @@ from collections.abc import Sequence
 
 from runner.domain.chat import Tool
 from runner.prompt.toolcalls.grammar import wrapped
-from runner.prompt.toolcalls.parser import (
-    Call,
-    NotACall,
-    Read,
-    Source,
-    as_call,
-    json_value,
-    one_of,
-    space,
-)
+from runner.prompt.toolcalls.json_calls import call_list
+from runner.prompt.toolcalls.source import Read, Source, close, space
+
+OPENER, CLOSER = "<tool_call>", "</tool_call>"
+CONTROLS = (OPENER, CLOSER)
 
 
 class Hermes:
-    """One JSON object between two tags, once for each call."""
+    """One JSON object between two tags, once for each call; some models write an array."""
 
-    openers: tuple[str, ...] = ("<tool_call>",)
+    openers: tuple[str, ...] = (OPENER,)
     leads: tuple[str, ...] = ()
 
-    def read(self, source: Source, opener: str) -> Read[list[Call]]:
-        """Read one call; the end of the answer may stand for the closing tag."""
+    def read(self, source: Source, opener: str) -> Read[None]:
+        """Read one call; the closing tag may be missing."""
         yield from space(source)
-        value = yield from json_value(source)
-        yield from space(source)
-        if not (yield from one_of(source, ("</tool_call>",))) and source.text:
-            raise NotACall
-        return [as_call(value)]
+        yield from call_list(source)
+        yield from close(source, (CLOSER,))
 
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Return the grammar of calls on lines of their own."""
         gap = "\n" if several else None
-        return wrapped("<tool_call>\n", tools, "\n</tool_call>", gap=gap)
+        return wrapped(f"{OPENER}\n", tools, f"\n{CLOSER}", gap=gap, markers=CONTROLS)

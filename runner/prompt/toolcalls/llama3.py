@@ -12,19 +12,11 @@ from collections.abc import Sequence
 
 from runner.domain.chat import Tool
 from runner.prompt.toolcalls.grammar import wrapped
-from runner.prompt.toolcalls.parser import (
-    Call,
-    NotACall,
-    Read,
-    Source,
-    as_call,
-    json_value,
-    more,
-    one_of,
-    space,
-)
+from runner.prompt.toolcalls.json_calls import call_object
+from runner.prompt.toolcalls.source import NotACall, Read, Source, more, one_of, space
 
 TAG = "<|python_tag|>"
+CONTROLS = (TAG,)
 #: Keys that a call's object may begin with.
 _FIRST_KEYS = ("name", "type", "function", "parameters", "arguments", "id")
 
@@ -35,32 +27,27 @@ class Llama3:
     openers: tuple[str, ...] = (TAG,)
     leads: tuple[str, ...] = ("{",)
 
-    def read(self, source: Source, opener: str) -> Read[list[Call]]:
-        """Read one call after the other up to the end of the answer."""
+    def read(self, source: Source, opener: str) -> Read[None]:
+        """Read one call after the other."""
         if opener == "{":
-            back(source, opener)
-        calls: list[Call] = []
+            source.back(opener)
+        is_first = True
         while True:
             yield from space(source)
-            if calls:
+            if not is_first:
                 yield from one_of(source, (";", ","))
                 yield from space(source)
                 yield from one_of(source, (TAG,))
                 yield from space(source)
                 if not source.text:
-                    return calls
+                    return
             yield from call_begins(source)
-            calls.append(as_call((yield from json_value(source))))
+            yield from call_object(source)
+            is_first = False
 
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Return the grammar of bare objects."""
         return wrapped("", tools, "", gap="; " if several else None, arguments_key="parameters")
-
-
-def back(source: Source, opener: str) -> None:
-    """Give back an opener that is part of what is to be read."""
-    source.taken.pop()
-    source.text = opener + source.text
 
 
 def call_begins(source: Source, before: str = "") -> Read[None]:

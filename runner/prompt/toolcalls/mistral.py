@@ -11,30 +11,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.domain.chat import Tool
-from runner.prompt.toolcalls.grammar import (
-    arguments_schema,
-    call_rules,
-    json_rule,
-    literal,
-)
-from runner.prompt.toolcalls.parser import (
-    Call,
+from runner.prompt.marks import CONTROL
+from runner.prompt.toolcalls.grammar import by_name, listed
+from runner.prompt.toolcalls.json_calls import arguments, call_list
+from runner.prompt.toolcalls.source import (
+    MAX_NAME,
     NotACall,
     Read,
     Source,
-    as_call,
-    json_value,
     more,
+    name_until,
     one_of,
     some,
     space,
-    until,
 )
 
 OPENER = "[TOOL_CALLS]"
 ARGUMENTS = "[ARGS]"
 CALL_ID = "[CALL_ID]"
-_MAX_NAME = 256  # characters of name and id; longer text is no name
+CONTROLS = (OPENER, ARGUMENTS, CALL_ID)
 
 
 class Mistral:
@@ -47,31 +42,26 @@ class Mistral:
         """Begin; ``has_names``: the model writes names before the arguments."""
         self._has_names = has_names
 
-    def read(self, source: Source, opener: str) -> Read[list[Call]]:
+    def read(self, source: Source, opener: str) -> Read[None]:
         """Read an array of calls, one object, or one call with its name first."""
         yield from space(source)
         yield from some(source)
-        if source.text[0] in "[{":
-            value = yield from json_value(source)
-            return [as_call(entry) for entry in (value if isinstance(value, list) else [value])]
+        if source.text[0] == "{" or source.text[0] == "[":
+            yield from call_list(source)
+            return
         name = yield from _name(source)
         yield from space(source)
-        arguments = yield from json_value(source)
-        return [as_call({"name": name, "arguments": arguments})]
+        yield from arguments(source, name)
 
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Return the grammar of the model's own form."""
         if not self._has_names:
-            more_calls = ' (", " body)*' if several else ""
-            start = f"start: {literal(OPENER + '[')} body{more_calls} {literal(']')}"
-            return "\n".join((start, *call_rules("body", tools)))
-        rules = [f"start: call{'+' if several else ''}"]
-        names = [f"call_{n}" for n in range(len(tools))]
-        rules.append(f"call: {' | '.join(names)}")
-        for n, tool in enumerate(tools):
-            head = literal(f"{OPENER}{tool.name}{ARGUMENTS}")
-            rules += [f"call_{n}: {head} body_{n}", json_rule(f"body_{n}", arguments_schema(tool))]
-        return "\n".join(rules)
+            gap = ", " if several else None
+            return listed(f"{OPENER}[", tools, "]", gap=gap, markers=CONTROLS)
+        start = f"start: call{'+' if several else ''}"
+        return "\n".join(
+            (start, *by_name(tools, lambda name: f"{OPENER}{name}{ARGUMENTS}", "", CONTROLS))
+        )
 
 
 def _name(source: Source) -> Read[str]:
@@ -80,10 +70,10 @@ def _name(source: Source) -> Read[str]:
     while True:
         head = yield from _up_to_marker(source)
         parts.append(head)
-        if sum(map(len, parts)) > _MAX_NAME:
+        if sum(map(len, parts)) > MAX_NAME:
             raise NotACall
         if (yield from one_of(source, (CALL_ID,))):
-            yield from until(source, ARGUMENTS)
+            yield from name_until(source, ARGUMENTS)
             return "".join(parts).strip()
         if (yield from one_of(source, (ARGUMENTS,))):
             return "".join(parts).strip()
@@ -97,10 +87,10 @@ def _up_to_marker(source: Source) -> Read[str]:
     """Read characters that can begin no marker."""
     parts: list[str] = []
     while True:
-        stops = [at for at, char in enumerate(source.text) if char in "[{"]
+        stops = [at for at, char in enumerate(source.text) if char in ("[", "{", CONTROL)]
         parts.append(source.take(stops[0] if stops else len(source.text)))
         if stops:
             return "".join(parts)
-        if sum(map(len, parts)) > _MAX_NAME:
+        if sum(map(len, parts)) > MAX_NAME:
             raise NotACall
         yield from more(source)

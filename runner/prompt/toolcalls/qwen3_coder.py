@@ -8,119 +8,87 @@
     </function>
     </tool_call>
 
-A value is text as it stands; what the tool's schema wants otherwise is read as JSON.
+Seed-OSS has the same between tags of its own.
 
 Source: those models' chat templates.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from runner.domain.chat import Tool
-from runner.prompt.toolcalls.grammar import json_rule, literal
+from runner.prompt.toolcalls import hermes
+from runner.prompt.toolcalls.grammar import spelled
 from runner.prompt.toolcalls.hermes import Hermes
-from runner.prompt.toolcalls.parser import (
-    Call,
-    NotACall,
+from runner.prompt.toolcalls.members import Members, member_rules
+from runner.prompt.toolcalls.source import (
     Read,
     Source,
+    close,
     expect,
+    name_until,
     one_of,
     some,
     space,
-    until,
 )
 
+_SEED = ("<seed:tool_call>", "</seed:tool_call>")
 _FUNCTION, _FUNCTION_END = "<function=", "</function>"
 _PARAMETER, _PARAMETER_END = "<parameter=", "</parameter>"
+CONTROLS = (*hermes.CONTROLS, *_SEED)
 
 
 class Qwen3Coder:
     """Tags inside the tags of Hermes; some models leave the outer ones out."""
 
-    openers: tuple[str, ...] = (*Hermes.openers, _FUNCTION)
+    openers: tuple[str, ...] = (hermes.OPENER, _SEED[0], _FUNCTION)
     leads: tuple[str, ...] = ()
 
-    def __init__(self, tools: Sequence[Tool]) -> None:
+    def __init__(self, tools: Sequence[Tool], *, is_seed: bool = False) -> None:
         """Begin; ``tools`` say of which type each value is."""
-        self._properties = {tool.name: tool.parameters.get("properties") or {} for tool in tools}
+        self._tools = tools
+        self._outer = _SEED if is_seed else hermes.CONTROLS
 
-    def read(self, source: Source, opener: str) -> Read[list[Call]]:
+    def read(self, source: Source, opener: str) -> Read[None]:
         """Read one call, in tags or, as earlier Qwen models write it, in JSON."""
-        if opener != _FUNCTION:
+        is_inside = opener != _FUNCTION
+        if is_inside:
             yield from space(source)
             yield from some(source)
             if source.text[0] == "{":
-                return (yield from Hermes().read(source, opener))
+                yield from Hermes().read(source, opener)
+                return
             yield from expect(source, _FUNCTION)
-        name = (yield from until(source, ">")).strip()
-        properties = self._properties.get(name, {})
-        arguments: dict[str, Any] = {}
+        while True:
+            yield from self._call(source)
+            yield from space(source)
+            if not is_inside or not (yield from one_of(source, (_FUNCTION,))):
+                break
+        yield from close(source, (hermes.CLOSER, _SEED[1]))
+
+    def _call(self, source: Source) -> Read[None]:
+        """Read one call behind ``<function=``."""
+        members = Members(source, self._tools)
+        yield from members.begin((yield from name_until(source, ">")))
         while True:
             yield from space(source)
-            word = yield from one_of(source, (_PARAMETER, _FUNCTION_END))
-            if word != _PARAMETER:
+            if not (yield from one_of(source, (_PARAMETER,))):
                 break
-            key = (yield from until(source, ">")).strip()
-            value = yield from until(source, _PARAMETER_END)
-            arguments[key] = _typed(_inner(value), properties.get(key))
-        if not word:
-            raise NotACall
-        if opener != _FUNCTION:
-            yield from space(source)
-            if not (yield from one_of(source, ("</tool_call>",))) and source.text:
-                raise NotACall
-        return [Call(name, arguments)]
+            key = yield from name_until(source, ">")
+            yield from members.member(key, _PARAMETER_END, is_set_off=True)
+        yield from some(source)  # the end of the answer is not the call's
+        yield from members.end()
+        yield from close(source, (_FUNCTION_END,))
 
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Return the grammar of calls; optional values come in the schema's order."""
-        rules = ['start: call ("\\n" call)*' if several else "start: call"]
-        rules.append("call: " + " | ".join(f"call_{n}" for n in range(len(tools))))
-        for n, tool in enumerate(tools):
-            head = literal(f"<tool_call>\n{_FUNCTION}{tool.name}>\n")
-            foot = literal(f"{_FUNCTION_END}\n</tool_call>")
-            required = tool.parameters.get("required") or ()
-            names = []
-            for i, (key, schema) in enumerate((tool.parameters.get("properties") or {}).items()):
-                rule = f"value_{n}_{i}"
-                names.append(f"{rule}{'' if key in required else '?'}")
-                opening = literal(f"{_PARAMETER}{key}>\n")
-                closing = literal(f"\n{_PARAMETER_END}\n")
-                body = "TEXT" if _is_text(schema) else f"json_{n}_{i}"
-                rules.append(f"{rule}: {opening} {body} {closing}")
-                if body != "TEXT":
-                    root = {
-                        k: v for k, v in tool.parameters.items() if k in ("$defs", "definitions")
-                    }
-                    rules.append(json_rule(body, {**root, **schema}))
-            rules.append(" ".join((f"call_{n}:", head, *names, foot)))
-        rules.append(r"TEXT: /[^<\n][^<]*/")
-        return "\n".join(rules)
-
-
-def _inner(value: str) -> str:
-    """A value without the line ends that set it off from its tags."""
-    return value.removeprefix("\n").removesuffix("\n")
-
-
-def _is_text(schema: Any) -> bool:
-    if not isinstance(schema, Mapping):
-        return True
-    kind = schema.get("type")
-    return kind == "string" and "enum" not in schema and "const" not in schema
-
-
-def _typed(value: str, schema: Any) -> Any:
-    """``value`` as its schema wants it: text, or JSON where that is no text."""
-    kinds = schema.get("type") if isinstance(schema, Mapping) else None
-    if kinds == "string":
-        return value
-    try:
-        read = json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-    # Without a type, what looks like text stays it: 007 and "yes" are more often meant so.
-    return read if kinds is not None or isinstance(read, dict | list) else value
+        opening, closing = f'"{_PARAMETER}KEY>\\n"', f'"\\n{_PARAMETER_END}\\n"'
+        bodies, rules = member_rules(tools, opening, closing)
+        start = 'start: call ("\\n" call)*' if several else "start: call"
+        lines = [start, "call: " + " | ".join(f"call_{n}" for n in range(len(tools)))]
+        foot = spelled(f"{_FUNCTION_END}\n{self._outer[1]}", CONTROLS)
+        for n, (tool, body) in enumerate(zip(tools, bodies, strict=True)):
+            head = spelled(f"{self._outer[0]}\n{_FUNCTION}{tool.name}>\n", CONTROLS)
+            lines.append(" ".join(filter(None, (f"call_{n}:", head, body, foot))))
+        return "\n".join((*lines, *rules))

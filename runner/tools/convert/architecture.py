@@ -11,7 +11,7 @@ from typing import Protocol
 
 import gguf
 
-from runner.tools.convert.folder import ModelFolder
+from runner.tools.convert.folder import Array, ModelFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,17 @@ class TensorPlan:
         target: Its name in the GGUF.
         shape: The shape it must have, as numpy counts.
         is_exact: Whether it stays float32 whatever the file type: llama.cpp wants it so.
+        n_turned_heads: Heads whose rows are to be put in another order: rotary positions turn one
+            half of a head against the other in the folder, and neighbours in llama.cpp; 0: none.
+        made: The tensor itself, where it is computed and in no file.
     """
 
     source: str
     target: str
     shape: tuple[int, ...]
     is_exact: bool = False
+    n_turned_heads: int = 0
+    made: Array | None = None
 
 
 class Architecture(Protocol):

@@ -120,11 +120,10 @@ class Bert:
         if self._is_ranker:
             return gguf.PoolingType.RANK
         folders = ["1_Pooling"]
-        modules = self._folder.path / "modules.json"
         config = self._folder.json(f"{folders[0]}/config.json")
         if config is None:
-            if modules.is_file():
-                raise BadModelFile(f"{self._folder.path} has modules.json but no 1_Pooling")
+            if self._folder.file("modules.json"):
+                raise BadModelFile(f"{self._folder.place} has modules.json but no 1_Pooling")
             return gguf.PoolingType.MEAN  # what sentence-transformers takes for a bare BERT
         for key, pooling in _POOLINGS:
             if config.get(key):

@@ -6,7 +6,7 @@ The file appears under its name when it is whole; what was begun is removed when
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,9 @@ from runner.domain.progress import Progress
 from runner.errors import BadModelFile, UnsupportedArchitecture
 from runner.tools.convert.architecture import Architecture, TensorPlan
 from runner.tools.convert.bert import Bert
+from runner.tools.convert.decoder import Llama, Qwen2, Qwen3
 from runner.tools.convert.folder import Array, ModelFolder
+from runner.tools.convert.order import put_between
 
 FileType = Literal["f32", "f16"]
 
@@ -26,6 +28,9 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
     "BertModel": Bert,
     "BertForMaskedLM": Bert,
     "BertForSequenceClassification": Bert,
+    "LlamaForCausalLM": Llama,
+    "Qwen2ForCausalLM": Qwen2,
+    "Qwen3ForCausalLM": Qwen3,
 }
 
 _FTYPES = {"f32": gguf.LlamaFileType.ALL_F32, "f16": gguf.LlamaFileType.MOSTLY_F16}
@@ -33,16 +38,19 @@ _F16_MAX = float(np.finfo(np.float16).max)
 
 
 def convert(
-    folder: Path,
+    folder: Path | Mapping[str, Path],
     out: Path,
     *,
+    name: str = "",
     file_type: FileType = "f16",
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
     """Write the model in ``folder`` as a GGUF file.
 
     Args:
-        folder: ``config.json``, ``*.safetensors`` and the tokenizer's files, as on a hub.
+        folder: ``config.json``, ``*.safetensors`` and the tokenizer's files, as on a hub; or where
+            each of them is, by its name.
+        name: What the file says that the model is called; empty: after the folder.
         out: The file to write; replaced if it is there.
         file_type: Type of the matrices; vectors, norms and position tables stay float32.
         progress: Called before the first tensor and after each, with bytes written.
@@ -51,15 +59,29 @@ def convert(
         UnsupportedArchitecture: There is no converter for this architecture.
         BadModelFile: The folder lacks something, or holds something damaged.
     """
-    source = ModelFolder(folder)
-    architecture = _architecture(source)(source)
-    plans = list(architecture.tensors())
     partial = out.with_name(f"{out.name}.partial")
     try:
-        _write(source, architecture, plans, partial, file_type, progress or (lambda _: None))
+        convert_into(folder, partial, name=name, file_type=file_type, progress=progress)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def convert_into(
+    folder: Path | Mapping[str, Path],
+    path: Path,
+    *,
+    name: str = "",
+    file_type: FileType = "f16",
+    progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Do as ``convert``, but write ``path`` itself, which is incomplete when this raises."""
+    source = ModelFolder(folder)
+    architecture = _architecture(source)(source)
+    plans = list(architecture.tensors())
+    writer = gguf.GGUFWriter(path, architecture.name)
+    writer.add_name(name or source.path.resolve().name)
+    _write(source, architecture, plans, writer, file_type, progress or (lambda _: None))
 
 
 def _architecture(folder: ModelFolder) -> type[Architecture]:
@@ -78,15 +100,13 @@ def _write(
     folder: ModelFolder,
     architecture: Architecture,
     plans: list[TensorPlan],
-    path: Path,
+    writer: gguf.GGUFWriter,
     file_type: FileType,
     progress: Callable[[Progress], None],
 ) -> None:
     """Write the header, then one tensor after the other; only one is in memory at a time."""
-    writer = gguf.GGUFWriter(path, architecture.name)
     try:
         writer.add_type(gguf.GGUFType.MODEL)
-        writer.add_name(folder.path.resolve().name)
         writer.add_file_type(_FTYPES[file_type])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         architecture.write_metadata(writer)
@@ -101,7 +121,8 @@ def _write(
         n_done, n_bytes = 0, sum(sizes)
         progress(Progress("converting", n_done, n_bytes))
         for plan, size in zip(plans, sizes, strict=True):
-            writer.write_tensor_data(_typed(folder.read(plan.source), plan, file_type))
+            array = folder.read(plan.source) if plan.made is None else plan.made
+            writer.write_tensor_data(_typed(array, plan, file_type))
             n_done += size
             progress(Progress("converting", n_done, n_bytes))
     finally:
@@ -119,6 +140,8 @@ def _typed(array: Array, plan: TensorPlan, file_type: FileType) -> Array:
         raise BadModelFile(
             f"the tensor '{plan.source}' has shape {array.shape}, but config.json says {plan.shape}"
         )
+    if plan.n_turned_heads:
+        array = put_between(array, plan.n_turned_heads)
     dtype = _dtype(plan, file_type)
     if dtype is np.float16 and np.abs(array).max(initial=0) > _F16_MAX:
         raise BadModelFile(

@@ -7,6 +7,7 @@ memory can be converted.  What the names mean is the architecture's.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +28,43 @@ _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 class ModelFolder:
-    """What lies in one folder.
+    """What lies in one folder, or would if its files lay together.
 
     Attributes:
-        path: The folder.
+        path: The folder; ``.`` for files that lie in none.
         config: ``config.json``.
         tensors: Each tensor's file, by the tensor's name.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path | Mapping[str, Path],
+        *,
+        config_name: str = "config.json",
+        tensors_name: str = _SINGLE,
+    ) -> None:
         """Read ``config.json`` and the tables of all safetensors files.
+
+        Args:
+            path: The folder, or where each of its files is, by its name.
+            config_name: What the file of settings is called.
+            tensors_name: What the file of tensors is called, where it is one.
 
         Raises:
             BadModelFile: One of them is missing or damaged.
         """
-        self.path = path
-        if not path.is_dir():
+        self.path = path if isinstance(path, Path) else Path()
+        self._files = None if isinstance(path, Path) else dict(path)
+        if self._files is None and not self.path.is_dir():
             raise BadModelFile(f"{path} is not a folder", hint="give a model's folder")
-        config = self.json("config.json")
+        config = self.json(config_name)
         if config is None:
             raise BadModelFile(
-                f"{path} has no config.json", hint="give a folder as a model hub publishes it"
+                f"{self.place} has no {config_name}",
+                hint="give a folder as a model hub publishes it",
             )
         self.config: dict[str, Any] = config
-        self.tensors = self._tensors()
+        self.tensors = self._tensors(tensors_name)
 
     def json(self, name: str) -> dict[str, Any] | None:
         """Return the object in a JSON file of the folder; ``None`` when there is no such file.
@@ -58,18 +72,44 @@ class ModelFolder:
         Raises:
             BadModelFile: It is not a JSON object.
         """
-        file = self.path / name
-        if not file.is_file():
+        file = self.file(name)
+        if file is None:
             return None
         if file.stat().st_size > _MAX_JSON:
-            raise BadModelFile(f"{file} has more than {_MAX_JSON} bytes")
+            raise BadModelFile(f"{name} has more than {_MAX_JSON} bytes")
         try:
             value = json.loads(file.read_text(encoding="utf-8"))
         except (ValueError, RecursionError, OSError) as error:
-            raise BadModelFile(f"{file} cannot be read: {error}") from None
+            raise BadModelFile(f"{name} cannot be read: {error}") from None
         if not isinstance(value, dict):
-            raise BadModelFile(f"{file} must hold an object")
+            raise BadModelFile(f"{name} must hold an object")
         return value
+
+    def text(self, name: str) -> str | None:
+        """Return a file of text; ``None`` when there is no such file.
+
+        Raises:
+            BadModelFile: It is no text in UTF-8.
+        """
+        file = self.file(name)
+        if file is None:
+            return None
+        if file.stat().st_size > _MAX_JSON:
+            raise BadModelFile(f"{name} has more than {_MAX_JSON} bytes")
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadModelFile(f"{name} cannot be read: {error}") from None
+
+    @property
+    def place(self) -> str:
+        """The folder, in words."""
+        return str(self.path) if self._files is None else "the folder"
+
+    def file(self, name: str) -> Path | None:
+        """Return where a file of the folder is; ``None`` when there is no such file."""
+        path = self.path / name if self._files is None else self._files.get(name)
+        return path if path is not None and path.is_file() else None
 
     def integer(self, name: str, default: int | None = None) -> int:
         """Return a positive whole number of ``config.json``.
@@ -90,7 +130,7 @@ class ModelFolder:
         """
         file = self.tensors.get(name)
         if file is None:
-            raise BadModelFile(f"the tensor '{name}' is missing in {self.path}")
+            raise BadModelFile(f"the tensor '{name}' is missing in {self.place}")
         try:
             with safe_open(file, framework="np") as tensors:
                 dtype = tensors.get_slice(name).get_dtype()
@@ -103,28 +143,28 @@ class ModelFolder:
         except (SafetensorError, OSError, ValueError) as error:
             raise BadModelFile(f"{file} cannot be read: {error}") from None
 
-    def _tensors(self) -> dict[str, Path]:
+    def _tensors(self, single: str) -> dict[str, Path]:
         index = self.json(_INDEX)
         if index is not None:
             shards = index.get("weight_map")
             if not isinstance(shards, dict):
-                raise BadModelFile(f"{self.path / _INDEX} has no weight_map")
+                raise BadModelFile(f"{_INDEX} has no weight_map")
             # A name with a path in it must not lead out of the folder.
             names = sorted({Path(str(shard)).name for shard in shards.values()})
         else:
-            names = [_SINGLE]
+            names = [single]
         found: dict[str, Path] = {}
         for name in names:
-            file = self.path / name
+            file = self.file(name)
+            if file is None:
+                raise BadModelFile(
+                    f"{self.place} has no {name}", hint="only safetensors can be converted"
+                )
             try:
                 with safe_open(file, framework="np") as tensors:
                     found |= dict.fromkeys(tensors.keys(), file)
-            except FileNotFoundError:
-                raise BadModelFile(
-                    f"{self.path} has no {name}", hint="only safetensors can be converted"
-                ) from None
             except (SafetensorError, OSError) as error:
-                raise BadModelFile(f"{file} cannot be read: {error}") from None
+                raise BadModelFile(f"{name} cannot be read: {error}") from None
         return found
 
 

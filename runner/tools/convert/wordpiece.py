@@ -145,13 +145,11 @@ def _from_json(tokenizer: dict[str, Any]) -> tuple[tuple[str, ...], frozenset[in
 
 
 def _from_lines(folder: ModelFolder) -> tuple[str, ...]:
-    file = folder.path / "vocab.txt"
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    text = folder.text("vocab.txt")
+    if text is None:
         raise BadModelFile(
-            f"{folder.path} has no vocabulary",
+            f"{folder.place} has no vocabulary",
             hint="it needs tokenizer.json or vocab.txt, as the hub publishes them",
-        ) from None
+        )
     # Not splitlines: some tokens are themselves what Unicode takes for the end of a line.
     return tuple(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n"))

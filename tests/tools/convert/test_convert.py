@@ -221,7 +221,7 @@ def test_a_folder_that_lacks_something_is_refused_by_name(tmp_path, damage, word
     assert not list(tmp_path.glob("*.gguf*")), "nothing half-done is left"
 
 
-@pytest.mark.parametrize("names", [["LlamaForCausalLM"], [], "BertModel", None, [["BertModel"]]])
+@pytest.mark.parametrize("names", [["MambaForCausalLM"], [], "BertModel", None, [["BertModel"]]])
 def test_another_architecture_is_refused_with_those_that_are_known(tmp_path, names):
     folder = bert_folder(tmp_path / "bert")
     change_json(folder / "config.json", architectures=names)

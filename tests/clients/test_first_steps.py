@@ -1,4 +1,4 @@
-"""The official Python clients of Ollama and OpenAI, unchanged, against the daemon."""
+"""What everybody asks first of the official Python clients of Ollama and OpenAI."""
 
 from __future__ import annotations
 
@@ -8,22 +8,9 @@ import pytest
 
 from tests.real_daemon import wait_for
 
-pytestmark = pytest.mark.live
+pytestmark = pytest.mark.clients
 
 HI = [{"role": "user", "content": "Say hi."}]
-
-
-@pytest.fixture
-def native(daemon):
-    client = ollama.Client(host=daemon.url)
-    yield client
-    client._client.close()
-
-
-@pytest.fixture
-def standard(daemon):
-    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="any", max_retries=0) as client:
-        yield client
 
 
 @pytest.fixture

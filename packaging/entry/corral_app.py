@@ -1,0 +1,5 @@
+"""What the frozen `corral-app` runs."""
+
+from gui.app import entry
+
+entry()

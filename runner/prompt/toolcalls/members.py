@@ -1,0 +1,125 @@
+"""Arguments that come as tags, one value each, written on as the JSON of an object.
+
+A value is text as it stands; what the tool's schema wants otherwise is read as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runner.domain.chat import Tool
+from runner.prompt.marks import overlap, unmarked
+from runner.prompt.toolcalls.grammar import definitions_of, json_rule, literal
+from runner.prompt.toolcalls.source import Read, Source, begin, give, more, until
+
+
+class Members:
+    """The arguments of one call, told member by member; the first word tells the call itself."""
+
+    def __init__(self, source: Source, tools: Sequence[Tool]) -> None:
+        """Begin; ``tools`` say of which type each value is."""
+        self._source = source
+        self._properties = {tool.name: tool.parameters.get("properties") or {} for tool in tools}
+        self._types: Mapping[str, Any] = {}
+        self._n = 0
+
+    def begin(self, name: str) -> Read[None]:
+        """Tell that a call of ``name`` begins.
+
+        Raises:
+            NotACall: No tool has that name.
+        """
+        yield from begin(self._source, name)
+        self._types = self._properties.get(name, {})
+        self._n = 0
+
+    def member(self, key: str, closer: str, *, is_set_off: bool = False) -> Read[None]:
+        """Read a value up to ``closer`` and past it, and tell it under ``key``; text as it comes.
+
+        ``is_set_off``: line ends that set the value off from its tags are not part of it.
+        """
+        head = ("{" if not self._n else ", ") + json.dumps(key, ensure_ascii=False) + ": "
+        self._n += 1
+        schema = self._types.get(key)
+        if isinstance(schema, Mapping) and schema.get("type") == "string":
+            yield from give(self._source, head + '"')
+            yield from self._text(closer, is_set_off=is_set_off)
+            yield from give(self._source, '"')
+            return
+        value = yield from until(self._source, closer)
+        if is_set_off:
+            value = value.removeprefix("\n").removesuffix("\n")
+        told = json.dumps(_typed(value, schema), ensure_ascii=False)
+        yield from give(self._source, head + told)
+
+    def end(self) -> Read[None]:
+        """Tell that the arguments are whole."""
+        yield from give(self._source, "}" if self._n else "{}")
+
+    def _text(self, closer: str, *, is_set_off: bool) -> Read[None]:
+        """Read text up to ``closer`` and past it, and tell it as the inside of a JSON string."""
+        source = self._source
+        end = source.spelt(closer)
+        if is_set_off:
+            while not source.text:
+                yield from more(source)
+            if source.text[0] == "\n":
+                source.take(1)
+        while (at := source.text.find(end)) < 0:
+            held = max(overlap(source.text, end), overlap(source.text, "\n" + end))
+            yield from self._tell(source.take(len(source.text) - held))
+            yield from more(source)
+        n = at - (is_set_off and source.text[:at].endswith("\n"))
+        yield from self._tell(source.take(n))
+        source.take(at - n + len(end))
+
+    def _tell(self, text: str) -> Read[None]:
+        yield from give(self._source, json.dumps(unmarked(text), ensure_ascii=False)[1:-1])
+
+
+def member_rules(tools: Sequence[Tool], opening: str, closing: str) -> tuple[list[str], list[str]]:
+    """Return for each tool the Lark expression of its members, and the rules these need.
+
+    Optional members come in the schema's order.
+
+    Args:
+        tools: The tools; those of the n-th have rules that end with its number.
+        opening: Lark expression of what stands before a value; ``KEY`` stands for its key, and
+            ``KIND`` for whether it is text, ``true`` or ``false``.
+        closing: Lark expression of what stands behind it.
+    """
+    bodies, rules = [], []
+    for n, tool in enumerate(tools):
+        required = tool.parameters.get("required") or ()
+        names = []
+        for i, (key, schema) in enumerate((tool.parameters.get("properties") or {}).items()):
+            names.append(f"value_{n}_{i}{'' if key in required else '?'}")
+            body = "TEXT" if _is_text(schema) else f"json_{n}_{i}"
+            head = opening.replace("KIND", "true" if body == "TEXT" else "false")
+            head = head.replace("KEY", literal(key)[1:-1])
+            rules.append(f"value_{n}_{i}: {head} {body} {closing}")
+            if body != "TEXT":
+                inner = schema if isinstance(schema, dict) else {}
+                rules.append(json_rule(body, {**definitions_of(tool), **inner}))
+        bodies.append(" ".join(names))
+    return bodies, [*rules, r"TEXT: /[^<\n][^<]*/"]
+
+
+def _is_text(schema: Any) -> bool:
+    if not isinstance(schema, Mapping):
+        return True
+    kind = schema.get("type")
+    return kind == "string" and "enum" not in schema and "const" not in schema
+
+
+def _typed(value: str, schema: Any) -> Any:
+    """``value`` as its schema wants it: text, or JSON where that is no text."""
+    kinds = schema.get("type") if isinstance(schema, Mapping) else None
+    try:
+        read = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    # Without a type, what looks like text stays it: 007 and "yes" are more often meant so.
+    return read if kinds is not None or isinstance(read, dict | list) else value

@@ -1,0 +1,151 @@
+"""Devices of other machines: their keys, and which of them were lost a moment ago.
+
+The keys lie in a file of mode 0600 and are told to nobody but the workers that need them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from runner.domain.devices import SharedDevice, device_address, is_address
+from runner.errors import InvalidRequest, StoreError
+from runner.protocol.messages import Load, Remote
+from runner.relay.caller import call
+from runner.store.disk import explained, replace_file
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+_MAX_KEY = 200
+#: Seconds for which a lost device is left out: what broke it should not break the next load, too.
+LOST_S = 60.0
+
+
+class RemoteService:
+    """All of them; owns the file.  ``equip`` and ``note_lost`` are the pool's to call."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """Read the file; blocks.
+
+        Raises:
+            StoreError: It cannot be read, is damaged, or of a later version.
+        """
+        self._path = path
+        self._clock = clock
+        self._keys = _read(path)
+        self._lost: dict[str, float] = {}
+        self._writing = asyncio.Lock()
+
+    def list_devices(self) -> list[SharedDevice]:
+        """Return all that have a key."""
+        return [SharedDevice(address, self._is_lost(address)) for address in sorted(self._keys)]
+
+    async def add(self, text: str, key: str) -> SharedDevice:
+        """Keep the key of a device, once that has accepted it.
+
+        Raises:
+            InvalidRequest: The address is none, or the key can be none.
+            DeviceError: The device cannot be reached, or refuses the key.
+            StoreError: The key cannot be saved.
+        """
+        address = device_address(text)
+        key = key.strip()
+        if not (0 < len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
+            raise InvalidRequest(
+                "'key' must be what 'corral share' shows on the other machine", param="key"
+            )
+        peer, _ = await asyncio.to_thread(call, address, key)
+        peer.close()
+        await self._save({**self._keys, address: key})
+        self._lost.pop(address, None)
+        logger.info("device added address=%s", address)
+        return SharedDevice(address)
+
+    async def remove(self, text: str) -> SharedDevice:
+        """Forget a device and its key; models that use it go on.
+
+        Raises:
+            InvalidRequest: There is none of that address.
+        """
+        address = device_address(text)
+        if address not in self._keys:
+            raise _unknown(address)
+        await self._save({name: key for name, key in self._keys.items() if name != address})
+        self._lost.pop(address, None)
+        logger.info("device removed address=%s", address)
+        return SharedDevice(address)
+
+    def equip(self, load: Load) -> Load:
+        """Return ``load`` with the keys of the devices that it names; those lost are left out.
+
+        Raises:
+            InvalidRequest: One of them has no key here.
+        """
+        remotes, lost = [], []
+        for word in load.devices:
+            address = word.removeprefix("-")
+            if not is_address(address) or word != address:
+                continue
+            if address not in self._keys:
+                raise _unknown(address)
+            if self._is_lost(address):
+                lost.append(address)
+            else:
+                remotes.append(Remote(address, self._keys[address]))
+        return replace(load, remotes=tuple(remotes), lost=tuple(lost))
+
+    def note_lost(self, address: str) -> None:
+        """Leave a device out for a while."""
+        logger.warning("lost device address=%s, left out for %g s", address, LOST_S)
+        self._lost[address] = self._clock()
+
+    def _is_lost(self, address: str) -> bool:
+        at_s = self._lost.get(address)
+        return at_s is not None and self._clock() - at_s < LOST_S
+
+    async def _save(self, keys: dict[str, str]) -> None:
+        async with self._writing:
+            content = json.dumps({"format": _FORMAT, "devices": keys}).encode()
+            await asyncio.to_thread(_write, self._path, content)
+            self._keys = keys
+
+
+def _unknown(address: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"there is no key for the device {address}",
+        hint=f"'corral share' on that machine shows it; then: corral devices add {address}",
+        param="devices",
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    with explained("cannot save the keys of devices"):
+        # A temporary file is mode 0600 from its first moment, and keeps that when it is renamed.
+        replace_file(path, content, scratch=path.parent, prefix=".devices-")
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        with explained("cannot read the keys of devices"):
+            told = json.loads(path.read_text(encoding="utf-8"))
+        if told["format"] != _FORMAT:
+            raise StoreError(
+                f"the file of devices has format {told['format']!r}, this version knows {_FORMAT}",
+                hint="a newer version of Corral wrote it: use that one",
+            )
+        return {str(address): str(key) for address, key in told["devices"].items()}
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return {}
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StoreError(
+            "the file of devices is damaged", hint="remove the file 'devices' and add them again"
+        ) from None

@@ -1,0 +1,164 @@
+"""``Quantize``: a model written again in smaller types, by llama.cpp's own quantizer.
+
+What can be told beforehand is: sizes by a dry run, and what would fail half-way, with the tensor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from runner.domain.file_types import FILE_TYPES
+from runner.engine.llama import quantize as llama
+from runner.errors import BadModelFile, InvalidRequest, Unsupported
+from runner.gguf.metadata import join_shards
+from runner.gguf.reader import Header, read_header
+from runner.gguf.tensor_types import TENSOR_TYPES
+from runner.protocol.tasks import Moment, Quantize, Quantized, TensorPlan
+from runner.tools.imatrix import check_fits, read_imatrix
+
+_BY_NAME = {kind.name.lower(): (number, kind) for number, kind in TENSOR_TYPES.items()}
+#: What a tensor may be made from without loss of what was not lost already.
+_PLAIN = frozenset({"f32", "f16", "bf16"})
+#: Types that are worthless without an importance matrix; Q2_K is one only as part of Q2_K_S.
+#: Source: ``tensor_requires_imatrix`` in ``src/llama-quant.cpp``.
+_NEED_MATRIX = frozenset({"iq3_xxs", "iq2_xxs", "iq2_xs", "iq2_s", "iq1_m", "iq1_s"})
+_ENDS = ("token_embd.weight", "per_layer_token_embd.weight", "output.weight")
+
+
+def run(task: Quantize, tell: Callable[[Moment], None]) -> Quantized:
+    """Do the task.
+
+    Raises:
+        InvalidRequest: A type or pattern of the task is none.
+        BadModelFile: The model, or the importance matrix, cannot be used so.
+    """
+    headers = [read_header(Path(path)) for path in task.paths]
+    header = join_shards(headers)
+    matrix = read_imatrix(Path(task.imatrix_path)) if task.imatrix_path else None
+    if matrix is not None:
+        check_fits(matrix, header)
+    recipe = llama.Recipe(
+        number=FILE_TYPES[task.file_type],
+        tensors=[_override(pattern, kind) for pattern, kind in task.tensors],
+        imatrix=matrix,
+        requantizes=task.requantizes,
+        n_threads=task.n_threads,
+    )
+    with _as_one(task.paths, Path(task.out).parent if task.out else None) as source:
+        plans = _plans(header, llama.plan(source, recipe))
+        if not task.requantizes:
+            _refuse_quantized(plans)
+        found = Quantized(
+            plans, headers[0].data_offset, _missing(plans, task, (matrix or {}).keys())
+        )
+        if not task.out:
+            return found
+        if found.missing:
+            raise needs_matrix(task.file_type, found.missing)
+        _write(source, task, recipe, plans, tell)
+    return found
+
+
+def needs_matrix(file_type: str, tensor: str) -> BadModelFile:
+    """Return the error of a type that is worthless without an importance matrix."""
+    return BadModelFile(
+        f"{file_type} needs an importance matrix: without one, tensor '{tensor}' would be useless",
+        hint="give one with --imatrix, or choose a type of 3 bits or more, such as Q3_K_M",
+    )
+
+
+def _write(
+    source: str,
+    task: Quantize,
+    recipe: llama.Recipe,
+    plans: tuple[TensorPlan, ...],
+    tell: Callable[[Moment], None],
+) -> None:
+    phase = f"quantizing to {task.file_type}"
+    n_bytes = sum(plan.n_source for plan in plans)
+    before: dict[str, int] = {}
+    n_done = 0
+    for plan in plans:
+        before[plan.name] = n_done
+        n_done += plan.n_source
+    tell(Moment(phase, 0, n_bytes))
+    llama.quantize(
+        source, task.out, recipe, lambda name: tell(Moment(phase, before.get(name, 0), n_bytes))
+    )
+    tell(Moment(phase, n_bytes, n_bytes))
+
+
+def _plans(header: Header, chosen: dict[str, str]) -> tuple[TensorPlan, ...]:
+    """Each tensor in the order of writing, with exact sizes: llama.cpp rounds those it tells."""
+    tensors = {tensor.name: tensor for tensor in header.tensors}
+    plans = []
+    for name, target in chosen.items():
+        tensor = tensors[name]
+        own = tensor.type_name.lower()
+        _, kind = _BY_NAME[target.lower() or own]
+        n_bytes = tensor.n_elements // kind.n_block * kind.n_block_bytes
+        plans.append(TensorPlan(name, own, kind.name.lower(), tensor.n_bytes, n_bytes))
+    return tuple(plans)
+
+
+def _refuse_quantized(plans: tuple[TensorPlan, ...]) -> None:
+    for plan in plans:
+        if plan.source_type != plan.target_type and plan.source_type not in _PLAIN:
+            raise BadModelFile(
+                f"the model is quantized already: tensor '{plan.name}' is in"
+                f" {plan.source_type.upper()}, and would lose once more in"
+                f" {plan.target_type.upper()}",
+                hint="take the F16 or BF16 build of this model; or insist with --requantize",
+            )
+
+
+def _missing(plans: tuple[TensorPlan, ...], task: Quantize, known: Collection[str]) -> str:
+    """The first tensor that is worthless without an importance that is not there; or nothing."""
+    for plan in plans:
+        needs = plan.target_type in _NEED_MATRIX or (
+            plan.target_type == "q2_k" and task.file_type == "Q2_K_S"
+        )
+        is_changed = plan.source_type != plan.target_type and plan.name not in _ENDS
+        if needs and is_changed and plan.name not in known:
+            return plan.name
+    return ""
+
+
+def _override(pattern: str, kind: str) -> tuple[str, int]:
+    number = _BY_NAME.get(kind.lower())
+    if number is None:
+        raise InvalidRequest(
+            f"tensor '{pattern}': no type '{kind[:40]}'",
+            hint=f"there are: {', '.join(sorted(_BY_NAME))}",
+            param="tensors",
+        )
+    return pattern, number[0]
+
+
+@contextlib.contextmanager
+def _as_one(paths: tuple[str, ...], folder: Path | None) -> Iterator[str]:
+    """Give a path that llama.cpp finds the whole model by.
+
+    The names of blobs do not say which follows which, so several get names that do, in a folder of
+    their own for a while.
+    """
+    if len(paths) == 1:
+        yield paths[0]
+        return
+    with tempfile.TemporaryDirectory(dir=folder, prefix="copy-") as made:
+        links = [
+            Path(made) / f"model-{number:05d}-of-{len(paths):05d}.gguf"
+            for number in range(1, len(paths) + 1)
+        ]
+        try:
+            for link, path in zip(links, paths, strict=True):
+                link.symlink_to(path)
+        except OSError as error:
+            raise Unsupported(
+                f"a model in {len(paths)} files cannot be quantized here: {error.strerror}",
+                hint="join the files first: llama-gguf-split --merge FIRST-PART OUTPUT",
+            ) from None
+        yield str(links[0])

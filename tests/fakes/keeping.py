@@ -1,0 +1,111 @@
+"""What the scripted daemon says of settings, secrets, keys, the machine and its log."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+KEY = {
+    "id": "k1",
+    "name": "notes on the phone",
+    "scopes": ["infer"],
+    "models": [],
+    "requests_per_minute": 0,
+    "created_at": "2026-01-02T03:04:05Z",
+    "expires_at": None,
+    "last_used_at": None,
+}
+MACHINE = {
+    "cores": 2,
+    "memory": 16_000_000_000,
+    "memory_available": 9_000_000_000,
+    "daemon_memory": 60_000_000,
+    "devices": [
+        {"id": "cpu", "kind": "cpu", "name": "A processor", "memory": 0, "memory_available": 0},
+        {
+            "id": "gpu0",
+            "kind": "gpu",
+            "name": "A card",
+            "memory": 8_000_000_000,
+            "memory_available": 6_000_000_000,
+        },
+    ],
+    "limits": {"num_parallel": 16, "max_loaded_models": 3},
+    "model_loads": 3,
+    "model_evictions": 1,
+}
+
+
+def setting(name, value, default, **more):
+    """One line of ``/api/settings``."""
+    return {
+        "name": name,
+        "value": value,
+        "default": default,
+        "source": "default" if value == default else "file",
+        "variable": f"CORRAL_{name.upper()}",
+        "help": f"What {name} does.",
+        "live": True,
+        "pending": False,
+    } | more
+
+
+SETTINGS = {
+    "settings": [
+        setting("keep_alive", "5m", "5m"),
+        setting("flash_attention", "auto", "auto"),
+        setting("kv_cache_type", "f16", "f16"),
+        setting("num_thread", "0", "0", live=False),
+        setting("host", "127.0.0.1:11434", "127.0.0.1:11434", source="environment"),
+        setting("share_cache", "false", "false"),
+        setting("hub", "auto", "auto"),
+        setting("of_a_later_version", "1", "1"),
+    ],
+    "secrets": {"hf": False, "modelscope": True},
+}
+
+
+class Kept:
+    """The state behind those paths; ``answer`` returns status and object, or ``None``."""
+
+    def __init__(self):
+        self.settings = deepcopy(SETTINGS)
+        self.keys = [dict(KEY)]
+        self.machine = deepcopy(MACHINE)
+        self.tokens = {}
+
+    def answer(self, method, path, body):
+        if path == "/api/machine":
+            return 200, self.machine
+        if path == "/api/settings":
+            return self._settings(body or {})
+        if path == "/api/keys":
+            return self._keys(body)
+        last = path.rpartition("/")[2]
+        if path.startswith("/api/keys/") and method == "DELETE":
+            self.keys = [key for key in self.keys if key["id"] != last]
+            return 200, {"revoked": last}
+        if path.startswith("/api/secrets/"):
+            if " " in (body["value"] or ""):
+                return 400, {"error": "'value' must be a token", "code": "invalid_request"}
+            self.tokens[last] = body["value"]
+            self.settings["secrets"][last] = body["value"] is not None
+            return 200, {"name": last, "set": body["value"] is not None}
+        return None
+
+    def _settings(self, changes):
+        rows = {row["name"]: row for row in self.settings["settings"]}
+        for name, value in changes.items():
+            if value == "wrong":
+                return 400, {"error": f"'{name}': no", "code": "invalid_request", "hint": ""}
+            row = rows[name]
+            row["value"] = row["default"] if value is None else value
+            row["source"] = "default" if value is None else "file"
+            row["pending"] = not row["live"]
+        return 200, self.settings
+
+    def _keys(self, asked):
+        if asked is None:
+            return 200, {"keys": self.keys}
+        made = KEY | {"id": f"k{len(self.keys) + 1}", "name": asked["name"]}
+        self.keys.append(made)
+        return 201, made | {"key": "corral-sk-once"}
