@@ -67,6 +67,14 @@ _LOAD_FIELDS = {
 }
 
 
+class _Died(Exception):
+    """The process that was asked is no more; ``error`` says so in words."""
+
+    def __init__(self, error: WorkerError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """A request's model, how it must be loaded, and all options laid over each other.
@@ -162,10 +170,10 @@ class InferenceService:
                         has_started = True
                         yield event
                 return
-            except WorkerError:
-                # It died before anything was said: the next one is loaded with less.
+            except _Died as died:
+                # Nothing was said yet: the next process, loaded with less, may hear the request.
                 if has_started or is_last_try:
-                    raise
+                    raise died.error from None
             except PromptTooLong as error:
                 larger = None if has_started or is_last_try else await self._grown(prepared, error)
                 if larger is None:
@@ -200,14 +208,19 @@ class InferenceService:
             ]
             streams = [worker.generate(generate) for generate in asked]
             async with aclosing(merged(streams)) as replies:
-                async for choice, reply in replies:
-                    if isinstance(reply, Started):
-                        yield readers[choice].started(reply)
-                        continue
-                    if reply.finish and reply.finish.reason is FinishReason.ABORTED:
-                        ongoing.check_cancelled()
-                    for event in readers[choice].events(reply):
-                        yield event
+                try:
+                    async for choice, reply in replies:
+                        if isinstance(reply, Started):
+                            yield readers[choice].started(reply)
+                            continue
+                        if reply.finish and reply.finish.reason is FinishReason.ABORTED:
+                            ongoing.check_cancelled()
+                        for event in readers[choice].events(reply):
+                            yield event
+                except WorkerError as error:
+                    if worker.channel.exited.done():
+                        raise _Died(error) from None
+                    raise
 
     async def _grown(self, before: _Prepared, error: PromptTooLong) -> _Prepared | None:
         """Return the model with a context that holds the prompt, where nobody chose another."""
@@ -361,7 +374,6 @@ class InferenceService:
             shards=tuple(map(str, self._library.shard_paths(manifest))),
             n_least=fitted.sizes.n_least,
             n_bytes=fitted.n_bytes,
-            n_private=fitted.n_private,
             n_layers=fitted.n_layers,
             is_pinned=manifest.name.key in self._pinned,
             note=fitted.note,

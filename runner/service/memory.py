@@ -55,7 +55,6 @@ class Fitted:
 
     sizes: Sizes
     n_bytes: int
-    n_private: int
     n_layers: int
     note: str = ""
 
@@ -114,7 +113,7 @@ class MemoryService:
         least = min(asked, n_max or asked) or min(LEAST, n_max or LEAST)
         if resident is not None and least <= resident.n_ctx:
             sizes = Sizes(least if asked else resident.n_ctx, resident.n_cells, least)
-            return self._fitted(manifest, parts, options, sizes)
+            return self._known(self._fitted(manifest, parts, options, sizes))
         sizes = self._sizes(manifest, parts, options, asked)
         note = ""
         if asked and sizes.n_ctx < least:
@@ -124,11 +123,13 @@ class MemoryService:
             else:
                 logger.warning("context cut model=%s: %s", manifest.name, note)
         fitted = self._fitted(manifest, parts, options, sizes, note)
-        if not self._is_sure():
-            return replace(fitted, n_bytes=0, n_private=0)
-        if resident is None:
+        if resident is None and self._is_sure():
             self._refuse_beyond(manifest, options, fitted)
-        return fitted
+        return self._known(fitted)
+
+    def _known(self, fitted: Fitted) -> Fitted:
+        """What is said of memory, where that can be said."""
+        return fitted if self._is_sure() else replace(fitted, n_bytes=0)
 
     def _refuse_beyond(self, manifest: Manifest, options: Options, fitted: Fitted) -> None:
         """Return if a model can be loaded, once all others had gone."""
@@ -278,7 +279,6 @@ class MemoryService:
         return Fitted(
             sizes,
             n_bytes=n_own + n_mapped,
-            n_private=n_own + (n_mapped if options.use_mmap is False else 0),
             n_layers=len(parts.model.layers) + 1,
             note=note,
         )

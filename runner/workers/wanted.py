@@ -27,7 +27,6 @@ class Wanted:
         shards: As in ``Load``.
         n_least: Tokens that one sequence must be able to have; 0: ``n_ctx``.
         n_bytes: Main memory it needs when it has to be loaded; 0: unknown.
-        n_private: Of it, what no file stands behind.
         n_layers: Its layers, the output counting as one; 0: unknown.
         is_pinned: Whether it stays until it is told to go.
         note: In what its load differs from what was asked; may be empty.
@@ -43,7 +42,6 @@ class Wanted:
     shards: tuple[str, ...] = ()
     n_least: int = 0
     n_bytes: int = 0
-    n_private: int = 0
     n_layers: int = 0
     is_pinned: bool = False
     note: str = ""
