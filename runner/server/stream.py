@@ -79,7 +79,7 @@ async def stream(
                 sender.watch()
             if event is None:
                 raise _no_answer()
-            if not isinstance(event, Finished | Progress | Verified | Repaired):
+            if not isinstance(event, Finished | Progress | RunningModel | Verified | Repaired):
                 raise cut_off()  # it must not look like an answer that ended
         except CorralError as error:
             if not sender.has_begun:
