@@ -12,7 +12,8 @@ from collections.abc import Callable
 from runner.domain.request import CacheUse
 from runner.engine.backend import Backend
 from runner.engine.disk import WORTH_WRITING, DiskTier, Fetched
-from runner.engine.scheduler import WORTH_SAVING, Free, Park, Scheduler
+from runner.engine.plan import Free, Park
+from runner.engine.scheduler import WORTH_SAVING, Scheduler
 from runner.engine.sequence import Sequence
 from runner.engine.tiers import HostTier, Saved
 from runner.kv.packed import n_common, n_tokens, pack
