@@ -203,8 +203,7 @@ class Loop:
                 self._abort(item.request_id)
             case AskCache() | ClearCache():
                 if isinstance(item, ClearCache):
-                    self._apply(self._scheduler.forget(item.owner_id, item.conversation_id))
-                    self._cache.clear(item.owner_id, item.conversation_id, keeps=item.keeps)
+                    self._clear(item)
                 self._send(self._cache.state(item.request_id))
             case Inspect():
                 jobs = self._vectors.jobs
@@ -213,6 +212,14 @@ class Loop:
                 self._deadlines.add(item.request_id, item.at_s)
             case UseThreads():
                 self._backend.use_threads(item.n)
+
+    def _clear(self, asked: ClearCache) -> None:
+        whose = asked.owner_id, asked.conversation_id
+        self._apply(self._scheduler.forget(*whose))
+        self._cache.clear(*whose, keeps=asked.keeps)
+        for kept in (self._checkpoints, self._grid):
+            if kept is not None:
+                kept.clear(*whose)
 
     def _start(self, seq: Sequence) -> None:
         """Queue a sequence, unless it has ended meanwhile, was aborted or asks for no token."""
