@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from contextlib import aclosing
 
 import pytest
@@ -407,3 +408,27 @@ def test_two_names_of_one_file_fetch_it_once(house, server, content, library):
     run(story)
     assert server.n_served(PATH) == len(content)
     assert len(library.list()) == 2
+
+
+def test_cancelled_jobs_that_wait_for_a_hub_hold_up_nothing_else(library, tmp_path):
+    """Neither the next job nor what needs a thread for a moment waits for those that hang."""
+    may_answer, asked = threading.Event(), []
+
+    class Silent(OneFile):
+        def resolve(self, name):
+            asked.append(name)
+            may_answer.wait(60)
+            raise SourceError("too late")
+
+    async def story():
+        async with House(library, Silent(b"", "unused"), tmp_path) as house:
+            for number in range(20):
+                name = ModelName.parse(f"hf.co/owner/tiny:{number}")
+                job = await house.pulls.pull_apart(name)
+                await until(lambda n=name: n in asked)
+                assert (await house.jobs.cancel(job.job_id)).state is JobState.CANCELLED
+            assert await asyncio.to_thread(may_answer.is_set) is False
+            may_answer.set()
+
+    run(story)
+    assert len(asked) == 20
