@@ -30,6 +30,7 @@ from runner.service.run import (
     doing,
     end_of,
     in_order,
+    taken_up,
     task_name,
     unfinished,
     work_off,
@@ -85,10 +86,9 @@ class JobService:
             return
         await self._write(self._table.forget_old)
         for stored in await self._write(self._table.load):
-            job = stored.job
-            if job.state in (JobState.RUNNING, JobState.QUEUED):
-                job = replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
-            live = LiveJob(job, make_work(job), is_lasting=True, keys=stored.keys)
+            work = make_work(stored.job)
+            job = taken_up(stored.job, can_go_on=work is not None)
+            live = LiveJob(job, work, is_lasting=True, keys=stored.keys)
             live.throttle.set_rate(job.limit_bps)
             self._lives[job.job_id] = live
         self._start_waiting()

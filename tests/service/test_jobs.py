@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 import pytest
 
-from runner.domain.job import JobState
+from runner.domain.job import Job, JobState
 from runner.domain.name import ModelName
 from runner.errors import (
     BadModelFile,
@@ -26,7 +26,7 @@ from runner.service.downloads import Downloads
 from runner.service.jobs import JobService
 from runner.service.pull import PullService
 from runner.store.arrival import PART_BYTES, Arrival, discard_arrival
-from runner.store.state import JobTable
+from runner.store.state import JobTable, StoredJob
 from tests.fakes.file_server import Fault, FileServer
 from tests.hub.fetching import MIB, QUICK
 from tests.workers.pieces import until
@@ -221,6 +221,22 @@ def test_a_daemon_that_comes_back_goes_on_by_itself(house, server, library, cont
     run(story)
     assert library.model_path(library.find(NAME)).read_bytes() == content
     assert server.n_served(PATH) < len(content) + 8 * MIB
+
+
+@pytest.mark.parametrize(("kind", "name"), [("brew", "tea"), ("pull", "no such:na:me")])
+def test_a_job_that_no_longer_means_anything_keeps_no_daemon_from_starting(house, kind, name):
+    """It is there still, and says why it ends."""
+    table = JobTable(house.folder / "state.sqlite")
+    table.put(StoredJob(table.add(Job(0, kind, name, state=JobState.RUNNING))))
+    table.close()
+
+    async def story():
+        async with house:
+            assert house.job.state is JobState.FAILED
+            assert "does not know how" in house.job.error.message
+            assert (await house.follow())[-1].phase == "success"
+
+    run(story)
 
 
 def test_a_paused_job_stays_paused_when_the_daemon_comes_back(house, server):
