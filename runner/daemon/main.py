@@ -26,7 +26,7 @@ from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.daemon.settings import LiveSettings
 from runner.domain.topic import Topic
-from runner.errors import CorralError, DiskFull, InvalidRequest
+from runner.errors import CorralError, DiskFull, InvalidRequest, StoreError
 from runner.hub.places import hubs_and_sources
 from runner.hub.throttle import Throttle
 from runner.kv.shelf import Shelf
@@ -276,7 +276,10 @@ def _making(library: Library, jobs: JobService, tools: Tools) -> Making:
     quantizes.on_change = partial(jobs.news.tell, Topic.MODEL)
     measures = QualityService(library, jobs, tools)
     measures.on_change = quantizes.on_change
-    measures.tidy()
+    try:
+        measures.tidy()
+    except StoreError as error:  # no reason not to serve
+        logger.warning("reports were not tidied: %s", error.message)
     return Making(quantizes, measures)
 
 
