@@ -58,14 +58,19 @@ class Pace:
     def record(self, now: float, of: str, n_done: int) -> int:
         """Take a count of bytes done and return bytes a second.
 
+        What was there when it begins, of a download that goes on, is no speed: counting starts
+        with the first byte.
+
         Args:
             now: Seconds on a clock that never goes back.
             of: What is counted; the count begins anew with something else.
             n_done: Bytes.
         """
-        if of != self._of or (self._seen and n_done < self._seen[-1][1]):
+        if not n_done or of != self._of or (self._seen and n_done < self._seen[-1][1]):
             self._seen.clear()
             self._of = of
+        if not n_done:
+            return 0
         self._seen.append((now, n_done))
         while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_WINDOW_S:
             self._seen.popleft()
