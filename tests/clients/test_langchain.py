@@ -1,0 +1,102 @@
+"""LangChain's own standard suites, for its packages of Ollama and of OpenAI.
+
+What depends on what a model of 135 million weights chooses to say is listed with the reason, as
+the suites ask for it; nothing else is left out.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("langchain_tests", reason="not installed: make .venv/.test")
+
+from langchain_ollama import ChatOllama, OllamaEmbeddings
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
+
+pytestmark = [
+    pytest.mark.clients,
+    pytest.mark.anyio,
+    pytest.mark.filterwarnings("ignore"),  # of packages that are not ours
+]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _one_loop(anyio_backend):
+    """LangChain keeps connections from one test to the next, and they belong to their loop."""
+    yield
+
+
+class WithDaemon:
+    """Tells a suite where the daemon is."""
+
+    url = ""
+
+    @pytest.fixture(autouse=True)
+    def _address(self, daemon):
+        type(self).url = daemon.url
+
+
+class TestChatOfOllama(WithDaemon, ChatModelIntegrationTests):
+    @property
+    def chat_model_class(self):
+        return ChatOllama
+
+    @property
+    def chat_model_params(self):
+        return {"model": "tools", "base_url": self.url, "num_predict": 150, "temperature": 0}
+
+    @property
+    def supports_json_mode(self):
+        return True
+
+    @property
+    def has_tool_choice(self):
+        return False
+
+
+class TestVectorsOfOllama(WithDaemon, EmbeddingsIntegrationTests):
+    @property
+    def embeddings_class(self):
+        return OllamaEmbeddings
+
+    @property
+    def embedding_model_params(self):
+        return {"model": "smollm2", "base_url": self.url}
+
+
+class TestChatOfOpenAI(WithDaemon, ChatModelIntegrationTests):
+    @property
+    def chat_model_class(self):
+        return ChatOpenAI
+
+    @property
+    def chat_model_params(self):
+        return {
+            "model": "tools",
+            "base_url": f"{self.url}/v1",
+            "api_key": "any",
+            "temperature": 0,
+            "max_tokens": 150,
+            "stream_usage": True,
+            "max_retries": 0,
+        }
+
+    @property
+    def supports_json_mode(self):
+        return True
+
+
+class TestVectorsOfOpenAI(WithDaemon, EmbeddingsIntegrationTests):
+    @property
+    def embeddings_class(self):
+        return OpenAIEmbeddings
+
+    @property
+    def embedding_model_params(self):
+        return {"model": "smollm2", "base_url": f"{self.url}/v1", "api_key": "any"}
