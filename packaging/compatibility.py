@@ -85,7 +85,7 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /v1/chat/completions", "web_search_options"): "refused",
     ("POST /v1/chat/completions", "modalities"): 'refused unless `["text"]`',
     ("POST /v1/completions", "best_of"): "refused unless 1 or `n`",
-    ("POST /v1/completions", "echo"): "refused together with `logprobs`",
+    ("POST /v1/completions", "echo"): "with `logprobs` the prompt's tokens are told, too",
     (
         "POST /v1/completions",
         "suffix",

@@ -117,6 +117,7 @@ class InferenceRequest:
         think: Whether it shall think first.
         constraint: What the answer must look like.
         n_logprobs: Most likely tokens to tell at each place, 0: the drawn one; ``None``: none.
+        tells_prompt: Whether to tell the same of the prompt's tokens.
         suffix: Text that follows the answer, for models that fill in the middle.
         template: A chat template in place of the model's own.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
@@ -138,6 +139,7 @@ class InferenceRequest:
     think: Think = None
     constraint: Constraint | None = None
     n_logprobs: int | None = None
+    tells_prompt: bool = False
     suffix: str = ""
     template: str | None = None
     shifts: bool = False

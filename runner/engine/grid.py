@@ -69,7 +69,7 @@ class Grid:
     def rewind(self, seq: Sequence) -> None:
         """Let the running sequence begin: its tokens are new, or were changed."""
         n = 0
-        if seq.adapters == self._adapters:
+        if seq.adapters == self._adapters and not seq.is_telling:
             n = n_common(self._chunks, seq.tokens[:-1]) // GRID * GRID
         self._adapters = seq.adapters
         del self._chunks[n:]

@@ -149,8 +149,7 @@ class Context:
                 seq_ids[row:end] = [seq.seq_id] * n
                 ctypes.memset(ctypes.byref(draws, row), 0, n)
             row += n
-            if chunk.draw:
-                n_rows = 1 + len(chunk.guess)
+            if n_rows := chunk.n_rows:
                 for each in range(row - n_rows, row):
                     draws[each] = 1
                 n_drawn += n_rows
