@@ -95,6 +95,14 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /v1/responses", "background"): "refused",
     ("POST /v1/responses", "prompt"): "refused",
     ("POST /v1/responses", "store"): "accepted, nothing is kept",
+    ("POST /v1/messages", "metadata"): "accepted, not needed",
+    ("POST /v1/messages", "service_tier"): "accepted, there is one",
+    ("POST /v1/messages", "container"): "refused",
+    ("POST /v1/messages", "mcp_servers"): "refused",
+    (
+        "POST /v1/messages",
+        "messages",
+    ): "supported; documents and search results as text, PDFs refused",
 }
 
 _HEAD = """# Which fields are read
