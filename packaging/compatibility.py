@@ -94,6 +94,10 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /v1/responses", "conversation"): "refused: conversations are not kept",
     ("POST /v1/responses", "background"): "refused",
     ("POST /v1/responses", "prompt"): "refused",
+    (
+        "POST /v1/responses",
+        "tools",
+    ): "functions and namespaces of them; `web_search` is left out, others refused",
     ("POST /v1/responses", "store"): "accepted, nothing is kept",
     ("POST /v1/messages", "metadata"): "accepted, not needed",
     ("POST /v1/messages", "service_tier"): "accepted, there is one",

@@ -115,6 +115,7 @@ class InferenceRequest:
         tools: What the model may call.
         tool_choice: Whether it must.
         think: Whether it shall think first.
+        thinks_if_able: A model that knows no thinking answers without; else it is an error.
         constraint: What the answer must look like.
         n_logprobs: Most likely tokens to tell at each place, 0: the drawn one; ``None``: none.
         tells_prompt: Whether to tell the same of the prompt's tokens.
@@ -137,6 +138,7 @@ class InferenceRequest:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     think: Think = None
+    thinks_if_able: bool = False
     constraint: Constraint | None = None
     n_logprobs: int | None = None
     tells_prompt: bool = False

@@ -33,6 +33,7 @@ async def _one_loop(anyio_backend):
 
 
 WANTS_A_CALL = "the model has to want to call a tool by itself, and 135M weights do not"
+NAMES_KEYS = "any JSON is asked for, and the model has to give it the keys of the prompt"
 
 #: What hangs on what the model chooses to say.  On another machine its numbers round otherwise, so
 #: that one of these may pass there.
@@ -44,6 +45,9 @@ CHOSEN = {
     ("TestChatOfOllama", "test_unicode_tool_call_integration"): WANTS_A_CALL,
     ("TestChatOfOllama", "test_agent_loop"): WANTS_A_CALL,
     ("TestChatOfOpenAI", "test_agent_loop"): WANTS_A_CALL,
+    ("TestChatOfOpenAI", "test_unicode_tool_call_integration"): "it repeats the name, or does not",
+    ("TestChatOfOllama", "test_json_mode"): NAMES_KEYS,
+    ("TestChatOfOpenAI", "test_json_mode"): NAMES_KEYS,
 }
 
 
@@ -75,7 +79,7 @@ class TestChatOfOllama(WithDaemon, ChatModelIntegrationTests):
         return {
             "model": "tools",
             "base_url": self.url,
-            "num_predict": 200,
+            "num_predict": 100,
             "temperature": 0,
             "repeat_penalty": 1.3,
         }
@@ -111,8 +115,9 @@ class TestChatOfOpenAI(WithDaemon, ChatModelIntegrationTests):
             "base_url": f"{self.url}/v1",
             "api_key": "any",
             "temperature": 0,
-            "max_tokens": 200,
+            "max_tokens": 100,
             "frequency_penalty": 1.0,
+            "model_kwargs": {"parallel_tool_calls": False},  # it would call on and on
             "stream_usage": True,
             "max_retries": 0,
         }

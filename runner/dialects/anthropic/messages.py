@@ -227,6 +227,7 @@ def _request(asked: CountBody, options: Options) -> InferenceRequest:
         tools=tools,
         tool_choice=_tool_choice(asked.tool_choice, tools),
         think=_think(asked),
+        thinks_if_able=True,  # its clients ask for thoughts whatever the model is
         constraint=_constraint(asked),
     )
 
