@@ -82,6 +82,6 @@ def test_a_hub_that_does_not_answer_holds_no_daemon(tmp_path):
             assert job.status < 300, job.body
             wait_for(lambda: hub.requests, "a question to the hub")
             # Its client would wait longer than this for the answer, which never comes.
-            assert daemon.stop(7) == 0
+            assert daemon.stop(12) == 0
             assert not daemon.file.exists()
             daemon.start()
