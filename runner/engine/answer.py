@@ -9,11 +9,12 @@ import logging
 from dataclasses import dataclass
 
 from runner.domain.cache import Hit
-from runner.domain.event import FinishReason, TokenLogprob
+from runner.domain.event import FinishReason, PromptToken, TokenLogprob
 from runner.engine.backend import Backend, Vocabulary
+from runner.engine.chunks import Chunk
 from runner.engine.sequence import Sequence
 from runner.errors import CorralError, WorkerError
-from runner.protocol.messages import Outcome, Started
+from runner.protocol.messages import Delta, Outcome, Started
 
 logger = logging.getLogger(__name__)
 
@@ -27,18 +28,25 @@ class News:
         reason: Why it ends here; ``None``: it goes on.
         logprobs: Of the tokens that ``text`` consists of, when asked for.
         marks: Where kept control tokens begin in ``text``.
+        prompt: All tokens of the prompt, with the first news of one that is to be told.
     """
 
     text: str
     reason: FinishReason | None
     logprobs: tuple[TokenLogprob, ...] = ()
     marks: tuple[int, ...] = ()
+    prompt: tuple[PromptToken, ...] = ()
+
+    def delta(self, request_id: str, finish: Outcome | None = None) -> Delta:
+        """Return it as a message."""
+        return Delta(request_id, self.text, finish, self.logprobs, self.marks, self.prompt)
 
     def then(self, later: News) -> News:
         """Return this and what came after it as one."""
         n = len(self.text)
         marks = (*self.marks, *(n + place for place in later.marks))
-        return News(self.text + later.text, later.reason, self.logprobs + later.logprobs, marks)
+        logprobs = self.logprobs + later.logprobs
+        return News(self.text + later.text, later.reason, logprobs, marks, self.prompt)
 
 
 def advance(seq: Sequence, drawn: int, vocabulary: Vocabulary) -> News:
@@ -67,6 +75,21 @@ def advance(seq: Sequence, drawn: int, vocabulary: Vocabulary) -> News:
     return News(text, reason, seq.logprobs.release(len(text), is_all=is_all), marks)
 
 
+def tell(chunk: Chunk, row: int, vocabulary: Vocabulary) -> None:
+    """Look through a computed chunk of a prompt that is to be told.
+
+    Args:
+        chunk: What was computed; nothing was drawn after it yet.
+        row: Of its last token.
+        vocabulary: For the bytes of the first token.
+    """
+    seq = chunk.seq
+    if seq.told is not None and seq.is_telling:
+        rows = range(row - chunk.n + 1, row + 1)
+        foretell, spelling = seq.sampler.foretell, vocabulary.spelling
+        seq.told.take(seq.tokens, chunk.start, rows, foretell=foretell, spelling=spelling)
+
+
 def advance_all(seq: Sequence, row: int, vocabulary: Vocabulary, backend: Backend) -> News:
     """Draw after a sequence's last sure token, and after each guess for as long as they are right.
 
@@ -85,13 +108,16 @@ def advance_all(seq: Sequence, row: int, vocabulary: Vocabulary, backend: Backen
     Raises:
         CorralError: One could not be drawn.
     """
+    prompt = seq.told.release() if seq.told else ()
+    if seq.n_limit <= seq.n_prompt:  # only what the prompt tells was wanted
+        return News("", FinishReason.LENGTH, prompt=prompt)
     guess, n_sure = seq.guess, len(seq.tokens)
-    found, n_right = News("", None), 0
+    found, n_right = News("", None, prompt=prompt), 0
     while True:
         token = _draw(seq, row - len(guess) + n_right, backend)
         news = advance(seq, token, vocabulary)
         if not guess:
-            return news
+            return found.then(news) if prompt else news
         found = found.then(news)
         n_new = len(seq.tokens) - n_sure
         is_over = news.reason is not None or seq.is_full or n_new > len(guess)

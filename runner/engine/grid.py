@@ -70,7 +70,7 @@ class Grid:
     def rewind(self, seq: Sequence) -> None:
         """Let the running sequence begin: its tokens are new, or were changed."""
         n = 0
-        if seq.cells_key == self._key:
+        if seq.cells_key == self._key and not seq.is_telling:
             n = n_common(self._chunks, seq.tokens[:-1]) // GRID * GRID
         self._key, self._conversation_id = seq.cells_key, seq.terms.conversation_id
         del self._chunks[n:]

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 
 from runner.domain.cache import Hit
 from runner.domain.event import FinishReason
-from runner.engine.answer import advance_all, outcome, started
+from runner.engine.answer import advance_all, outcome, started, tell
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
@@ -228,7 +228,7 @@ class Loop:
             seq.sampler.close()
             if fate is Fate.ABORTED:
                 self._end_now(seq, FinishReason.ABORTED)
-        elif seq.n_limit <= seq.n_prompt:
+        elif seq.n_limit <= seq.n_prompt and not seq.is_telling:
             self._send(started(seq, 0))
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
@@ -392,9 +392,11 @@ class Loop:
         deltas: list[Delta] = []
         now = time.monotonic()
         for chunk, row in zip(chunks, rows, strict=True):
+            seq = chunk.seq
+            if seq.told:
+                tell(chunk, row, self._vocabulary)
             if not chunk.draw:
                 continue
-            seq = chunk.seq
             try:
                 news = advance_all(seq, row, self._vocabulary, backend)
             except CorralError as error:
@@ -406,11 +408,10 @@ class Loop:
                 seq.first_token_s = now
             if news.reason is not None:
                 self._remove(seq)
-                ended = outcome(seq, news.reason, now)
-                deltas.append(Delta(seq.request_id, news.text, ended, news.logprobs, news.marks))
+                deltas.append(news.delta(seq.request_id, outcome(seq, news.reason, now)))
                 continue
-            if news.text:
-                deltas.append(Delta(seq.request_id, news.text, None, news.logprobs, news.marks))
+            if news.text or news.prompt:
+                deltas.append(news.delta(seq.request_id))
             if seq.is_full:
                 self._shift(seq)
         return deltas

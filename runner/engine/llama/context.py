@@ -142,19 +142,18 @@ class Context:
                 tokens[row] = seq.tokens[start]
                 positions[row] = start
                 seq_ids[row] = seq.seq_id
-                draws[row] = 0
+                n_rows = 1 if chunk.draw else chunk.n_rows
+                draws[row] = n_rows
             else:
                 end = row + n
                 tokens[row:end] = [*seq.tokens[start : start + chunk.n_sure], *chunk.guess]
                 positions[row:end] = list(range(start, start + n))
                 seq_ids[row:end] = [seq.seq_id] * n
-                ctypes.memset(ctypes.byref(draws, row), 0, n)
+                n_rows = chunk.n_rows
+                ctypes.memset(ctypes.byref(draws, row), 0, n - n_rows)
+                ctypes.memset(ctypes.byref(draws, end - n_rows), 1, n_rows)
             row += n
-            if chunk.draw:
-                n_rows = 1 + len(chunk.guess)
-                for each in range(row - n_rows, row):
-                    draws[each] = 1
-                n_drawn += n_rows
+            n_drawn += n_rows
             last_rows.append(n_drawn - 1)
         self._batch.n_tokens = row
         self._n_drawn = n_drawn

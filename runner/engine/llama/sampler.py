@@ -88,6 +88,11 @@ class LlamaSampler:
                 llama_cpp.llama_sampler_accept(self._chain, each)
         return token
 
+    def foretell(self, row: int, token: int) -> TokenLogprob:
+        """Return what the logits of a batch row say of a token, before ``draw`` changes them."""
+        logits = self._context.logits(row)
+        return token_logprob(logits, token, self._n_logprobs or 0, self._model.spelling)
+
     def close(self) -> None:
         """Free the chain and the constraint."""
         self._rules.close()
