@@ -90,7 +90,8 @@ class Ongoing:
         """End it, wherever it is."""
         self.is_cancelled = True
         if self._waiting is not None:
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+            if not self._waiting.expired():  # else it ends already: cancelled twice, or too late
+                self._waiting.reschedule(asyncio.get_running_loop().time())
         elif self._worker is not None:
             for worker_id in self._worker_ids:
                 self._worker.abort(worker_id)

@@ -114,6 +114,26 @@ def test_cancelling_one_that_waits_for_its_model_ends_it_at_once(library, name):
     asyncio.run(story())
 
 
+def test_cancelling_again_at_any_moment_is_no_error_until_it_is_gone(library, name):
+    """Two may want the same one gone; the second comes while it ends."""
+
+    async def story():
+        async with open_place(library, name) as (place, requests):
+            place.mark("wait")
+            leaving = asyncio.create_task(place.events(chat(name, "say 1")))
+            await until(lambda: place.heard("load"))
+            (row,) = await requests.list_requests()
+            with pytest.raises(RequestNotFound):
+                for _ in range(1000):
+                    requests.cancel(row.id)
+                    await asyncio.sleep(0)
+            with pytest.raises(Cancelled):
+                await leaving
+            place.path.with_name(place.path.name + ".wait").unlink()
+
+    asyncio.run(story())
+
+
 def test_cancelling_what_is_not_there_is_an_error(library, name):
     async def story():
         async with open_place(library, name) as (place, requests):
