@@ -45,9 +45,9 @@ class Library:
     """The models below one folder, which need not exist yet."""
 
     def __init__(self, models: Path, *, lock_wait_s: float = WAIT_S) -> None:
-        self.models = models
+        self.models = models = Path(extended(models))
         self.blobs = Blobs(models)
-        self._index = Index(Path(extended(models / "manifests")), self.blobs)
+        self._index = Index(models / "manifests", self.blobs)
         self.quarantine = models / "quarantine"
         self._scratch = models / "partial"
         self._lock = StoreLock(models / "lock", wait_s=lock_wait_s)
