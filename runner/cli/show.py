@@ -14,6 +14,8 @@ from runner.cli.parser import Subparsers
 from runner.cli.perplexity import report_rows
 from runner.client.client import Client
 from runner.client.decode import ShownModel
+from runner.domain.memory import MemoryNeed
+from runner.errors import CorralError
 
 _PARTS = ("modelfile", "parameters", "system", "template", "license")
 #: What is told of a file's origin, in this order.
@@ -22,8 +24,9 @@ _JSON_HELP = """\
 --json prints an object:
   name architecture parameters quantization context_length embedding_length
   capabilities options system template license modelfile metadata
-  provenance warnings quality
-sizes in bytes; quality as corral perplexity --json has it, or null"""
+  provenance warnings quality memory
+sizes in bytes; quality as corral perplexity --json has it, or null; memory: what it would
+take now, with fits needed free context_length asked weights kv_cache compute advice; or null"""
 
 
 def add(commands: Subparsers) -> None:
@@ -62,12 +65,21 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Print the model."""
     model = client.show(args.model, verbose=args.verbose)
     if args.json:
-        out.json(as_json(model))
+        need = _estimate(client, args.model)
+        out.json(as_json(model) | {"memory": memory_as_json(need) if need else None})
     elif args.part:
         print_part(model, args.part, out)
     else:
-        print_all(model, out, verbose=args.verbose)
+        print_all(model, out, verbose=args.verbose, need=_estimate(client, args.model))
     return 0
+
+
+def _estimate(client: Client, name: str) -> MemoryNeed | None:
+    """What it needs of memory; ``None`` where that cannot be said, of which ``run`` tells more."""
+    try:
+        return client.estimate(name)
+    except CorralError:
+        return None
 
 
 def print_part(model: ShownModel, part: str, out: Output) -> None:
@@ -88,14 +100,48 @@ def part_text(model: ShownModel, part: str) -> str:
     }[part]
 
 
-def print_all(model: ShownModel, out: Output, *, verbose: bool = False) -> None:
-    """Print the model's blocks, as Ollama lays them out."""
-    for title, rows in _blocks(model, verbose):
+def print_all(
+    model: ShownModel, out: Output, *, verbose: bool = False, need: MemoryNeed | None = None
+) -> None:
+    """Print the model's blocks, as Ollama lays them out, and what it needs of memory."""
+    memory = [("Memory", memory_rows(need))] if need else []
+    for title, rows in (*_blocks(model, verbose), *memory):
         if rows:
             out.text(f"  {title}")
             for line in table_lines((), rows):
                 out.text(f"    {line}".rstrip())
             out.text("")
+
+
+def memory_rows(need: MemoryNeed) -> list[tuple[str, ...]]:
+    """Return what a model would take now, and why not more or what else."""
+    context = f"{need.n_ctx} tokens"
+    if need.n_ctx_asked > need.n_ctx:
+        context += f", of {need.n_ctx_asked} that were asked for: no more fit"
+    fits = "fits" if need.fits else "does not fit"
+    return [
+        ("needed", f"{human.size(need.n_needed)}, {fits}: {human.size(need.n_free)} can be free"),
+        ("context", context),
+        ("weights", human.size(need.n_weights)),
+        ("cache", f"{human.size(need.n_kv)} for {need.n_cells} tokens in all"),
+        ("computing", human.size(need.n_compute)),
+        *(("would help", way) for way in need.advice),
+    ]
+
+
+def memory_as_json(need: MemoryNeed) -> dict[str, Any]:
+    """Return the stable keys of an estimate."""
+    return {
+        "fits": need.fits,
+        "needed": need.n_needed,
+        "free": need.n_free,
+        "context_length": need.n_ctx,
+        "asked": need.n_ctx_asked or None,
+        "weights": need.n_weights,
+        "kv_cache": need.n_kv,
+        "compute": need.n_compute,
+        "advice": list(need.advice),
+    }
 
 
 def as_json(model: ShownModel) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from runner.domain.devices import SharedDevice
 from runner.domain.event import Event
 from runner.domain.job import Job
 from runner.domain.key import Key
+from runner.domain.memory import MemoryNeed
 from runner.domain.model import ModelInfo, RunningModel
 from runner.domain.options import Options
 from runner.domain.progress import Progress
@@ -81,6 +82,11 @@ class Client(Keeping):
         body = {"model": name, "verbose": verbose}
         value = self._call("POST", "/api/show", body, model=name)
         return decoded(lambda v: decode.shown(v, name=name), value)
+
+    def estimate(self, name: str) -> MemoryNeed:
+        """Return what loading a model would take of memory now, and with which context."""
+        value = self._call("POST", "/api/estimate", {"model": name}, model=name)
+        return decoded(decode.estimate, value)
 
     def chat(
         self,

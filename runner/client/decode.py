@@ -30,6 +30,7 @@ from runner.domain.event import (
 )
 from runner.domain.job import Job, JobError, JobState
 from runner.domain.key import Key, Scope
+from runner.domain.memory import MemoryNeed
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS, Options, parse_options
@@ -85,6 +86,26 @@ def models(value: Json) -> list[ModelInfo]:
 def running(value: Json, *, now: float) -> list[RunningModel]:
     """``GET /api/ps``; ``now`` in seconds since the epoch."""
     return [_running(entry, now) for entry in value["models"]]
+
+
+def estimate(value: Json) -> MemoryNeed:
+    """``POST /api/estimate``."""
+    return MemoryNeed(
+        n_weights=int(value["weights"]),
+        n_kv=int(value["kv_cache"]),
+        n_compute=int(value["compute"]),
+        n_output=int(value["output"]),
+        n_projector=int(value["projector"]),
+        n_draft=int(value["draft"]),
+        n_needed=int(value["needed"]),
+        n_accelerator=int(value["accelerator"]),
+        n_free=int(value["free"]),
+        n_ctx=int(value["context_length"]),
+        n_cells=int(value["cache_length"]),
+        n_ctx_asked=int(value.get("context_length_asked") or 0),
+        fits=bool(value["fits"]),
+        advice=tuple(map(str, value["advice"])),
+    )
 
 
 def shown(value: Json, *, name: str) -> ShownModel:

@@ -18,12 +18,14 @@ from runner.workers.wanted import Wanted
 class Entry:
     """A model that is loading, loaded or stopping.
 
-    ``load`` is smaller than what was begun with where that did not work; ``notes`` tell of it.
+    ``load`` is smaller than ``asked``, which was begun with, where that did not work; ``notes``
+    tell of it.
     """
 
     wanted: Wanted
     load: Load
     keep_alive_s: float
+    asked: Load = field(init=False)
     loading: asyncio.Task[Worker] = field(init=False)
     n_leases: int = 0
     is_leaving: bool = False  # takes no new lease; goes when the last one ends
@@ -37,6 +39,9 @@ class Entry:
     notes: list[str] = field(default_factory=list)
     broken_off: CorralError | None = None
 
+    def __post_init__(self) -> None:
+        self.asked = self.load
+
     @property
     def is_loaded(self) -> bool:
         """Whether its load has succeeded; the process may be gone since."""
@@ -44,10 +49,17 @@ class Entry:
         return task.done() and not task.cancelled() and task.exception() is None
 
     def serves(self, wanted: Wanted) -> bool:
-        """Whether this worker can serve that request as it is; a larger context can."""
-        asked = dict(wanted.fixed)
+        """Whether this worker can serve that request as it is.
+
+        A larger context can, and a larger batch; threads are told to a worker that runs.  What was
+        loaded with less than was asked for would not become more by loading it again.
+        """
         return wanted.n_ctx_least <= self.load.n_ctx and all(
-            getattr(self.load, name) == value for name, value in asked.items()
+            self.asked.n_batch >= wanted.n_batch
+            if name == "n_batch"
+            else getattr(self.asked, name) == value
+            for name, value in wanted.fixed
+            if name != "n_threads"
         )
 
 

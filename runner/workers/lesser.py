@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from runner.protocol.messages import Load
 
+_SMALL_BATCH = 64  # tokens of a step; fewer save next to nothing
 _PAD = 256  # llama.cpp's own step of a context
 
 
@@ -25,8 +26,8 @@ def lesser(
     """Return the next smaller load; ``None`` when there is none that would still do.
 
     First goes what only makes things faster: cells beyond one conversation, prompts kept beside
-    the cache.  Then layers leave the accelerator, half of them and then all; then the context is
-    halved, down to what is needed.
+    the cache.  Then layers leave the accelerator, half of them and then all; then a step computes
+    less at once; then the context is halved, down to what is needed.
 
     Args:
         load: What did not work.
@@ -43,6 +44,11 @@ def lesser(
         return Less(
             replace(load, n_gpu_layers=n_gpu),
             f"{n_gpu} layers are on the accelerator instead of {n_all or 'all'}",
+        )
+    if load.generates and load.n_batch > _SMALL_BATCH:
+        return Less(
+            replace(load, n_batch=_SMALL_BATCH),
+            f"a step computes {_SMALL_BATCH} tokens instead of {load.n_batch}",
         )
     n_ctx = max(n_least, load.n_ctx // 2 // _PAD * _PAD)
     if n_ctx < load.n_ctx:
@@ -65,4 +71,5 @@ def within(load: Load, known: Load, *, n_least: int) -> Load:
         n_cells=max(n_ctx, min(load.n_cells, known.n_cells)),
         n_host_bytes=min(load.n_host_bytes, known.n_host_bytes),
         n_gpu_layers=n_gpu,
+        n_batch=min(load.n_batch, known.n_batch),
     )

@@ -21,12 +21,7 @@ from msgspec.structs import replace
 
 from runner import logs
 from runner.domain.loading import LoadMoment
-from runner.errors import (
-    Cancelled,
-    DeviceError,
-    NotEnoughMemory,
-    WorkerError,
-)
+from runner.errors import Cancelled, DeviceError, NotEnoughMemory, WorkerError
 from runner.protocol.messages import Load, Loading
 from runner.workers import room
 from runner.workers.entry import Entry, worker_of
@@ -110,7 +105,10 @@ class Pool:
         entry.is_pinned |= wanted.is_pinned
         self._stop_timer(entry)
         try:
-            yield await self._loaded(entry)
+            worker = await self._loaded(entry)
+            if wanted.n_threads:
+                self._cores.allow(worker.channel, wanted.n_threads)
+            yield worker
         finally:
             entry.n_leases -= 1
             entry.keep_alive_s = stay_s
@@ -271,6 +269,7 @@ class Pool:
             self._unserved.remove(wanted)
 
     async def _find_entry(self, wanted: Wanted) -> Entry:
+        before: Load | None = None  # whose place it takes
         while True:
             if self._is_closed:
                 raise closing()
@@ -280,7 +279,7 @@ class Pool:
                     list(self._entries.values()), wanted, self._settings, self._available()
                 )
                 if in_the_way == []:
-                    return self._load(wanted)
+                    return self._load(wanted, before)
                 if in_the_way:
                     self.n_evictions += len(in_the_way)
                     await asyncio.gather(*(self._stop(idle) for idle in in_the_way))
@@ -292,6 +291,7 @@ class Pool:
                         raise queue_full(entry.n_leases - self._settings.n_seq_max)
                     return entry
                 entry.is_leaving = True  # another must take its place
+                before = entry.load
                 if not entry.n_leases:
                     await self._stop(entry)
                     continue
@@ -307,10 +307,10 @@ class Pool:
         finally:
             self._n_waiting -= 1
 
-    def _load(self, wanted: Wanted) -> Entry:
+    def _load(self, wanted: Wanted, before: Load | None) -> Entry:
         """Begin to load, for the largest context that anyone waits for: one load serves all."""
         alike = [other for other in self._unserved if other.key == wanted.key]
-        load = self.equip(load_for(wanted, alike, self._settings))
+        load = self.equip(load_for(wanted, alike, self._settings, before))
         largest = max((wanted, *alike), key=lambda other: other.n_ctx)
         entry = Entry(largest, load, self._settings.keep_alive_s)
         entry.is_pinned = any(other.is_pinned for other in alike)

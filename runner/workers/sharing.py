@@ -80,6 +80,12 @@ class CoreSharing:
         worker.on_work = lambda has_work: self._note(worker, has_work=has_work)
         worker.exited.add_done_callback(lambda _: self._forget(worker))
 
+    def allow(self, worker: Sharer, n_most: int) -> None:
+        """Let a worker have up to ``n_most`` threads from now on."""
+        if worker in self._most:
+            self._most[worker] = n_most
+            self._share()
+
     def _forget(self, worker: Sharer) -> None:
         """What it had is the others' now."""
         self._note(worker, has_work=False)

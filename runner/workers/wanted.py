@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -50,6 +51,16 @@ class Wanted:
     def n_ctx_least(self) -> int:
         """Tokens that one sequence must be able to have."""
         return self.n_least or self.n_ctx
+
+    @property
+    def n_batch(self) -> int:
+        """Tokens a step that it insists on; 0: any."""
+        return int(cast(int, dict(self.fixed).get("n_batch", 0)))
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that it is to be computed with; 0: as many as there are for it."""
+        return int(cast(int, dict(self.fixed).get("n_threads", 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +122,18 @@ class PoolSettings:
     has_accelerator: bool = False
 
 
-def load_for(wanted: Wanted, alike: Sequence[Wanted], settings: PoolSettings) -> Load:
+def load_for(
+    wanted: Wanted, alike: Sequence[Wanted], settings: PoolSettings, before: Load | None = None
+) -> Load:
     """Return the load that serves ``wanted`` and as many as can be of those ``alike``.
 
-    Its context is the largest that anyone of them would have.
+    Its context and its batch are the largest that anyone of them would have, or ``before`` had,
+    whose place it takes: who was served by that shall not have to load the model again.
     """
-    n_ctx = max(other.n_ctx for other in (wanted, *alike))
-    n_cells = max(other.n_cells for other in (wanted, *alike))
+    everyone = (wanted, *alike)
+    n_ctx = max(*(other.n_ctx for other in everyone), before.n_ctx if before else 0)
+    n_cells = max(*(other.n_cells for other in everyone), before.n_cells if before else 0)
+    n_batch = max(*(other.n_batch for other in everyone), before.n_batch if before else 0)
     load = Load(
         request_id=new_request_id(),
         path=wanted.path,
@@ -136,4 +152,5 @@ def load_for(wanted: Wanted, alike: Sequence[Wanted], settings: PoolSettings) ->
         adapters=wanted.adapters,
         devices=settings.devices,
     )
-    return replace(load, **dict(wanted.fixed))
+    insisted = dict(wanted.fixed) | ({"n_batch": n_batch} if n_batch else {})
+    return replace(load, **insisted)

@@ -50,6 +50,9 @@ def test_show_lays_a_model_out_in_blocks(corral):
     )
     assert "  Parameters\n    temperature    0.2\n" in done.out
     assert "    Version 2.0\n    ...\n" in done.out
+    assert "    needed        300 MB, fits: 4 GB can be free\n" in done.out
+    assert "    context       4096 tokens, of 8192 that were asked for: no more fit\n" in done.out
+    assert "    would help    use a cache of type q8_0" in done.out
     assert not [line for line in done.out.splitlines() if line != line.rstrip()]
     assert "token_embd.weight    Q4_1    [576 49152]" in corral("show", "-v", "smollm2").out
 

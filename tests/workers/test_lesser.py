@@ -17,6 +17,7 @@ loads = st.builds(
     n_seq_max=st.integers(1, 16),
     n_gpu_layers=st.integers(-1, 100),
     n_host_bytes=st.integers(0, 1 << 30),
+    n_batch=st.integers(1, 4096),
 ).map(lambda load: replace(load, n_cells=max(load.n_ctx, load.n_cells)))
 
 
@@ -29,6 +30,7 @@ def test_each_step_takes_less_until_what_is_needed_is_left(load, n_least, has_ac
         assert n_least <= smaller.n_ctx <= load.n_ctx
         assert smaller.n_ctx <= smaller.n_cells <= load.n_cells
         assert smaller.n_host_bytes <= load.n_host_bytes
+        assert smaller.n_batch <= load.n_batch
         assert smaller != load
         assert less.note
         load, n_steps = smaller, n_steps + 1
@@ -47,6 +49,7 @@ def test_the_context_is_the_last_thing_to_go():
         notes.append(less.note)
     assert notes[0] == "the cache holds 8192 tokens instead of 32768"
     assert notes[1] == "14 layers are on the accelerator instead of 29"
+    assert notes[-2] == "a step computes 64 tokens instead of 512"
     assert notes[-1] == "the context is 4096 tokens instead of 8192"
 
 
@@ -56,4 +59,5 @@ def test_what_worked_before_is_not_gone_beyond_but_for_what_is_needed(load, know
     assert n_least <= made.n_ctx <= max(n_least, known.n_ctx)
     assert made.n_ctx <= made.n_cells
     assert made.n_host_bytes <= known.n_host_bytes
+    assert made.n_batch == min(load.n_batch, known.n_batch)
     assert made.path == load.path

@@ -312,7 +312,7 @@ def test_settings_that_a_request_insists_on_replace_the_worker(models):
     async def story():
         async with open_pool() as pool:
             await use(pool, models.wanted())
-            await use(pool, models.wanted(n_threads=2))
+            await use(pool, models.wanted(n_gpu_layers=2))
             assert len(models.heard("a", "load")) == 2
             await use(pool, models.wanted())  # it does not insist
             assert len(models.heard("a", "load")) == 2

@@ -154,8 +154,10 @@ def test_a_load_that_finds_no_memory_is_tried_with_less_and_says_so(models, how)
             async with pool.lease(wanted, None) as worker:
                 assert await whole(worker.generate(ask("say 1")))
                 assert worker.loaded.n_ctx == 1024
-            assert models.heard("a", "load") == ["load 4096", "load 4096", "load 2048", "load 1024"]
+            loads = [int(line.split()[1]) for line in models.heard("a", "load")]
+            assert loads == [4096, 4096, 4096, 2048, 1024]
             (row,) = pool.resident()
+            assert any("a step computes 64 tokens instead of 512" in note for note in row.notes)
             assert "the context is 1024 tokens instead of 2048" in row.notes[-1]
 
     asyncio.run(story())

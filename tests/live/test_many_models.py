@@ -1,0 +1,101 @@
+"""Three models in the places of two: nothing is lost, and each answer is its own model's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.fakes.models import tiny_model
+from tests.real_daemon import RealDaemon, wait_for
+
+pytestmark = pytest.mark.live
+
+#: What each model says, over and over.
+WORDS = {"alpha": "abcdefgh", "beta": "ijklmnop", "gamma": "qrstuvwx"}
+
+
+@pytest.fixture
+def crowd(tmp_path):
+    with RealDaemon(tmp_path / "home", CORRAL_MAX_LOADED_MODELS="2") as daemon:
+        for name, says in WORDS.items():
+            path = tiny_model(tmp_path / f"{name}.gguf", says=says, name=name, n_ctx_train=65536)
+            daemon.take_in(path, name)
+        yield daemon
+
+
+def ask(daemon, name, n_tokens, **options):
+    body = {
+        "model": name,
+        "messages": [{"role": "user", "content": "go on"}],
+        "stream": False,
+        "options": {"num_predict": n_tokens, "temperature": 0, **options},
+    }
+    return daemon.ask("POST", "/api/chat", body)
+
+
+def expected(name, n_tokens):
+    return (WORDS[name] * (n_tokens // 8 + 1))[:n_tokens]
+
+
+def client(daemon, seed, until, found):
+    """Ask any of the models for answers of any length; ``until`` tells when to stop."""
+    dice = random.Random(seed)
+    while until(len(found)):
+        name, n_tokens = dice.choice(sorted(WORDS)), dice.randint(1, 60)
+        options = dice.choice([{}, {"num_ctx": 2048}, {"num_ctx": 4096}, {"num_batch": 256}])
+        reply = ask(daemon, name, n_tokens, **options)
+        said = reply.json.get("message", {}).get("content") if reply.status == 200 else reply.body
+        found.append((name, n_tokens, reply.status, said))
+
+
+@pytest.mark.timeout(900)
+def test_models_that_push_each_other_out_answer_all_that_is_asked(crowd):
+    """Ten minutes where ``CORRAL_SOAK`` is set, else a few dozen answers."""
+    end = time.monotonic() + 600.0
+    is_long = bool(os.environ.get("CORRAL_SOAK"))
+
+    def until(n_done):
+        return time.monotonic() < end if is_long else n_done < 8
+
+    answers = [[] for _ in range(4)]
+    threads = [
+        threading.Thread(target=client, args=(crowd, seed, until, found))
+        for seed, found in enumerate(answers)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name, n_tokens, status, said in [one for found in answers for one in found]:
+        assert (status, said) == (200, expected(name, n_tokens)), name
+    assert all(len(found) >= 8 for found in answers)
+    assert crowd.ask("GET", "/api/machine").json["model_evictions"] > 0
+    assert len(crowd.ask("GET", "/api/ps").json["models"]) <= 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are those of Unix")
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV"])
+def test_a_model_that_dies_is_loaded_with_less_and_the_others_notice_nothing(crowd, how):
+    number = getattr(signal, how)
+    assert ask(crowd, "alpha", 8).status == ask(crowd, "beta", 8).status == 200
+    other = crowd.running("beta")["pid"]
+    body = {"model": "alpha", "prompt": "go on", "options": {"num_predict": 30000}, "stream": False}
+    with contextlib.closing(crowd.send("POST", "/api/generate", body)) as lost:
+        # One that has not begun would be asked again, of the next process.
+        wait_for(lambda: crowd.running("alpha")["n_tokens"] > 200, "the answer to begin")
+        os.kill(crowd.running("alpha")["pid"], number)
+        reply = lost.getresponse()
+        told = reply.read()
+    assert reply.status == 500
+    assert b'"code":"worker_failed"' in told
+    assert f"signal {number.value}".encode() in told
+    again = ask(crowd, "alpha", 24)
+    assert again.json["message"]["content"] == expected("alpha", 24)
+    assert f"its process died (signal {number.value})" in crowd.running("alpha")["note"]
+    assert crowd.running("beta")["pid"] == other
