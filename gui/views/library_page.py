@@ -138,7 +138,7 @@ class LibraryPage(Sheet):
         body.addWidget(self.details)
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
-        body.setSizes([540, 460])
+        body.setSizes([460, 520])
         self.details.setMinimumWidth(440)
         left.setMinimumWidth(240)
         return body

@@ -15,7 +15,7 @@ from gui.models.running_table import running_table
 from gui.models.table import Sorted
 from gui.pages import House
 from gui.theme import L, M, S
-from gui.views.sheet import Sheet, card
+from gui.views.sheet import Sheet, card, scrolled
 from gui.widgets.content import Content
 from gui.widgets.device_card import DeviceCard
 from gui.widgets.device_plot import DevicePlot
@@ -55,7 +55,7 @@ class MachinePage(Sheet):
         )
         self.unload = self.button(lambda: tr("Unload"), self._unload)
         self.devices = DeviceCard(lambda: self.house.go("settings"))
-        self.content = Content(self._body())
+        self.content = Content(scrolled(self._body()))  # a small window has not room for all
         self.column.addWidget(self.content, 1)
         self.grid.chosen.connect(lambda row: self.unload.setEnabled(row is not None))
         self.unload.setEnabled(False)
