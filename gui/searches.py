@@ -10,7 +10,9 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from runner.domain.model import Capability
 from runner.domain.search import FoundModel, FoundQuant, HubFailure, SearchResult
 
 FORMAT = 1
@@ -41,13 +43,19 @@ def last(path: Path) -> LastSearch | None:
         value = json.loads(path.read_bytes())
         if value["format"] != FORMAT:
             return None
-        models = tuple(
-            FoundModel(**{**one, "quants": tuple(FoundQuant(**each) for each in one["quants"])})
-            for one in value["result"]["models"]
-        )
+        models = tuple(_model(one) for one in value["result"]["models"])
         failures = tuple(HubFailure(**one) for one in value["result"]["failures"])
         made_at = min(float(value["made_at"]), time.time())
         result = SearchResult(models, failures)
         return LastSearch(str(value["words"]), str(value["hub"]), made_at, result)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _model(value: dict[str, Any]) -> FoundModel:
+    told = {
+        "quants": tuple(FoundQuant(**each) for each in value["quants"]),
+        "languages": tuple(value.get("languages", ())),
+        "abilities": tuple(Capability(one) for one in value.get("abilities", ())),
+    }
+    return FoundModel(**{**value, **told})

@@ -106,7 +106,8 @@ QPushButton:disabled {{ color: {muted}; }}
 QPushButton:focus, QToolButton:focus {{ border: 2px solid {accent}; }}
 QPushButton[role="primary"] {{ background: {accent}; color: {on_accent}; border-color: {accent};
   font-weight: 600; }}
-QPushButton[role="primary"]:disabled {{ background: {line}; color: {muted}; border-color: {line}; }}
+QPushButton[role="primary"]:disabled {{ background: {raised}; color: {muted};
+  border-color: {line}; }}
 QPushButton[role="danger"] {{ color: {bad}; }}
 QPushButton[role="nav"] {{ text-align: left; border: 1px solid transparent; background: transparent;
   padding: 8px 12px; }}
@@ -185,7 +186,7 @@ QStatusBar QLabel {{ padding: 2px 8px; color: {muted}; }}
 QStatusBar::item {{ border: none; }}
 QStatusBar {{ background: {surface}; border-top: 1px solid {line}; color: {muted}; }}
 QSplitter::handle {{ background: {line}; width: 1px; height: 1px; }}
-QTabBar::tab {{ padding: 6px 14px; border-bottom: 2px solid transparent; color: {muted}; }}
+QTabBar::tab {{ padding: 6px 10px; border-bottom: 2px solid transparent; color: {muted}; }}
 QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; }}
 QTabWidget::pane {{ border: none; }}
 QSlider::groove:horizontal {{ height: 4px; background: {line}; border-radius: 2px; }}

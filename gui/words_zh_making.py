@@ -5,6 +5,8 @@ from __future__ import annotations
 CHINESE: dict[str, str] = {
     "Accelerator": "加速器",
     "Another machine": "另一台电脑",
+    "Any language": "任意语言",
+    "As far as the hub tells": "以模型库提供的信息为准",
     "As good as the original to most eyes.": "多数人看不出与原版的差别。",
     "Bits a weight": "每权重位数",
     "Change the limits": "更改限制",
@@ -33,6 +35,7 @@ CHINESE: dict[str, str] = {
     "Measure the speed": "测量速度",
     "Measured": "测量",
     "Measuring the types…": "正在估算各类型…",
+    "Memory of {name} over time": "{name} 的内存随时间的变化",
     "Mend it": "修复",
     "Mending {name}: {done}": "正在修复 {name}：{done}",
     "Much worse; for when nothing else fits.": "质量明显下降，仅在其他类型都放不下时使用。",

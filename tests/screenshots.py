@@ -51,6 +51,11 @@ REPOSITORIES = (
     ("smallholding/Aster-0.6B-GGUF", 96, 20_400, "apache-2.0", False, (0.3, 0.4, 0.5, 0.7)),
     ("lowland/Aster-VL-3B-GGUF", 77, 9_100, "cc-by-nc-4.0", True, (1.4, 2.1, 2.4, 3.6)),
 )
+#: What their owners say of them.
+TAGS = {
+    "lowland/Aster-Coder-7B-GGUF": ("en", "zh", "tool-use"),
+    "lowland/Aster-VL-3B-GGUF": ("en", "fr", "image-text-to-text"),
+}
 #: Tabs of a page that have a picture of their own, after the first one.
 TABS = {
     "settings": ("models", "network", "downloads", "privacy"),
@@ -105,6 +110,7 @@ def a_home(root: Path) -> Iterator[RealDaemon]:
                 n_likes=likes,
                 n_downloads=downloads,
                 sizes=told,
+                tags=TAGS.get(repo, ("en",)),
             )
         environ = {**hub.environ(), "CORRAL_LOG_LEVEL": "info", "CORRAL_KEEP_ALIVE": "30m"}
         with RealDaemon(root / "home", **environ) as daemon:
@@ -178,7 +184,7 @@ def chat(page: ChatPage) -> None:
     if not len(talk.tree):
         talk.set_fields(model="smollm2:latest", options={"temperature": 0, "num_predict": 300})
         talk.send(QUESTION)
-    spin(lambda: not talk.answering_id, 300)
+    spin(lambda: not talk.answering_id and page.transcript.is_settled, 300)
 
 
 def settle(window: MainWindow) -> None:

@@ -16,6 +16,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, Qt
 from gui import figures
 from gui.models.table import ROW_ROLE, Column, Index, Table
 from gui.words import tr
+from runner.domain.model import Capability
 from runner.domain.name import DEFAULT_HOST, ModelName
 from runner.domain.search import FoundModel, FoundQuant
 from runner.errors import InvalidName
@@ -38,6 +39,9 @@ class Wishes:
         is_open: Only models whose owner asks for nothing.
         license: Only this licence; empty: any.
         max_bytes: Only models with a quantization of at most this size; 0: any.
+        language: Only models that speak it, a code of two letters; empty: any.
+        tools: Only models that can call tools, as far as the hub tells.
+        vision: Only models that can see, likewise.
         order: ``hub`` as the hubs rank them, ``likes``, ``downloads`` or ``size``.
     """
 
@@ -45,6 +49,9 @@ class Wishes:
     is_open: bool = False
     license: str = ""
     max_bytes: int = 0
+    language: str = ""
+    tools: bool = False
+    vision: bool = False
     order: str = "hub"
 
 
@@ -83,6 +90,11 @@ def chosen(models: Iterable[FoundModel], wishes: Wishes) -> list[FoundModel]:
 def licenses(models: Iterable[FoundModel]) -> list[str]:
     """Return the licences that occur, in alphabetical order."""
     return sorted({model.license for model in models if model.license}, key=str.casefold)
+
+
+def spoken(models: Iterable[FoundModel]) -> list[str]:
+    """Return the languages that occur, as codes, in alphabetical order."""
+    return sorted({one for model in models for one in model.languages})
 
 
 def here(models: Iterable[ModelName]) -> frozenset[tuple[str, str, str, str]]:
@@ -241,6 +253,11 @@ def _is_wanted(model: FoundModel, wishes: Wishes) -> bool:
     if wishes.is_open and model.is_gated:
         return False
     if wishes.license and model.license != wishes.license:
+        return False
+    if wishes.language and wishes.language not in model.languages:
+        return False
+    wanted = ((wishes.tools, Capability.TOOLS), (wishes.vision, Capability.VISION))
+    if any(is_wanted and one not in model.abilities for is_wanted, one in wanted):
         return False
     smallest = _smallest(model)
     return not wishes.max_bytes or (smallest is not None and smallest <= wishes.max_bytes)

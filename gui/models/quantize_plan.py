@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gui import figures
@@ -89,6 +89,14 @@ def plan_of(value: Mapping[str, Any], n_memory: int = 0) -> Plan:
         problem=str(value.get("problem") or ""),
         hint=str(value.get("hint") or ""),
     )
+
+
+def joined(plan: Plan | None, more: Plan) -> Plan:
+    """Return one plan of two for the same model; the first problem counts."""
+    if plan is None:
+        return more
+    problem, hint = (plan.problem, plan.hint) if plan.problem else (more.problem, more.hint)
+    return replace(more, targets=plan.targets + more.targets, problem=problem, hint=hint)
 
 
 def target_table() -> Table[Target]:

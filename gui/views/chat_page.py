@@ -40,7 +40,9 @@ from gui.widgets.toast import Toast
 from gui.widgets.transcript import WIDEST, Transcript
 from gui.words import tr
 from runner.client.client import Client
+from runner.client.decode_keeping import Change
 from runner.domain.model import Capability, ModelInfo
+from runner.domain.topic import Topic
 from runner.errors import CorralError
 
 if TYPE_CHECKING:
@@ -266,6 +268,12 @@ class ChatPage(Page):
         self._show_middle()
         self._show_context()
 
+    @Slot(object)
+    def _on_told(self, change: Change) -> None:
+        """A name came or went, here or by another program."""
+        if change.kind == Topic.MODEL and self.isVisible():
+            self.house.link.call(lambda client: client.list_models(), self._take_models)
+
     def _take_models(self, models: list[ModelInfo]) -> None:
         talk = [m for m in models if Capability.COMPLETION in m.capabilities or not m.capabilities]
         self._models = sorted(str(model.name) for model in talk)
@@ -434,6 +442,7 @@ class ChatPage(Page):
             lambda: self._toast.tell(tr("An answer is coming. Stop it first."))
         )
         self.house.link.changed.connect(self._show_state)
+        self.house.link.told.connect(self._on_told)
 
     def _shortcuts(self) -> None:
         within = Qt.ShortcutContext.WidgetWithChildrenShortcut

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from PySide6.QtCore import QModelIndex, Qt, QTimer
+from PySide6.QtCore import QLocale, QModelIndex, Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QListView,
     QPushButton,
     QSplitter,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -32,6 +33,7 @@ from gui.models.found_list import (
     here,
     licenses,
     name_of,
+    spoken,
 )
 from gui.models.table import ROW_ROLE
 from gui.pages import House
@@ -81,7 +83,8 @@ class DiscoverPage(Sheet):
         self.exact.hide()
         self.exact.clicked.connect(lambda _=False: self.pull(exact_name(self.words.text())))
         self.hub, self.order, self.license, self.up_to = (QComboBox() for _ in range(4))
-        self.fits, self.open = QCheckBox(), QCheckBox()
+        self.language = QComboBox()
+        self.fits, self.open, self.tools, self.vision = (QCheckBox() for _ in range(4))
         self.note = QLabel()
         self.note.setProperty("role", "muted")
         self.note.hide()
@@ -159,7 +162,7 @@ class DiscoverPage(Sheet):
             self.up_to,
             ((n, tr("Up to {size}", size=text) if n else tr("Any size")) for n, text in _SIZES),
         )
-        self._fill_licenses()
+        self._fill_choices()
 
     @property
     def wishes(self) -> Wishes:
@@ -169,6 +172,9 @@ class DiscoverPage(Sheet):
             is_open=self.open.isChecked(),
             license=self.license.currentData() or "",
             max_bytes=self.up_to.currentData() or 0,
+            language=self.language.currentData() or "",
+            tools=self.tools.isChecked(),
+            vision=self.vision.isChecked(),
             order=self.order.currentData() or "hub",
         )
 
@@ -192,14 +198,16 @@ class DiscoverPage(Sheet):
         find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         return row
 
-    def _narrowing(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _narrowing(self) -> QVBoxLayout:
+        row, below = QHBoxLayout(), QHBoxLayout()
         row.setSpacing(S)
+        below.setSpacing(L)
         for box, text in (
             (self.hub, lambda: tr("Hub")),
             (self.order, lambda: tr("Order")),
             (self.up_to, lambda: tr("Size")),
             (self.license, lambda: tr("Licence")),
+            (self.language, lambda: tr("Language")),
         ):
             self.say(box.setAccessibleName, text)
             self.say(box.setToolTip, text)
@@ -208,11 +216,19 @@ class DiscoverPage(Sheet):
         self.hub.activated.connect(lambda _: self.search())
         self.say(self.fits.setText, lambda: tr("Fits this machine"))
         self.say(self.open.setText, lambda: tr("Nothing to accept"))
-        for check in (self.fits, self.open):
+        self.say(self.tools.setText, lambda: tr("Tools"))
+        self.say(self.vision.setText, lambda: tr("Vision"))
+        for check in (self.fits, self.open, self.tools, self.vision):
             check.toggled.connect(lambda _: self._show_results())
-            row.addWidget(check)
-        row.addStretch()
-        return row
+            below.addWidget(check)
+        for check in (self.tools, self.vision):
+            self.say(check.setToolTip, lambda: tr("As far as the hub tells"))
+        rows = QVBoxLayout()
+        rows.setSpacing(S)
+        for one in (row, below):
+            one.addStretch()
+            rows.addLayout(one)
+        return rows
 
     def _body(self) -> QWidget:
         self.list.setModel(self.results)
@@ -244,7 +260,7 @@ class DiscoverPage(Sheet):
         self._last = search
         self._found = search.result.models
         self._note(_failures(search.result))
-        self._fill_licenses()
+        self._fill_choices()
         self._show_results()
 
     def _failed(self, error: CorralError) -> None:
@@ -311,10 +327,10 @@ class DiscoverPage(Sheet):
         self.note.setVisible(bool(text))
 
     def _loosen(self) -> None:
-        for box in (self.license, self.up_to):
+        for box in (self.license, self.up_to, self.language):
             box.setCurrentIndex(0)
-        self.fits.setChecked(False)
-        self.open.setChecked(False)
+        for check in (self.fits, self.open, self.tools, self.vision):
+            check.setChecked(False)
         self._show_results()
 
     def _choose(self, index: QModelIndex) -> None:
@@ -330,10 +346,18 @@ class DiscoverPage(Sheet):
             model = self.pane.model
             self.pull(model.name if row is None else name_of(model, row.quant))
 
-    def _fill_licenses(self) -> None:
+    def _fill_choices(self) -> None:
         names = ((name, name) for name in licenses(self._found))
         _fill(self.license, (("", tr("Any licence")), *names))
         self.license.setMaximumWidth(12 * L)
+        tongues = ((code, _tongue(code)) for code in spoken(self._found))
+        _fill(self.language, (("", tr("Any language")), *tongues))
+
+
+def _tongue(code: str) -> str:
+    """Return what a language calls itself; Qt has these with a country."""
+    plain = {"en": "English", "zh": "中文", "es": "español"}
+    return plain.get(code) or QLocale(code).nativeLanguageName() or code
 
 
 def _failures(result: SearchResult) -> str:

@@ -102,6 +102,8 @@ class FoundPane(QWidget, Spoken):
             size = figures.size(row.quant.n_bytes) if row.quant.n_bytes else ""
             what = f"{row.quant.label}, {size}" if size else row.quant.label
             self.download.setText(tr("Download {what}", what=what))
+        # Its name is told whole, however narrow the page is.
+        self.download.setMinimumWidth(self.download.sizeHint().width())
 
     def _pull(self, row: QuantRow | None) -> None:
         if row is None or not row.is_here:

@@ -172,7 +172,7 @@ class LibraryDetails(QWidget, Spoken):
             button = QPushButton()
             if glyph:
                 icons.dress(button, glyph)
-            if verb in ("copy", "more", "delete"):
+            if verb in ("keep", "copy", "more", "delete"):
                 self.say(button.setToolTip, text)
                 self.say(button.setAccessibleName, text)
             else:

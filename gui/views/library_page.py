@@ -27,9 +27,13 @@ from gui.widgets.content import Content
 from gui.widgets.grid import Grid
 from gui.words import tr
 from runner.client.client import Client
+from runner.client.decode_keeping import Change
+from runner.client.keeping import job_of
+from runner.domain.job import JobState
 from runner.domain.model import ModelInfo
 from runner.domain.name import ModelName
 from runner.domain.progress import Progress
+from runner.domain.topic import Topic
 from runner.errors import CorralError, InvalidName
 
 
@@ -115,6 +119,7 @@ class LibraryPage(Sheet):
         self.grid.deleted_row.connect(lambda row: self._do("delete", row))
         self.grid.menu_wanted.connect(self._show_menu)
         self.details.asked.connect(self._do)
+        self.link.told.connect(self._on_told)
         self.details.measured.begun.connect(lambda _: self.house.go("downloads"))
         self.details.measured.failed.connect(self.banner.show_error)
         find = QShortcut(QKeySequence.StandardKey.Find, self, self.search.setFocus)
@@ -133,10 +138,17 @@ class LibraryPage(Sheet):
         body.addWidget(self.details)
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
-        body.setSizes([540, 460])
+        body.setSizes([460, 520])
         self.details.setMinimumWidth(440)
         left.setMinimumWidth(240)
         return body
+
+    def _on_told(self, change: Change) -> None:
+        """A name came or went; a job that is done may have brought a model."""
+        job = job_of(change)
+        is_done = job is not None and job.state is JobState.DONE
+        if self.isVisible() and (is_done or change.kind == Topic.MODEL):
+            self.refresh()
 
     def _took(self, models: list[ModelInfo]) -> None:
         self.banner.hide()

@@ -15,9 +15,10 @@ from gui.models.running_table import running_table
 from gui.models.table import Sorted
 from gui.pages import House
 from gui.theme import L, M, S
-from gui.views.sheet import Sheet, card
+from gui.views.sheet import Sheet, card, scrolled
 from gui.widgets.content import Content
 from gui.widgets.device_card import DeviceCard
+from gui.widgets.device_plot import DevicePlot
 from gui.widgets.grid import Grid
 from gui.widgets.plot import MemoryPlot
 from gui.widgets.usage_bar import UsageBar
@@ -44,6 +45,8 @@ class MachinePage(Sheet):
         self.system.setProperty("role", "muted")
         self.memory, self.disk = UsageBar(), UsageBar()
         self.plot = MemoryPlot(self.history)
+        #: Of each accelerator that tells its memory, by its id: what is used over time.
+        self.device_plots: dict[str, DevicePlot] = {}
         self.running = running_table()
         self.grid = Grid(Sorted(self.running, self), widths=(240, 110, 100, 100, 120, 170, 90))
         self.grid.sortByColumn(1, Qt.SortOrder.DescendingOrder)
@@ -52,7 +55,7 @@ class MachinePage(Sheet):
         )
         self.unload = self.button(lambda: tr("Unload"), self._unload)
         self.devices = DeviceCard(lambda: self.house.go("settings"))
-        self.content = Content(self._body())
+        self.content = Content(scrolled(self._body()))  # a small window has not room for all
         self.column.addWidget(self.content, 1)
         self.grid.chosen.connect(lambda row: self.unload.setEnabled(row is not None))
         self.unload.setEnabled(False)
@@ -83,6 +86,8 @@ class MachinePage(Sheet):
     def retranslate(self) -> None:
         super().retranslate()
         self.devices.say_again()
+        for plot in self.device_plots.values():
+            plot.say_again()
         if self.machine is not None:
             self._show_machine(self.machine)
         self._took_disk(self._disk)
@@ -97,6 +102,9 @@ class MachinePage(Sheet):
         facts.addWidget(self._card(lambda: tr("Models' disk"), self.disk), 1)
         plot = self._card(lambda: tr("Memory over time"), self._legend(), self.plot)
         plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self._plots = QHBoxLayout()
+        self._plots.setSpacing(M)
+        self._plots.addWidget(plot, 2)
         models, column = card()
         head = QHBoxLayout()
         head.addWidget(self.label(lambda: tr("Models in memory"), "heading"), 1)
@@ -112,7 +120,7 @@ class MachinePage(Sheet):
         whole.setSpacing(M)
         if self._is_local:
             whole.addLayout(facts)
-            whole.addWidget(plot, 3)
+            whole.addLayout(self._plots, 3)
         whole.addWidget(models, 2)
         devices, column = card()
         column.addWidget(self.devices)
@@ -157,6 +165,13 @@ class MachinePage(Sheet):
 
     def _took_report(self, report: MachineReport) -> None:
         self.devices.show_report(report)
+        now = time.monotonic()
+        for device in report.devices if self._is_local else ():
+            if device.n_memory and device.kind != "cpu":
+                if device.id not in self.device_plots:
+                    self.device_plots[device.id] = plot = DevicePlot(device.name)
+                    self._plots.addWidget(plot, 1)
+                self.device_plots[device.id].add(now, device)
 
     def _failed(self, error: CorralError) -> None:
         self.content.show_error(tr("This machine cannot be measured"), error)

@@ -21,7 +21,15 @@ from PySide6.QtWidgets import (
 from gui import figures
 from gui.icons import dress
 from gui.link import Link, Task
-from gui.models.quantize_plan import OFFERED, RECOMMENDED, Plan, Target, plan_of, target_table
+from gui.models.quantize_plan import (
+    OFFERED,
+    RECOMMENDED,
+    Plan,
+    Target,
+    joined,
+    plan_of,
+    target_table,
+)
 from gui.models.table import Sorted
 from gui.theme import XL, M, S
 from gui.widgets.bars import Bar, Bars
@@ -52,6 +60,7 @@ class QuantizeDialog(QDialog):
         self._link = link
         self._model = model
         self._asked: Task | None = None
+        self._to_ask: list[str] = []  # types that are not planned yet
         self._matrix: Path | None = None
         self._is_begun = False
         self.plan: Plan | None = None
@@ -72,6 +81,11 @@ class QuantizeDialog(QDialog):
         self.content = Content(self._body())
         self._lay_out()
         self._ask()
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether every type was planned."""
+        return self.plan is not None and not self._to_ask
 
     def chosen(self) -> list[Target]:
         """Return the types that are selected, the largest first."""
@@ -98,7 +112,13 @@ class QuantizeDialog(QDialog):
         if self._asked is not None:
             self._asked.cancel()
         self.content.show_loading(tr("Measuring the types…"))
-        model, body = self._model, self._body_of(list(OFFERED))
+        self.plan = None
+        self._to_ask = list(OFFERED)
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        """Ask for one type: each takes a while on a busy machine, and is shown when it is there."""
+        model, body = self._model, self._body_of(self._to_ask[:1])
 
         def ask(client: Client) -> Plan:
             n_memory = client.machine().n_memory
@@ -113,8 +133,9 @@ class QuantizeDialog(QDialog):
             body["imatrix"] = str(self._matrix)
         return body
 
-    def _took(self, plan: Plan) -> None:
-        self.plan = plan
+    def _took(self, more: Plan) -> None:
+        self._to_ask = self._to_ask[1:]
+        self.plan = plan = joined(self.plan, more)
         self.table.set_rows(plan.targets)
         self.problem.setText("\n".join(text for text in (plan.problem, plan.hint) if text))
         self.problem.setVisible(bool(plan.problem))
@@ -129,6 +150,8 @@ class QuantizeDialog(QDialog):
         if not self.chosen():
             self.grid.choose(lambda target: target.kind == RECOMMENDED)
         self._choose()
+        if self._to_ask:
+            self._ask_next()
 
     def _not_planned(self, error: CorralError) -> None:
         again = (tr("Try again"), self._ask)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from gui import figures
 from gui.models.found_list import FoundList, fit, recommended
+from gui.models.library_table import ABILITIES
 from gui.models.table import ROW_ROLE
 from gui.theme import THEME, XS, M, S
 from gui.words import tr
@@ -126,6 +127,7 @@ def facts_line(model: FoundModel) -> str:
         parts.append(f"{best.label} {figures.size(best.n_bytes)}")
     if model.license:
         parts.append(model.license)
+    parts += [tr(ABILITIES[one]) for one in model.abilities if one in ABILITIES]
     if model.n_likes:
         parts.append(tr("{n} likes", n=figures.count(model.n_likes)))
     if model.n_downloads:

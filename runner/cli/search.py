@@ -17,7 +17,8 @@ A full name, such as hf.co/owner/repo, opens that repository: the memory of each
 quantization is then counted from the header of its file, which is read in part.
 
 --json prints an object:
-  models: name hub likes downloads license gated quants (name size fits memory)
+  models: name hub likes downloads license gated languages capabilities
+    quants (name size fits memory)
     opened (chosen reason architecture parameters context_length memory_context problem)
   errors: hub error code hint, for each hub that could not be asked
 sizes in bytes; fits is null when not known, memory and opened when not opened"""
@@ -142,6 +143,8 @@ def as_json(model: FoundModel) -> dict[str, Any]:
         "downloads": model.n_downloads,
         "license": model.license,
         "gated": model.is_gated,
+        "languages": list(model.languages),
+        "capabilities": [str(one) for one in model.abilities],
         "quants": [
             {"name": q.label, "size": q.n_bytes, "fits": q.fits, "memory": q.n_memory or None}
             for q in model.quants

@@ -423,6 +423,10 @@ def _found(value: Json) -> FoundModel:
             for each in value.get("quants", ())
         ),
         opened=_opened(value["opened"]) if value.get("opened") else None,
+        languages=tuple(map(str, value.get("languages", ()))),
+        abilities=tuple(
+            Capability(word) for word in value.get("capabilities", ()) if word in _KNOWN
+        ),
     )
 
 

@@ -51,6 +51,8 @@ class ModelBody(msgspec.Struct):
     downloads: int
     license: str
     gated: bool
+    languages: list[str]
+    capabilities: list[str]
     quants: list[QuantBody]
     opened: OpenedBody | None
 
@@ -97,6 +99,8 @@ def _model(model: FoundModel) -> ModelBody:
         downloads=model.n_downloads,
         license=model.license,
         gated=model.is_gated,
+        languages=list(model.languages),
+        capabilities=[str(one) for one in model.abilities],
         quants=[
             QuantBody(quant.label, quant.n_bytes, quant.fits, quant.n_memory or None)
             for quant in model.quants

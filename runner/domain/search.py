@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runner.domain.model import Capability
+
 
 @dataclass(frozen=True, slots=True)
 class FoundQuant:
@@ -59,6 +61,8 @@ class FoundModel:
         is_gated: Whether its owner wants a licence accepted first.
         quants: What there is of it, smallest first; empty when that was not told in time.
         opened: More of it, when it was asked for by its name.
+        languages: What it speaks by its owner's words, ISO 639-1; empty when nothing is said.
+        abilities: What it can do beside completing, as far as the hub tells.
     """
 
     name: str
@@ -69,6 +73,8 @@ class FoundModel:
     is_gated: bool
     quants: tuple[FoundQuant, ...] = ()
     opened: Opened | None = None
+    languages: tuple[str, ...] = ()
+    abilities: tuple[Capability, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

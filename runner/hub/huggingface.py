@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from runner.domain.hub_url import HUGGING_FACE
 from runner.errors import AccessDenied, NotOnHub, Offline, RateLimited, SourceError
+from runner.hub.about import abilities, languages
 from runner.hub.choose import RepoFile, variants
 from runner.hub.offline import refuse_offline
 from runner.hub.reach import Reach
@@ -32,7 +33,7 @@ _TIMEOUT_S = 15.0  # without a byte; the client itself would wait for ever
 #: Headers of a rate limit: ``RateLimit: "api";r=0;t=55``.
 _RESET = re.compile(r";\s*t\s*=\s*(\d+)")
 #: What a search asks of each repository; ``gguf`` has no sizes, so ``variants`` stay empty.
-_EXPAND = ("downloads", "likes", "gated", "cardData", "tags", "siblings")
+_EXPAND = ("downloads", "likes", "gated", "cardData", "tags", "siblings", "gguf")
 
 
 class HuggingFace:
@@ -248,6 +249,8 @@ def _license(info: ModelInfo) -> str:
 
 
 def _found(host: str, model: ModelInfo) -> Found:
+    tags, files = model.tags or [], [one.rfilename for one in model.siblings or ()]
+    template = str((model.gguf or {}).get("chat_template") or "")
     return Found(
         host=host,
         repository=model.id,
@@ -256,6 +259,8 @@ def _found(host: str, model: ModelInfo) -> Found:
         license=_license(model),
         is_gated=bool(model.gated),
         variants=tuple(variants(_file(sibling) for sibling in model.siblings or ())),
+        languages=languages(tags),
+        abilities=abilities(tags, files, template),
     )
 
 

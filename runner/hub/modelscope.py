@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 
 from runner.domain.hub_url import MODELSCOPE, MODELSCOPE_INTERNATIONAL
 from runner.errors import AccessDenied, NotOnHub, RateLimited, SourceError
+from runner.hub.about import abilities, languages
 from runner.hub.choose import RepoFile, variants
 from runner.hub.offline import refuse_offline
 from runner.hub.reach import Reach
@@ -161,6 +162,8 @@ class ModelScope:
             license=str(info.license or ""),
             is_gated=bool(info.gated),
             variants=tuple(variants(())),
+            languages=languages(info.tags or ()),
+            abilities=abilities((*(info.tags or ()), *(info.tasks or ()))),
         )
 
     def _check_revision(self, api: HubApi, repository: str, branch: str) -> None:

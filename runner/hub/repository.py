@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError as NotIn
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.errors import CorralError, ModelNotFound, NotOnHub
 from runner.hub.choose import Choice, RepoFile, Variant, choose, size_text
@@ -65,6 +66,8 @@ class Found:
         license: SPDX identifier or name; empty when the hub does not say.
         is_gated: Whether its owner wants a licence accepted first.
         variants: Its models by quantization, smallest first; empty when not looked up.
+        languages: What it speaks by its owner's words, ISO 639-1.
+        abilities: What it can do beside completing, as far as the hub tells.
     """
 
     host: str
@@ -74,6 +77,8 @@ class Found:
     license: str = ""
     is_gated: bool = False
     variants: tuple[Variant, ...] = ()
+    languages: tuple[str, ...] = ()
+    abilities: tuple[Capability, ...] = ()
 
 
 class Hub(Protocol):

@@ -87,6 +87,8 @@ def _model(found: Found, listed: Iterable[Variant] | None, memory_bytes: int) ->
         license=found.license,
         is_gated=found.is_gated,
         quants=tuple(_quant(variant, memory_bytes) for variant in known if variant.is_complete),
+        languages=found.languages,
+        abilities=found.abilities,
     )
 
 

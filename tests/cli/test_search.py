@@ -41,6 +41,8 @@ OPENED = {
             "downloads": 12_000,
             "license": "mit",
             "gated": False,
+            "languages": ["en"],
+            "capabilities": ["tools"],
             "quants": [
                 {"name": "Q4_K_M", "size": 2_500_000_000, "fits": True, "memory": 3_100_000_000},
                 {"name": "Q8_0", "size": 9_000_000_000, "fits": False, "memory": 9_600_000_000},

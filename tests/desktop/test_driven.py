@@ -49,6 +49,7 @@ def desk(tmp_path):
 def test_a_newcomer_gets_models_chats_branches_and_settles_in(desk):
     first_run(desk)
     download_from_the_hub(desk)
+    make_a_smaller_form(desk)
     chat_stop_and_branch(desk)
     settle_in(desk)
     close_and_come_back(desk)
@@ -71,6 +72,20 @@ def download_from_the_hub(desk):
     desk.see("Done")
     desk.press("ctrl+4")
     desk.see("hf.co/meadow/sprout-GGUF:F32")
+
+
+def make_a_smaller_form(desk):
+    desk.click("hf.co/meadow/sprout-GGUF:F32")
+    desk.click("More")
+    desk.click("Smaller forms…")
+    desk.click("Q8_0")
+    desk.click("Name of the new model")
+    desk.type("seedling")
+    desk.click("Make them")
+    desk.see("seedling:latest")
+    desk.press("ctrl+4")
+    desk.see("seedling:latest")
+    desk.see("Q8_0")
 
 
 def chat_stop_and_branch(desk):

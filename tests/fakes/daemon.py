@@ -92,6 +92,8 @@ SEARCH = {
             "downloads": 12_345,
             "license": "gemma",
             "gated": True,
+            "languages": ["en", "zh"],
+            "capabilities": ["tools"],
             "quants": [
                 {"name": "Q4_K_M", "size": 2_500_000_000, "fits": True},
                 {"name": "Q8_0", "size": 9_000_000_000, "fits": False},

@@ -39,6 +39,8 @@ class Repository:
         sizes: Sizes to tell for files whose content nobody fetches.
         branches: Further branches or tags with the same content.
         knows_commits: Whether ModelScope takes the commit in place of a branch.
+        tags: What the owner says of it: languages, tasks.
+        template: Its chat template, as Hugging Face reads it from the file.
         fault: ``""`` or one of ``404 401 429 500 html empty wrong slow``.
     """
 
@@ -52,6 +54,8 @@ class Repository:
     sizes: dict[str, int] = field(default_factory=dict)
     branches: tuple[str, ...] = ()
     knows_commits: bool = False
+    tags: tuple[str, ...] = ()
+    template: str = ""
     fault: str = ""
 
     def size(self, path: str) -> int:
@@ -282,7 +286,8 @@ class _HubHandler(_Handler):
             "gated": "auto" if found.gated else False,
             "downloads": found.n_downloads,
             "likes": found.n_likes,
-            "tags": ["gguf", f"license:{found.license}"],
+            "tags": ["gguf", f"license:{found.license}", *found.tags],
+            "gguf": {"architecture": "llama", "chat_template": found.template},
             "cardData": {"license": found.license},
             "siblings": [self.hf_sibling(found, path) for path in found.files],
         }
@@ -410,7 +415,7 @@ class _HubHandler(_Handler):
             "likes": found.n_likes,
             "gated": found.gated,
             "private": found.private,
-            "tags": ["gguf"],
+            "tags": ["gguf", *found.tags],
         }
 
     def ms_search(self):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from runner.domain.model import Capability
 from runner.errors import RateLimited, SourceError
 from runner.hub.huggingface import HuggingFace
 from runner.hub.modelscope import ModelScope
@@ -43,6 +44,19 @@ def test_both_hubs_are_searched_with_sizes_and_fit(hub, second, hubs):
             ("Q8_0", 20 * GB, False),
         ]
     assert result.failures == ()
+
+
+def test_what_the_hubs_say_of_languages_and_abilities_is_told(hub, second, hubs):
+    speaks = ("en", "zh", "region:us", "text-generation")
+    hub.add("own/tiny-GGUF", FILES, tags=speaks, template="{% if tools %}{{ tools }}{% endif %}")
+    second.add("other/tiny-GGUF", FILES, tags=("language:fr", "image-text-to-text"))
+    hub.add("own/tiny-mute-GGUF", FILES, n_downloads=1)
+    told = [(m.languages, m.abilities) for m in search(hubs, "tiny", 5).models]
+    assert told == [
+        (("en", "zh"), (Capability.TOOLS,)),
+        (("fr",), (Capability.VISION,)),
+        ((), ()),
+    ]
 
 
 def test_each_hub_gives_its_most_downloaded_up_to_the_limit(hub, hubs):

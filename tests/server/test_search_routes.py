@@ -2,6 +2,7 @@
 
 import pytest
 
+from runner.domain.model import Capability
 from runner.domain.search import FoundModel, FoundQuant, HubFailure, SearchResult
 from runner.errors import NotOnHub, RateLimited
 
@@ -15,6 +16,8 @@ RESULT = SearchResult(
             license="mit",
             is_gated=False,
             quants=(FoundQuant("Q4_K_M", 2_000, True), FoundQuant("Q8_0")),
+            languages=("en", "zh"),
+            abilities=(Capability.TOOLS,),
         ),
     ),
     (HubFailure("modelscope.cn", "offline", "was not asked", "unset it"),),
@@ -35,6 +38,8 @@ def test_a_search_tells_models_and_who_could_not_be_asked(house):
                 "downloads": 100,
                 "license": "mit",
                 "gated": False,
+                "languages": ["en", "zh"],
+                "capabilities": ["tools"],
                 "quants": [
                     {"name": "Q4_K_M", "size": 2000, "fits": True, "memory": None},
                     {"name": "Q8_0", "size": 0, "fits": None, "memory": None},

@@ -19,6 +19,7 @@ from gui.models.found_list import (
     recommended,
 )
 from gui.models.table import ROW_ROLE
+from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.domain.search import FoundModel, FoundQuant
 
@@ -37,6 +38,8 @@ models = st.builds(
     st.sampled_from(["", "mit", "apache-2.0"]),
     st.booleans(),
     st.lists(quants, max_size=4, unique_by=lambda q: q.label).map(tuple),
+    languages=st.sampled_from([(), ("en",), ("en", "zh")]),
+    abilities=st.sampled_from([(), (Capability.TOOLS,), (Capability.TOOLS, Capability.VISION)]),
 )
 wishes = st.builds(
     Wishes,
@@ -44,7 +47,10 @@ wishes = st.builds(
     st.booleans(),
     st.sampled_from(["", "mit"]),
     st.sampled_from([0, 10**9]),
-    st.sampled_from(["hub", "likes", "downloads", "size"]),
+    order=st.sampled_from(["hub", "likes", "downloads", "size"]),
+    language=st.sampled_from(["", "zh"]),
+    tools=st.booleans(),
+    vision=st.booleans(),
 )
 
 
@@ -55,6 +61,9 @@ def test_what_is_left_is_wanted_and_what_is_wanted_is_left(found, wish):
         assert not wish.fits or fit(model)
         assert not (wish.is_open and model.is_gated)
         assert wish.license in ("", model.license)
+        assert not wish.language or wish.language in model.languages
+        assert not wish.tools or Capability.TOOLS in model.abilities
+        assert not wish.vision or Capability.VISION in model.abilities
         if wish.max_bytes:
             assert any(0 < quant.n_bytes <= wish.max_bytes for quant in model.quants)
     assert [m for m in found if m in left] == found or wish != Wishes(order=wish.order)

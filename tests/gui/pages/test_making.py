@@ -29,7 +29,7 @@ def dialog(page, kind, verb):
 
 def test_a_plan_is_shown_and_the_usual_type_is_chosen(desk, page):
     asked = dialog(page, QuantizeDialog, "quantize")
-    desk.until(lambda: asked.content.is_shown)
+    desk.until(lambda: asked.is_planned)
     assert [target.kind for target in asked.chosen()] == ["Q4_K_M"]
     assert asked.name.placeholderText() == "smollm2:q4_k_m"
     assert "Q8_0: 143 MB" in asked.bars.accessibleDescription()
@@ -42,7 +42,7 @@ def test_a_plan_is_shown_and_the_usual_type_is_chosen(desk, page):
 
 def test_what_is_chosen_is_made_under_the_name_that_is_typed(desk, fake, page):
     asked = dialog(page, QuantizeDialog, "quantize")
-    desk.until(lambda: asked.content.is_shown)
+    desk.until(lambda: asked.is_planned)
     asked.name.setText("not a name")
     assert not asked.act.isEnabled()
     asked.name.setText("mine:small")
@@ -55,7 +55,7 @@ def test_what_is_chosen_is_made_under_the_name_that_is_typed(desk, fake, page):
 
 def test_several_types_are_made_at_once_and_what_they_replace_is_said(desk, fake, page):
     asked = dialog(page, QuantizeDialog, "quantize")
-    desk.until(lambda: asked.content.is_shown)
+    desk.until(lambda: asked.is_planned)
     asked.grid.selectAll()
     assert not asked.name.isEnabled()
     assert "replaces smollm2:q8_0" in asked.summary.text()
@@ -66,7 +66,7 @@ def test_several_types_are_made_at_once_and_what_they_replace_is_said(desk, fake
 
 def test_nothing_chosen_makes_nothing(desk, page):
     asked = dialog(page, QuantizeDialog, "quantize")
-    desk.until(lambda: asked.content.is_shown)
+    desk.until(lambda: asked.is_planned)
     asked.grid.selectionModel().select(
         asked.grid.currentIndex(),
         QItemSelectionModel.SelectionFlag.Clear,
@@ -78,7 +78,7 @@ def test_nothing_chosen_makes_nothing(desk, page):
 def test_a_quantized_source_needs_a_second_thought(desk, fake, page):
     fake.script.kept.is_quantized = True
     asked = dialog(page, QuantizeDialog, "quantize")
-    desk.until(lambda: asked.content.is_shown)
+    desk.until(lambda: asked.is_planned)
     assert "quantized already" in asked.problem.text()
     assert not asked.act.isEnabled()
     asked.again.setChecked(True)

@@ -11,6 +11,7 @@ from gui.views.library_page import LibraryPage
 from runner.client.decode_keeping import Change
 from runner.dialects import measuring
 from runner.domain.name import ModelName
+from tests.fakes.daemon import MODEL
 from tests.fakes.making import BENCH, QUALITY
 
 JOB = {
@@ -51,6 +52,21 @@ def test_what_was_measured_of_a_model_is_shown_measured_anew_and_kept_in_step(de
     done = JOB | {"state": "done"}
     desk.link.told.emit(Change("job", done))
     desk.until(lambda: panel.history.isVisible())
+
+
+def test_a_model_that_a_job_brought_is_listed_while_one_looks(desk, fake):
+    page = desk.open(LibraryPage)
+    desk.until(lambda: page.table.rowCount() == 1)
+    two = [MODEL, MODEL | {"name": "seedling:latest", "model": "seedling:latest"}]
+    fake.script.failures["/api/tags"] = (200, {"models": two})
+    desk.link.told.emit(Change("job", JOB))
+    desk.settled()
+    assert page.table.rowCount() == 1
+    desk.link.told.emit(Change("job", JOB | {"kind": "quantize", "state": "done"}))
+    desk.until(lambda: page.table.rowCount() == 2)
+    fake.script.failures["/api/tags"] = (200, {"models": [MODEL]})
+    desk.link.told.emit(Change("model", {}))
+    desk.until(lambda: page.table.rowCount() == 1)
 
 
 def test_a_measurement_that_is_refused_says_why(desk, fake):

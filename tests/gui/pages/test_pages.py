@@ -200,6 +200,23 @@ def test_filters_that_leave_nothing_can_be_loosened(desk, fake):
     assert page.results.rowCount() == 2
 
 
+def test_results_are_narrowed_by_language_and_ability_also_those_of_last_time(desk, at, fake):
+    page = desk.open(DiscoverPage)
+    page.words.setText("tiny")
+    page.search()
+    desk.until(lambda: page.content.is_shown)
+    assert [page.language.itemText(n) for n in range(3)] == ["Any language", "English", "中文"]
+    page.tools.setChecked(True)
+    assert page.results.rowCount() == 1
+    again = at(fake.place).open(DiscoverPage)
+    desk.until(lambda: again.results.rowCount() == 2)
+    again.language.setCurrentIndex(again.language.findData("zh"))
+    again.language.activated.emit(2)
+    assert [m.name for m in again.results._models] == ["hf.co/own/tiny-GGUF"]
+    again.vision.setChecked(True)
+    assert again.content.notice.accessibleName() == "The filters leave nothing"
+
+
 def test_offline_the_last_results_stay_also_for_the_next_start(desk, at, fake):
     page = desk.open(DiscoverPage)
     page.words.setText("tiny")
@@ -291,8 +308,7 @@ def test_a_download_that_failed_says_why_and_can_go_on(desk, fake):
     failed = JOB | {"state": "failed", "error": error}
     fake.script.failures["/api/jobs"] = (200, {"jobs": [failed]})
     page = desk.open(DownloadsPage)
-    desk.until(lambda: not page.reason.isHidden())
-    assert page.reason.text() == "no room for 4 GB\ndelete a model  [disk_full]"
+    desk.until(lambda: page.reason.text() == "no room for 4 GB\ndelete a model  [disk_full]")
     assert page._buttons["resume"].isEnabled()
     assert not page._buttons["pause"].isEnabled()
 
@@ -353,6 +369,17 @@ def test_the_devices_and_limits_are_those_that_the_daemon_tells(desk, fake):
     assert rows == ["Processor", "Graphics"]
     assert "Answers at the same time: 16" in page.devices.limits.text()
     assert "Loaded 3 times, 1 had to go" in page.devices.limits.text()
+
+
+def test_a_graphics_cards_memory_is_drawn_over_time(desk, fake):
+    page = desk.open(MachinePage)
+    desk.until(lambda: page.device_plots)
+    [(name, plot)] = page.device_plots.items()
+    assert (name, plot.used.text()) == ("gpu0", "6.0 GB free of 8.0 GB")
+    page.refresh()
+    desk.until(lambda: len(plot.history) > 1)
+    assert {sample.n_used for sample in plot.history} == {2_000_000_000}
+    assert not plot.grab().isNull() and len(page.device_plots) == 1
 
 
 def test_the_machine_is_measured_and_its_models_are_shown(desk):

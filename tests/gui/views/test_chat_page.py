@@ -88,6 +88,12 @@ def test_no_part_of_the_page_is_ever_a_window_of_its_own(window, page, until):
     assert windows == [] and window.isActiveWindow()
 
 
+def test_a_model_that_another_program_brought_can_be_chosen_at_once(page, link, until, daemon):
+    daemon.models = [*daemon.models, "brought:latest"]
+    link.told.emit(Change("model", {}))
+    until(lambda: page._models == ["brought:latest", MODEL])
+
+
 def test_shift_enter_begins_a_line_and_empty_words_are_not_sent(page, daemon):
     field = page.composer.field
     QTest.keyClick(field, Qt.Key.Key_Return)
