@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from runner.domain.job import Job, JobState
+import msgspec
+
+from runner.domain.job import Job, JobError, JobState
 from runner.domain.progress import Progress
-from runner.errors import CapacityError, CorralError, DiskFull
+from runner.errors import CapacityError, CorralError, DiskFull, InvalidRequest
 from runner.hub.throttle import Throttle
+from runner.logs import pairs
+from runner.store.state import StoredJob
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _RATE_WINDOW_S = 5.0
 
@@ -85,8 +95,9 @@ class LiveJob:
     Attributes:
         job: As it is now.
         work: What to do when its turn comes; ``None`` for one that is over.
-        is_lasting: Whether it is stored, and waits for its turn.
+        is_lasting: Whether it waits for its turn, and keeps what it has.
         can_stand_still: Whether it pauses in the middle of its work, and keeps that in memory.
+        request: What it was asked to do, as JSON has it; the next daemon begins it again by that.
         keys: Files that arrive for it.
         result: What it found, once it is done.
     """
@@ -95,6 +106,7 @@ class LiveJob:
     work: Work | None
     is_lasting: bool
     can_stand_still: bool = False
+    request: Any = None
     keys: tuple[str, ...] = ()
     run: Run | None = None
     result: object = None
@@ -102,6 +114,70 @@ class LiveJob:
     followers: list[Followed] = field(default_factory=list)
     pace: Pace = field(default_factory=Pace)
     throttle: Throttle = field(default_factory=Throttle)
+
+    def stored(self) -> StoredJob:
+        """It as the next daemon finds it; what nothing will come of needs no request any more."""
+        is_gone = self.job.state in (JobState.DONE, JobState.CANCELLED)
+        job = replace(self.job, rate_bps=0, eta_s=None)
+        request = None if is_gone else self.request
+        return StoredJob(job, self.keys, request, self.can_stand_still)
+
+
+#: Returns the work of a job of the last daemon; ``None`` when it cannot go on.
+TakeUp = Callable[[StoredJob], Work | None]
+
+
+def taken_up(stored: StoredJob, make_work: TakeUp) -> LiveJob:
+    """Return a job of the last daemon: what was on its way waits to go on, or says it cannot."""
+    job, work = stored.job, make_work(stored)
+    live = LiveJob(
+        job,
+        work,
+        is_lasting=work is not None and stored.request is None,
+        can_stand_still=stored.can_stand_still,
+        request=stored.request,
+        keys=stored.keys,
+    )
+    live.throttle.set_rate(job.limit_bps)
+    if work is None and not job.state.is_over:
+        error = broken_off(live)
+        told = JobError(error.code, error.message, error.hint)
+        live.job = replace(job, state=JobState.FAILED, error=told, finished=time.time())
+    elif job.state in (JobState.RUNNING, JobState.QUEUED):
+        live.job = replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
+    return live
+
+
+def as_json(request: object) -> Any:
+    """Return what a job is asked for as the next daemon will find it."""
+    return msgspec.json.decode(msgspec.json.encode(request))
+
+
+def request_of(stored: StoredJob, kind: str, of: type[T]) -> T | None:
+    """Return what a job of the last daemon was asked for; ``None``: it is of another kind.
+
+    One that this program does not understand, since another version wrote it, is none either.
+    """
+    if stored.job.kind != kind or stored.request is None:
+        return None
+    try:
+        return msgspec.convert(stored.request, of)
+    except msgspec.ValidationError as error:
+        logger.warning("job left %s", pairs(job=stored.job.job_id, reason=error))
+        return None
+
+
+def refuse_another(live: LiveJob, request: object) -> None:
+    """Return if a job on its way was asked for the same thing.
+
+    Raises:
+        InvalidRequest: It was asked for something else of this name.
+    """
+    if live.request != request and not live.job.state.is_over:
+        raise InvalidRequest(
+            f"job {live.job.job_id} is at '{live.job.name}' already, with other settings",
+            hint=f"wait for it, or end it: corral jobs cancel {live.job.job_id}",
+        )
 
 
 #: What a job does, by its kind, in words that go before its name.
@@ -150,10 +226,11 @@ def task_name(live: LiveJob) -> str:
     return f"job {live.job.job_id}"
 
 
-def broken_off(job: Job) -> CapacityError:
-    """Return what followers hear when the daemon ends in the middle of ``job``."""
-    hint = "it goes on by itself when the daemon starts" if job.kind == "pull" else "begin it again"
-    return CapacityError(f"{doing(job)} was broken off", hint=hint)
+def broken_off(live: LiveJob) -> CapacityError:
+    """Return what followers hear when the daemon ends in the middle of a job."""
+    is_kept = live.is_lasting or live.request is not None
+    hint = "it goes on by itself when the daemon starts" if is_kept else "begin it again"
+    return CapacityError(f"{doing(live.job)} was broken off", hint=hint)
 
 
 def work_off(name: str, run: Run, work: Work, tell: Callable[[Progress], object]) -> None:
