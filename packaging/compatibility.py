@@ -85,7 +85,7 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /v1/chat/completions", "web_search_options"): "refused",
     ("POST /v1/chat/completions", "modalities"): 'refused unless `["text"]`',
     ("POST /v1/completions", "best_of"): "refused unless 1 or `n`",
-    ("POST /v1/completions", "echo"): "refused together with `logprobs`",
+    ("POST /v1/completions", "echo"): "with `logprobs` the prompt's tokens are told, too",
     (
         "POST /v1/completions",
         "suffix",
@@ -94,7 +94,19 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /v1/responses", "conversation"): "refused: conversations are not kept",
     ("POST /v1/responses", "background"): "refused",
     ("POST /v1/responses", "prompt"): "refused",
+    (
+        "POST /v1/responses",
+        "tools",
+    ): "functions and namespaces of them; `web_search` is left out, others refused",
     ("POST /v1/responses", "store"): "accepted, nothing is kept",
+    ("POST /v1/messages", "metadata"): "accepted, not needed",
+    ("POST /v1/messages", "service_tier"): "accepted, there is one",
+    ("POST /v1/messages", "container"): "refused",
+    ("POST /v1/messages", "mcp_servers"): "refused",
+    (
+        "POST /v1/messages",
+        "messages",
+    ): "supported; documents and search results as text, PDFs refused",
 }
 
 _HEAD = """# Which fields are read

@@ -31,6 +31,19 @@ class VersionShape(msgspec.Struct):
     corral: str
 
 
+class CloudShape(msgspec.Struct):
+    """Models that run on others' machines: always switched off here."""
+
+    disabled: bool
+    source: Literal["none", "env", "config", "both"]
+
+
+class StatusShape(msgspec.Struct):
+    """``GET /api/status``."""
+
+    cloud: CloudShape
+
+
 class TagsShape(msgspec.Struct):
     """``GET /api/tags``, newest first."""
 

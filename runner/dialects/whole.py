@@ -10,6 +10,7 @@ from typing import Any
 from runner.domain.event import (
     Event,
     Finished,
+    PromptToken,
     TextDelta,
     ThinkingDelta,
     TokenLogprob,
@@ -57,6 +58,7 @@ class WholeAnswer:
     thoughts: list[str] = field(default_factory=list)
     calls: list[CalledTool] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    prompt: tuple[PromptToken, ...] = ()
     finished: Finished | None = None
 
     @property
@@ -86,6 +88,7 @@ class WholeAnswer:
             case TextDelta():
                 self.texts.append(event.text)
                 self.logprobs += event.logprobs
+                self.prompt += event.prompt
             case ThinkingDelta():
                 self.thoughts.append(event.text)
             case ToolCallDelta():

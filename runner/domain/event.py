@@ -99,15 +99,25 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
-class TextDelta:
-    """New text; whole Unicode characters only, never empty unless ``logprobs`` has something.
+class PromptToken:
+    """A token of the prompt; ``logprob`` is ``None`` for the first: nothing foretells it."""
 
-    ``choice`` says, here and below, to which of several answers it belongs.
+    content: bytes
+    logprob: TokenLogprob | None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """New text; whole Unicode characters only, never empty unless it tells of tokens.
+
+    ``choice`` says, here and below, to which of several answers it belongs.  ``prompt``: all tokens
+    of the prompt, once, where the request asked for them.
     """
 
     text: str
     choice: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
+    prompt: tuple[PromptToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

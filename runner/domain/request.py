@@ -115,8 +115,10 @@ class InferenceRequest:
         tools: What the model may call.
         tool_choice: Whether it must.
         think: Whether it shall think first.
+        thinks_if_able: A model that knows no thinking answers without; else it is an error.
         constraint: What the answer must look like.
         n_logprobs: Most likely tokens to tell at each place, 0: the drawn one; ``None``: none.
+        tells_prompt: Whether to tell the same of the prompt's tokens.
         suffix: Text that follows the answer, for models that fill in the middle.
         template: A chat template in place of the model's own.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
@@ -136,8 +138,10 @@ class InferenceRequest:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     think: Think = None
+    thinks_if_able: bool = False
     constraint: Constraint | None = None
     n_logprobs: int | None = None
+    tells_prompt: bool = False
     suffix: str = ""
     template: str | None = None
     shifts: bool = False

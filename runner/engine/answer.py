@@ -1,4 +1,4 @@
-"""What a drawn token does to an answer: text that is now certain, and how it ends.
+"""What a drawn token does to an answer: how it begins, text that is now certain, and how it ends.
 
 Pure bookkeeping on one sequence; the loop decides what to do about the end.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from runner.domain.event import FinishReason, TokenLogprob
+from runner.domain.cache import Hit
+from runner.domain.event import FinishReason, PromptToken, TokenLogprob
 from runner.engine.backend import Backend, Vocabulary
+from runner.engine.chunks import Chunk
 from runner.engine.sequence import Sequence
 from runner.errors import CorralError, WorkerError
-from runner.protocol.messages import Outcome
+from runner.protocol.messages import Delta, Outcome, Started
 
 logger = logging.getLogger(__name__)
 
@@ -26,27 +28,35 @@ class News:
         reason: Why it ends here; ``None``: it goes on.
         logprobs: Of the tokens that ``text`` consists of, when asked for.
         marks: Where kept control tokens begin in ``text``.
+        prompt: All tokens of the prompt, with the first news of one that is to be told.
     """
 
     text: str
     reason: FinishReason | None
     logprobs: tuple[TokenLogprob, ...] = ()
     marks: tuple[int, ...] = ()
+    prompt: tuple[PromptToken, ...] = ()
+
+    def delta(self, request_id: str, finish: Outcome | None = None) -> Delta:
+        """Return it as a message."""
+        return Delta(request_id, self.text, finish, self.logprobs, self.marks, self.prompt)
 
     def then(self, later: News) -> News:
         """Return this and what came after it as one."""
         n = len(self.text)
         marks = (*self.marks, *(n + place for place in later.marks))
-        return News(self.text + later.text, later.reason, self.logprobs + later.logprobs, marks)
+        logprobs = self.logprobs + later.logprobs
+        return News(self.text + later.text, later.reason, logprobs, marks, self.prompt)
 
 
 def advance(seq: Sequence, drawn: int, vocabulary: Vocabulary) -> News:
     """Add a drawn token and those it forces to a sequence."""
     sampler = seq.sampler
-    tokens = (drawn, *sampler.forced)
-    seq.n_last = len(tokens)
+    forced = sampler.forced
+    seq.n_last = 1 + len(forced)
     text, reason = "", None
-    for n_left, token in zip(range(len(tokens) - 1, -1, -1), tokens, strict=True):
+    n_left = len(forced)
+    for token in (drawn, *forced):
         new, reason = seq.take(
             token,
             vocabulary.piece(token),
@@ -55,6 +65,7 @@ def advance(seq: Sequence, drawn: int, vocabulary: Vocabulary) -> News:
             logprob=sampler.logprob,
         )
         text += new
+        n_left -= 1
         if reason is not None:
             break
     marks = seq.marks.release(len(text)) if seq.marks else ()
@@ -62,6 +73,21 @@ def advance(seq: Sequence, drawn: int, vocabulary: Vocabulary) -> News:
         return News(text, reason, marks=marks)
     is_all = reason is not None and seq.stop.hit is None
     return News(text, reason, seq.logprobs.release(len(text), is_all=is_all), marks)
+
+
+def tell(chunk: Chunk, row: int, vocabulary: Vocabulary) -> None:
+    """Look through a computed chunk of a prompt that is to be told.
+
+    Args:
+        chunk: What was computed; nothing was drawn after it yet.
+        row: Of its last token.
+        vocabulary: For the bytes of the first token.
+    """
+    seq = chunk.seq
+    if seq.told is not None and seq.is_telling:
+        rows = range(row - chunk.n + 1, row + 1)
+        foretell, spelling = seq.sampler.foretell, vocabulary.spelling
+        seq.told.take(seq.tokens, chunk.start, rows, foretell=foretell, spelling=spelling)
 
 
 def advance_all(seq: Sequence, row: int, vocabulary: Vocabulary, backend: Backend) -> News:
@@ -82,13 +108,16 @@ def advance_all(seq: Sequence, row: int, vocabulary: Vocabulary, backend: Backen
     Raises:
         CorralError: One could not be drawn.
     """
+    prompt = seq.told.release() if seq.told else ()
+    if seq.n_limit <= seq.n_prompt:  # only what the prompt tells was wanted
+        return News("", FinishReason.LENGTH, prompt=prompt)
     guess, n_sure = seq.guess, len(seq.tokens)
-    found, n_right = News("", None), 0
+    found, n_right = News("", None, prompt=prompt), 0
     while True:
         token = _draw(seq, row - len(guess) + n_right, backend)
         news = advance(seq, token, vocabulary)
         if not guess:
-            return news
+            return found.then(news) if prompt else news
         found = found.then(news)
         n_new = len(seq.tokens) - n_sure
         is_over = news.reason is not None or seq.is_full or n_new > len(guess)
@@ -112,6 +141,20 @@ def _draw(seq: Sequence, row: int, backend: Backend) -> int:
         logger.exception("drawing a token failed")
         hint = "leave out options one by one; else try another quantization of the model"
         raise WorkerError(f"no token could be drawn: {error}", hint=hint) from None
+
+
+def started(seq: Sequence, n_cached: int) -> Started:
+    """Return how a sequence begins that need not compute its first ``n_cached`` tokens."""
+    return Started(
+        seq.request_id,
+        seq.n_prompt,
+        n_cached,
+        max(seq.n_alike, n_cached) or None,
+        seq.n_dropped,
+        seq.tail,
+        seq.hit if n_cached else Hit.NONE,
+        seq.controls,
+    )
 
 
 def outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:

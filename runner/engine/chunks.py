@@ -34,6 +34,13 @@ class Chunk:
         """How many are of ``seq.tokens``."""
         return self.n - len(self.guess)
 
+    @property
+    def n_rows(self) -> int:
+        """Of how many, counted from the last, logits are wanted."""
+        if self.seq.is_telling:
+            return self.n
+        return 1 + len(self.guess) if self.draw else 0
+
 
 def one_for_each(seqs: list[Sequence], n_left: int) -> list[Chunk]:
     """What came last of each stream: its token, and those this one forced as far as they fit."""

@@ -23,6 +23,7 @@ from runner.engine.pieces import PieceIndex, Tokens
 from runner.engine.rules import Mask, Matcher
 from runner.engine.sequence import MAX_FORCED
 from runner.errors import InvalidRequest
+from runner.prompt.closed import closed
 from runner.prompt.toolcalls.grammar import resolved
 
 if TYPE_CHECKING:
@@ -223,6 +224,8 @@ def _json_grammar(schema: str, field: str) -> str:
     from llguidance import LLMatcher
 
     try:
+        parsed = json.loads(schema)
+        schema = json.dumps(closed(parsed)) if isinstance(parsed, dict) else schema
         return LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_STYLE)  # type: ignore[arg-type]
     except ValueError as error:
         raise InvalidRequest(f"{field} is not a JSON schema: {error}", param=field) from None

@@ -37,6 +37,7 @@ from runner.engine.logprobs import HeldLogprobs
 from runner.engine.marks import HeldMarks
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
+from runner.engine.told import Told
 from runner.errors import CorralError, InvalidRequest, TemplateFailed, Unsupported
 from runner.prompt import thinking
 from runner.prompt.compiled import Template, compiled, inserts
@@ -95,11 +96,15 @@ class _Render:
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
-    """Tokens, the text they were made of, and its end: it may have opened thoughts."""
+    """Tokens, the text they were made of, and its end: it may have opened thoughts.
+
+    ``n_added``: tokens before them that nobody wrote.
+    """
 
     tokens: list[int]
     text: str
     tail: str = ""
+    n_added: int = 0
 
 
 class _Stopped(BaseException):
@@ -218,6 +223,7 @@ class Preparer:
             detokenizer=Detokenizer(),
             stop=StopMatcher(request.stop),
             logprobs=None if request.n_logprobs is None else HeldLogprobs(),
+            told=Told(len(tokens), prompt.n_added) if request.tells_prompt else None,
             wants_tokens=request.wants_tokens,
             tail=tail,
             kept=kept,
@@ -226,6 +232,7 @@ class Preparer:
             has_own_adapters=adapters == own_adapters(backend.n_adapters),
             # A seed asks for the same answer again: its numbers come from a fresh run each time.
             may_share=request.terms.cache is not CacheUse.NONE
+            and not request.tells_prompt
             and (request.sampling.seed is None or request.sampling.temperature <= 0),
             terms=request.terms,
             cache=request.terms.cache,
@@ -237,8 +244,9 @@ class Preparer:
         made: dict[int, _Prompt] = {}  # by the identity of its tokens
 
         def kept(prompt: _Prompt) -> list[int]:
-            tokens = self._vocabulary.with_bos([*request.context, *prompt.tokens])
-            made[id(tokens)] = replace(prompt, tokens=tokens)
+            given = [*request.context, *prompt.tokens]
+            tokens = self._vocabulary.with_bos(given)
+            made[id(tokens)] = replace(prompt, tokens=tokens, n_added=len(tokens) - len(given))
             return tokens
 
         def rendered(turns: tuple[Message, ...]) -> list[int]:

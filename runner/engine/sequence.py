@@ -14,6 +14,7 @@ from runner.engine.draft import Drafter
 from runner.engine.logprobs import HeldLogprobs
 from runner.engine.marks import HeldMarks
 from runner.engine.stop import StopMatcher
+from runner.engine.told import N_STEP, Told
 
 #: Most tokens that are taken without being drawn at a time: a step computes them beside those of
 #: all others.
@@ -43,6 +44,13 @@ class Sampler(Protocol):
 
         Raises:
             CorralError: What the request asks of its answer leaves no token.
+        """
+        ...
+
+    def foretell(self, row: int, token: int) -> TokenLogprob:
+        """Return what the logits of batch row ``row`` say of ``token``; where logprobs are wanted.
+
+        To be asked before ``draw``, which may change them.
         """
         ...
 
@@ -81,6 +89,7 @@ class Sequence:
         detokenizer: Turns them into text.
         stop: Watches the text for stop strings.
         logprobs: Keeps log probabilities back with their text; ``None``: nobody asked for them.
+        told: Gathers those of the prompt; ``None``: nobody asked for them.
         wants_tokens: Whether the end shall carry all tokens.
         may_share: Whether it may begin with cells that were not computed for it.
         terms: Its class, its client and the like.
@@ -128,6 +137,7 @@ class Sequence:
     detokenizer: Detokenizer
     stop: StopMatcher = field(default_factory=StopMatcher)
     logprobs: HeldLogprobs | None = None
+    told: Told | None = None
     wants_tokens: bool = False
     may_share: bool = True
     terms: Terms = field(default_factory=Terms)
@@ -197,7 +207,13 @@ class Sequence:
     @property
     def n_until_halt(self) -> int:
         """Most tokens that the next step may compute."""
-        return self.halts[0] - self.n_computed if self.halts else self.n_pending
+        n = self.halts[0] - self.n_computed if self.halts else self.n_pending
+        return min(n, N_STEP) if self.is_telling else n
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether logits of all tokens are wanted, not of the last alone."""
+        return self.told is not None and self.told.is_due
 
     @property
     def is_full(self) -> bool:

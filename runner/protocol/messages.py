@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from runner.domain.cache import Hit
 from runner.domain.chat import Message as ChatMessage, Tool
-from runner.domain.event import FinishReason, TokenLogprob
+from runner.domain.event import FinishReason, PromptToken, TokenLogprob
 from runner.domain.options import SamplingParams, Speculate
 from runner.domain.request import AdapterUse, Constraint, Terms, Think
 from runner.domain.running import RequestState
@@ -147,6 +147,7 @@ class Generate(Struct, frozen=True, tag=True):
             all others vanish.
         constraint: What the answer must look like.
         n_logprobs: Most likely tokens to tell at each place; ``None``: none.
+        tells_prompt: Whether to tell the same of the prompt's tokens.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
         truncates: A conversation that does not fit loses its oldest turns.
         n_keep: Tokens at the beginning that stay when others go; negative: the whole prompt.
@@ -173,6 +174,7 @@ class Generate(Struct, frozen=True, tag=True):
     keeps_control: tuple[str, ...] = ()
     constraint: Constraint | None = None
     n_logprobs: int | None = None
+    tells_prompt: bool = False
     shifts: bool = False
     truncates: bool = False
     n_keep: int = DEFAULT_KEEP
@@ -338,6 +340,7 @@ class Delta(Struct, frozen=True, array_like=True):
     """New text of one sequence, whole characters; may be empty when it ends.
 
     ``marks``: the characters of ``text`` at which a kept control token begins, ascending.
+    ``prompt``: all tokens of the prompt, once and before any text, where they are to be told.
     """
 
     request_id: str
@@ -345,6 +348,7 @@ class Delta(Struct, frozen=True, array_like=True):
     finish: Outcome | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     marks: tuple[int, ...] = ()
+    prompt: tuple[PromptToken, ...] = ()
 
 
 class Step(Struct, frozen=True, tag=True):

@@ -39,6 +39,12 @@ async def version(request: web.Request) -> web.Response:
     return json_answer(request, wire.encode(told))
 
 
+@routes.get("/api/status")
+async def status(request: web.Request) -> web.Response:
+    """What Ollama's clients ask before they offer models that run elsewhere: there are none."""
+    return json_answer(request, wire.encode({"cloud": {"disabled": True, "source": "config"}}))
+
+
 @routes.get("/api/tags")
 async def tags(request: web.Request) -> web.Response:
     """The library."""

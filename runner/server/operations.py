@@ -101,6 +101,7 @@ _PROGRESS = ollama_models.ProgressBody
 _OLLAMA: dict[str, Operation] = {
     "GET /": Operation(kind=TEXT),
     "GET /api/version": Operation(shapes.VersionShape),
+    "GET /api/status": Operation(shapes.StatusShape),
     "GET /api/tags": Operation(shapes.TagsShape),
     "GET /api/ps": Operation(shapes.RunningShape),
     "POST /api/show": _about(ollama_models.ShowAnswer, ollama_models.ShowBody),

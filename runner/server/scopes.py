@@ -9,7 +9,7 @@ from __future__ import annotations
 from runner.domain.key import Scope
 
 #: What anybody may call who reaches the daemon, by which clients find out what answers here.
-_OPEN = frozenset({"/", "/health", "/api/version"})
+_OPEN = frozenset({"/", "/health", "/api/version", "/api/status"})
 
 #: What a web page may call without a key: inference, and what it takes to choose a model for it.
 _FOR_PAGES = _OPEN | {

@@ -72,6 +72,8 @@ class AnswerReader:
 
     def events(self, delta: Delta) -> Iterator[Event]:
         """Yield what one piece of the answer comes to."""
+        if delta.prompt:
+            yield TextDelta("", self._choice, prompt=delta.prompt)
         self._logprobs += delta.logprobs
         if delta.text or self._logprobs:
             yield from self._told(self._read(delta))

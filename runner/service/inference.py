@@ -320,6 +320,7 @@ def _generate(
         truncates=request.truncates,
         n_keep=DEFAULT_KEEP if options.num_keep is None else options.num_keep,
         n_logprobs=request.n_logprobs,
+        tells_prompt=request.tells_prompt,
         speculate=options.speculate or "off",
         n_draft_max=options.draft_num_predict,
         tools=tools,

@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 #: Lasting jobs at work at the same time; further ones wait for their turn.
 N_AT_ONCE = 3
 
+#: Threads for their work, none of asyncio's own few: a cancelled job's may wait for a hub for long.
+_N_THREADS = 48
 #: Seconds that the daemon, when it ends, waits for work that does not stop.
 _PATIENCE_S = 3.0
 
@@ -70,16 +72,14 @@ class JobService:
         self._tasks: set[asyncio.Task[None]] = set()
         self.news = News()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="jobs")
+        self._workers = ThreadPoolExecutor(_N_THREADS, thread_name_prefix="job")
         self._last_id = 0
         self._is_closing = False
 
     # Beginning and ending
 
     async def restore(self, make_work: TakeUp) -> None:
-        """Take up the jobs of the last daemon: what was on its way goes on by itself.
-
-        A job with a request begins again; others go on with what has arrived for them.
-        """
+        """Take up the jobs of the last daemon: what was on its way goes on, or begins again."""
         if self._table is None:
             return
         await self._write(self._table.forget_old)
@@ -149,6 +149,7 @@ class JobService:
             for task in waiting:  # for a hub's client, whose thread nobody can interrupt
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+        self._workers.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._writer.shutdown)
         if self._table is not None:
             self._table.close()
@@ -379,7 +380,8 @@ class JobService:
         run.on_keys = lambda found: loop.call_soon_threadsafe(keys, found)
         error: CorralError | None = None
         try:
-            await asyncio.to_thread(
+            await loop.run_in_executor(
+                self._workers,
                 work_off,
                 live.job.name,
                 run,

@@ -18,6 +18,7 @@ from runner.domain.progress import Progress
 from runner.errors import (
     BadModelFile,
     CorralError,
+    InvalidName,
     InvalidRequest,
     ModelNotFound,
     SourceError,
@@ -94,8 +95,11 @@ class PullService:
 
     def work_of(self, stored: StoredJob) -> Work | None:
         """Return the work of a pull of the last daemon; ``None`` for a job of another kind."""
-        is_pull = stored.job.kind == PULL
-        return self._work(ModelName.parse(stored.job.name)) if is_pull else None
+        try:
+            is_pull = stored.job.kind == PULL
+            return self._work(ModelName.parse(stored.job.name)) if is_pull else None
+        except InvalidName:  # of another version: no reason not to serve
+            return None
 
     async def restore(self, *others: TakeUp) -> None:
         """Go on with the jobs of the last daemon.

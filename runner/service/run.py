@@ -67,14 +67,19 @@ class Pace:
     def record(self, now: float, of: str, n_done: int) -> int:
         """Take a count of bytes done and return bytes a second.
 
+        What was there when it begins, of a download that goes on, is no speed: counting starts
+        with the first byte.
+
         Args:
             now: Seconds on a clock that never goes back.
             of: What is counted; the count begins anew with something else.
             n_done: Bytes.
         """
-        if of != self._of or (self._seen and n_done < self._seen[-1][1]):
+        if not n_done or of != self._of or (self._seen and n_done < self._seen[-1][1]):
             self._seen.clear()
             self._of = of
+        if not n_done:
+            return 0
         self._seen.append((now, n_done))
         while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_WINDOW_S:
             self._seen.popleft()
@@ -140,7 +145,10 @@ def taken_up(stored: StoredJob, make_work: TakeUp) -> LiveJob:
     )
     live.throttle.set_rate(job.limit_bps)
     if work is None and not job.state.is_over:
-        error = broken_off(live)
+        error: CorralError = broken_off(live)
+        if stored.request is not None or job.kind not in _DOING:  # it should have gone on
+            words = "this version of Corral does not know how to go on with it"
+            error = InvalidRequest(words, hint="begin it anew, or cancel it")
         told = JobError(error.code, error.message, error.hint)
         live.job = replace(job, state=JobState.FAILED, error=told, finished=time.time())
     elif job.state in (JobState.RUNNING, JobState.QUEUED):

@@ -42,7 +42,7 @@ def refuse_beyond(request: InferenceRequest, template: str) -> None:
             hint="its chat template has no place for them; corral show tells what a model can do",
             param="tools",
         )
-    if request.think and not able.thinking:
+    if request.think and not able.thinking and not request.thinks_if_able:
         raise Unsupported(
             f'"{request.model}" does not support thinking',
             hint="leave 'think' out, or set it to false",

@@ -135,7 +135,7 @@ def test_a_template_that_fails_costs_one_request(daemon, dialect, broken_templat
     error = refused(daemon, dialect, body=body, status=400, code="template_failed")
     assert said in error["message"]
     assert error["hint"]
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
     answers_well(daemon)
     # The model itself still works where its template is not asked.
     raw = {"model": model, "prompt": "hi", "raw": True, "stream": False}

@@ -30,7 +30,7 @@ def test_without_a_key_nobody_gets_in_but_finds_out_what_answers(locked):
         reply = locked.ask(method, path, CHAT if method == "POST" else None)
         assert (reply.status, reply.json["code"]) == (401, "unauthorized")
         assert reply.headers["WWW-Authenticate"] == "Bearer"
-    for path in ("/", "/health", "/api/version"):
+    for path in ("/", "/health", "/api/version", "/api/status"):
         assert locked.ask("GET", path).status == 200
         assert locked.ask("GET", path, headers=bearer("sk-other")).status == 200
     assert locked.inference.requests == []

@@ -17,7 +17,9 @@ SMOLLM2 = ModelName.parse("smollm2")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("path", ["/", "/api/version", "/api/tags", "/health", "/v1/models"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api/version", "/api/status", "/api/tags", "/health", "/v1/models"]
+)
 def test_what_clients_probe_answers_get_and_head(house, method, path):
     reply = house.ask(method, path)
     assert reply.status == 200
@@ -29,6 +31,11 @@ def test_the_root_says_what_clients_look_for(house):
     reply = house.ask("GET", "/")
     assert reply.body == b"Ollama is running"
     assert reply.headers["Content-Type"].startswith("text/plain")
+
+
+def test_the_status_says_that_nothing_runs_elsewhere(house):
+    reply = house.ask("GET", "/api/status")
+    assert reply.json == {"cloud": {"disabled": True, "source": "config"}}
 
 
 def test_version_has_both_numbers(house):

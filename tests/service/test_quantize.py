@@ -318,7 +318,22 @@ def test_a_request_of_another_version_fails_with_what_to_do(library, tmp_path):
     async def story(service, jobs):
         (found,) = jobs.list_jobs()
         assert found.state is JobState.FAILED
-        assert found.error.message == "quantizing 'wide:q9' was broken off"
+        assert "does not know how to go on" in found.error.message
+
+    restarted(library, tmp_path / "state.sqlite", story, story)
+
+
+def test_what_does_not_begin_again_is_told_as_broken_off(library, tmp_path):
+    table = JobTable(tmp_path / "state.sqlite")
+    table.add(Job(0, "import", "mine", JobState.RUNNING))
+    table.close()
+
+    async def story(service, jobs):
+        (found,) = jobs.list_jobs()
+        assert (found.state, found.error.hint) == (JobState.FAILED, "begin it again")
+        assert found.error.message == "importing 'mine' was broken off"
+        with pytest.raises(InvalidRequest, match="nothing to go on with"):
+            jobs.resume(found.job_id)
 
     restarted(library, tmp_path / "state.sqlite", story, story)
 

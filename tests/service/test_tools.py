@@ -118,6 +118,7 @@ def test_a_model_without_a_place_for_tools_refuses_them(library, name):
     with pytest.raises(Unsupported, match="does not support thinking"):
         answer(library, request(name, "say 1", think=True))
     assert answer(library, request(name, "say 1", think=False))[0]
+    assert answer(library, request(name, "say 1", think=True, thinks_if_able=True))[0]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
-from runner.errors import CorralError
+from runner.errors import CorralError, PromptTooLong
 
 #: The statuses that have a type of their own; the others are ``api_error``.
 _TYPES = {
@@ -37,8 +39,20 @@ class ErrorBody(msgspec.Struct):
     type: str = "error"
 
 
+def _worded(error: CorralError) -> str:
+    """Return the message; that of a prompt which does not fit in Anthropic's own words.
+
+    Claude Code reads the two counts from these, and shortens the conversation by itself.
+    """
+    counts = re.findall(r"\d+", error.message) if error.code == PromptTooLong.code else []
+    if len(counts) < 2:
+        return error.message
+    n_prompt, n_ctx = counts[-2:]
+    return f"prompt is too long: {n_prompt} tokens > {n_ctx} maximum"
+
+
 def error_body(error: CorralError, status: int, request_id: str = "") -> ErrorBody:
     """Return ``error`` as Anthropic words it for an answer with ``status``."""
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
-    message = error.message or "internal error"
+    message = _worded(error) or "internal error"
     return ErrorBody(ErrorDetail(kind, message, error.code, error.hint), request_id)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from runner.dialects import wire
+from runner.dialects.anthropic.documents import DocumentBlock, SearchResultBlock, text_of
 from runner.dialects.fields import parse_keep_alive
 from runner.dialects.images import parse_image
 from runner.domain.chat import Image, Message, Tool, ToolCall
@@ -59,7 +60,7 @@ class ToolResultBlock(_Block, tag="tool_result"):
     """What came of a call."""
 
     tool_use_id: str
-    content: str | list[TextBlock | ImageBlock] | None = None
+    content: str | list[TextBlock | ImageBlock | DocumentBlock | SearchResultBlock] | None = None
     is_error: bool | None = None
 
 
@@ -76,7 +77,16 @@ class RedactedBlock(_Block, tag="redacted_thinking"):
     data: str = ""
 
 
-Block = TextBlock | ImageBlock | ToolUseBlock | ToolResultBlock | ThinkingBlock | RedactedBlock
+Block = (
+    TextBlock
+    | ImageBlock
+    | DocumentBlock
+    | SearchResultBlock
+    | ToolUseBlock
+    | ToolResultBlock
+    | ThinkingBlock
+    | RedactedBlock
+)
 
 
 class TurnBody(msgspec.Struct):
@@ -125,6 +135,12 @@ class OutputBody(msgspec.Struct):
     format: FormatBody | None = None
 
 
+class MetadataBody(msgspec.Struct):
+    """Whom the caller asks for; who may share what is cached is decided by API keys alone."""
+
+    user_id: str | None = None
+
+
 class CountBody(msgspec.Struct):
     """What both calls have; fields that are not named here are ignored."""
 
@@ -147,6 +163,10 @@ class MessagesBody(CountBody):
     top_p: float | None = None
     top_k: int | None = None
     stop_sequences: list[str] | None = None
+    metadata: MetadataBody | None = None
+    service_tier: str | None = None
+    container: Any = None
+    mcp_servers: list[Any] | None = None
     num_ctx: int | None = None
     keep_alive: Any = None
 
@@ -174,6 +194,13 @@ def parse(body: bytes) -> Call:
     if asked.max_tokens is None or asked.max_tokens < 1:
         _name(asked)
         raise InvalidRequest("max_tokens is required and must be positive", param="max_tokens")
+    for field in ("container", "mcp_servers"):
+        if getattr(asked, field):
+            raise Unsupported(
+                f"{field} is not offered: it runs on Anthropic's servers",
+                hint="offer tools of your own, and send what they find as tool_result",
+                param=field,
+            )
     request = _request(asked, _options(asked))
     return Call(request, asked.model or "", stream=bool(asked.stream))
 
@@ -200,6 +227,7 @@ def _request(asked: CountBody, options: Options) -> InferenceRequest:
         tools=tools,
         tool_choice=_tool_choice(asked.tool_choice, tools),
         think=_think(asked),
+        thinks_if_able=True,  # its clients ask for thoughts whatever the model is
         constraint=_constraint(asked),
     )
 
@@ -254,18 +282,22 @@ def _turns(turns: list[TurnBody]) -> Iterator[Message]:
             yield _result(result, tool_names, where)
         rest = [block for block in turn.content if not isinstance(block, ToolResultBlock)]
         if rest or not results:
-            yield Message(turn.role, _text(rest), images=_images(rest, where))
+            yield Message(turn.role, _text(turn.content, where), images=_images(rest, where))
+
+
+#: What the assistant's own turns are made of.
+_OF_ASSISTANTS = TextBlock | ToolUseBlock | ThinkingBlock | RedactedBlock
 
 
 def _assistant(blocks: list[Block], where: str) -> Message:
     for i, block in enumerate(blocks):
-        if isinstance(block, ImageBlock | ToolResultBlock):
-            kind = "image" if isinstance(block, ImageBlock) else "tool_result"
+        if not isinstance(block, _OF_ASSISTANTS):
+            kind = type(block).__struct_config__.tag
             param = f"{where}.content[{i}]"
             raise InvalidRequest(f"'{param}': the assistant has no {kind} blocks", param=param)
     return Message(
         "assistant",
-        _text(blocks),
+        _text(blocks, where),
         thinking="".join(b.thinking for b in blocks if isinstance(b, ThinkingBlock)),
         tool_calls=tuple(
             ToolCall(b.name, b.input, b.id) for b in blocks if isinstance(b, ToolUseBlock)
@@ -281,7 +313,7 @@ def _result(block: ToolResultBlock, names: Mapping[str, str], where: str) -> Mes
             param=where,
         )
     content = block.content or ""
-    text = content if isinstance(content, str) else _text(content)
+    text = content if isinstance(content, str) else _text(content, where)
     if block.is_error:
         text = f"Error: {text}"
     return Message(
@@ -293,8 +325,14 @@ def _result(block: ToolResultBlock, names: Mapping[str, str], where: str) -> Mes
     )
 
 
-def _text(blocks: list[Any]) -> str:
-    return "\n".join(block.text for block in blocks if isinstance(block, TextBlock))
+def _text(blocks: list[Any], where: str) -> str:
+    texts = []
+    for i, block in enumerate(blocks):
+        if isinstance(block, TextBlock):
+            texts.append(block.text)
+        elif isinstance(block, DocumentBlock | SearchResultBlock):
+            texts.append(text_of(block, f"{where}.content[{i}]"))
+    return "\n".join(texts)
 
 
 def _images(blocks: list[Any], where: str) -> tuple[Image, ...]:

@@ -6,6 +6,7 @@ its own to the service; its answers count on from those of the prompts before it
 
 from __future__ import annotations
 
+import codecs
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from runner.dialects.openai.errors import error_body
 from runner.dialects.openai.turns import unsupported
 from runner.dialects.terms import parse_terms
 from runner.dialects.whole import gathered
-from runner.domain.event import Candidate, Event, Finished, TextDelta, TokenLogprob, Usage
+from runner.domain.event import Event, Finished, PromptToken, TextDelta, TokenLogprob, Usage
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
 from runner.domain.request import Constraint, InferenceRequest
@@ -143,12 +144,11 @@ def parse(body: bytes) -> Call:
         n=n,
         constraint=_constraint(asked),
         n_logprobs=n_logprobs,
+        tells_prompt=_tells_prompt(asked, n_logprobs),
         suffix=asked.suffix or "",
         shifts=asked.shift is True,
     )
     requests = tuple(_with_prompt(common, prompt) for prompt in _prompts(asked.prompt))
-    if asked.echo and n_logprobs is not None:
-        raise unsupported("echo", "echo together with logprobs is not offered")
     return Call(
         requests,
         asked.model,
@@ -215,6 +215,15 @@ def _n_logprobs(asked: CompletionBody) -> int | None:
     return n
 
 
+def _tells_prompt(asked: CompletionBody, n_logprobs: int | None) -> bool:
+    """Whether the probabilities of the prompt's tokens are wanted, as evaluations want them."""
+    if not asked.echo or n_logprobs is None:
+        return False
+    if asked.suffix:
+        raise unsupported("suffix", "a suffix has no place in an echo with logprobs")
+    return True
+
+
 def _options(asked: CompletionBody) -> Options:
     raw = {name: getattr(asked, name) for name in OPTION_FIELDS if hasattr(asked, name)}
     raw["num_predict"] = DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens
@@ -240,27 +249,47 @@ def new_id() -> str:
     return f"cmpl-{secrets.token_hex(12)}"
 
 
+def _new_decoder() -> codecs.IncrementalDecoder:
+    """Counts a character with the token that completes it."""
+    return codecs.getincrementaldecoder("utf-8")("ignore")
+
+
 @dataclass(slots=True)
 class Logprobs:
     """Tokens as this call tells of them: four lists side by side.
 
-    ``text_offset`` counts characters from the beginning of the answer.
+    ``text_offset`` counts characters from the beginning of the answer, which is that of the prompt
+    where this is repeated.  The first token of a prompt has no probability, in its place is
+    ``null``.
     """
 
     n_chars: int = 0
     wants_top: bool = False
     tokens: list[str] = field(default_factory=list)
-    token_logprobs: list[float] = field(default_factory=list)
-    top_logprobs: list[dict[str, float]] = field(default_factory=list)
+    token_logprobs: list[float | None] = field(default_factory=list)
+    top_logprobs: list[dict[str, float] | None] = field(default_factory=list)
     text_offset: list[int] = field(default_factory=list)
+    _decoder: codecs.IncrementalDecoder = field(default_factory=_new_decoder)
 
     def add(self, each: TokenLogprob) -> None:
         """Take the next token."""
-        self.tokens.append(_shown(each.drawn))
-        self.token_logprobs.append(each.drawn.logprob)
-        self.top_logprobs.append({_shown(one): one.logprob for one in (*each.top, each.drawn)})
+        top = {_shown(one.content): one.logprob for one in (*each.top, each.drawn)}
+        self._add(each.drawn.content, each.drawn.logprob, top)
+
+    def add_prompt(self, tokens: Sequence[PromptToken]) -> None:
+        """Take those of the prompt, which come before all others."""
+        for token in tokens:
+            if token.logprob is None:
+                self._add(token.content, None, None)
+            else:
+                self.add(token.logprob)
+
+    def _add(self, content: bytes, logprob: float | None, top: dict[str, float] | None) -> None:
+        self.tokens.append(_shown(content))
+        self.token_logprobs.append(logprob)
+        self.top_logprobs.append(top)
         self.text_offset.append(self.n_chars)
-        self.n_chars += len(each.drawn.content.decode("utf-8", "ignore"))
+        self.n_chars += len(self._decoder.decode(content))
 
     def take(self) -> dict[str, Any]:
         """Return what came since the last time, and begin anew behind it."""
@@ -274,12 +303,12 @@ class Logprobs:
         return told
 
 
-def _shown(candidate: Candidate) -> str:
+def _shown(content: bytes) -> str:
     """A token's text; of one that is part of a character, its bytes, as OpenAI writes them."""
     try:
-        return candidate.content.decode()
+        return content.decode()
     except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in candidate.content)
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in content)
 
 
 def _head(call: Call, answer_id: str, created: int) -> dict[str, Any]:
@@ -313,6 +342,7 @@ def whole(
     for index, reply in enumerate(told):
         usage = usage.plus(reply.end.usage)
         logprobs = _logprobs(call)
+        logprobs.add_prompt(reply.prompt)
         for each in reply.logprobs:
             logprobs.add(each)
         choices.append(
@@ -358,6 +388,7 @@ class ChunkEncoder:
         """
         match event:
             case TextDelta():
+                self._logprobs[event.choice].add_prompt(event.prompt)
                 for each in event.logprobs:
                     self._logprobs[event.choice].add(each)
                 text = self._echo(event.choice) + event.text

@@ -146,14 +146,17 @@ class Response:
     def _call_frames(self, event: ToolCallDelta) -> bytes:
         head = b""
         if event.name:
+            space, name = self._call.namespaces.get(event.name, ("", event.name))
             item = {
                 "id": f"fc_{secrets.token_hex(16)}",
                 "type": "function_call",
                 "status": "in_progress",
                 "call_id": event.id,
-                "name": event.name,
+                "name": name,
                 "arguments": "",
             }
+            if space:
+                item["namespace"] = space
             head = self._start() + self._close() + self._add(item, "arguments")
         if not event.arguments or self._open is None:
             return head

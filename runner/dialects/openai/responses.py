@@ -7,7 +7,7 @@ earlier one: the whole conversation comes with each request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ _EFFORTS: dict[str, Think] = {
     "medium": "medium",
     "high": "high",
     "xhigh": "max",
+    "ultra": "max",
     "max": "max",
 }
 
@@ -36,7 +37,9 @@ _EFFORTS: dict[str, Think] = {
 class ReasoningBody(msgspec.Struct):
     """``reasoning``."""
 
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max"] | None = (
+        None
+    )
     summary: str | None = None
 
 
@@ -47,13 +50,18 @@ class TextBody(msgspec.Struct):
 
 
 class ToolBody(msgspec.Struct):
-    """A tool; only functions are the model's to call here."""
+    """A tool; only functions are the model's to call here, and namespaces of them.
+
+    A search of the web runs on OpenAI's servers; programs send it along with each request, so it is
+    left out: the model does not hear of it.
+    """
 
     type: str
     name: str | None = None
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+    tools: list[ToolBody] | None = None
 
 
 class ResponsesBody(msgspec.Struct):
@@ -107,10 +115,12 @@ class Call:
     Attributes:
         request: For the service.
         body: As it came; the answer repeats much of it.
+        namespaces: By the name that the model knows a function by, its namespace and own name.
     """
 
     request: InferenceRequest
     body: ResponsesBody
+    namespaces: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def stream(self) -> bool:
@@ -132,7 +142,8 @@ def parse(body: bytes) -> Call:
     turns = list(_turns(asked))
     if not turns:
         raise InvalidRequest("input is required", param="input")
-    tools = tuple(_tool(tool, f"tools[{i}]") for i, tool in enumerate(asked.tools or []))
+    namespaces: dict[str, tuple[str, str]] = {}
+    tools = tuple(_tools(asked.tools or [], "tools", namespaces))
     request = InferenceRequest(
         model=name,
         messages=tuple(turns),
@@ -144,10 +155,11 @@ def parse(body: bytes) -> Call:
             is_parallel=asked.parallel_tool_calls is not False,
         ),
         think=_EFFORTS.get((asked.reasoning.effort if asked.reasoning else None) or ""),
+        thinks_if_able=True,  # programs that work for people send an effort to every model
         constraint=_constraint(asked.text),
         truncates=asked.truncation == "auto",
     )
-    return Call(request, asked)
+    return Call(request, asked, namespaces)
 
 
 def _refuse_what_is_not_offered(asked: ResponsesBody) -> None:
@@ -291,7 +303,34 @@ def _call(item: dict[str, Any], where: str) -> ToolCall:
     if not isinstance(arguments, dict):
         param = f"{where}.arguments"
         raise InvalidRequest(f"'{param}' must be the text of a JSON object", param=param)
-    return ToolCall(_string(item, "name", where), arguments, _string(item, "call_id", where))
+    name, space = _string(item, "name", where), item.get("namespace")
+    if isinstance(space, str) and space:
+        name = _full_name(name, space)
+    return ToolCall(name, arguments, _string(item, "call_id", where))
+
+
+def _tools(
+    tools: list[ToolBody], where: str, namespaces: dict[str, tuple[str, str]], space: str = ""
+) -> Iterator[Tool]:
+    """Yield the functions that the model may call, and note in ``namespaces`` whose they are."""
+    for index, body in enumerate(tools):
+        place = f"{where}[{index}]"
+        if body.type == "namespace" and not space:
+            if not body.name:
+                raise InvalidRequest(f"'{place}.name' is required", param=f"{place}.name")
+            yield from _tools(body.tools or [], f"{place}.tools", namespaces, body.name)
+        elif not body.type.startswith("web_search"):
+            tool = _tool(body, place)
+            if space:
+                name = _full_name(tool.name, space)
+                namespaces[name] = space, tool.name
+                tool = replace(tool, name=name)
+            yield tool
+
+
+def _full_name(name: str, space: str) -> str:
+    """The name by which the model knows a function of a namespace."""
+    return f"{space}__{name}"
 
 
 def _tool(tool: ToolBody, where: str) -> Tool:

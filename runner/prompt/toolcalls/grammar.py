@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from runner.domain.chat import Tool
+from runner.prompt.closed import closed
 
 _MARKER = re.compile(r'<\[("(?:[^"\\]|\\.)*")\]>')
 
@@ -42,14 +43,20 @@ def resolved(grammar: str, token_of: Callable[[str], int | None]) -> str:
 
 
 def arguments_schema(tool: Tool) -> dict[str, Any]:
-    """Return the JSON schema of a tool's arguments: an object, whatever the tool says."""
-    schema = dict(tool.parameters)
-    return {**schema, "type": "object"}
+    """Return the JSON schema of a tool's arguments: an object, whatever the tool says.
+
+    Of a tool that names no parameters, but has a place for them, it is the empty object.
+    """
+    schema = {**closed(tool.parameters), "type": "object"}
+    if tool.parameters.get("properties") == {}:
+        schema.setdefault("additionalProperties", False)
+    return schema
 
 
 def definitions_of(tool: Tool) -> dict[str, Any]:
     """Return what the parts of a tool's schema may refer to."""
-    return {k: v for k, v in tool.parameters.items() if k in ("$defs", "definitions")}
+    schema = closed(tool.parameters)
+    return {k: v for k, v in schema.items() if k in ("$defs", "definitions")}
 
 
 def call_rules(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from runner.dialects.anthropic.answers import Encoder, Whole
+from runner.dialects.anthropic.errors import error_body
 from runner.dialects.anthropic.messages import parse
 from runner.domain.event import (
     Begun,
@@ -19,7 +20,7 @@ from runner.domain.event import (
     ToolCallDelta,
     Usage,
 )
-from runner.errors import WorkerError
+from runner.errors import PromptTooLong, WorkerError
 
 CALL = parse(
     json.dumps(
@@ -162,3 +163,10 @@ def test_a_failure_on_the_way_is_an_error_event():
         "message": "it died",
         "code": "worker_failed",
     }
+
+
+def test_a_prompt_that_does_not_fit_is_told_as_claude_code_reads_it():
+    body = error_body(PromptTooLong(77025, 65536), 400)
+    assert body.error.message == "prompt is too long: 77025 tokens > 65536 maximum"
+    assert body.error.type == "invalid_request_error"
+    assert "num_ctx" in body.error.hint

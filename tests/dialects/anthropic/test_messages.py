@@ -36,6 +36,10 @@ def test_a_plain_call_is_a_conversation_with_a_limit():
     assert call.request.options.stop == ("END",)
 
 
+def test_thoughts_are_a_wish_that_a_model_without_them_need_not_fulfil():
+    assert request(thinking={"type": "adaptive"}).thinks_if_able
+
+
 def test_blocks_become_text_thoughts_calls_and_results():
     turns = [
         {"role": "user", "content": [{"type": "text", "text": "1+1?"}]},

@@ -13,6 +13,7 @@ from runner.domain.event import (
     Candidate,
     Finished,
     FinishReason,
+    PromptToken,
     TextDelta,
     Timings,
     TokenLogprob,
@@ -94,7 +95,7 @@ def test_what_is_left_out_is_what_openai_documents():
         ({"n": 17}, "n"),
         ({"best_of": 3}, "best_of"),
         ({"logprobs": 21}, "logprobs"),
-        ({"logprobs": 2, "echo": True}, "echo"),
+        ({"logprobs": 2, "echo": True, "suffix": "x"}, "suffix"),
         ({"max_tokens": -5}, "max_tokens"),
         ({"temperature": -1}, "temperature"),
         ({"suffix": "x", "prompt": [1]}, "suffix"),
@@ -141,6 +142,36 @@ def test_log_probabilities_are_four_lists_of_one_length():
     assert told["text_offset"][:3] == [0, 1, 2]
     assert told["top_logprobs"][0] == {"x": -0.5, "a": -1.0}
     assert len({len(entries) for entries in told.values()}) == 1
+
+
+def test_a_prompt_is_told_before_its_answer_in_the_same_lists():
+    call = parse(prompt="Aé", logprobs=1, echo=True)
+    assert call.requests[0].tells_prompt
+    prompt = (PromptToken(b"A", None), PromptToken("é".encode(), logprob("é".encode(), b"x")))
+    events = [
+        Begun(2, 0),
+        TextDelta("", prompt=prompt),
+        TextDelta("b", logprobs=(logprob(b"b", b"b"),)),
+        finished(),
+    ]
+    (choice,) = json.loads(completions.whole(call, events, ["Aé"], **TOLD))["choices"]
+    assert choice["text"] == "Aéb"
+    assert choice["logprobs"] == {
+        "tokens": ["A", "é", "b"],
+        "token_logprobs": [None, -1.0, -1.0],
+        "top_logprobs": [None, {"x": -0.5, "é": -1.0}, {"b": -1.0}],
+        "text_offset": [0, 1, 2],
+    }
+    encoder = completions.ChunkEncoder(call, ["Aé"], **TOLD)
+    *chunks, _ = frames(b"".join(encoder.encode(event) for event in events))
+    told = [chunk["choices"][0] for chunk in chunks]
+    assert [each["text"] for each in told] == ["Aé", "b", ""]
+    assert [each["logprobs"]["tokens"] for each in told[:2]] == [["A", "é"], ["b"]]
+
+
+def test_a_prompt_is_told_only_when_it_is_repeated_with_its_probabilities():
+    assert not parse(echo=True).requests[0].tells_prompt
+    assert not parse(logprobs=1).requests[0].tells_prompt
 
 
 @given(

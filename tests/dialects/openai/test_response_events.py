@@ -120,3 +120,15 @@ def test_a_failure_on_the_way_is_told_in_the_last_event():
 def test_an_answer_that_was_cut_off_is_an_error():
     with pytest.raises(WorkerError):
         frames([finished(FinishReason.ABORTED)])
+
+
+def test_a_function_of_a_namespace_is_called_by_its_own_name():
+    space = {"type": "namespace", "name": "agents", "tools": [{"type": "function", "name": "stop"}]}
+    call = parse(json.dumps({"model": "m", "input": "Hi", "tools": [space]}).encode())
+    response = Response(call, answer_id="resp_1", created=7)
+    for event in (Begun(1, 0), ToolCallDelta(0, "agents__stop", "{}", "call_1")):
+        response.encode(event)
+    end = finished(FinishReason.TOOL_CALLS)
+    response.encode(end)
+    (item,) = json.loads(response.whole(end))["output"]
+    assert (item["namespace"], item["name"], item["arguments"]) == ("agents", "stop", "{}")

@@ -119,7 +119,11 @@ def test_a_bad_field_is_named(fields, param):
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"background": True}, "background"),
-        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "file_search"}]}, "tools[0].type"),
+        (
+            {"tools": [TOOL, {"type": "namespace", "name": "a", "tools": [{"type": "custom"}]}]},
+            "tools[1].tools[0].type",
+        ),
         ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
@@ -138,3 +142,23 @@ def test_several_calls_may_be_forbidden():
     for choice in ("auto", "required", {"type": "function", "name": "sum"}):
         asked = request(tools=[TOOL], tool_choice=choice, parallel_tool_calls=False)
         assert not asked.tool_choice.is_parallel
+
+
+def test_functions_of_a_namespace_are_known_by_both_names_and_the_web_is_not_heard_of():
+    space = {"type": "namespace", "name": "agents", "tools": [TOOL, TOOL | {"name": "stop"}]}
+    tools = [TOOL, space, {"type": "web_search", "external_web_access": False}]
+    called = {
+        "type": "function_call", "namespace": "agents", "name": "stop", "arguments": "{}",
+        "call_id": "c1",
+    }  # fmt: skip
+    turns = [{"role": "user", "content": "Hi"}, called]
+    call = parse(json.dumps({"model": "m", "input": turns, "tools": tools}).encode())
+    assert [tool.name for tool in call.request.tools] == ["sum", "agents__sum", "agents__stop"]
+    assert call.namespaces["agents__stop"] == ("agents", "stop")
+    assert call.request.messages[-1].tool_calls == (ToolCall("agents__stop", {}, "c1"),)
+
+
+def test_a_namespace_needs_a_name():
+    with pytest.raises(InvalidRequest) as caught:
+        request(tools=[{"type": "namespace", "tools": [TOOL]}])
+    assert caught.value.param == "tools[0].name"
