@@ -80,7 +80,7 @@ def line_of(error: CorralError, found: tuple[Instruction, ...]) -> int:
             case "from" | "adapter" | "draft":
                 words = [one.value, Path(one.value).name, _full_name(one.value)]
                 quoted = (f"'{word}'" for word in words if word)
-                if error.message.startswith(f"{words[1]}:") or any(
+                if error.message.startswith((f"{words[1]}:", f"{words[1]} ")) or any(
                     word in error.message for word in quoted
                 ):
                     return one.line

@@ -27,8 +27,9 @@ from runner.errors import (
     SourceError,
     Unsupported,
 )
-from runner.gguf.adapter import check_adapter
-from runner.gguf.metadata import ModelFacts, describe
+from runner.gguf.adapter import check_adapter, check_fits
+from runner.gguf.metadata import ModelFacts, describe, join_shards
+from runner.gguf.reader import Header, read_header
 from runner.hub.nowhere import nowhere
 from runner.prompt.compiled import check
 from runner.service.gather import File, gather, in_words
@@ -142,7 +143,7 @@ class CreateService:
             facts = _facts(files, base)
             for file in files:
                 if file.kind == ADAPTER:
-                    _check_adapter(file, facts)
+                    _check_adapter(file, facts, self._model_header(files, base))
             if request.quantize:
                 file = yield from self._rewritten(request, files, base, facts, copies)
                 files = [file, *(one for one in files if one.kind != MODEL)]
@@ -155,6 +156,13 @@ class CreateService:
                 self._library.keep_blob(partial)
             self._library.add(_manifest(request, base, facts, layers))
         yield Progress("success", name=str(request.name))
+
+    def _model_header(self, files: list[File], base: Manifest | None) -> Header:
+        """The header of the one model of a request: the tensors that adapters change."""
+        if base is None:
+            return next(file.header for file in files if file.kind == MODEL)
+        paths = self._library.shard_paths(base) or (self._library.model_path(base),)
+        return join_shards([read_header(path) for path in paths])
 
     def _rewritten(
         self,
@@ -219,8 +227,9 @@ def _check_digest(request: CreateRequest, layers: list[Layer]) -> None:
         )
 
 
-def _check_adapter(file: File, facts: ModelFacts) -> None:
+def _check_adapter(file: File, facts: ModelFacts, model: Header) -> None:
     in_words(file.label, lambda: check_adapter(file.header, facts.architecture))
+    in_words(file.label, lambda: check_fits(file.header, model))
 
 
 def _facts(files: list[File], base: Manifest | None) -> ModelFacts:
