@@ -84,10 +84,10 @@ class JobService:
             return
         await self._write(self._table.forget_old)
         for stored in await self._write(self._table.load):
-            live = taken_up(stored, make_work)
-            self._lives[live.job.job_id] = live
-            if live.job != stored.job:
-                self._save(live)
+            if live := taken_up(stored, make_work):
+                self._lives[live.job.job_id] = live
+                if live.job != stored.job:
+                    self._save(live)
         self._start_waiting()
 
     async def begin(
@@ -323,7 +323,7 @@ class JobService:
         )
         live = LiveJob(job, None, is_lasting, request=request)
         if self._table is not None:
-            job = await self._write(self._table.add, job)
+            job = await self._write(self._table.add, job, live.is_kept)
             # Another call may have made the same job while this one was written down.
             other = unfinished(self._lives.values(), kind, name)
             if other is not None:
@@ -491,7 +491,7 @@ class JobService:
 
     def _save(self, live: LiveJob) -> None:
         """Store a job as it is now; in order, and not on the loop."""
-        if self._table is not None and not self._is_closing:
+        if self._table is not None and live.is_kept and not self._is_closing:
             self._writer.submit(self._table.try_put, live.stored())
 
     async def _write(self, call: Callable[..., Any], *arguments: Any) -> Any:

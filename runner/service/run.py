@@ -120,6 +120,11 @@ class LiveJob:
     pace: Pace = field(default_factory=Pace)
     throttle: Throttle = field(default_factory=Throttle)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the next daemon finds it."""
+        return self.is_lasting or self.request is not None
+
     def stored(self) -> StoredJob:
         """It as the next daemon finds it; what nothing will come of needs no request any more."""
         is_gone = self.job.state in (JobState.DONE, JobState.CANCELLED)
@@ -132,27 +137,29 @@ class LiveJob:
 TakeUp = Callable[[StoredJob], Work | None]
 
 
-def taken_up(stored: StoredJob, make_work: TakeUp) -> LiveJob:
-    """Return a job of the last daemon: what was on its way waits to go on, or says it cannot."""
+def taken_up(stored: StoredJob, make_work: TakeUp) -> LiveJob | None:
+    """Return a job of the last daemon as this one begins with it: queued, if it was on its way.
+
+    ``None``: it was that daemon's alone, such as a look at all models; older versions stored those.
+    """
     job, work = stored.job, make_work(stored)
+    if work is None and job.state is JobState.PAUSED:
+        return None
+    if job.state in (JobState.RUNNING, JobState.QUEUED):
+        job = replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
+        if work is None:
+            words = "this version of Corral does not know how to go on with it"
+            why = JobError(InvalidRequest.code, words, hint="begin it anew, or cancel it")
+            job = replace(job, state=JobState.FAILED, error=why, finished=time.time())
     live = LiveJob(
         job,
         work,
-        is_lasting=work is not None and stored.request is None,
+        is_lasting=stored.request is None,
         can_stand_still=stored.can_stand_still,
         request=stored.request,
         keys=stored.keys,
     )
     live.throttle.set_rate(job.limit_bps)
-    if work is None and not job.state.is_over:
-        error: CorralError = broken_off(live)
-        if stored.request is not None or job.kind not in _DOING:  # it should have gone on
-            words = "this version of Corral does not know how to go on with it"
-            error = InvalidRequest(words, hint="begin it anew, or cancel it")
-        told = JobError(error.code, error.message, error.hint)
-        live.job = replace(job, state=JobState.FAILED, error=told, finished=time.time())
-    elif job.state in (JobState.RUNNING, JobState.QUEUED):
-        live.job = replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
     return live
 
 
@@ -236,8 +243,7 @@ def task_name(live: LiveJob) -> str:
 
 def broken_off(live: LiveJob) -> CapacityError:
     """Return what followers hear when the daemon ends in the middle of a job."""
-    is_kept = live.is_lasting or live.request is not None
-    hint = "it goes on by itself when the daemon starts" if is_kept else "begin it again"
+    hint = "it goes on by itself when the daemon starts" if live.is_kept else "begin it again"
     return CapacityError(f"{doing(live.job)} was broken off", hint=hint)
 
 

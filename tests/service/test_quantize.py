@@ -323,21 +323,6 @@ def test_a_request_of_another_version_fails_with_what_to_do(library, tmp_path):
     restarted(library, tmp_path / "state.sqlite", story, story)
 
 
-def test_what_does_not_begin_again_is_told_as_broken_off(library, tmp_path):
-    table = JobTable(tmp_path / "state.sqlite")
-    table.add(Job(0, "import", "mine", JobState.RUNNING))
-    table.close()
-
-    async def story(service, jobs):
-        (found,) = jobs.list_jobs()
-        assert (found.state, found.error.hint) == (JobState.FAILED, "begin it again")
-        assert found.error.message == "importing 'mine' was broken off"
-        with pytest.raises(InvalidRequest, match="nothing to go on with"):
-            jobs.resume(found.job_id)
-
-    restarted(library, tmp_path / "state.sqlite", story, story)
-
-
 def test_a_command_that_is_none_is_an_error_of_words(library):
     async def story(service, jobs):
         with pytest.raises(InvalidRequest, match="cannot start a process"):
