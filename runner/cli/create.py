@@ -42,6 +42,9 @@ def add(commands: Subparsers) -> None:
         metavar="FILE",
         help="the Modelfile, '-' for standard input; else ./Modelfile, or else FROM .",
     )
+    parser.add_argument(
+        "-q", "--quantize", metavar="TYPE", help="write the weights in this type, such as Q4_K_M"
+    )
     parser.set_defaults(run=run)
 
 
@@ -50,6 +53,8 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     text, folder = read_modelfile(args.file)
     found = parse(text)
     body = body_of(found, folder)
+    if args.quantize:
+        body["quantize"] = args.quantize
     try:
         with client.create(args.model, body) as steps, out.progress() as bars:
             for step in steps:
@@ -75,7 +80,7 @@ def line_of(error: CorralError, found: tuple[Instruction, ...]) -> int:
             case "from" | "adapter" | "draft":
                 words = [one.value, Path(one.value).name, _full_name(one.value)]
                 quoted = (f"'{word}'" for word in words if word)
-                if error.message.startswith(f"{words[1]}:") or any(
+                if error.message.startswith((f"{words[1]}:", f"{words[1]} ")) or any(
                     word in error.message for word in quoted
                 ):
                     return one.line

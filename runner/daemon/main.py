@@ -59,6 +59,7 @@ from runner.service.quality import QualityService
 from runner.service.quantize import QuantizeService
 from runner.service.remotes import RemoteService
 from runner.service.requests import RequestService
+from runner.service.run import TakeUp
 from runner.service.search import SearchService
 from runner.service.secret import SecretService
 from runner.service.storage import StorageService
@@ -165,7 +166,8 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         stack.push_async_callback(jobs.close)
         downloads = Downloads(library, throttle, n_ranges=settings.download_ranges)
         pulls = PullService(library, sources, jobs, downloads, memory_bytes())
-        await pulls.restore()
+        tools, making, works = _making(library, jobs, settings)
+        await pulls.restore(*works)
         models = ModelService(library, pool, cache)
         _tell(jobs, pool, requests, models, live)
         keys = await asyncio.to_thread(
@@ -176,7 +178,6 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         stack.push_async_callback(keys.close)
         _check_door(settings, keys)
         inference = await asyncio.to_thread(_inference, settings, paths, library, pool, requests)
-        tools = Tools(own_command("_tool", settings.log_level), settings.num_thread or n_cores())
         needs = Needs(
             inference=inference,
             prompts=PromptService(inference),
@@ -185,7 +186,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             cache=cache,
             pulls=pulls,
             creates=CreateService(library, pulls, tools),
-            making=_making(library, jobs, tools),
+            making=making,
             storage=StorageService(
                 library,
                 sources,
@@ -343,8 +344,11 @@ def _access(settings: Settings, token: str, paths: Paths) -> Access:
     )
 
 
-def _making(library: Library, jobs: JobService, tools: Tools) -> Making:
-    """Return what does long jobs on model files."""
+def _making(
+    library: Library, jobs: JobService, settings: Settings
+) -> tuple[Tools, Making, tuple[TakeUp, ...]]:
+    """Return what does long jobs on model files, and what takes up those of the last daemon."""
+    tools = Tools(own_command("_tool", settings.log_level), settings.num_thread or n_cores())
     quantizes = QuantizeService(library, jobs, tools)
     quantizes.on_change = partial(jobs.news.tell, Topic.MODEL)
     measures = QualityService(library, jobs, tools)
@@ -353,7 +357,7 @@ def _making(library: Library, jobs: JobService, tools: Tools) -> Making:
         measures.tidy()
     except StoreError as error:  # no reason not to serve
         logger.warning("reports were not tidied: %s", error.message)
-    return Making(quantizes, measures)
+    return tools, Making(quantizes, measures), (quantizes.work_of, measures.work_of)
 
 
 def _merged(started: Settings, new: Settings) -> Settings:

@@ -138,10 +138,10 @@ def _tensors(patterns: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(patterns.items())
 
 
-def _imatrix(text: str | None) -> str | Path | None:
+def _imatrix(text: str | None) -> str:
     """A blob's digest, or a path."""
     if not text:
-        return None
+        return ""
     if match := _DIGEST.fullmatch(text):
         return f"sha256:{match[1].lower()}"
     if "\0" in text or not Path(text).is_absolute():
@@ -149,4 +149,4 @@ def _imatrix(text: str | None) -> str | Path | None:
             f"imatrix must be a blob's digest or an absolute path, not '{text[:80]}'",
             param="imatrix",
         )
-    return Path(text)
+    return text

@@ -17,6 +17,7 @@ from runner.dialects import wire
 from runner.dialects.ollama import ModelBody
 from runner.domain.chat import Message
 from runner.domain.create import CheckedModelfile, CreateRequest
+from runner.domain.file_types import FILE_TYPES, file_type
 from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS, Options, parse_options
 from runner.errors import InvalidRequest, Unsupported
@@ -27,7 +28,6 @@ _INSTEAD = {
     "renderer": "leave it out: the model's own chat template is used; or give a template",
     "parser": "leave it out: how a model calls tools and thinks is told by its template",
     "remote_host": "models here run on this machine",
-    "quantize": "make the model, then write it in a smaller type: corral quantize NAME Q4_K_M",
 }
 
 
@@ -142,6 +142,7 @@ def parse_create(body: bytes) -> Create:
         options=_options(asked.parameters or {}),
         messages=_messages(asked.messages),
         requires=asked.requires or "",
+        quantize=_quantize(asked.quantize or asked.quantization or ""),
     )
     return Create(request, stream=asked.stream is not False)
 
@@ -164,10 +165,8 @@ def parse_digest(text: str) -> str:
 
 
 def _refuse(asked: CreateBody) -> None:
-    asked_for = {name: getattr(asked, name) for name in _INSTEAD}
-    asked_for["quantize"] = asked.quantize or asked.quantization
-    for name, value in asked_for.items():
-        if value:
+    for name in _INSTEAD:
+        if getattr(asked, name):
             raise Unsupported(f"{name} is not supported", hint=_INSTEAD[name], param=name)
 
 
@@ -190,6 +189,17 @@ def _paths(texts: list[str] | None, field: str) -> tuple[Path, ...]:
 
 def _sha256(text: str | None) -> str:
     return parse_digest(f"sha256:{text}")[len("sha256:") :] if text else ""
+
+
+def _quantize(text: str) -> str:
+    try:
+        return file_type(text) if text else ""
+    except ValueError:
+        raise InvalidRequest(
+            f"unsupported quantization type {text[:40]} - supported types are"
+            f" {', '.join(FILE_TYPES)}",
+            param="quantize",
+        ) from None
 
 
 def _license(said: str | list[str] | None) -> str | None:

@@ -32,6 +32,8 @@ class CreateRequest:
         options: Laid over those of the base.
         messages: Turns that open every conversation.
         requires: The least version of the API that may use it.
+        quantize: Type that its weights are written in, as ``file_types`` spells it; empty: they
+            stay as they are.
     """
 
     name: ModelName
@@ -49,6 +51,7 @@ class CreateRequest:
     options: Options = field(default_factory=Options)
     messages: tuple[Message, ...] | None = None
     requires: str = ""
+    quantize: str = ""
 
     @property
     def has_paths(self) -> bool:

@@ -18,7 +18,8 @@ class QuantizeRequest:
         types: As ``file_types`` spells them.
         name: What the new model is called; ``None``: after the source and its type.
         tensors: Types for tensors whose name a pattern finds, before the type's own choice.
-        imatrix: Digest of a blob, or path of this machine, of an importance matrix; or ``None``.
+        imatrix: Digest of a blob, or absolute path of this machine, of an importance matrix; or
+            empty.
         requantizes: Whether tensors that are quantized already may be so again.
     """
 
@@ -26,8 +27,14 @@ class QuantizeRequest:
     types: tuple[str, ...]
     name: ModelName | None = None
     tensors: tuple[tuple[str, str], ...] = ()
-    imatrix: str | Path | None = None
+    imatrix: str = ""
     requantizes: bool = False
+
+    @property
+    def imatrix_path(self) -> Path | None:
+        """The importance matrix, where it is a file of this machine: that is for the owner."""
+        is_blob = not self.imatrix or self.imatrix.startswith("sha256:")
+        return None if is_blob else Path(self.imatrix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,12 +52,14 @@ class Quantized(Struct, frozen=True, tag=True):
     Attributes:
         tensors: All of them, in the order of the new file.
         n_header: Bytes of the new file before its tensors, as far as that is known beforehand.
-        missing: A tensor that this type wants an importance matrix for, which has none; or empty.
+        problem: Why it would fail, where nothing was to be written; or empty.
+        hint: What to do about that.
     """
 
     tensors: tuple[TensorPlan, ...]
     n_header: int = 0
-    missing: str = ""
+    problem: str = ""
+    hint: str = ""
 
     @property
     def n_file_bytes(self) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from aiohttp import web
 
 from runner.dialects import jobs as job_words, making, measuring
@@ -19,7 +17,7 @@ routes = web.RouteTableDef()
 async def quantize(request: web.Request) -> web.Response:
     """Begin a job and answer with it; with ``dry_run`` say what it would make instead."""
     call = making.parse_quantize(await read_body(request))
-    if isinstance(call.request.imatrix, Path):
+    if call.request.imatrix_path is not None:
         require_owner(request, "only the owner may name files of this machine")
     name_model(request, call.request.source)
     quantizes = request.app[NEEDS].making.quantizes

@@ -12,6 +12,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from runner.domain.create import CheckedModelfile, CreateRequest
@@ -24,18 +25,21 @@ from runner.errors import (
     ModelNotFound,
     RequestError,
     SourceError,
+    Unsupported,
 )
-from runner.gguf.adapter import check_adapter
-from runner.gguf.metadata import ModelFacts, describe
+from runner.gguf.adapter import check_adapter, check_fits
+from runner.gguf.metadata import ModelFacts, describe, join_shards
+from runner.gguf.reader import Header, read_header
 from runner.hub.nowhere import nowhere
 from runner.prompt.compiled import check
 from runner.service.gather import File, gather, in_words
 from runner.service.modelfile import check_modelfile
+from runner.service.rewrite import Source, rewrite
 from runner.service.tools import Tools
-from runner.store.blobs import Written
+from runner.store.blobs import Written, hash_file
 from runner.store.intake import bring
 from runner.store.library import Library
-from runner.store.manifests import ADAPTER, DRAFT, MODEL, PROJECTOR, Layer, Manifest
+from runner.store.manifests import ADAPTER, DRAFT, MODEL, PROJECTOR, SHARD, Layer, Manifest
 
 #: Models made at once; a step may take minutes, or wait for its turn to convert.
 _N_AT_ONCE = 8
@@ -139,20 +143,61 @@ class CreateService:
             facts = _facts(files, base)
             for file in files:
                 if file.kind == ADAPTER:
-                    _check_adapter(file, facts)
+                    _check_adapter(file, facts, self._model_header(files, base))
+            if request.quantize:
+                file = yield from self._rewritten(request, files, base, facts, copies)
+                files = [file, *(one for one in files if one.kind != MODEL)]
+                facts = describe(file.header)
             layers, partials = yield from self._layers(files, base, copies)
-            _check_digest(request, layers)
+            if not request.quantize:  # else it was looked at beforehand
+                _check_digest(request, layers)
             yield Progress("writing manifest")
             for partial in partials:
                 self._library.keep_blob(partial)
             self._library.add(_manifest(request, base, facts, layers))
         yield Progress("success", name=str(request.name))
 
+    def _model_header(self, files: list[File], base: Manifest | None) -> Header:
+        """The header of the one model of a request: the tensors that adapters change."""
+        if base is None:
+            return next(file.header for file in files if file.kind == MODEL)
+        paths = self._library.shard_paths(base) or (self._library.model_path(base),)
+        return join_shards([read_header(path) for path in paths])
+
+    def _rewritten(
+        self,
+        request: CreateRequest,
+        files: list[File],
+        base: Manifest | None,
+        facts: ModelFacts,
+        copies: ExitStack,
+    ) -> Generator[Progress, None, File]:
+        """Return the one model of the request in the type that is asked for."""
+        if self._tools is None:
+            raise Unsupported(
+                "models are not quantized here", hint="leave quantize out", param="quantize"
+            )
+        if base is None:
+            model = next(file for file in files if file.kind == MODEL)
+            label, first = model.label, model.path
+            paths: tuple[Path, ...] = (first,)
+        else:
+            label, first = str(base.name), self._library.model_path(base)
+            paths = self._library.shard_paths(base) or (first,)
+        if request.sha256:
+            with first.open("rb") as whole:
+                digest = yield from hash_file(whole, first.stat().st_size)
+            _check_digest(request, [Layer(MODEL, digest, 0)])
+        source = Source(label, paths, facts.quantization)
+        return (yield from rewrite(self._library, self._tools, source, request.quantize, copies))
+
     def _layers(
         self, files: list[File], base: Manifest | None, copies: ExitStack
     ) -> Generator[Progress, None, tuple[list[Layer], list[Written]]]:
         """Return the layers of the new model, and the copies that are to be kept for it."""
         layers = list(base.layers) if base else []
+        if any(file.kind == MODEL for file in files):  # of a base, they are written anew
+            layers = [layer for layer in layers if layer.kind not in (MODEL, SHARD)]
         partials: list[Written] = []
         for file in files:
             digest, word = file.digest, "using existing"
@@ -182,8 +227,9 @@ def _check_digest(request: CreateRequest, layers: list[Layer]) -> None:
         )
 
 
-def _check_adapter(file: File, facts: ModelFacts) -> None:
+def _check_adapter(file: File, facts: ModelFacts, model: Header) -> None:
     in_words(file.label, lambda: check_adapter(file.header, facts.architecture))
+    in_words(file.label, lambda: check_fits(file.header, model))
 
 
 def _facts(files: list[File], base: Manifest | None) -> ModelFacts:
@@ -211,6 +257,8 @@ def _manifest(
     origin: dict[str, object] = {"source": "create", "time": _now()}
     if base is not None:
         origin |= {"from": str(base.name), "base": dict(base.provenance)}
+    if request.quantize:
+        origin["type"] = request.quantize
     license_text = request.license
     if license_text is None or license_text == (made.license or facts.license):
         license_text = made.license

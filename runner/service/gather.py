@@ -203,4 +203,5 @@ def in_words(label: str, work: Callable[[], T]) -> T:
     try:
         return work()
     except BadModelFile as error:
-        raise type(error)(f"{label}: {error.message}", hint=error.hint) from None
+        told = error.message.removeprefix(f"{label}: ")  # the reader of a file names it, too
+        raise type(error)(f"{label}: {told}", hint=error.hint) from None

@@ -25,17 +25,19 @@ from runner.service.run import (
     Followed,
     LiveJob,
     Run,
+    TakeUp,
     Work,
     broken_off,
     doing,
     end_of,
     in_order,
+    refuse_another,
     taken_up,
     task_name,
     unfinished,
     work_off,
 )
-from runner.store.state import N_REMEMBERED, JobTable, StoredJob
+from runner.store.state import N_REMEMBERED, JobTable
 
 logger = logging.getLogger(__name__)
 
@@ -76,18 +78,16 @@ class JobService:
 
     # Beginning and ending
 
-    async def restore(self, make_work: Callable[[Job], Work | None]) -> None:
-        """Take up the jobs of the last daemon: what was on its way goes on by itself.
-
-        Args:
-            make_work: Returns a job's work; ``None`` when it cannot go on.
-        """
+    async def restore(self, make_work: TakeUp) -> None:
+        """Take up the jobs of the last daemon: what was on its way goes on, or begins again."""
         if self._table is None:
             return
         await self._write(self._table.forget_old)
         for stored in await self._write(self._table.load):
             if live := taken_up(stored, make_work):
                 self._lives[live.job.job_id] = live
+                if live.job != stored.job:
+                    self._save(live)
         self._start_waiting()
 
     async def begin(
@@ -99,6 +99,7 @@ class JobService:
         is_attended: bool,
         is_lasting: bool = True,
         can_stand_still: bool = False,
+        request: Any = None,
         limit_bps: int | None = None,
     ) -> Job:
         """Return the job that does ``work``: a new one, or the unfinished one of the same name.
@@ -108,21 +109,27 @@ class JobService:
             name: Of the model; letters' case is ignored.
             work: What to do, when there is no such job at work.
             is_attended: Whether it pauses, or ends if it is not lasting, when nobody follows it.
-            is_lasting: Whether it outlives the daemon.
+            is_lasting: Whether it goes on with what it has when the next daemon starts.
             can_stand_still: Whether its work heeds ``Run.held``.
+            request: What it is asked to do, as JSON has it: with it a job begins again when the
+                next daemon starts, and another request is not taken for the same.
             limit_bps: Its limit on speed; 0: none, ``None``: as it is.
+
+        Raises:
+            InvalidRequest: One of this name is on its way with another request.
         """
+        how = {"is_attended": is_attended, "is_lasting": is_lasting}
         live = unfinished(self._lives.values(), kind, name)
-        if live is None:
-            live = await self._create(kind, name, is_attended=is_attended, is_lasting=is_lasting)
-        elif not is_attended:
+        live = live or await self._create(kind, name, request, **how)
+        refuse_another(live, request)
+        if not is_attended:
             live.job = replace(live.job, is_attended=False)
         if limit_bps is not None:
             self._limit(live, limit_bps)
         if live.run is not None and live.run.held.is_set():
             self._let_go_on(live, live.run)
         elif live.job.state not in (JobState.RUNNING, JobState.QUEUED):
-            live.work, live.can_stand_still = work, can_stand_still
+            live.work, live.can_stand_still, live.request = work, can_stand_still, request
             self._queue(live, is_attended=is_attended)
         else:
             self._save(live)
@@ -135,7 +142,7 @@ class JobService:
         for live in self._lives.values():
             if live.run is not None:
                 live.run.stop.set()
-                self._tell_end(live, broken_off(live.job))
+                self._tell_end(live, broken_off(live))
         self.news.end()
         if self._tasks:
             _, waiting = await asyncio.wait(self._tasks, timeout=_PATIENCE_S)
@@ -211,11 +218,11 @@ class JobService:
         if live.can_stand_still and live.run is not None:
             live.run.held.set()
             self._change(live, state=JobState.PAUSED, rate_bps=0, eta_s=None)
-            return live.job
-        if not live.is_lasting:
-            hint = f"cancel it: corral jobs cancel {job_id}"
-            raise InvalidRequest(f"a job of kind '{live.job.kind}' cannot pause", hint=hint)
-        if live.job.state is not JobState.PAUSED:
+            self._save(live)
+        elif live.job.state is not JobState.PAUSED:
+            if not live.is_lasting:
+                hint = f"cancel it: corral jobs cancel {job_id}"
+                raise InvalidRequest(f"a job of kind '{live.job.kind}' cannot pause", hint=hint)
             self._halt(live, JobState.PAUSED)
             hint = f"go on with: corral pull {live.job.name}"
             self._tell_end(live, CapacityError(f"{doing(live.job)} was paused", hint=hint))
@@ -230,7 +237,8 @@ class JobService:
         live = self._find(job_id)
         if live.job.state is JobState.DONE or live.work is None:
             raise InvalidRequest(
-                f"job {job_id} is {live.job.state}; there is nothing to go on with"
+                f"job {job_id} is {live.job.state}; there is nothing to go on with",
+                hint="begin it again, as it was begun",
             )
         if live.run is not None and live.run.held.is_set():
             self._let_go_on(live, live.run)
@@ -301,7 +309,7 @@ class JobService:
         return live
 
     async def _create(
-        self, kind: str, name: str, *, is_attended: bool, is_lasting: bool
+        self, kind: str, name: str, request: Any, *, is_attended: bool, is_lasting: bool
     ) -> LiveJob:
         places = [one.job.place for one in self._lives.values() if not one.job.state.is_over]
         job = Job(
@@ -313,9 +321,9 @@ class JobService:
             place=max(places, default=-1) + 1,
             is_attended=is_attended,
         )
-        live = LiveJob(job, None, is_lasting)
+        live = LiveJob(job, None, is_lasting, request=request)
         if self._table is not None:
-            job = await self._write(self._table.add, job, is_lasting)
+            job = await self._write(self._table.add, job, live.is_kept)
             # Another call may have made the same job while this one was written down.
             other = unfinished(self._lives.values(), kind, name)
             if other is not None:
@@ -332,14 +340,8 @@ class JobService:
 
     def _queue(self, live: LiveJob, *, is_attended: bool) -> None:
         live.last = None
-        self._change(
-            live,
-            state=JobState.QUEUED,
-            error=None,
-            finished=None,
-            phase="",
-            is_attended=is_attended,
-        )
+        anew = {"error": None, "finished": None, "phase": ""}
+        self._change(live, state=JobState.QUEUED, is_attended=is_attended, **anew)
         self._save(live)
 
     def _start_waiting(self) -> None:
@@ -422,7 +424,7 @@ class JobService:
         live.run = None
         end: Exception | None = error
         if error is None and (live.last is None or live.last.phase != "success"):
-            end = error = broken_off(live.job)
+            end = error = broken_off(live)
         state = end_of(live, error)
         told = JobError(error.code, error.message, error.hint) if error else None
         self._change(
@@ -460,6 +462,7 @@ class JobService:
     def _let_go_on(self, live: LiveJob, run: Run) -> None:
         run.held.clear()
         self._change(live, state=JobState.RUNNING)
+        self._save(live)
 
     def _limit(self, live: LiveJob, limit_bps: int) -> None:
         live.throttle.set_rate(limit_bps)
@@ -488,9 +491,8 @@ class JobService:
 
     def _save(self, live: LiveJob) -> None:
         """Store a job as it is now; in order, and not on the loop."""
-        if self._table is not None and live.is_lasting and not self._is_closing:
-            stored = StoredJob(replace(live.job, rate_bps=0, eta_s=None), live.keys)
-            self._writer.submit(self._table.try_put, stored)
+        if self._table is not None and live.is_kept and not self._is_closing:
+            self._writer.submit(self._table.try_put, live.stored())
 
     async def _write(self, call: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._writer, call, *arguments)

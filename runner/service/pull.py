@@ -30,12 +30,13 @@ from runner.service.jobs import JobService
 from runner.service.local import look, name_of, take_in
 from runner.service.manifest import manifest_of
 from runner.service.recipe import extras_of
-from runner.service.run import Run, Work
+from runner.service.run import Run, TakeUp, Work
 from runner.store.arrival import PART_BYTES, Arrival
 from runner.store.audit import known_parts
 from runner.store.gate import warnings
 from runner.store.library import Library
 from runner.store.manifests import Layer
+from runner.store.state import StoredJob
 
 PULL, IMPORT = "pull", "import"
 
@@ -92,16 +93,26 @@ class PullService:
             PULL, str(name), self._work(name), is_attended=False, limit_bps=limit_bps
         )
 
-    async def restore(self) -> None:
-        """Go on with the pulls of the last daemon."""
+    def work_of(self, stored: StoredJob) -> Work | None:
+        """Return the work of a pull of the last daemon; ``None`` for a job of another kind."""
+        try:
+            is_pull = stored.job.kind == PULL
+            return self._work(ModelName.parse(stored.job.name)) if is_pull else None
+        except InvalidName:  # of another version: no reason not to serve
+            return None
 
-        def work_of(job: Job) -> Work | None:
-            try:
-                return self._work(ModelName.parse(job.name)) if job.kind == PULL else None
-            except InvalidName:  # of another version: no reason not to serve
-                return None
+    async def restore(self, *others: TakeUp) -> None:
+        """Go on with the jobs of the last daemon.
 
-        await self._jobs.restore(work_of)
+        Args:
+            others: Return the work of jobs that are no pulls, or ``None``.
+        """
+
+        def work(stored: StoredJob) -> Work | None:
+            found = (work_of(stored) for work_of in (self.work_of, *others))
+            return next((one for one in found if one is not None), None)
+
+        await self._jobs.restore(work)
 
     async def import_file(
         self, path: Path, name: ModelName | None

@@ -18,11 +18,12 @@ from runner.domain.quality import BenchReport, BenchRequest, QualityReport, Qual
 from runner.errors import InvalidRequest, Unsupported
 from runner.protocol.tasks import Measure, Measured, Time, Timed, Weights
 from runner.service.jobs import JobService
-from runner.service.run import Run, Work
-from runner.service.tools import Asked, Tools
+from runner.service.run import Run, Work, as_json, request_of
+from runner.service.tools import Tools
 from runner.store.library import Library
 from runner.store.manifests import Manifest
 from runner.store.reports import Reports, tidy
+from runner.store.state import StoredJob
 
 PERPLEXITY, BENCH = "perplexity", "bench"
 #: Characters of the text that is taken when none is given: some 8,000 tokens.
@@ -45,8 +46,8 @@ class QualityService:
         self._library = library
         self._tools = tools
         self._quality = Reports(library.models, "quality", QualityReport)
-        self._bench = Reports(library.models, "bench", BenchReport)
-        self._asked = Asked(jobs)
+        self._benches = Reports(library.models, "bench", BenchReport)
+        self._jobs = jobs
 
     def tidy(self) -> None:
         """Remove what was measured of weights that are gone; blocks."""
@@ -66,7 +67,7 @@ class QualityService:
     async def benches(self, name: ModelName) -> tuple[BenchReport, ...]:
         """Return what is known of how fast a model is, the latest first; raises as ``quality``."""
         manifest = await asyncio.to_thread(self._library.find, name)
-        return (await asyncio.to_thread(self._bench.load, manifest.key))[::-1]
+        return (await asyncio.to_thread(self._benches.load, manifest.key))[::-1]
 
     async def begin_perplexity(self, request: QualityRequest) -> Job:
         """Begin to measure how good a model is; return the job.
@@ -76,17 +77,42 @@ class QualityService:
             Unsupported: One of them generates no text.
             InvalidRequest: The source is the model itself.
         """
-        manifest = await self._generating(request.model)
-        source = await self._generating(request.source) if request.source else None
+        manifest, source = await asyncio.to_thread(self._compared, request)
+        title = str(manifest.name) + (f" against {source.name}" if source else "")
+        title = f"{title}, on {_text_of(request)[1]}"
+        return await self._begin(PERPLEXITY, title, request, self._perplexity(request))
+
+    async def begin_bench(self, request: BenchRequest) -> Job:
+        """Begin to measure how fast a model is; return the job; raises as ``begin_perplexity``."""
+        manifest = await asyncio.to_thread(self._timed, request)
+        return await self._begin(BENCH, str(manifest.name), request, self._bench(request))
+
+    def work_of(self, stored: StoredJob) -> Work | None:
+        """Return the work of a job of the last daemon; ``None`` for one of another kind."""
+        if request := request_of(stored, PERPLEXITY, QualityRequest):
+            return self._in_turn(self._perplexity(request))
+        if timing := request_of(stored, BENCH, BenchRequest):
+            return self._in_turn(self._bench(timing))
+        return None
+
+    # The work, in a thread
+
+    def _compared(self, request: QualityRequest) -> tuple[Manifest, Manifest | None]:
+        """The model of a request, and its source."""
+        manifest = self._generating(request.model)
+        source = self._generating(request.source) if request.source else None
         if source is not None and source.key == manifest.key:
             raise InvalidRequest(
                 f"'{source.name}' and '{manifest.name}' have the same weights",
                 hint="compare a model with the one it was made from",
                 param="source",
             )
-        text, text_name = _text_of(request)
+        return manifest, source
 
+    def _perplexity(self, request: QualityRequest) -> Work:
         def work(run: Run) -> Generator[Progress, None, None]:
+            manifest, source = self._compared(request)
+            text, text_name = _text_of(request)
             task = Measure(
                 model=self._weights(manifest),
                 source=self._weights(source) if source else None,
@@ -100,12 +126,11 @@ class QualityService:
             self._quality.add(manifest.key, report)
             run.result = report
 
-        title = str(manifest.name) + (f" against {source.name}" if source else "")
-        return await self._begin(PERPLEXITY, f"{title}, on {text_name}", request, work)
+        return work
 
-    async def begin_bench(self, request: BenchRequest) -> Job:
-        """Begin to measure how fast a model is; return the job; raises as ``begin_perplexity``."""
-        manifest = await self._generating(request.model)
+    def _timed(self, request: BenchRequest) -> Manifest:
+        """The model of a request, which has room for what is asked."""
+        manifest = self._generating(request.model)
         n_most = max(request.depths) + request.n_prompt + request.n_generate
         n_ctx = manifest.facts.n_ctx_train
         if n_ctx and n_most > n_ctx:
@@ -114,8 +139,11 @@ class QualityService:
                 hint=f"ask for depths up to {max(0, n_ctx - n_most + max(request.depths))}",
                 param="depths",
             )
+        return manifest
 
+    def _bench(self, request: BenchRequest) -> Work:
         def work(run: Run) -> Generator[Progress, None, None]:
+            manifest = self._timed(request)
             task = Time(
                 model=self._weights(manifest),
                 depths=request.depths,
@@ -137,31 +165,33 @@ class QualityService:
                 rows=found.rows,
                 build=found.build,
             )
-            self._bench.add(manifest.key, report)
+            self._benches.add(manifest.key, report)
             run.result = report
 
-        return await self._begin(BENCH, str(manifest.name), request, work)
+        return work
+
+    def _in_turn(self, work: Work) -> Work:
+        def told(run: Run) -> Generator[Progress, None, None]:
+            yield from work(run)
+            self.on_change()
+
+        return self._tools.in_turn(told)
 
     async def _begin(
         self, kind: str, title: str, request: QualityRequest | BenchRequest, work: Work
     ) -> Job:
-        def in_turn(run: Run) -> Generator[Progress, None, None]:
-            if not (yield from self._tools.turn(run)):
-                return
-            try:
-                yield from work(run)
-            finally:
-                self._tools.end_turn(run)
-            self.on_change()
-            yield Progress("success")
-
-        can_stand_still = kind != BENCH  # its clock would go on
-        return await self._asked.begin(
-            kind, title, request, in_turn, can_stand_still=can_stand_still
+        return await self._jobs.begin(
+            kind,
+            title,
+            self._in_turn(work),
+            is_attended=False,
+            is_lasting=False,
+            can_stand_still=kind != BENCH,  # its clock would go on
+            request=as_json(request),
         )
 
-    async def _generating(self, name: ModelName) -> Manifest:
-        manifest = await asyncio.to_thread(self._library.find, name)
+    def _generating(self, name: ModelName) -> Manifest:
+        manifest = self._library.find(name)
         if Capability.COMPLETION not in manifest.facts.capabilities:
             raise Unsupported(
                 f"'{manifest.name}' generates no text, so there is nothing to measure",

@@ -24,12 +24,13 @@ from runner.gguf.metadata import describe, refuse_unrunnable
 from runner.gguf.reader import read_header
 from runner.protocol.tasks import Quantize, Quantized
 from runner.service.jobs import JobService
-from runner.service.run import Run
-from runner.service.tools import Asked, Tools
+from runner.service.run import Run, Work, as_json, request_of
+from runner.service.tools import Tools
 from runner.store.disk import n_free_bytes, plain
 from runner.store.library import Library
 from runner.store.made import Made
 from runner.store.manifests import MODEL, SHARD, Layer, Manifest
+from runner.store.state import StoredJob
 
 QUANTIZE = "quantize"
 #: Context that the memory of a target is told for, in tokens.
@@ -49,8 +50,8 @@ class QuantizeService:
         #: Called when a model has come.
         self.on_change: Callable[[], None] = lambda: None
         self._library = library
+        self._jobs = jobs
         self._tools = tools
-        self._asked = Asked(jobs)
 
     async def plan(self, request: QuantizeRequest) -> QuantizePlan:
         """Return what ``request`` would make; nothing is written.
@@ -75,20 +76,23 @@ class QuantizeService:
         if plan.problem:
             raise InvalidRequest(plan.problem, hint=plan.hint, param="types")
         self._check_room(plan)
-        names = [target.name for target in plan.targets]
+        return await self._jobs.begin(
+            QUANTIZE,
+            ", ".join(map(str, names_of(request))),
+            self._work(request),
+            is_attended=False,
+            is_lasting=False,
+            can_stand_still=True,
+            request=as_json(request),
+        )
 
-        def work(run: Run) -> Generator[Progress, None, None]:
-            if not (yield from self._tools.turn(run)):
-                return
-            try:
-                for file_type, name in zip(request.types, names, strict=True):
-                    yield from self._make(request, file_type, name, run)
-            finally:
-                self._tools.end_turn(run)
-            yield Progress("success")
+    def work_of(self, stored: StoredJob) -> Work | None:
+        """Return the work of a job of the last daemon; ``None`` for one that is not of this kind.
 
-        title = ", ".join(map(str, names))
-        return await self._asked.begin(QUANTIZE, title, request, work, can_stand_still=True)
+        What it had made by then is not made again.
+        """
+        request = request_of(stored, QUANTIZE, QuantizeRequest)
+        return self._work(request, begun=stored.job.started) if request else None
 
     # The plan
 
@@ -105,12 +109,8 @@ class QuantizeService:
             except CorralError as error:
                 problem, hint = problem or error.message, hint or error.hint
                 continue
-            if found.missing and not problem:
-                problem = (
-                    f"{file_type} needs an importance matrix: without one, tensor"
-                    f" '{found.missing}' would be useless"
-                )
-                hint = "give one with --imatrix, or choose a larger type, such as Q3_K_M"
+            if found.problem and not problem:
+                problem, hint = found.problem, found.hint
             targets.append(self._target(manifest, file_type, name, found))
         weights = [one for one in manifest.layers if one.kind in (MODEL, SHARD)]
         return QuantizePlan(
@@ -160,6 +160,28 @@ class QuantizeService:
 
     # The work, in a thread
 
+    def _work(self, request: QuantizeRequest, *, begun: float | None = None) -> Work:
+        def work(run: Run) -> Generator[Progress, None, None]:
+            for file_type, name in zip(request.types, names_of(request), strict=True):
+                if begun is None or not self._is_made(request, file_type, name, begun):
+                    yield from self._make(request, file_type, name, run)
+
+        return self._tools.in_turn(work)
+
+    def _is_made(
+        self, request: QuantizeRequest, file_type: str, name: ModelName, begun: float
+    ) -> bool:
+        """Whether this very model was made since a moment, in seconds since the epoch."""
+        try:
+            made = self._library.find(name).provenance
+            source = self._library.find(request.source)
+        except CorralError:
+            return False
+        origin = _origin(request, source, file_type)
+        if any(made.get(key) != value for key, value in origin.items() if key != "time"):
+            return False
+        return datetime.fromisoformat(str(made["time"])).timestamp() >= int(begun)
+
     def _task(
         self, request: QuantizeRequest, manifest: Manifest, file_type: str, out: str = ""
     ) -> Quantize:
@@ -176,7 +198,8 @@ class QuantizeService:
         )
 
     def _imatrix(self, request: QuantizeRequest) -> Path | None:
-        if isinstance(request.imatrix, str):
+        path = request.imatrix_path
+        if path is None and request.imatrix:
             if not self._library.blobs.has(request.imatrix):
                 raise InvalidRequest(
                     f'blob "{request.imatrix}" of the importance matrix not found',
@@ -184,9 +207,9 @@ class QuantizeService:
                     param="imatrix",
                 )
             return self._library.blobs.path(request.imatrix)
-        if request.imatrix is not None and not request.imatrix.is_file():
-            raise InvalidRequest(f"there is no file '{request.imatrix.name}'", param="imatrix")
-        return request.imatrix
+        if path is not None and not path.is_file():
+            raise InvalidRequest(f"there is no file '{path.name}'", param="imatrix")
+        return path
 
     def _make(
         self, request: QuantizeRequest, file_type: str, name: ModelName, run: Run
@@ -259,8 +282,7 @@ def _origin(request: QuantizeRequest, manifest: Manifest, file_type: str) -> dic
     }
     if request.tensors:
         origin["tensors"] = dict(request.tensors)
-    if isinstance(request.imatrix, Path):
-        origin["imatrix"] = request.imatrix.name
-    elif request.imatrix:
-        origin["imatrix"] = request.imatrix
+    if request.imatrix:
+        path = request.imatrix_path
+        origin["imatrix"] = request.imatrix if path is None else path.name
     return origin

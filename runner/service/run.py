@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import msgspec
 
 from runner.domain.job import Job, JobError, JobState
 from runner.domain.progress import Progress
 from runner.errors import CapacityError, CorralError, DiskFull, InvalidRequest
 from runner.hub.throttle import Throttle
+from runner.logs import pairs
 from runner.store.state import StoredJob
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _RATE_WINDOW_S = 5.0
 
@@ -92,8 +100,9 @@ class LiveJob:
     Attributes:
         job: As it is now.
         work: What to do when its turn comes; ``None`` for one that is over.
-        is_lasting: Whether it is stored, and waits for its turn.
+        is_lasting: Whether it waits for its turn, and keeps what it has.
         can_stand_still: Whether it pauses in the middle of its work, and keeps that in memory.
+        request: What it was asked to do, as JSON has it; the next daemon begins it again by that.
         keys: Files that arrive for it.
         result: What it found, once it is done.
     """
@@ -102,6 +111,7 @@ class LiveJob:
     work: Work | None
     is_lasting: bool
     can_stand_still: bool = False
+    request: Any = None
     keys: tuple[str, ...] = ()
     run: Run | None = None
     result: object = None
@@ -109,6 +119,80 @@ class LiveJob:
     followers: list[Followed] = field(default_factory=list)
     pace: Pace = field(default_factory=Pace)
     throttle: Throttle = field(default_factory=Throttle)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the next daemon finds it."""
+        return self.is_lasting or self.request is not None
+
+    def stored(self) -> StoredJob:
+        """It as the next daemon finds it; what nothing will come of needs no request any more."""
+        is_gone = self.job.state in (JobState.DONE, JobState.CANCELLED)
+        job = replace(self.job, rate_bps=0, eta_s=None)
+        request = None if is_gone else self.request
+        return StoredJob(job, self.keys, request, self.can_stand_still)
+
+
+#: Returns the work of a job of the last daemon; ``None`` when it cannot go on.
+TakeUp = Callable[[StoredJob], Work | None]
+
+
+def taken_up(stored: StoredJob, make_work: TakeUp) -> LiveJob | None:
+    """Return a job of the last daemon as this one begins with it: queued, if it was on its way.
+
+    ``None``: it was that daemon's alone, such as a look at all models; older versions stored those.
+    """
+    job, work = stored.job, make_work(stored)
+    if work is None and job.state is JobState.PAUSED:
+        return None
+    if job.state in (JobState.RUNNING, JobState.QUEUED):
+        job = replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
+        if work is None:
+            words = "this version of Corral does not know how to go on with it"
+            why = JobError(InvalidRequest.code, words, hint="begin it anew, or cancel it")
+            job = replace(job, state=JobState.FAILED, error=why, finished=time.time())
+    live = LiveJob(
+        job,
+        work,
+        is_lasting=stored.request is None,
+        can_stand_still=stored.can_stand_still,
+        request=stored.request,
+        keys=stored.keys,
+    )
+    live.throttle.set_rate(job.limit_bps)
+    return live
+
+
+def as_json(request: object) -> Any:
+    """Return what a job is asked for as the next daemon will find it."""
+    return msgspec.json.decode(msgspec.json.encode(request))
+
+
+def request_of(stored: StoredJob, kind: str, of: type[T]) -> T | None:
+    """Return what a job of the last daemon was asked for; ``None``: it is of another kind.
+
+    One that this program does not understand, since another version wrote it, is none either.
+    """
+    if stored.job.kind != kind or stored.request is None:
+        return None
+    try:
+        return msgspec.convert(stored.request, of)
+    except msgspec.ValidationError as error:
+        logger.warning("job left %s", pairs(job=stored.job.job_id, reason=error))
+        return None
+
+
+def refuse_another(live: LiveJob, request: object) -> None:
+    """Return if a job on its way was asked for the same thing.
+
+    Raises:
+        InvalidRequest: It was asked for something else of this name.
+    """
+    if live.request != request and not live.job.state.is_over:
+        raise InvalidRequest(
+            f"job {live.job.job_id} is at '{live.job.name}' already, with other settings",
+            hint=f"wait for it, or end it: corral jobs cancel {live.job.job_id}",
+        )
 
 
 #: What a job does, by its kind, in words that go before its name.
@@ -144,25 +228,6 @@ def unfinished(lives: Iterable[LiveJob], kind: str, name: str) -> LiveJob | None
     return same[-1] if same and same[-1].job.state is JobState.FAILED else None
 
 
-def taken_up(stored: StoredJob, make_work: Callable[[Job], Work | None]) -> LiveJob | None:
-    """Return a job of the last daemon as this one begins with it: queued, if it was on its way.
-
-    ``None``: it was that daemon's alone, such as a look at all models; older versions stored those.
-    """
-    job, work = stored.job, make_work(stored.job)
-    if work is None and job.state is JobState.PAUSED:
-        return None
-    if job.state in (JobState.RUNNING, JobState.QUEUED):
-        job = replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
-        if work is None:
-            words = "this version of Corral does not know how to go on with it"
-            why = JobError(InvalidRequest.code, words, hint="begin it anew, or cancel it")
-            job = replace(job, state=JobState.FAILED, error=why, finished=time.time())
-    live = LiveJob(job, work, is_lasting=True, keys=stored.keys)
-    live.throttle.set_rate(job.limit_bps)
-    return live
-
-
 def end_of(live: LiveJob, error: CorralError | None) -> JobState:
     """Return the state of a job that ended by itself."""
     if error is None:
@@ -176,10 +241,10 @@ def task_name(live: LiveJob) -> str:
     return f"job {live.job.job_id}"
 
 
-def broken_off(job: Job) -> CapacityError:
-    """Return what followers hear when the daemon ends in the middle of ``job``."""
-    hint = "it goes on by itself when the daemon starts" if job.kind == "pull" else "begin it again"
-    return CapacityError(f"{doing(job)} was broken off", hint=hint)
+def broken_off(live: LiveJob) -> CapacityError:
+    """Return what followers hear when the daemon ends in the middle of a job."""
+    hint = "it goes on by itself when the daemon starts" if live.is_kept else "begin it again"
+    return CapacityError(f"{doing(live.job)} was broken off", hint=hint)
 
 
 def work_off(name: str, run: Run, work: Work, tell: Callable[[Progress], object]) -> None:

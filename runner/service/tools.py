@@ -5,47 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from runner.domain.job import Job
 from runner.domain.progress import Progress
-from runner.errors import InvalidRequest, WorkerError
+from runner.errors import WorkerError
 from runner.hub.throttle import Throttle
 from runner.protocol.tasks import Task
-from runner.service.jobs import JobService
 from runner.service.run import Run, Work
 from runner.workers.tool import run_tool
 
 T = TypeVar("T")
 
 _LOOK_S = 0.2
-
-
-class Asked:
-    """What each job was asked to do, so that another request is not taken for the same one."""
-
-    def __init__(self, jobs: JobService) -> None:
-        self._jobs = jobs
-        self._requests: dict[int, object] = {}
-
-    async def begin(self, kind: str, title: str, request: object, work: Work, **how: Any) -> Job:
-        """Begin a job that goes on alone; the one on its way with the same request is returned.
-
-        Raises:
-            InvalidRequest: One of this title is on its way with another request.
-        """
-        for job in self._jobs.list_jobs():
-            is_same = (job.kind, job.name) == (kind, title) and not job.state.is_over
-            if is_same and self._requests.get(job.job_id) != request:
-                raise InvalidRequest(
-                    f"job {job.job_id} is at '{title}' already, with other settings",
-                    hint=f"wait for it, or end it: corral jobs cancel {job.job_id}",
-                )
-        begun = await self._jobs.begin(
-            kind, title, work, is_attended=False, is_lasting=False, **how
-        )
-        self._requests[begun.job_id] = request
-        return begun
 
 
 class Tools:
@@ -76,6 +47,20 @@ class Tools:
         self._at_work = run
         self._takers.add(id(run))
         return True
+
+    def in_turn(self, work: Work) -> Work:
+        """Return ``work`` as the whole of a job: in its turn, and ended by ``success``."""
+
+        def whole(run: Run) -> Generator[Progress, None, None]:
+            if not (yield from self.turn(run)):
+                return
+            try:
+                yield from work(run)
+            finally:
+                self.end_turn(run)
+            yield Progress("success")
+
+        return whole
 
     def end_turn(self, run: Run) -> None:
         """Let the next job begin."""

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -37,10 +38,14 @@ class StoredJob:
     Attributes:
         job: As it was when its state changed last.
         keys: Of the files that are arriving for it (``arrival.py``).
+        request: What it was asked to do, as JSON has it, where its name does not say that.
+        can_stand_still: Whether it pauses in the middle of its work.
     """
 
     job: Job
     keys: tuple[str, ...] = ()
+    request: Any = None
+    can_stand_still: bool = False
 
 
 _decoder = msgspec.json.Decoder(StoredJob)

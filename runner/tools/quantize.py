@@ -49,25 +49,14 @@ def run(task: Quantize, tell: Callable[[Moment], None]) -> Quantized:
     )
     with _as_one(task.paths) as source:
         plans = _plans(header, llama.plan(source, recipe))
-        if not task.requantizes:
-            _refuse_quantized(plans)
-        found = Quantized(
-            plans, headers[0].data_offset, _missing(plans, task, (matrix or {}).keys())
-        )
-        if not task.out:
-            return found
-        if found.missing:
-            raise needs_matrix(task.file_type, found.missing)
+        problem = _problem(plans, task, (matrix or {}).keys())
+        if not task.out:  # sizes are of use even where it would fail
+            words = (problem.message, problem.hint) if problem else ("", "")
+            return Quantized(plans, headers[0].data_offset, *words)
+        if problem:
+            raise problem
         _write(source, task, recipe, plans, tell)
-    return found
-
-
-def needs_matrix(file_type: str, tensor: str) -> BadModelFile:
-    """Return the error of a type that is worthless without an importance matrix."""
-    return BadModelFile(
-        f"{file_type} needs an importance matrix: without one, tensor '{tensor}' would be useless",
-        hint="give one with --imatrix, or choose a type of 3 bits or more, such as Q3_K_M",
-    )
+    return Quantized(plans, headers[0].data_offset)
 
 
 def _write(
@@ -104,27 +93,31 @@ def _plans(header: Header, chosen: dict[str, str]) -> tuple[TensorPlan, ...]:
     return tuple(plans)
 
 
-def _refuse_quantized(plans: tuple[TensorPlan, ...]) -> None:
+def _problem(
+    plans: tuple[TensorPlan, ...], task: Quantize, known: Collection[str]
+) -> BadModelFile | None:
+    """The first tensor that would lose more than the type means; ``known`` have an importance."""
     for plan in plans:
-        if plan.source_type != plan.target_type and plan.source_type not in _PLAIN:
-            raise BadModelFile(
+        is_changed = plan.source_type != plan.target_type
+        if is_changed and plan.source_type not in _PLAIN and not task.requantizes:
+            return BadModelFile(
                 f"the model is quantized already: tensor '{plan.name}' is in"
                 f" {plan.source_type.upper()}, and would lose once more in"
                 f" {plan.target_type.upper()}",
                 hint="take the F16 or BF16 build of this model; or insist with --requantize",
             )
-
-
-def _missing(plans: tuple[TensorPlan, ...], task: Quantize, known: Collection[str]) -> str:
-    """The first tensor that is worthless without an importance that is not there; or nothing."""
     for plan in plans:
         needs = plan.target_type in _NEED_MATRIX or (
             plan.target_type == "q2_k" and task.file_type == "Q2_K_S"
         )
         is_changed = plan.source_type != plan.target_type and plan.name not in _ENDS
         if needs and is_changed and plan.name not in known:
-            return plan.name
-    return ""
+            return BadModelFile(
+                f"{task.file_type} needs an importance matrix: without one, tensor '{plan.name}'"
+                " would be useless",
+                hint="give one with --imatrix, or choose a type of 3 bits or more, such as Q3_K_M",
+            )
+    return None
 
 
 def _override(pattern: str, kind: str) -> tuple[str, int]:

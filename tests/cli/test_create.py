@@ -149,6 +149,7 @@ def test_the_usual_form_is_printed_or_written(corral, folder):
         (InvalidRequest("'mine:latest' cannot be made from itself"), 1),
         (ModelNotFound("mine:latest"), 1),
         (BadModelFile("lora.gguf: the adapter is for models of architecture 'qwen2'"), 2),
+        (InvalidRequest("lora.gguf is a LoRA adapter"), 2),
         (TemplateFailed("template error: line 1: unclosed action"), 3),
         (StoreError("the disk is on fire"), 0),
     ],

@@ -8,6 +8,7 @@ import subprocess
 import ollama
 import pytest
 
+from tests.fakes.wide_models import wide_llama
 from tests.real_daemon import command
 
 pytestmark = pytest.mark.live
@@ -68,6 +69,24 @@ def test_the_official_client_makes_a_model(client):
     assert (caught.value.status_code, "unexpected EOF" in caught.value.error) == (400, True)
     with pytest.raises(ollama.ResponseError) as caught:
         client.create("bad", from_="nowhere/to/be/found/at/all")
+    assert caught.value.status_code == 400
+
+
+def test_the_official_client_makes_a_model_in_another_type(own_daemon, client, tmp_path):
+    own_daemon.take_in(wide_llama(tmp_path / "wide.gguf"), "wide:f16")
+    steps = list(client.create("small", from_="wide:f16", quantize="q4_K_M", stream=True))
+    statuses = list(dict.fromkeys(step.status for step in steps))
+    assert statuses[:3] == [
+        "gathering model components",
+        "quantizing F16 model to Q4_K_M",
+        "verifying conversion",
+    ]
+    assert statuses[-2:] == ["writing manifest", "success"]
+    counted = [step for step in steps if step.status.startswith("quantizing")]
+    assert counted[-1].completed == counted[-1].total > 0
+    assert client.show("small").details.quantization_level == "Q4_K_M"
+    with pytest.raises(ollama.ResponseError, match=r"'token_embd\.weight' is in Q4_K") as caught:
+        client.create("twice", from_="small", quantize="Q4_0")
     assert caught.value.status_code == 400
 
 

@@ -113,7 +113,7 @@ def test_an_architecture_that_is_not_known_is_told_with_its_line(maker, tmp_path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the test kills by signals")
-def test_a_daemon_that_is_killed_takes_its_job_along_and_nothing_stays(tmp_path):
+def test_a_daemon_that_is_killed_leaves_nothing_half_made_and_the_next_begins_again(tmp_path):
     daemon = RealDaemon(tmp_path / "home").start()
     daemon.take_in(wide_llama(tmp_path / "wide.gguf", n_layer=24), "wide:f16")
     job_id = daemon.ask("POST", "/api/quantize", {"model": "wide:f16"}).json["id"]
@@ -126,5 +126,7 @@ def test_a_daemon_that_is_killed_takes_its_job_along_and_nothing_stays(tmp_path)
     wait_for(lambda: not tool.is_running(), "the tool's end", 30)
     assert left_over(daemon), "killed in the middle"
     with daemon:
-        assert daemon.ask("GET", "/api/tags").json["models"][0]["name"] == "wide:f16"
+        assert over(daemon, job_id)["state"] == "done"
+        names = {one["name"] for one in daemon.ask("GET", "/api/tags").json["models"]}
+        assert names == {"wide:f16", "wide:q4_k_m"}
         assert left_over(daemon) == []

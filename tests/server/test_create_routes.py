@@ -61,7 +61,11 @@ def test_without_a_stream_there_is_the_last_word():
         ({"model": "m", "from": "x", "parameters": {"top_k": "x"}}, "must be of type integer"),
         ({"model": "m", "from": "x", "messages": [{"role": "robot"}]}, "messages[0].role"),
         ({"model": "m", "from": "x", "renderer": "qwen3-coder"}, "renderer is not supported"),
-        ({"model": "m", "from": "x", "quantize": "q4_K_M"}, "quantize is not supported"),
+        ({"model": "m", "from": "x", "quantize": "q9"}, "unsupported quantization type q9 - supp"),
+        (
+            {"model": "m", "from": "x", "quantization": "K"},
+            "unsupported quantization type K - supp",
+        ),
         ({"model": "m", "from": 7}, "from"),
         ({"model": "m", "paths": ["a.gguf"]}, "is not absolute"),
     ],

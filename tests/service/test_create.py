@@ -19,6 +19,7 @@ from runner.modelfile.meaning import meaning_of
 from runner.modelfile.parse import parse
 from runner.service.create import CreateService
 from runner.service.modelfile import check_modelfile, modelfile_of
+from tests.fakes.adapters import adapter
 from tests.fakes.models import tiny_model
 
 MINE = ModelName.parse("mine")
@@ -152,6 +153,10 @@ def test_a_base_that_is_not_here_is_fetched_from_the_first_place_that_has_it(lib
         ({"file_paths": ("lora",)}, "lora.gguf is a LoRA adapter"),
         ({"adapter_paths": ("other",)}, "other.gguf: the adapter is for models of architecture"),
         ({"adapter_paths": ("tiny",)}, "this is not a LoRA adapter"),
+        (
+            {"adapter_paths": ("wide",)},
+            "wide.gguf: the adapter is for a tensor 'blk.0.attn_q.weight",
+        ),
         ({"file_paths": ("pickle",)}, "pytorch_model.bin is a pickle file"),
         ({"files": {"a.gguf": "sha256:" + "ab" * 32}}, "of a.gguf not found"),
     ],
@@ -163,6 +168,7 @@ def test_what_is_wrong_is_named_and_changes_nothing(library, name, tiny, tmp_pat
         "text": tmp_path / "text",
         "lora": adapter_file(tmp_path / "lora.gguf"),
         "other": adapter_file(tmp_path / "other.gguf", "qwen3"),
+        "wide": adapter(tmp_path / "wide.gguf"),
         "pickle": tmp_path / "pytorch_model.bin",
     }
     places["text"].write_text("no model")

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from runner.domain.job import JobState
+from runner.domain.job import Job, JobState
 from runner.domain.name import ModelName
 from runner.domain.quantize import QuantizeRequest
 from runner.errors import CorralError, DiskFull, InvalidRequest, ModelNotFound, WorkerError
@@ -20,6 +20,7 @@ from runner.service.jobs import JobService
 from runner.service.quantize import QuantizeService, names_of
 from runner.service.tools import Tools
 from runner.store.library import Library
+from runner.store.state import JobTable, StoredJob
 from tests.fakes.wide_models import wide_llama
 
 SOURCE = ModelName.parse("wide:f16")
@@ -123,7 +124,7 @@ def test_a_type_that_would_fail_fails_before_there_is_a_job(library):
         with pytest.raises(InvalidRequest, match="no type 'q99'"):
             await service.begin(asked(tensors=(("ffn", "q99"),)))
         with pytest.raises(InvalidRequest, match=r"no file 'none\.gguf'"):
-            await service.begin(asked(imatrix=library.models / "none.gguf"))
+            await service.begin(asked(imatrix=str(library.models / "none.gguf")))
         with pytest.raises(InvalidRequest, match="not found"):
             await service.begin(asked(imatrix=f"sha256:{'0' * 64}"))
         assert jobs.list_jobs() == []
@@ -243,6 +244,83 @@ def test_a_job_that_stands_still_lets_another_have_its_turn(library):
         assert (await followed(jobs, one))[-1].phase == "success"
 
     run(library, story)
+
+
+def restarted(library, table, *stories):
+    """Run each story in a daemon of its own: the same library and jobs, services made anew."""
+
+    async def one(story):
+        jobs = JobService(JobTable(table))
+        service = QuantizeService(library, jobs, Tools(own_command("_tool", "warning"), 1))
+        await jobs.restore(service.work_of)
+        try:
+            await story(service, jobs)
+        finally:
+            await jobs.close()
+
+    for story in stories:
+        asyncio.run(one(story))
+
+
+def test_a_job_begins_again_with_the_next_daemon_and_makes_nothing_twice(library, tmp_path):
+    made = []
+
+    async def broken_off(service, jobs):
+        job = await service.begin(asked("Q8_0", "Q5_K_M", tensors=(("ffn_up", "q6_k"),)))
+        await until(lambda: jobs.get(job.job_id).phase == "quantizing to Q5_K_M", "the second")
+        made.append(library.find(ModelName.parse("wide:q8_0")).provenance["time"])
+
+    async def again(service, jobs):
+        (job,) = jobs.list_jobs()
+        assert job.state in (JobState.QUEUED, JobState.RUNNING)
+        with pytest.raises(InvalidRequest, match="with other settings"):
+            await service.begin(asked("Q8_0", "Q5_K_M"))
+        moments = await followed(jobs, job)
+        assert moments[-1].phase == "success"
+        assert "quantizing to Q8_0" not in {one.phase for one in moments}
+
+    restarted(library, tmp_path / "state.sqlite", broken_off, again)
+    assert library.find(ModelName.parse("wide:q8_0")).provenance["time"] == made[0]
+    library.find(ModelName.parse("wide:q5_k_m"))
+    assert left_over(library) == []
+
+
+def test_a_paused_job_stays_paused_with_the_next_daemon_and_begins_again_when_told(
+    library, tmp_path
+):
+    async def paused(service, jobs):
+        job = await service.begin(asked("Q5_K_M"))
+        await until(lambda: jobs.get(job.job_id).n_done, "progress")
+        jobs.pause(job.job_id)
+
+    async def again(service, jobs):
+        (job,) = jobs.list_jobs()
+        assert job.state is JobState.PAUSED
+        assert jobs.pause(job.job_id).state is JobState.PAUSED
+        jobs.resume(job.job_id)
+        assert (await followed(jobs, job))[-1].phase == "success"
+
+    async def over(service, jobs):
+        (job,) = jobs.list_jobs()
+        assert job.state is JobState.DONE
+        with pytest.raises(InvalidRequest, match="nothing to go on with"):
+            jobs.resume(job.job_id)
+
+    restarted(library, tmp_path / "state.sqlite", paused, again, over)
+
+
+def test_a_request_of_another_version_fails_with_what_to_do(library, tmp_path):
+    table = JobTable(tmp_path / "state.sqlite")
+    job = table.add(Job(0, "quantize", "wide:q9", JobState.RUNNING))
+    table.put(StoredJob(job, request={"types": 9}))
+    table.close()
+
+    async def story(service, jobs):
+        (found,) = jobs.list_jobs()
+        assert found.state is JobState.FAILED
+        assert "does not know how to go on" in found.error.message
+
+    restarted(library, tmp_path / "state.sqlite", story, story)
 
 
 def test_a_command_that_is_none_is_an_error_of_words(library):

@@ -101,13 +101,18 @@ def test_a_model_that_is_quantized_already_is_refused_by_its_tensor(wide, tmp_pa
     with pytest.raises(BadModelFile, match=r"'output.weight' is in Q8_0"):
         quantized(once, out, "Q4_0")
     assert not out.exists()
+    planned = run(task(once, file_type="Q4_0"), lambda _: None)
+    assert "'output.weight' is in Q8_0, and would lose once more" in planned.problem
+    assert "--requantize" in planned.hint
+    assert planned.n_file_bytes < once.stat().st_size
     quantized(once, out, "Q4_0", requantizes=True)
     assert read_header(out).tensors
 
 
 @pytest.mark.parametrize("file_type", ["IQ2_XS", "IQ1_S", "Q2_K_S", "IQ3_XXS"])
 def test_a_type_that_needs_a_matrix_says_for_which_tensor(wide, tmp_path, file_type):
-    assert run(task(wide, file_type=file_type), lambda _: None).missing.startswith("blk.0.")
+    problem = run(task(wide, file_type=file_type), lambda _: None).problem
+    assert f"{file_type} needs an importance matrix: without one, tensor 'blk.0." in problem
     with pytest.raises(BadModelFile, match=r"tensor 'blk\.0\."):
         quantized(wide, tmp_path / "out.gguf", file_type)
     assert not (tmp_path / "out.gguf").exists()
@@ -116,7 +121,7 @@ def test_a_type_that_needs_a_matrix_says_for_which_tensor(wide, tmp_path, file_t
 def test_a_matrix_that_lacks_a_tensor_says_which(wide, tmp_path):
     matrix = importance_matrix(tmp_path / "part.gguf", names=("blk.0.attn_k.weight",))
     found = run(task(wide, file_type="IQ2_XS", imatrix_path=str(matrix)), lambda _: None)
-    assert found.missing == "blk.0.attn_output.weight"
+    assert "tensor 'blk.0.attn_output.weight' would be useless" in found.problem
 
 
 def test_a_matrix_of_another_model_is_refused_by_its_tensor(wide, tmp_path):

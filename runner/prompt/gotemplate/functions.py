@@ -67,7 +67,8 @@ def _sprintln(values: list[Value]) -> str:
 def _joined(values: list[Value]) -> str:
     if len(values) == 1 and isinstance(values[0], str):
         return values[0]
-    return sprint([printable(value) for value in values])
+    # Only what is nothing becomes a text here: others keep the spaces between them.
+    return sprint([printable(value) if bare(value) is None else value for value in values])
 
 
 def _html(values: list[Value]) -> str:

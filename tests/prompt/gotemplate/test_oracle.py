@@ -54,6 +54,8 @@ def agree(oracle, template, value=VALUE):
         "a {{- /* c */}}\n b",
         "{{ /* no comment */ }}",
         "{{.System}}{{ .Missing }}{{ .Null }}|{{ print .Missing }}|{{ html .Missing }}",
+        "{{html .No .No}}|{{js .Zero .N}}|{{urlquery .Yes .Half}}|{{html .Null .Null .No}}",
+        "{{html .Words .Map}}|{{js .System .No .No}}|{{urlquery 1 2}}",
         "{{ .Missing.Deeper }}",
         "{{ $x := .Missing }}{{ $x.Deeper }}",
         "{{ (.Missing).Deeper }}",
