@@ -12,6 +12,7 @@ import pytest
 pytestmark = [
     pytest.mark.clients,
     pytest.mark.anyio,
+    pytest.mark.usefixtures("left_behind"),
     pytest.mark.filterwarnings("ignore"),  # of packages that are not ours
 ]
 
@@ -102,7 +103,7 @@ def test_llm_prompts_through_its_plugin(daemon, tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "smollm2:latest" in run("ollama", "list-models")
+    assert "smollm2:latest" in run("ollama", "models")
     options = ("-o", "num_predict", "8", "-o", "temperature", "0")
     assert run("-m", "smollm2:latest", *options, "Say hi.").strip()
     assert run("-m", "smollm2:latest", "--no-stream", *options, "Say hi.").strip()

@@ -17,6 +17,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests, Embeddi
 pytestmark = [
     pytest.mark.clients,
     pytest.mark.anyio,
+    pytest.mark.usefixtures("left_behind"),
     pytest.mark.filterwarnings("ignore"),  # of packages that are not ours
 ]
 
@@ -27,7 +28,7 @@ def anyio_backend():
 
 
 @pytest.fixture(scope="module", autouse=True)
-async def _one_loop(anyio_backend):
+async def _one_loop(left_behind, anyio_backend):
     """LangChain keeps connections from one test to the next, and they belong to their loop."""
     yield
 
