@@ -54,6 +54,9 @@ class JobWatch(QObject):
         """The daemon tells: nobody needs to ask any more."""
         if (jobs := jobs_of(change)) is not None:
             self._pulse.stop()
+            if self._asked is not None:  # what it answers is older than what is told from now on
+                self._asked.cancel()
+                self._asked = None
             self._set(jobs)
         elif (job := job_of(change)) is not None:
             self._set([*self._jobs.values(), job])

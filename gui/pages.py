@@ -32,10 +32,6 @@ class House:
 class Page(QWidget):
     """A page of the window; built when it is first shown."""
 
-    key = ""
-    title = ""  # English; shown through ``tr``
-    glyph = ""  # which icon of ``icons.py``
-
     def __init__(self, house: House) -> None:
         super().__init__()
         self.house = house

@@ -84,6 +84,8 @@ class World:
                 self.faults.append(f"{kind} was broken off by a daemon that lives: {error!r}")
             else:
                 self.ended[f"{kind}: broken off with its daemon"] += 1
+                with self.trouble:  # until the next one serves: asking nobody takes its cores
+                    pass
         except AssertionError as error:
             self.faults.append(f"{kind}: {error}")
         finally:

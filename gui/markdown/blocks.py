@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from markdown_it.token import Token
 from PySide6.QtGui import (
     QBrush,
     QColor,
@@ -24,6 +23,9 @@ from PySide6.QtGui import (
 
 from gui.markdown.looks import alignment, table_format, write_words
 from gui.theme import Colours
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 
 class Sheet(Protocol):

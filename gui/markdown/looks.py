@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it.token import Token
 from PySide6.QtCore import Qt
 from PySide6.QtGui import (
     QBrush,
@@ -19,6 +19,9 @@ from PySide6.QtGui import (
 )
 
 from gui.theme import Colours
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 _BREAK = "\u2028"  # a new line in the same block
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
 from PySide6.QtGui import (
     QBrush,
     QColor,
@@ -29,10 +29,13 @@ from PySide6.QtGui import (
 )
 
 from gui.markdown.blocks import Blocks
-from gui.markdown.highlight import words
+from gui.markdown.highlight import warm_up as warm_up_words, words
 from gui.markdown.looks import mono_families, table_format
 from gui.markdown.pieces import Piece
 from gui.theme import Colours
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 #: Links of our own: copy the code block with this number.
 COPY = "corral-copy:"
@@ -47,10 +50,19 @@ _SIZES = {"h1": 1.45, "h2": 1.25, "h3": 1.12}
 
 @cache
 def _parser() -> MarkdownIt:
+    # Here, because it takes long to import and the window is there before the first answer.
+    from markdown_it import MarkdownIt
+
     # Nested deeper than this, text is shown as it is; a stranger's text may not exhaust the stack.
     return MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20}).enable(
         ["table", "strikethrough"]
     )
+
+
+def warm_up() -> None:
+    """Import what the first text needs; takes long, so on another thread than the GUI's."""
+    _parser()
+    warm_up_words()
 
 
 class Writer:

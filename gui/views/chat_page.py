@@ -6,7 +6,7 @@ It builds widgets and connects signals; what a chat is and does is ``chats/``'s.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
@@ -26,14 +26,13 @@ from gui.chats.presets import Preset
 from gui.chats.shelf import UNDO_MS, Shelf
 from gui.chats.storage import Chat, Hit
 from gui.link import Phase, State
-from gui.markdown.highlight import warm_up
+from gui.markdown.writer import warm_up
 from gui.models.figures import context_of
 from gui.pages import House, Page
 from gui.theme import XL, S
 from gui.widgets.chat_bar import ChatBar
 from gui.widgets.chat_side import ChatSide
 from gui.widgets.composer import Composer
-from gui.widgets.first_model import FirstModel
 from gui.widgets.notice import Notice
 from gui.widgets.parameters import Parameters
 from gui.widgets.starters import Starters
@@ -44,16 +43,17 @@ from runner.client.client import Client
 from runner.domain.model import Capability, ModelInfo
 from runner.errors import CorralError
 
+if TYPE_CHECKING:
+    from gui.widgets.first_model import FirstModel
+
 #: Pixels of width below which the list of chats gives way.
 _NARROW = 620
+#: Milliseconds after the start when what the first answer needs is loaded.
+_WARM_MS = 400
 
 
 class ChatPage(Page):
     """One chat at a time; others go on in the background."""
-
-    key = "chat"
-    title = "Chat"
-    glyph = "chat"
 
     def __init__(self, house: House) -> None:
         super().__init__(house)
@@ -84,7 +84,8 @@ class ChatPage(Page):
         self._shortcuts()
         self.begin(is_temporary=False)
         self._show_state(house.link.state)
-        house.link.call(lambda _: warm_up())
+        # Once the window is there: two threads at work would keep its first picture back.
+        QTimer.singleShot(_WARM_MS, self, lambda: house.link.call(lambda _: warm_up()))
 
     # What Page asks for
 
@@ -321,6 +322,8 @@ class ChatPage(Page):
 
     def _show_first(self) -> None:
         if self._first is None:
+            from gui.widgets.first_model import FirstModel  # seen once, if ever
+
             self._first = FirstModel(self.house.link)
             self._first.ready.connect(self._got_first)
             self._middle.addWidget(self._first)

@@ -60,9 +60,7 @@ _SIZES = ((0, ""), (2 * 10**9, "2 GB"), (5 * 10**9, "5 GB"), (10 * 10**9, "10 GB
 class DiscoverPage(Sheet):
     """Words, filters, results, and the pane of the result that is chosen."""
 
-    key = "discover"
     title = "Discover"
-    glyph = "discover"
 
     def __init__(self, house: House) -> None:
         super().__init__(house)

@@ -36,10 +36,8 @@ _PROGRESS = 2  # which column
 class DownloadsPage(Sheet):
     """A table of jobs and buttons for the one that is chosen."""
 
-    key = "downloads"
     title = "Downloads"
     subtitle = "Downloads go on when this window is closed, and after a restart."
-    glyph = "downloads"
 
     def __init__(self, house: House) -> None:
         super().__init__(house)

@@ -36,9 +36,7 @@ from runner.errors import CorralError, InvalidName
 class LibraryPage(Sheet):
     """A table, and beside it the pane of the model that is chosen."""
 
-    key = "library"
     title = "Library"
-    glyph = "library"
 
     def __init__(self, house: House) -> None:
         super().__init__(house)

@@ -32,9 +32,7 @@ _LOOK_MS = 2000
 class MachinePage(Sheet):
     """Measured on this machine; a daemon elsewhere only tells what its models hold."""
 
-    key = "machine"
     title = "Machine"
-    glyph = "machine"
 
     def __init__(self, house: House) -> None:
         super().__init__(house)

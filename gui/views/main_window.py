@@ -39,7 +39,7 @@ class MainWindow(QMainWindow):
         self._link = link
         self._settings = settings
         self._house = House(link, settings, self.go, archive)
-        self._kinds = {kind.key: kind for kind in pages()}
+        self._entries = {entry.key: entry for entry in pages()}
         self._pages: dict[str, Page] = {}
         self._buttons: dict[str, QPushButton] = {}
         self._stack = QStackedWidget()
@@ -54,14 +54,14 @@ class MainWindow(QMainWindow):
         self._retranslate()
         self._show_state(link.state)
         self._shortcuts()
-        if self._kinds:
-            self.go(next(iter(self._kinds)))
+        if self._entries:
+            self.go(next(iter(self._entries)))
 
     def go(self, key: str) -> None:
         """Show a page."""
         page = self._pages.get(key)
         if page is None:
-            page = self._pages[key] = self._kinds[key](self._house)
+            page = self._pages[key] = self._entries[key].kind()(self._house)
             self._stack.addWidget(page)
         self._stack.setCurrentWidget(page)
         self._buttons[key].setChecked(True)
@@ -79,7 +79,7 @@ class MainWindow(QMainWindow):
 
     def keys(self) -> list[str]:
         """Return the keys of the pages that there are."""
-        return list(self._kinds)
+        return list(self._entries)
 
     def leaving(self) -> None:
         """The app is about to end: let every page hand over what is not kept yet."""
@@ -107,18 +107,17 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(S, S, S, S)
         column.setSpacing(XS)
         group = QButtonGroup(self)
-        for number, (key, kind) in enumerate(self._kinds.items(), 1):
+        for number, (key, entry) in enumerate(self._entries.items(), 1):
             button = QPushButton()
             button.setProperty("role", "nav")
             button.setCheckable(True)
-            if kind.glyph:
-                dress(button, kind.glyph)
+            dress(button, key)
             button.clicked.connect(lambda _=False, key=key: self.go(key))
             group.addButton(button)
             column.addWidget(button)
             self._buttons[key] = button
             QShortcut(QKeySequence(f"Ctrl+{number}"), self, lambda key=key: self.go(key))
-            button.setToolTip(f"{kind.title} (Ctrl+{number})")
+            button.setToolTip(f"{entry.title} (Ctrl+{number})")
         column.addStretch()
         frame = QWidget()
         row = QHBoxLayout(frame)
@@ -150,9 +149,9 @@ class MainWindow(QMainWindow):
 
     def _retranslate(self) -> None:
         self.setWindowTitle(tr("Corral"))
-        for number, (key, kind) in enumerate(self._kinds.items(), 1):
-            self._buttons[key].setText(tr(kind.title))
-            self._buttons[key].setToolTip(f"{tr(kind.title)} (Ctrl+{number})")
+        for number, (key, entry) in enumerate(self._entries.items(), 1):
+            self._buttons[key].setText(tr(entry.title))
+            self._buttons[key].setToolTip(f"{tr(entry.title)} (Ctrl+{number})")
         for page in self._pages.values():
             page.retranslate()
         self._show_state(self._link.state)

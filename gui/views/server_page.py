@@ -37,9 +37,7 @@ _LOOK_MS = 1000
 class ServerPage(Sheet):
     """Works while the daemon does not answer as well: its log then says why."""
 
-    key = "server"
     title = "Server"
-    glyph = "server"
 
     def __init__(self, house: House) -> None:
         super().__init__(house)

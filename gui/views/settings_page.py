@@ -49,9 +49,7 @@ _THEMES: tuple[tuple[str, str], ...] = (
 class SettingsPage(Sheet):
     """Every change holds at once, or says when it will."""
 
-    key = "settings"
     title = "Settings"
-    glyph = "settings"
 
     def __init__(self, house: House) -> None:
         super().__init__(house)

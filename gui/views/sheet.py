@@ -28,6 +28,7 @@ from runner.errors import CorralError, DaemonError
 class Sheet(Page, Spoken):
     """A page with a title; asks the daemon anew when it comes into sight."""
 
+    title = ""  # English, as the sidebar has it; shown through ``tr``
     subtitle = ""  # English; one line under the title
 
     def __init__(self, house: House) -> None:

@@ -1,21 +1,32 @@
-"""The turns of a chat, one under the other; it follows an answer that grows."""
+"""The turns of a chat, one under the other; it follows an answer that grows.
+
+Each turn has a place of its own; only those near sight hold a view.  While places above the first
+line in sight change their height, that line stays where it is.
+"""
 
 from __future__ import annotations
 
+import bisect
+import time
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal, Slot
+from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from gui.chats.conversation import Conversation
 from gui.chats.tree import Turn
 from gui.models.figures import waiting_text
 from gui.theme import XL, M
+from gui.widgets.turn_slot import TurnSlot
 from gui.widgets.turn_view import TurnView
 from gui.words import tr
 
-#: Turns shown at first, and added by the button above them.
-_N_SHOWN = 30
+#: Turns at the end that are there at once, when a chat is opened or goes on.
+_N_AT_ONCE = 8
+#: Heights of the window beyond its edges within which turns hold views, and beyond which not.
+_NEAR_PAGES, _FAR_PAGES = 1, 3
+#: Seconds of making views in one turn of the event loop.
+_TURN_S = 0.006
 #: Pixels: longer lines are hard to read.
 WIDEST = 800
 #: Pixels from the end that count as being there.
@@ -35,27 +46,42 @@ class Transcript(QScrollArea):
         super().__init__()
         self._models = models
         self._conversation: Conversation | None = None
-        self._views: dict[int, TurnView] = {}
-        self._n_shown = _N_SHOWN
+        self._slots: dict[int, TurnSlot] = {}  # of the turns in sight, in their order
         self._phase = ""
         self._follows = True
+        #: The turn at the upper edge, and the pixels from that edge down to the turn's own.
+        self._anchor: tuple[int, int] | None = None
+        self._is_placing = False
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setObjectName("transcript")
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # the arrows scroll
         inner = QWidget()
         inner.setObjectName("page")
         self._column = QVBoxLayout(inner)
         self._column.setSpacing(M)
         self._column.setContentsMargins(XL, M, XL, M)
-        self._earlier = QPushButton()
-        self._earlier.clicked.connect(self._show_earlier)
-        self._column.addWidget(self._earlier, 0, Qt.AlignmentFlag.AlignHCenter)
         self._column.addStretch()
         self.setWidget(inner)
+        self._look = QTimer(self)
+        self._look.setSingleShot(True)
+        self._look.setInterval(0)
+        self._look.timeout.connect(self._hold_what_is_near)
         bar = self.verticalScrollBar()
         bar.rangeChanged.connect(self._on_range)
         bar.valueChanged.connect(self._on_scroll)
         inner.installEventFilter(self)
+        self.retranslate()
+
+    @property
+    def views(self) -> dict[int, TurnView]:
+        """The views that there are, by the ids of their turns and in their order."""
+        return {key: slot.view for key, slot in self._slots.items() if slot.view is not None}
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything near sight is there and drawn."""
+        return not self._look.isActive() and all(v.body.is_drawn for v in self.views.values())
 
     def show_conversation(self, conversation: Conversation) -> None:
         """Show another chat, at its end."""
@@ -63,8 +89,7 @@ class Transcript(QScrollArea):
             self._conversation.changed.disconnect(self._refresh)
             self._conversation.grew.disconnect(self._grow)
         self._conversation = conversation
-        self._n_shown = _N_SHOWN
-        self._remove(list(self._views))
+        self._remove(list(self._slots))
         conversation.changed.connect(self._refresh)
         conversation.grew.connect(self._grow)
         self._follows = True
@@ -78,20 +103,20 @@ class Transcript(QScrollArea):
 
     def show_turn(self, turn_id: int) -> None:
         """Bring a turn into sight."""
-        if self._conversation is None:
-            return
-        path = [turn.id for turn in self._conversation.tree.path()]
-        if turn_id in path:
-            self._n_shown = max(self._n_shown, len(path) - path.index(turn_id))
-            self._refresh()
+        if turn_id in self._slots:
+            self._fill(turn_id)
             self._follows = False
-            QTimer.singleShot(0, self, lambda: self._scroll_to(turn_id))
+            self._anchor = turn_id, 0
+            QTimer.singleShot(0, self, self._keep_place)
 
     def edit_last(self) -> None:
         """Let the user change the last question."""
-        mine = [view for view in self._views.values() if view.turn.role == "user"]
-        if mine:
-            mine[-1].edit()
+        path = self._conversation.tree.path() if self._conversation else []
+        mine = next((turn for turn in reversed(path) if turn.role == "user"), None)
+        if mine is not None:
+            if self._slots[mine.id].view is None:  # far above what is in sight
+                self.show_turn(mine.id)
+            self._fill(mine.id).edit()
 
     def last_answer(self) -> Turn | None:
         """Return the last answer in sight."""
@@ -100,7 +125,8 @@ class Transcript(QScrollArea):
 
     def retranslate(self) -> None:
         """The language changed."""
-        for view in self._views.values():
+        self.setAccessibleName(tr("Conversation"))
+        for view in self.views.values():
             view.retranslate()
         self._refresh()
 
@@ -110,6 +136,7 @@ class Transcript(QScrollArea):
             side = max(XL, (self.viewport().width() - WIDEST) // 2)
             if self._column.contentsMargins().left() != side:
                 self._column.setContentsMargins(side, M, side, M)
+            self._look.start()
         return super().eventFilter(watched, event)
 
     def _refresh(self) -> None:
@@ -117,22 +144,28 @@ class Transcript(QScrollArea):
         if conversation is None:
             return
         path = conversation.tree.path()
-        shown = path[-self._n_shown :]
-        self._earlier.setVisible(len(path) > len(shown))
-        self._earlier.setText(tr("Show earlier turns ({n})", n=len(path) - len(shown)))
-        ids = {turn.id for turn in shown}
-        self._remove([turn_id for turn_id in self._views if turn_id not in ids])
-        for place, turn in enumerate(shown, 1):
-            if turn.id not in self._views:
-                self._views[turn.id] = view = self._view(turn)
-                self._column.insertWidget(place, view)
-            self._grow(turn.id)
-        self._views = {turn.id: self._views[turn.id] for turn in shown}
+        ids = {turn.id for turn in path}
+        self._remove([turn_id for turn_id in self._slots if turn_id not in ids])
+        for place, turn in enumerate(path):
+            if turn.id not in self._slots:
+                self._slots[turn.id] = slot = TurnSlot(turn)
+                self._column.insertWidget(place, slot)
+        self._slots = {turn.id: self._slots[turn.id] for turn in path}
+        if self._follows:
+            for turn in path[-_N_AT_ONCE:]:
+                self._fill(turn.id)
+        for turn_id in self.views:
+            self._grow(turn_id)
+        self._look.start()
 
     def _grow(self, turn_id: int) -> None:
-        conversation, view = self._conversation, self._views.get(turn_id)
-        if conversation is None or view is None:
-            return
+        conversation, slot = self._conversation, self._slots.get(turn_id)
+        if conversation is not None and slot is not None and slot.view is not None:
+            self._show(conversation, slot.view)
+
+    def _show(self, conversation: Conversation, view: TurnView) -> None:
+        """Show a turn as it is now."""
+        turn_id = view.turn.id
         is_open = conversation.answering_id == turn_id
         branch = conversation.tree.branch(turn_id)
         view.show_turn(conversation.tree[turn_id], is_open=is_open, branch=branch)
@@ -140,9 +173,7 @@ class Transcript(QScrollArea):
         phase = waiting_text(request) if request is not None else ""
         view.show_waiting(conversation.waits_since if is_open else None, phase or self._phase)
 
-    def _view(self, turn: Turn) -> TurnView:
-        conversation = self._conversation
-        assert conversation is not None
+    def _view(self, conversation: Conversation, turn: Turn) -> TurnView:
         view = TurnView(turn, self._models)
         turn_id = turn.id
 
@@ -162,23 +193,86 @@ class Transcript(QScrollArea):
 
     def _remove(self, turn_ids: list[int]) -> None:
         for turn_id in turn_ids:
-            view = self._views.pop(turn_id)
-            self._column.removeWidget(view)
-            view.hide()
-            view.deleteLater()
+            slot = self._slots.pop(turn_id)
+            self._column.removeWidget(slot)
+            slot.hide()
+            slot.deleteLater()
 
-    def _show_earlier(self) -> None:
-        self._n_shown += _N_SHOWN
-        self._follows = False
-        self._refresh()
+    # What holds a view
 
-    def _scroll_to(self, turn_id: int) -> None:
-        if view := self._views.get(turn_id):
-            self.verticalScrollBar().setValue(view.y())
+    def _fill(self, turn_id: int) -> TurnView:
+        """Return a turn's view, made if need be."""
+        slot, conversation = self._slots[turn_id], self._conversation
+        if slot.view is not None:
+            return slot.view
+        assert conversation is not None
+        view = self._view(conversation, conversation.tree[turn_id])
+        self._show(conversation, view)
+        slot.fill(view, self._stop_before(turn_id))
+        return view
+
+    def _stop_before(self, turn_id: int) -> QWidget:
+        """What the Tab key leads from into a turn."""
+        found: QWidget = self
+        for key, slot in self._slots.items():
+            if key == turn_id:
+                break
+            found = slot.last_stop or found
+        return found
+
+    def _hold_what_is_near(self) -> None:
+        """Make the views near sight, the nearest first; let those far away go."""
+        page = max(1, self.viewport().height())
+        middle = self.verticalScrollBar().value() + page // 2
+        until = time.perf_counter() + _TURN_S
+        for turn_id, slot in list(self._slots.items()):
+            if slot.view is not None and _distance(slot, middle) > page * (_FAR_PAGES + 0.5):
+                self._let_go(turn_id, slot)
+        empty = [
+            (distance, turn_id)
+            for turn_id, slot in self._slots.items()
+            if slot.view is None
+            and (distance := _distance(slot, middle)) <= page * (_NEAR_PAGES + 0.5)
+        ]
+        for _, turn_id in sorted(empty):
+            self._fill(turn_id)
+            if time.perf_counter() > until:
+                self._look.start()
+                return
+
+    def _let_go(self, turn_id: int, slot: TurnSlot) -> None:
+        is_open = self._conversation is not None and self._conversation.answering_id == turn_id
+        if not is_open and slot.view is not None and not slot.view.is_in_use:
+            slot.clear()
+
+    # Where one is
+
+    @Slot()
+    def _keep_place(self) -> None:
+        """Put the turn at the upper edge back to where it was."""
+        if self._anchor is not None and (slot := self._slots.get(self._anchor[0])) is not None:
+            self._is_placing = True  # nobody scrolls: where one wants to be stays the same
+            self.verticalScrollBar().setValue(slot.y() - self._anchor[1])
+            self._is_placing = False
 
     def _on_range(self, _low: int, high: int) -> None:
         if self._follows:
             self.verticalScrollBar().setValue(high)
+        else:
+            self._keep_place()
 
     def _on_scroll(self, value: int) -> None:
+        self._look.start()
+        if self._is_placing:
+            return
         self._follows = value >= self.verticalScrollBar().maximum() - _NEAR
+        slots = list(self._slots.items())
+        place = bisect.bisect_right(slots, value, key=lambda item: item[1].y()) - 1
+        if slots:
+            turn_id, slot = slots[max(0, place)]
+            self._anchor = turn_id, slot.y() - value
+
+
+def _distance(slot: QWidget, line: int) -> int:
+    """Pixels between a place and a line across the transcript; 0: the line crosses it."""
+    return max(0, slot.y() - line, line - slot.y() - slot.height())

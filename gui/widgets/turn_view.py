@@ -11,6 +11,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
+    QApplication,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -86,6 +87,16 @@ class TurnView(QFrame):
         self._clock.setInterval(1000)
         self._clock.timeout.connect(self._tell_waiting)
         self.retranslate()
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether it holds what another view of the turn would not: focus, selection, an edit."""
+        cursors = (self.body.textCursor(), self._thinking.textCursor())
+        if self._editor is not None or self._fold.isChecked():
+            return True
+        focus = QApplication.focusWidget()
+        has_focus = focus is not None and self.isAncestorOf(focus)
+        return has_focus or any(cursor.hasSelection() for cursor in cursors)
 
     def show_turn(self, turn: Turn, *, is_open: bool, branch: tuple[int, int]) -> None:
         """Show ``turn`` as it is now.

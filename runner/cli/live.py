@@ -51,9 +51,16 @@ class Track:
     seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def record(self, n_done: int, n_bytes: int, now: float) -> None:
-        """Take a new count of bytes."""
+        """Take a new count of bytes.
+
+        What was there when it begins, of a download that goes on, is no speed: counting starts
+        with the first byte.
+        """
+        if not n_done or n_done < self.n_done:
+            self.seen.clear()
         self.n_done, self.n_bytes = n_done, n_bytes
-        self.seen.append((now, n_done))
+        if n_done:
+            self.seen.append((now, n_done))
         while len(self.seen) > 2 and now - self.seen[0][0] > _RATE_WINDOW_S:
             self.seen.popleft()
 

@@ -2,12 +2,15 @@
 
 ``daemon.lock`` is held locked by the running daemon; the system lets go of it when the process
 ends, however it ends, so a lock file left behind by a dead daemon locks nothing.
-``daemon.json`` says where the daemon is and holds the owner's token (mode 0600).
+``daemon.json`` says where the daemon is and holds the owner's token (mode 0600).  ``room`` beside
+it holds nothing: it is given up where the disk is full, so that a daemon starts which can remove
+a model.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -17,6 +20,9 @@ from pathlib import Path
 from runner.errors import AlreadyRunning, StoreBusy
 from runner.paths import Paths
 from runner.store.lock import StoreLock
+
+#: Bytes of ``room``, and how many are given up at a time: some blocks of any file system.
+_ROOM_BYTES, _GIVEN_UP = 64 << 10, 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,37 @@ def only_daemon(paths: Paths) -> Iterator[None]:
 
 
 def write_record(path: Path, record: DaemonRecord) -> None:
-    """Write ``daemon.json`` at once, readable by its owner only."""
+    """Write ``daemon.json`` at once, readable by its owner only; on a full disk, too."""
+    text = json.dumps({"format": 1, **asdict(record)})
+    room = path.with_name("room")
+    try:
+        _write(path, text)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(room, max(0, room.stat().st_size - _GIVEN_UP))
+        _write(path, text)
+    _keep(room)
+
+
+def _write(path: Path, text: str) -> None:
     scratch = path.with_suffix(f".{os.getpid()}")
-    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        json.dump({"format": 1, **asdict(record)}, file)
-    scratch.replace(path)
+    try:
+        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def _keep(room: Path) -> None:
+    """Have room for the next records, as far as there is any to have."""
+    with contextlib.suppress(OSError), room.open("ab", buffering=0) as file:
+        # Zeros may be kept as nothing at all.
+        file.write(os.urandom(max(0, _ROOM_BYTES - room.stat().st_size)))
 
 
 def read_record(path: Path) -> DaemonRecord | None:

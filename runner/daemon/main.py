@@ -26,7 +26,7 @@ from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.daemon.settings import LiveSettings
 from runner.domain.topic import Topic
-from runner.errors import CorralError, InvalidRequest
+from runner.errors import CorralError, DiskFull, InvalidRequest, StoreError
 from runner.hub.places import hubs_and_sources
 from runner.hub.throttle import Throttle
 from runner.kv.shelf import Shelf
@@ -136,7 +136,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         cache = CacheService(library, pool, shelf, n_disk_max=settings.kv_disk_bytes)
         throttle = Throttle(settings.download_limit_bps)
         jobs = JobService(
-            await asyncio.to_thread(JobTable, paths.jobs_file),
+            await asyncio.to_thread(_job_table, paths),
             lambda key: discard_arrival(library.blobs.partial, key),
             throttle,
         )
@@ -276,7 +276,10 @@ def _making(library: Library, jobs: JobService, tools: Tools) -> Making:
     quantizes.on_change = partial(jobs.news.tell, Topic.MODEL)
     measures = QualityService(library, jobs, tools)
     measures.on_change = quantizes.on_change
-    measures.tidy()
+    try:
+        measures.tidy()
+    except StoreError as error:  # no reason not to serve
+        logger.warning("reports were not tidied: %s", error.message)
     return Making(quantizes, measures)
 
 
@@ -319,6 +322,15 @@ def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
         n_disk_bytes=settings.kv_disk_bytes,
         devices=settings.devices,
     )
+
+
+def _job_table(paths: Paths) -> JobTable | None:
+    """Return where jobs are kept; ``None`` when the disk is full: who makes room needs a daemon."""
+    try:
+        return JobTable(paths.jobs_file)
+    except DiskFull as error:
+        logger.warning("the jobs of the last daemon wait for the next one: %s", error.message)
+        return None
 
 
 def _tidy(library: Library, shelf: Shelf) -> None:

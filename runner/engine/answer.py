@@ -1,4 +1,4 @@
-"""What a drawn token does to an answer: text that is now certain, and how it ends.
+"""What a drawn token does to an answer: how it begins, text that is now certain, and how it ends.
 
 Pure bookkeeping on one sequence; the loop decides what to do about the end.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from runner.domain.cache import Hit
 from runner.domain.event import FinishReason, PromptToken, TokenLogprob
 from runner.engine.backend import Backend, Vocabulary
 from runner.engine.chunks import Chunk
 from runner.engine.sequence import Sequence
 from runner.errors import CorralError, WorkerError
-from runner.protocol.messages import Delta, Outcome
+from runner.protocol.messages import Delta, Outcome, Started
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +52,11 @@ class News:
 def advance(seq: Sequence, drawn: int, vocabulary: Vocabulary) -> News:
     """Add a drawn token and those it forces to a sequence."""
     sampler = seq.sampler
-    tokens = (drawn, *sampler.forced)
-    seq.n_last = len(tokens)
+    forced = sampler.forced
+    seq.n_last = 1 + len(forced)
     text, reason = "", None
-    for n_left, token in zip(range(len(tokens) - 1, -1, -1), tokens, strict=True):
+    n_left = len(forced)
+    for token in (drawn, *forced):
         new, reason = seq.take(
             token,
             vocabulary.piece(token),
@@ -63,6 +65,7 @@ def advance(seq: Sequence, drawn: int, vocabulary: Vocabulary) -> News:
             logprob=sampler.logprob,
         )
         text += new
+        n_left -= 1
         if reason is not None:
             break
     marks = seq.marks.release(len(text)) if seq.marks else ()
@@ -138,6 +141,20 @@ def _draw(seq: Sequence, row: int, backend: Backend) -> int:
         logger.exception("drawing a token failed")
         hint = "leave out options one by one; else try another quantization of the model"
         raise WorkerError(f"no token could be drawn: {error}", hint=hint) from None
+
+
+def started(seq: Sequence, n_cached: int) -> Started:
+    """Return how a sequence begins that need not compute its first ``n_cached`` tokens."""
+    return Started(
+        seq.request_id,
+        seq.n_prompt,
+        n_cached,
+        max(seq.n_alike, n_cached) or None,
+        seq.n_dropped,
+        seq.tail,
+        seq.hit if n_cached else Hit.NONE,
+        seq.controls,
+    )
 
 
 def outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:

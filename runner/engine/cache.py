@@ -12,7 +12,8 @@ from collections.abc import Callable
 from runner.domain.request import CacheUse
 from runner.engine.backend import Backend
 from runner.engine.disk import WORTH_WRITING, DiskTier, Fetched
-from runner.engine.scheduler import WORTH_SAVING, Free, Park, Scheduler
+from runner.engine.plan import Free, Park
+from runner.engine.scheduler import WORTH_SAVING, Scheduler
 from runner.engine.sequence import Sequence
 from runner.engine.tiers import HostTier, Saved
 from runner.kv.packed import n_common, n_tokens, pack
@@ -154,17 +155,16 @@ class Cache:
     def clear(
         self, owner_id: str | None, conversation_id: str | None = None, *, keeps: bool
     ) -> None:
-        """Forget prompts of one owner, of one conversation, or all.
+        """Forget prompts of one owner, of one conversation, or all; those to be written, too.
 
-        What waits to be written for such an owner is not written any more, whatever conversation
-        it is of.  Without ``keeps`` nothing is kept from here on.
+        Without ``keeps`` nothing is kept from here on.
         """
         self._keeps = self._keeps and keeps
         self._host.clear(owner_id, conversation_id)
         if self._guest and owner_id in (None, self._guest.owner_id):
             self._guest = None
         if self._disk is not None:
-            self._disk.clear(owner_id)
+            self._disk.clear(owner_id, conversation_id)
 
     def state(self, request_id: str) -> CacheState:
         """Return what memory holds."""

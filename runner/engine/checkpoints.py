@@ -45,12 +45,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kept:
-    """The whole state of a sequence that ended, and its marks in order."""
+    """The whole state of a sequence that ended, its marks in order, and what it is a part of."""
 
     owner_id: str
     tokens: tuple[int, ...]
     blob: bytes
     marks: tuple[Mark, ...]
+    conversation_id: str = ""
 
     @property
     def n_bytes(self) -> int:
@@ -137,6 +138,13 @@ class Marks:
             self._kept.append(kept)
             self.n_bytes += kept.n_bytes
 
+    def clear(self, owner_id: str | None = None, conversation_id: str | None = None) -> None:
+        """Forget what is kept of one owner, of one conversation, or all."""
+        for kept in list(self._kept):
+            is_its = conversation_id in (None, kept.conversation_id)
+            if is_its and owner_id in (None, kept.owner_id):
+                self._drop(kept)
+
     def _make_room(self, n_bytes: int) -> bool:
         while self._kept and self.n_bytes + n_bytes > self._n_bytes_max:
             self._drop(self._kept[0])
@@ -222,5 +230,10 @@ class Checkpoints:
         if n < WORTH_MARKING or not seq.uses_tiers or self._marks.has(seq.owner_id, tokens):
             return
         if blob := self._backend.save(seq.seq_id):
-            kept = Kept(seq.owner_id, tokens, blob, tuple(mark for mark in marks if mark.n < n))
-            self._marks.keep(kept)
+            usable = tuple(mark for mark in marks if mark.n < n)
+            conversation = seq.terms.conversation_id
+            self._marks.keep(Kept(seq.owner_id, tokens, blob, usable, conversation))
+
+    def clear(self, owner_id: str | None, conversation_id: str | None) -> None:
+        """Forget what is kept of one owner, of one conversation, or all."""
+        self._marks.clear(owner_id, conversation_id)

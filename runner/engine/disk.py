@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -105,7 +106,8 @@ class DiskTier:
         #: Of each owner, by how they begin: file names, and packed tokens once they were read.
         self._known: dict[str, dict[str, dict[str, bytes | None]]] = {}
         self._n_pending = 0
-        self._n_clears: Counter[str | None] = Counter()  # of one owner; of all under ``None``
+        #: Of one owner or all, and one conversation or all: ``None`` stands for all.
+        self._n_clears: Counter[tuple[str | None, str | None]] = Counter()
         self._deadline_s: float | None = None
         self._searches: SimpleQueue[_Search | None] = SimpleQueue()
         self._writes: SimpleQueue[tuple[Saved, int] | None] = SimpleQueue()
@@ -152,7 +154,7 @@ class DiskTier:
             self._n_pending += n
             # From here on it counts as kept, so that it is not offered twice.
             self._learn(saved.owner_id, file_name(saved.tokens), saved.tokens)
-            n_clears = self._n_clears_of(saved.owner_id)
+            n_clears = self._n_clears_of(saved)
         self._start("cache-writer", self._write_all)
         self._writes.put((saved, n_clears))
         return True
@@ -161,13 +163,13 @@ class DiskTier:
         """Remove the entry for a state that turned out to be of no use."""
         self._forget(saved.owner_id, file_name(saved.tokens), removes=True)
 
-    def clear(self, owner_id: str | None = None) -> None:
+    def clear(self, owner_id: str | None = None, conversation_id: str | None = None) -> None:
         """Forget what is known of one owner's entries, or all; the files are not touched.
 
-        What waits to be written is not written any more.
+        What waits to be written of that owner and conversation is not written any more.
         """
         with self._lock:
-            self._n_clears[owner_id] += 1
+            self._n_clears[owner_id, conversation_id] += 1
             owners = list(self._known) if owner_id is None else [owner_id]
             for owner in owners:
                 self._known.pop(owner, None)
@@ -342,12 +344,13 @@ class DiskTier:
             Stopped: Its owner's entries were cleared since it was offered.
         """
         with self._lock:
-            if self._n_clears_of(saved.owner_id) != n_clears:
+            if self._n_clears_of(saved) != n_clears:
                 raise Stopped
             yield
 
-    def _n_clears_of(self, owner_id: str) -> int:
-        return self._n_clears[None] + self._n_clears[owner_id]
+    def _n_clears_of(self, saved: Saved) -> int:
+        owners, conversations = (None, saved.owner_id), (None, saved.conversation_id)
+        return sum(self._n_clears[each] for each in product(owners, conversations))
 
     def _write(self, saved: Saved, n_clears: int) -> bool:
         """Write one entry, and remove those that it makes useless; whether it is there now."""

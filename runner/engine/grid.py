@@ -30,7 +30,8 @@ class Grid:
         self._waiting: deque[Sequence] = deque()
         self._running: Sequence | None = None
         self._chunks: list[int] = []  # tokens of the whole chunks in the cache, from the first on
-        self._adapters: Adapters = ()  # which these were computed with
+        self._key: tuple[str, Adapters] = ("", ())  # whose, and what they were computed with
+        self._conversation_id = ""
 
     @property
     def is_idle(self) -> bool:
@@ -69,9 +70,9 @@ class Grid:
     def rewind(self, seq: Sequence) -> None:
         """Let the running sequence begin: its tokens are new, or were changed."""
         n = 0
-        if seq.adapters == self._adapters and not seq.is_telling:
+        if seq.cells_key == self._key and not seq.is_telling:
             n = n_common(self._chunks, seq.tokens[:-1]) // GRID * GRID
-        self._adapters = seq.adapters
+        self._key, self._conversation_id = seq.cells_key, seq.terms.conversation_id
         del self._chunks[n:]
         self._backend.cut(0, n)
         seq.seq_id, seq.n_computed = 0, n
@@ -107,6 +108,13 @@ class Grid:
             seq.seq_id, seq.n_computed = -1, 0
         else:
             self._waiting.remove(seq)
+
+    def clear(self, owner_id: str | None, conversation_id: str | None) -> None:
+        """Forget what is kept of one owner, of one conversation, or all; what runs goes on."""
+        is_its = conversation_id in (None, self._conversation_id)
+        if self._running is None and is_its and owner_id in (None, self._key[0]):
+            self._chunks.clear()
+            self._backend.cut(0, 0)
 
     def reset(self) -> None:
         """Nothing in the cache is to be trusted."""

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 
 from runner.domain.cache import Hit
 from runner.domain.event import FinishReason
-from runner.engine.answer import advance_all, outcome, tell
+from runner.engine.answer import advance_all, outcome, started, tell
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
@@ -25,9 +25,10 @@ from runner.engine.draft_model import DraftModel
 from runner.engine.embed import Job
 from runner.engine.grid import Grid
 from runner.engine.pace import Pace
+from runner.engine.plan import Effect, Park, Plan, Share
 from runner.engine.prepare import Preparer, failed
 from runner.engine.report import inspected
-from runner.engine.scheduler import Effect, Park, Plan, Scheduler, Share
+from runner.engine.scheduler import Scheduler
 from runner.engine.sequence import Sequence
 from runner.engine.speculate import Speculation
 from runner.engine.tiers import Saved
@@ -51,7 +52,6 @@ from runner.protocol.messages import (
     Render,
     Rerank,
     Shutdown,
-    Started,
     Step,
     Tokenize,
     Tokenized,
@@ -150,14 +150,17 @@ class Loop:
             self._step()
             if self._grid is not None:
                 self._step_grid(self._grid)
-            streams = self._scheduler.running or (self._grid and not self._grid.is_idle)
-            self._vectors.turn(self._pace.n_prompt if streams else None)
+            if not self._vectors.is_idle:
+                streams = self._scheduler.running or (self._grid and not self._grid.is_idle)
+                self._vectors.turn(self._pace.n_prompt if streams else None)
 
     def _next(self, *, waits: bool = False) -> Item | None:
         """Return the next item; ``None`` when there is none, or something else was due meanwhile.
 
         A pause is used to copy what ended.
         """
+        if not waits and self._items.empty():
+            return None
         try:
             return self._items.get(timeout=self._wait_s()) if waits else self._items.get_nowait()
         except Empty:
@@ -200,8 +203,7 @@ class Loop:
                 self._abort(item.request_id)
             case AskCache() | ClearCache():
                 if isinstance(item, ClearCache):
-                    self._apply(self._scheduler.forget(item.owner_id, item.conversation_id))
-                    self._cache.clear(item.owner_id, item.conversation_id, keeps=item.keeps)
+                    self._clear(item)
                 self._send(self._cache.state(item.request_id))
             case Inspect():
                 jobs = self._vectors.jobs
@@ -211,6 +213,14 @@ class Loop:
             case UseThreads():
                 self._backend.use_threads(item.n)
 
+    def _clear(self, asked: ClearCache) -> None:
+        whose = asked.owner_id, asked.conversation_id
+        self._apply(self._scheduler.forget(*whose))
+        self._cache.clear(*whose, keeps=asked.keeps)
+        for kept in (self._checkpoints, self._grid):
+            if kept is not None:
+                kept.clear(*whose)
+
     def _start(self, seq: Sequence) -> None:
         """Queue a sequence, unless it has ended meanwhile, was aborted or asks for no token."""
         fate = self._underway.arrive(seq.request_id)
@@ -219,9 +229,7 @@ class Loop:
             if fate is Fate.ABORTED:
                 self._end_now(seq, FinishReason.ABORTED)
         elif seq.n_limit <= seq.n_prompt and not seq.is_telling:
-            self._send(
-                Started(seq.request_id, seq.n_prompt, 0, tail=seq.tail, controls=seq.controls)
-            )
+            self._send(started(seq, 0))
             seq.sampler.close()
             self._end_now(seq, FinishReason.LENGTH)
         elif seq.is_deterministic:
@@ -296,12 +304,12 @@ class Loop:
         if self._checkpoints is not None:
             for chunk in plan.chunks:
                 self._checkpoints.reach(chunk.seq)
-        n_tokens = sum(chunk.n for chunk in plan.chunks)
+        n_tokens = plan.n_tokens
         self._n_steps += 1
         self._n_tokens += n_tokens
         deltas = self._draw(self._backend, plan.chunks, rows)
         seconds = time.monotonic() - now
-        if sum(chunk.n_sure for chunk in plan.chunks) > len(plan.chunks):  # a prompt is in it
+        if plan.has_prompt:
             self._pace.learn(n_tokens, seconds)
         else:
             self._speculation.learn(n_tokens, seconds)
@@ -344,19 +352,7 @@ class Loop:
         """Say once how much of a sequence's prompt need not be computed."""
         if seq.n_cached is None:
             seq.n_cached = seq.n_computed
-            n_diverged = max(seq.n_alike, seq.n_cached) or None
-            self._send(
-                Started(
-                    seq.request_id,
-                    seq.n_prompt,
-                    seq.n_cached,
-                    n_diverged,
-                    seq.n_dropped,
-                    seq.tail,
-                    seq.hit if seq.n_cached else Hit.NONE,
-                    seq.controls,
-                )
-            )
+            self._send(started(seq, seq.n_cached))
 
     def _take_back(self, seq: Sequence) -> None:
         """One that gave way comes back: with its own state, or with what others have of it."""
@@ -397,7 +393,8 @@ class Loop:
         now = time.monotonic()
         for chunk, row in zip(chunks, rows, strict=True):
             seq = chunk.seq
-            tell(chunk, row, self._vocabulary)
+            if seq.told:
+                tell(chunk, row, self._vocabulary)
             if not chunk.draw:
                 continue
             try:
@@ -405,7 +402,8 @@ class Loop:
             except CorralError as error:
                 self._fail(seq, error)
                 continue
-            self._speculation.settle(seq)
+            if seq.guess:
+                self._speculation.settle(seq)
             if not seq.first_token_s:
                 seq.first_token_s = now
             if news.reason is not None:

@@ -128,6 +128,15 @@ class PrefixTree:
         else:
             leaf.tokens += tokens
 
+    def append(self, seq_id: int, token: int, key: Hashable) -> None:
+        """Record one token more, as ``extend``; most calls find a leaf of its own."""
+        leaf = self._leaves.get(seq_id)
+        if leaf is None or leaf.parent is None or leaf.children or len(leaf.holders) > 1:
+            self.extend(seq_id, [token], key)
+        else:
+            leaf.tokens.append(token)
+            self.n_cells += 1
+
     def drop(self, seq_id: int) -> None:
         """Forget ``seq_id``; cells that nobody else holds are free."""
         node: _Node | None = self._leaves.pop(seq_id, None)

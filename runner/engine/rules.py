@@ -80,6 +80,7 @@ class Rules:
     ) -> None:
         self._n_vocab = n_vocab
         self._ends = ends
+        self._ending = frozenset(ends.tolist())  # quicker to ask about one
         self._n_least = n_least
         self._never = never if never is not None and never.size else None
         self._banned = banned
@@ -122,7 +123,11 @@ class Rules:
 
     def allows(self, token: int) -> bool:
         """Return whether ``token`` may come next."""
-        if any(token in tokens for tokens in self._forbidden()):
+        if self._n_taken < self._n_least and token in self._ending:
+            return False
+        if self._never is not None and token in self._never:
+            return False
+        if self._banned is not None and token in self._banned.now():
             return False
         return self._matcher is None or self._matcher.allows(token)
 

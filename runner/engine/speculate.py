@@ -16,8 +16,9 @@ from runner.engine.chunks import Chunk
 from runner.engine.costs import StepCosts
 from runner.engine.draft import Drafter, Offer, choose
 from runner.engine.draft_model import DraftModel
+from runner.engine.plan import Plan
 from runner.engine.prefix import n_common
-from runner.engine.scheduler import Plan, Scheduler
+from runner.engine.scheduler import Scheduler
 from runner.engine.sequence import Sequence
 
 

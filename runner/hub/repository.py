@@ -305,4 +305,5 @@ def _awaited(asked: Future[Listing | None]) -> Listing | None:
     try:
         return asked.result(_PATIENCE_S)
     except NotInTime:
+        asked.cancel()  # if it waits for its turn behind others, nobody wants to know any more
         return None

@@ -11,16 +11,24 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import zip_longest
 
 from runner.domain.search import FoundModel, FoundQuant, HubFailure, SearchResult
-from runner.errors import CorralError
+from runner.errors import CorralError, SourceError
 from runner.hub.choose import Variant, fits, variants
 from runner.hub.repository import Found, Hub
 
-#: Seconds for all listings together.  The searches themselves end by the clients' time-outs.
-_SIZES_S = 8.0
+#: Seconds for the searches, and for all listings together after them: the clients themselves would
+#: wait and ask again for longer, and what another hub has found would wait with them.
+_SEARCH_S, _SIZES_S = 15.0, 8.0
 _N_THREADS = 8
 
 
-def search(hubs: Sequence[Hub], words: str, limit: int, *, memory_bytes: int = 0) -> SearchResult:
+def search(
+    hubs: Sequence[Hub],
+    words: str,
+    limit: int,
+    *,
+    memory_bytes: int = 0,
+    patience_s: float = _SEARCH_S,
+) -> SearchResult:
     """Return up to ``limit`` repositories of each hub, the hubs' own first choices first.
 
     Args:
@@ -28,6 +36,7 @@ def search(hubs: Sequence[Hub], words: str, limit: int, *, memory_bytes: int = 0
         words: What to look for.
         limit: Most repositories from each hub.
         memory_bytes: This machine's memory, for the fit; 0: not known.
+        patience_s: Seconds that a hub may take.
 
     Raises:
         CorralError: No hub could be asked; it is the first one's error.
@@ -35,9 +44,13 @@ def search(hubs: Sequence[Hub], words: str, limit: int, *, memory_bytes: int = 0
     pool = ThreadPoolExecutor(max_workers=_N_THREADS, thread_name_prefix="hub-search")
     try:
         asked = [(hub, pool.submit(hub.search, words, limit)) for hub in hubs]
+        wait([future for _, future in asked], timeout=patience_s)
         found: list[list[tuple[Hub, Found]]] = []
         failed: list[tuple[Hub, CorralError]] = []
         for hub, future in asked:
+            if not future.done():
+                failed.append((hub, _late(hub, patience_s)))
+                continue
             try:
                 found.append([(hub, one) for one in future.result()])
             except CorralError as error:
@@ -83,6 +96,13 @@ def _quant(variant: Variant, memory_bytes: int) -> FoundQuant:
         label=variant.label,
         n_bytes=size,
         fits=fits(size, memory_bytes) if size and memory_bytes else None,
+    )
+
+
+def _late(hub: Hub, patience_s: float) -> SourceError:
+    return SourceError(
+        f"{hub.host} takes connections, but has not answered within {patience_s:g} seconds",
+        hint="try again later",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,6 +37,9 @@ from runner.store.intake import bring
 from runner.store.library import Library
 from runner.store.manifests import ADAPTER, DRAFT, MODEL, PROJECTOR, Layer, Manifest
 
+#: Models made at once; a step may take minutes, or wait for its turn to convert.
+_N_AT_ONCE = 8
+
 
 class Pulls(Protocol):
     """Where a base comes from that is not here yet."""
@@ -58,6 +62,7 @@ class CreateService:
         self._library = library
         self._pulls = pulls
         self._tools = tools
+        self._makers = ThreadPoolExecutor(_N_AT_ONCE, thread_name_prefix="create")
 
     async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Yield the progress of making a model; the last one is ``success``.
@@ -76,7 +81,7 @@ class CreateService:
                 async for progress in moments:
                     yield progress
             base = await self._base(request)
-        async with aclosing(_stepped(self._make(request, base))) as moments:
+        async with aclosing(_stepped(self._make(request, base), self._makers)) as moments:
             async for progress in moments:
                 yield progress
 
@@ -224,12 +229,15 @@ def _manifest(
     )
 
 
-async def _stepped(work: Generator[Progress, None, None]) -> AsyncGenerator[Progress, None]:
+async def _stepped(
+    work: Generator[Progress, None, None], makers: Executor
+) -> AsyncGenerator[Progress, None]:
     """Take each step of ``work`` in a thread; closing this waits for the step that runs."""
+    loop = asyncio.get_running_loop()
     step: asyncio.Future[Progress | None] | None = None
     try:
         while True:
-            step = asyncio.ensure_future(asyncio.to_thread(next, work, None))
+            step = loop.run_in_executor(makers, next, work, None)
             moment = await asyncio.shield(step)
             if moment is None:
                 return
@@ -237,7 +245,7 @@ async def _stepped(work: Generator[Progress, None, None]) -> AsyncGenerator[Prog
     finally:
         if step is not None and not step.done():
             await asyncio.wait([step])
-        await asyncio.to_thread(work.close)
+        await loop.run_in_executor(makers, work.close)
 
 
 def _now() -> str:

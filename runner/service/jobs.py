@@ -30,6 +30,7 @@ from runner.service.run import (
     doing,
     end_of,
     in_order,
+    taken_up,
     task_name,
     unfinished,
     work_off,
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 #: Lasting jobs at work at the same time; further ones wait for their turn.
 N_AT_ONCE = 3
 
+#: Threads for their work, none of asyncio's own few: a cancelled job's may wait for a hub for long.
+_N_THREADS = 48
 #: Seconds that the daemon, when it ends, waits for work that does not stop.
 _PATIENCE_S = 3.0
 
@@ -67,6 +70,7 @@ class JobService:
         self._tasks: set[asyncio.Task[None]] = set()
         self.news = News()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="jobs")
+        self._workers = ThreadPoolExecutor(_N_THREADS, thread_name_prefix="job")
         self._last_id = 0
         self._is_closing = False
 
@@ -82,10 +86,9 @@ class JobService:
             return
         await self._write(self._table.forget_old)
         for stored in await self._write(self._table.load):
-            job = stored.job
-            if job.state in (JobState.RUNNING, JobState.QUEUED):
-                job = replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
-            live = LiveJob(job, make_work(job), is_lasting=True, keys=stored.keys)
+            work = make_work(stored.job)
+            job = taken_up(stored.job, can_go_on=work is not None)
+            live = LiveJob(job, work, is_lasting=True, keys=stored.keys)
             live.throttle.set_rate(job.limit_bps)
             self._lives[job.job_id] = live
         self._start_waiting()
@@ -142,6 +145,7 @@ class JobService:
             for task in waiting:  # for a hub's client, whose thread nobody can interrupt
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+        self._workers.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._writer.shutdown)
         if self._table is not None:
             self._table.close()
@@ -377,7 +381,8 @@ class JobService:
         run.on_keys = lambda found: loop.call_soon_threadsafe(keys, found)
         error: CorralError | None = None
         try:
-            await asyncio.to_thread(
+            await loop.run_in_executor(
+                self._workers,
                 work_off,
                 live.job.name,
                 run,

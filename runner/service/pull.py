@@ -18,6 +18,7 @@ from runner.domain.progress import Progress
 from runner.errors import (
     BadModelFile,
     CorralError,
+    InvalidName,
     InvalidRequest,
     ModelNotFound,
     SourceError,
@@ -93,9 +94,14 @@ class PullService:
 
     async def restore(self) -> None:
         """Go on with the pulls of the last daemon."""
-        await self._jobs.restore(
-            lambda job: self._work(ModelName.parse(job.name)) if job.kind == PULL else None
-        )
+
+        def work_of(job: Job) -> Work | None:
+            try:
+                return self._work(ModelName.parse(job.name)) if job.kind == PULL else None
+            except InvalidName:  # of another version: no reason not to serve
+                return None
+
+        await self._jobs.restore(work_of)
 
     async def import_file(
         self, path: Path, name: ModelName | None

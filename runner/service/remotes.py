@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 _MAX_KEY = 200
 #: Seconds for which a lost device is left out: what broke it should not break the next load, too.
 LOST_S = 60.0
+#: Devices greeted at once: one that says nothing keeps its caller waiting for a minute.
+_N_CALLS = 2
 
 
 class RemoteService:
@@ -42,6 +45,7 @@ class RemoteService:
         self._keys = self._file.read()
         self._lost: dict[str, float] = {}
         self._writing = asyncio.Lock()
+        self._callers = ThreadPoolExecutor(_N_CALLS, thread_name_prefix="device-call")
 
     def list_devices(self) -> list[SharedDevice]:
         """Return all that have a key."""
@@ -61,7 +65,8 @@ class RemoteService:
             raise InvalidRequest(
                 "'key' must be what 'corral share' shows on the other machine", param="key"
             )
-        peer, _ = await asyncio.to_thread(call, address, key)
+        loop = asyncio.get_running_loop()
+        peer, _ = await loop.run_in_executor(self._callers, call, address, key)
         peer.close()
         await self._save({**self._keys, address: key})
         self._lost.pop(address, None)

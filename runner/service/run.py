@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from runner.domain.job import Job, JobState
+from runner.domain.job import Job, JobError, JobState
 from runner.domain.progress import Progress
-from runner.errors import CapacityError, CorralError, DiskFull
+from runner.errors import CapacityError, CorralError, DiskFull, InvalidRequest
 from runner.hub.throttle import Throttle
 
 _RATE_WINDOW_S = 5.0
@@ -57,14 +58,19 @@ class Pace:
     def record(self, now: float, of: str, n_done: int) -> int:
         """Take a count of bytes done and return bytes a second.
 
+        What was there when it begins, of a download that goes on, is no speed: counting starts
+        with the first byte.
+
         Args:
             now: Seconds on a clock that never goes back.
             of: What is counted; the count begins anew with something else.
             n_done: Bytes.
         """
-        if of != self._of or (self._seen and n_done < self._seen[-1][1]):
+        if not n_done or of != self._of or (self._seen and n_done < self._seen[-1][1]):
             self._seen.clear()
             self._of = of
+        if not n_done:
+            return 0
         self._seen.append((now, n_done))
         while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_WINDOW_S:
             self._seen.popleft()
@@ -135,6 +141,17 @@ def unfinished(lives: Iterable[LiveJob], kind: str, name: str) -> LiveJob | None
         if not live.job.state.is_over:
             return live
     return same[-1] if same and same[-1].job.state is JobState.FAILED else None
+
+
+def taken_up(job: Job, *, can_go_on: bool) -> Job:
+    """Return a job of the last daemon as this one begins with it: queued, if it was on its way."""
+    if job.state not in (JobState.RUNNING, JobState.QUEUED):
+        return job
+    if not can_go_on:
+        words = "this version of Corral does not know how to go on with it"
+        why = JobError(InvalidRequest.code, words, hint="begin it anew, or cancel it")
+        return replace(job, state=JobState.FAILED, error=why, finished=time.time())
+    return replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
 
 
 def end_of(live: LiveJob, error: CorralError | None) -> JobState:

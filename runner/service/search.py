@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from runner.domain.name import ModelName
 from runner.domain.search import SearchResult
@@ -18,6 +20,9 @@ from runner.service.opened import Opener
 MAX_LIMIT = 50
 #: For all hubs at once.
 ALL = "all"
+#: Searches at once, further ones wait.  Their threads are none of asyncio's own, which every
+#: listing and every chat needs for a moment: a hub may take half a minute to answer, or not to.
+_N_AT_ONCE = 8
 
 
 class SearchService:
@@ -28,6 +33,7 @@ class SearchService:
         self._hubs = hubs
         self._memory_bytes = memory_bytes
         self._opener = Opener(memory_bytes)
+        self._askers = ThreadPoolExecutor(_N_AT_ONCE, thread_name_prefix="search")
 
     async def search(self, words: str, *, hub: str = ALL, limit: int = 10) -> SearchResult:
         """Return what the hubs have; those that could not be asked are named in the result.
@@ -45,12 +51,13 @@ class SearchService:
             raise InvalidRequest(
                 f"there is no hub '{hub[:40]}'", hint=f"one of {known}", param="hub"
             )
+        loop = asyncio.get_running_loop()
         if opens := self._named(words.strip()):
-            return SearchResult((await asyncio.to_thread(self._opener.open, *opens),))
+            opened = await loop.run_in_executor(self._askers, self._opener.open, *opens)
+            return SearchResult((opened,))
         chosen = list(self._hubs.values()) if hub == ALL else [self._hubs[hub]]
-        return await asyncio.to_thread(
-            search, chosen, words.strip(), limit, memory_bytes=self._memory_bytes
-        )
+        ask = partial(search, memory_bytes=self._memory_bytes)
+        return await loop.run_in_executor(self._askers, ask, chosen, words.strip(), limit)
 
     def _named(self, words: str) -> tuple[Hub, ModelName] | None:
         """Return the repository that ``words`` name in full, and its hub; else ``None``."""

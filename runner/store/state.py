@@ -16,13 +16,16 @@ from pathlib import Path
 import msgspec
 
 from runner.domain.job import Job
-from runner.errors import StoreError
+from runner.errors import CorralError, StoreError
 from runner.logs import pairs
+from runner.store.disk import disk_full, in_words
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
 _SCHEMA = "CREATE TABLE jobs (job_id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL)"
+#: ``SQLITE_IOERR_SHMSIZE``: the file beside it, in which a WAL's index lies, cannot grow.
+_NO_ROOM_TO_SHARE = 4874
 #: Jobs that are over and still remembered.
 N_REMEMBERED = 100
 
@@ -47,6 +50,7 @@ class JobTable:
     """The jobs of one home.  Safe from any thread; blocks for a moment.
 
     Raises:
+        DiskFull: There is no room to work with it.
         StoreError: The file is of another format, or cannot be opened.
     """
 
@@ -62,11 +66,10 @@ class JobTable:
                     raise
                 _put_aside(path, error)
                 self._file = _open(path)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(
-                f"cannot open {path}: {error}",
-                hint="check who owns it, and whether the disk is full",
-            ) from None
+        except sqlite3.Error as error:
+            raise _in_words(f"cannot open {path}", path, error) from None
+        except OSError as error:
+            raise in_words(error, f"cannot open {path}", folder=path.parent) from None
 
     def load(self) -> list[StoredJob]:
         """Return all jobs, oldest first; one that cannot be read is left out."""
@@ -83,10 +86,19 @@ class JobTable:
         return found
 
     def add(self, job: Job) -> Job:
-        """Store a new job and return it with its id; forgets the oldest that are over."""
-        with self._lock, self._file as file:
-            row = file.execute("INSERT INTO jobs (record) VALUES (?)", (_encode(StoredJob(job)),))
-            return replace(job, job_id=int(row.lastrowid or 0))
+        """Store a new job and return it with its id.
+
+        Raises:
+            DiskFull: There is no room for it.
+            StoreError: The disk refuses.
+        """
+        values = (_encode(StoredJob(job)),)
+        try:
+            with self._lock, self._file as file:
+                row = file.execute("INSERT INTO jobs (record) VALUES (?)", values)
+                return replace(job, job_id=int(row.lastrowid or 0))
+        except sqlite3.Error as error:
+            raise _in_words("cannot note the job", self._path, error) from None
 
     def try_put(self, stored: StoredJob) -> None:
         """Store a job; a disk that refuses costs its place in the next daemon's list, no more."""
@@ -102,17 +114,27 @@ class JobTable:
             file.execute("UPDATE jobs SET record = ? WHERE job_id = ?", values)
 
     def forget_old(self) -> None:
-        """Forget all but the latest of the jobs that are over."""
+        """Forget all but the latest of the jobs that are over, unless the disk refuses."""
         over = [one.job.job_id for one in self.load() if one.job.state.is_over]
-        with self._lock, self._file as file:
-            file.executemany(
-                "DELETE FROM jobs WHERE job_id = ?", [(one,) for one in over[:-N_REMEMBERED]]
-            )
+        old = [(one,) for one in over[:-N_REMEMBERED]]
+        try:
+            with self._lock, self._file as file:
+                file.executemany("DELETE FROM jobs WHERE job_id = ?", old)
+        except sqlite3.Error as error:
+            logger.warning("old jobs stay %s", pairs(n=len(old), reason=error))
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._file.close()
+
+
+def _in_words(action: str, path: Path, error: sqlite3.Error) -> CorralError:
+    """Return the error for people that says what SQLite's says."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code in (sqlite3.SQLITE_FULL, _NO_ROOM_TO_SHARE):
+        return disk_full(action, path.parent, 0)
+    return StoreError(f"{action}: {error}", hint=f"check the disk, and who owns {path}")
 
 
 def _encode(stored: StoredJob) -> bytes:

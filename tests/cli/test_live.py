@@ -35,6 +35,14 @@ def test_a_bar_shows_share_bytes_rate_and_time_left():
     assert line.split("]")[1].split() == ["2", "GB/4", "GB", "250", "MB/s", "8s"]
 
 
+def test_what_was_there_before_is_no_speed():
+    """A pull that goes on tells nothing, then where it is, then what comes."""
+    track = Track("pulling 8c17ccd4dfc7")
+    for now, n_done in ((0.0, 0), (0.1, 1_000_000_000), (1.1, 1_005_000_000)):
+        track.record(n_done, 4_000_000_000, now)
+    assert track.rate_bps == 5_000_000
+
+
 def test_a_bar_says_where_the_bytes_come_from_beside_speed_and_time_left():
     """A change of the source is no line of its own: the bar goes on."""
     tracks = Tracks()

@@ -87,7 +87,7 @@ def test_only_the_owner_reads_the_record(paths):
         os.umask(umask)
     assert stat.S_IMODE(paths.daemon_file.stat().st_mode) == 0o600
     assert read_record(paths.daemon_file) == RECORD
-    assert [file.name for file in paths.run.iterdir()] == ["daemon.json"]
+    assert sorted(file.name for file in paths.run.iterdir()) == ["daemon.json", "room"]
 
 
 def test_a_record_takes_the_place_of_an_old_one_whatever_its_mode(paths):

@@ -26,6 +26,7 @@ def new_sequence(
     stop: tuple[str, ...] = (),
     priority: Priority = Priority.API,
     client: str = "",
+    owner_id: str = "",
 ) -> Sequence:
     """A sequence whose prompt is ``n_prompt`` tokens."""
     return Sequence(
@@ -37,4 +38,5 @@ def new_sequence(
         Detokenizer(),
         StopMatcher(stop),
         terms=Terms(priority, client),
+        owner_id=owner_id,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from runner.engine.scheduler import Effect, Park, Plan, Scheduler, Share
+from runner.engine.plan import Effect, Park, Plan, Share
+from runner.engine.scheduler import Scheduler
 from runner.engine.sequence import Sequence
 
 

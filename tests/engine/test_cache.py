@@ -206,6 +206,20 @@ def test_one_conversation_is_forgotten_and_the_others_go_on(shelf):
         assert ask(running, "u", A).n_cached == 0
         assert ask(running, "v", "c" * 300).n_cached == 0
         assert ask(running, "w", B).n_cached > 0
+    with life(shelf) as running:
+        assert ask(running, "x", B).n_cached > 0
+
+
+def test_what_waits_to_be_written_of_other_conversations_is_written(shelf):
+    with life(shelf) as running:
+        ask(running, "r", A, talk="one")
+        ask(running, "s", B, talk="two")
+        for n in range(20):  # however far the writer has come
+            running.ask(ClearCache(f"q{n}", conversation_id="one"))
+    shelf.clear(conversation_id="one")
+    with life(shelf) as running:
+        assert ask(running, "t", A).n_cached == 0
+        assert ask(running, "u", B).n_cached > 0
 
 
 def test_a_worker_that_shall_keep_no_more_leaves_nothing(shelf):

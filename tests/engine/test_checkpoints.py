@@ -16,7 +16,7 @@ from runner.engine.checkpoints import (
     Marks,
     halts,
 )
-from runner.protocol.messages import Generate, Outcome
+from runner.protocol.messages import ClearCache, Generate, Outcome
 from tests.engine.running import Running
 from tests.engine.sequences import new_sequence
 from tests.fakes.backend import FakeBackend, FakeVocabulary, answer
@@ -134,6 +134,26 @@ def test_one_owner_does_not_profit_from_another():
         for i, owner in enumerate(["ann", "bob", "ann"]):
             ask(running, f"r{i}", "x" * 300, terms=Terms(owner_id=owner))
         assert [running.started[f"r{i}"].n_cached for i in range(3)] == [0, 0, 300 - BEFORE_END]
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept_of"),
+    [
+        (ClearCache("q"), ""),
+        (ClearCache("q", "ann"), "bob"),
+        (ClearCache("q", conversation_id="talk"), "bob"),
+        (ClearCache("q", conversation_id="other"), "ann bob"),
+    ],
+)
+def test_what_is_cleared_is_computed_again(asked, kept_of):
+    terms = {"ann": Terms(owner_id="ann", conversation_id="talk"), "bob": Terms(owner_id="bob")}
+    with Running(FakeVocabulary(), backend(), n_host_bytes=1 << 20) as running:
+        for owner, whose in terms.items():
+            ask(running, owner, "x" * 300, terms=whose)
+        running.ask(asked)
+        for owner, whose in terms.items():
+            ask(running, f"{owner} again", "x" * 300, terms=whose)
+            assert bool(running.started[f"{owner} again"].n_cached) == (owner in kept_of)
 
 
 @given(

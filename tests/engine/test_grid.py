@@ -38,9 +38,9 @@ def recorder(*, n_cold_max: int = 1) -> Recorder:
     return made
 
 
-def run(grid: Grid, tokens: list[int]) -> int:
+def run(grid: Grid, tokens: list[int], **whose: str) -> int:
     """Compute a prompt on the grid; return how much of it was there."""
-    seq = new_sequence("", len(tokens), 600)
+    seq = new_sequence("", len(tokens), 600, **whose)
     seq.tokens = list(tokens)
     grid.add(seq)
     assert grid.admit() is seq
@@ -66,6 +66,16 @@ def test_chunks_begin_and_end_at_the_same_places_whatever_ran_before(prompts):
         assert n_cached % GRID == 0
         assert made.chunks == fresh[n_cached // GRID :]
         assert made.chunks, "the last chunk is computed in any case"
+
+
+def test_no_owner_profits_from_another_and_what_is_cleared_is_gone():
+    grid = Grid(recorder())
+    assert [run(grid, [1] * 100, owner_id=owner) for owner in ("a", "b", "b")] == [0, 0, 96]
+    for owner, n_cached in (("a", 96), ("b", 0), (None, 0)):
+        grid.clear(owner, None)
+        assert run(grid, [1] * 100, owner_id="b") == n_cached
+    grid.clear("b", "another conversation")
+    assert run(grid, [1] * 100, owner_id="b") == 96
 
 
 def test_a_prompt_again_computes_its_last_chunk_only():

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from runner.domain.request import Priority
-from runner.engine.scheduler import ESTABLISHED, Free, Scheduler, Share
+from runner.engine.plan import Free, Share
+from runner.engine.scheduler import ESTABLISHED, Scheduler
 from runner.engine.sequence import Sequence
 from tests.engine.sequences import new_sequence
 from tests.engine.stepping import Engine, new_engine

@@ -43,7 +43,7 @@ def from_tables():
         yield from table.values()
     for page in pages():
         yield page.title
-        yield getattr(page, "subtitle", "") or page.title
+        yield getattr(page.kind(), "subtitle", "") or page.title
 
 
 #: The files of the pages beside the chat, and what they are made of.

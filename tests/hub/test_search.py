@@ -68,6 +68,28 @@ def test_one_hub_down_is_named_beside_what_the_other_has(hub, second, hubs):
     assert "answered 500" in failure.message
 
 
+def test_a_hub_that_never_answers_is_named_and_keeps_nobody_waiting(hub, hubs):
+    """What the other one has found is there without it."""
+
+    class Silent:
+        host = "modelscope.cn"
+
+        def search(self, words, limit):
+            hub.over.wait(60)
+            return []
+
+    hub.add("own/tiny-GGUF", FILES)
+    answered = search(hubs[:1], "tiny", 5).models
+    result = search([hubs[0], Silent()], "tiny", 5, patience_s=3.0)
+    assert result.models == answered
+    (failure,) = result.failures
+    assert failure.hub == "modelscope.cn"
+    assert "not answered within 3 seconds" in failure.message
+    with pytest.raises(SourceError, match=r"not answered within 0\.01 seconds"):
+        search([Silent()], "tiny", 5, patience_s=0.01)
+    hub.over.set()
+
+
 def test_no_hub_at_all_is_the_first_ones_error(hub, second, hubs):
     hub.add("own/tiny-GGUF", FILES, fault="429")
     second.add("own/tiny-GGUF", FILES, fault="500")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from contextlib import aclosing
 
 import pytest
 
-from runner.domain.job import JobState
+from runner.domain.job import Job, JobState
 from runner.domain.name import ModelName
 from runner.errors import (
     BadModelFile,
@@ -25,7 +26,7 @@ from runner.service.downloads import Downloads
 from runner.service.jobs import JobService
 from runner.service.pull import PullService
 from runner.store.arrival import PART_BYTES, Arrival, discard_arrival
-from runner.store.state import JobTable
+from runner.store.state import JobTable, StoredJob
 from tests.fakes.file_server import Fault, FileServer
 from tests.hub.fetching import MIB, QUICK
 from tests.workers.pieces import until
@@ -222,6 +223,22 @@ def test_a_daemon_that_comes_back_goes_on_by_itself(house, server, library, cont
     assert server.n_served(PATH) < len(content) + 8 * MIB
 
 
+@pytest.mark.parametrize(("kind", "name"), [("brew", "tea"), ("pull", "no such:na:me")])
+def test_a_job_that_no_longer_means_anything_keeps_no_daemon_from_starting(house, kind, name):
+    """It is there still, and says why it ends."""
+    table = JobTable(house.folder / "state.sqlite")
+    table.put(StoredJob(table.add(Job(0, kind, name, state=JobState.RUNNING))))
+    table.close()
+
+    async def story():
+        async with house:
+            assert house.job.state is JobState.FAILED
+            assert "does not know how" in house.job.error.message
+            assert (await house.follow())[-1].phase == "success"
+
+    run(story)
+
+
 def test_a_paused_job_stays_paused_when_the_daemon_comes_back(house, server):
     server.rate_bps = 20 * MIB
 
@@ -407,3 +424,27 @@ def test_two_names_of_one_file_fetch_it_once(house, server, content, library):
     run(story)
     assert server.n_served(PATH) == len(content)
     assert len(library.list()) == 2
+
+
+def test_cancelled_jobs_that_wait_for_a_hub_hold_up_nothing_else(library, tmp_path):
+    """Neither the next job nor what needs a thread for a moment waits for those that hang."""
+    may_answer, asked = threading.Event(), []
+
+    class Silent(OneFile):
+        def resolve(self, name):
+            asked.append(name)
+            may_answer.wait(60)
+            raise SourceError("too late")
+
+    async def story():
+        async with House(library, Silent(b"", "unused"), tmp_path) as house:
+            for number in range(20):
+                name = ModelName.parse(f"hf.co/owner/tiny:{number}")
+                job = await house.pulls.pull_apart(name)
+                await until(lambda n=name: n in asked)
+                assert (await house.jobs.cancel(job.job_id)).state is JobState.CANCELLED
+            assert await asyncio.to_thread(may_answer.is_set) is False
+            may_answer.set()
+
+    run(story)
+    assert len(asked) == 20

@@ -1,12 +1,14 @@
 """What may be asked of a search, and which hubs it goes to."""
 
 import asyncio
+import threading
 
 import pytest
 
 from runner.errors import InvalidRequest
 from runner.hub.repository import Found
 from runner.service.search import SearchService
+from tests.workers.pieces import until
 
 
 class ListedHub:
@@ -55,3 +57,33 @@ def test_a_bad_search_names_the_field(hubs, words, more, param):
         found(hubs, words, **more)
     assert caught.value.param == param
     assert not hubs["hf"].asked
+
+
+class SilentHub(ListedHub):
+    """A hub that answers nobody until it is let."""
+
+    def __init__(self, host):
+        super().__init__(host)
+        self.may_answer = threading.Event()
+
+    def search(self, words, limit):
+        super().search(words, limit)
+        self.may_answer.wait(60)
+        return []
+
+
+def test_searches_that_wait_for_a_hub_hold_up_nothing_else():
+    """What else needs a thread for a moment has one, however many wait."""
+    hub = SilentHub("hf.co")
+
+    async def story():
+        service = SearchService({"hf": hub})
+        searches = [asyncio.create_task(service.search(f"word {n}")) for n in range(20)]
+        await until(lambda: hub.asked)
+        assert await asyncio.to_thread(hub.may_answer.is_set) is False
+        left, *others = searches
+        left.cancel()
+        hub.may_answer.set()
+        assert [result.models for result in await asyncio.gather(*others)] == [()] * 19
+
+    asyncio.run(story())

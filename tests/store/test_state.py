@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from runner.domain.job import Job, JobError, JobState
-from runner.errors import StoreError
+from runner.errors import DiskFull, StoreError
 from runner.store.state import JobTable, StoredJob
 
 
@@ -33,6 +33,21 @@ def test_the_oldest_that_are_over_are_forgotten(tmp_path):
     table.forget_old()
     names = [one.job.name for one in table.load()]
     assert names == ["waiting", *map(str, range(20, 120))]
+    table.close()
+
+
+def test_a_disk_without_room_is_named_and_costs_no_job(tmp_path):
+    """A job more is refused, and the others can be read and forgotten."""
+    table = JobTable(tmp_path / "state.sqlite")
+    for number in range(120):
+        table.add(Job(0, "pull", str(number), JobState.DONE))
+    (n_pages,) = table._file.execute("PRAGMA page_count").fetchone()
+    table._file.execute(f"PRAGMA max_page_count={n_pages}")
+    with pytest.raises(DiskFull, match=r"cannot note the job: .* bytes are free"):
+        for _ in range(1000):
+            table.add(Job(0, "pull", "x" * 500))
+    table.forget_old()
+    assert "0" not in {one.job.name for one in table.load()}
     table.close()
 
 

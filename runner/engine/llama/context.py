@@ -116,6 +116,7 @@ class Context:
         self._logits_type = ctypes.c_float * model.n_vocab
         self._logits = np.empty((0, model.n_vocab), np.float32)
         self._logits_address = self._n_drawn = 0
+        self._are_sound = False  # none of them is NaN
         self._allocate(params.n_batch)
 
     def close(self) -> None:
@@ -141,18 +142,18 @@ class Context:
                 tokens[row] = seq.tokens[start]
                 positions[row] = start
                 seq_ids[row] = seq.seq_id
-                draws[row] = 0
+                n_rows = 1 if chunk.draw else chunk.n_rows
+                draws[row] = n_rows
             else:
                 end = row + n
                 tokens[row:end] = [*seq.tokens[start : start + chunk.n_sure], *chunk.guess]
                 positions[row:end] = list(range(start, start + n))
                 seq_ids[row:end] = [seq.seq_id] * n
-                ctypes.memset(ctypes.byref(draws, row), 0, n)
+                n_rows = chunk.n_rows
+                ctypes.memset(ctypes.byref(draws, row), 0, n - n_rows)
+                ctypes.memset(ctypes.byref(draws, end - n_rows), 1, n_rows)
             row += n
-            if n_rows := chunk.n_rows:
-                for each in range(row - n_rows, row):
-                    draws[each] = 1
-                n_drawn += n_rows
+            n_drawn += n_rows
             last_rows.append(n_drawn - 1)
         self._batch.n_tokens = row
         self._n_drawn = n_drawn
@@ -215,7 +216,7 @@ class Context:
 
         A state that overflowed makes all of them NaN, so one tells: each is a sum over the state.
         """
-        return not math.isnan(self.logits(number)[0])
+        return self._are_sound or not math.isnan(self.logits(number)[0])
 
     def _find_logits(self) -> None:
         """See llama.cpp's logits as an array: a row for each token that was asked for, in order.
@@ -228,6 +229,7 @@ class Context:
             values = (self._logits_type * self._n_drawn).from_address(address)
             self._logits = np.frombuffer(values, np.float32).reshape(self._n_drawn, -1)
             self._logits_address = address
+        self._are_sound = not np.isnan(self._logits[: self._n_drawn, 0]).any()
 
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""

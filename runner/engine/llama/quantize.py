@@ -98,7 +98,14 @@ class _Listener:
         if level == _ERROR and "failed to quantize: " in line:
             self.reason = line.partition("failed to quantize: ")[2]
         if level in (_WARN, _ERROR):
-            logger.log(logging.WARNING if level == _WARN else logging.ERROR, "llama.cpp: %s", line)
+            logger.log(_level_of(level, line), "llama.cpp: %s", line)
+
+
+def _level_of(level: int, line: str) -> int:
+    """Of tensors whose rows fit no block of their type there is a line each, and one for all."""
+    if "falling back" in line:
+        return logging.DEBUG
+    return logging.WARNING if level == _WARN else logging.ERROR
 
 
 def _run(source: str, out: str, recipe: Recipe, listener: _Listener, *, is_dry: bool) -> None:

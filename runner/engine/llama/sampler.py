@@ -101,7 +101,7 @@ class LlamaSampler:
 
     def _choose(self, logits: Logits) -> int:
         rules = self._rules
-        if rules.is_free or rules.ban(logits):
+        if rules.is_free:
             return self._select(logits, None)
         if self._chain is None or rules.is_costly:
             # The likeliest stays the likeliest among fewer.  A grammar of llama.cpp is asked as
@@ -109,6 +109,8 @@ class LlamaSampler:
             token = self._select(logits, None)
             if rules.allows(token):
                 return token
+        if rules.ban(logits):
+            return self._select(logits, None)
         return self._select(logits, np.flatnonzero(rules.mask()))
 
     def _select(self, logits: Logits, tokens: npt.NDArray[np.intp] | None) -> int:

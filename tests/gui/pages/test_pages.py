@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from gui.contents import pages
+from gui.icons import pixmap
 from gui.link import Phase
 from gui.models.found_list import name_of
 from gui.theme import THEME
@@ -65,9 +66,14 @@ def question(page):
 
 
 def test_every_page_of_the_list_has_its_own_key_and_icon():
-    kinds = pages()
-    assert len({kind.key for kind in kinds}) == len(kinds)
-    assert all(kind.title and kind.glyph for kind in kinds)
+    entries = pages()
+    assert len({entry.key for entry in entries}) == len(entries)
+    assert all(not pixmap(entry.key, 16, "text").isNull() for entry in entries)
+
+
+def test_a_page_is_titled_as_the_sidebar_has_it():
+    titles = {entry.key: getattr(entry.kind(), "title", "Chat") for entry in pages()}
+    assert titles == {entry.key: entry.title for entry in pages()}
 
 
 # Library
@@ -390,7 +396,7 @@ def test_diagnostics_are_written_or_it_is_said_why_not(desk, tmp_path):
 # All of them
 
 
-@pytest.mark.parametrize("kind", MINE, ids=lambda kind: kind.key)
+@pytest.mark.parametrize("kind", MINE, ids=lambda kind: kind.title)
 def test_a_page_speaks_chinese_at_once_in_any_theme_and_size(kind, desk, fake):
     fake.script.failures["/api/jobs"] = (200, {"jobs": [JOB]})
     page = desk.open(kind)
@@ -420,7 +426,7 @@ def is_nameless(widget):
     return not (widget.accessibleName() or text or widget.toolTip())
 
 
-@pytest.mark.parametrize("kind", MINE, ids=lambda kind: kind.key)
+@pytest.mark.parametrize("kind", MINE, ids=lambda kind: kind.title)
 def test_everything_that_can_be_worked_has_a_name(kind, desk, fake):
     fake.script.failures["/api/jobs"] = (200, {"jobs": [JOB]})
     page = desk.open(kind)
@@ -435,7 +441,7 @@ def test_everything_that_can_be_worked_has_a_name(kind, desk, fake):
     assert not nameless, nameless
 
 
-@pytest.mark.parametrize("kind", (DownloadsPage, LibraryPage, ServerPage), ids=lambda k: k.key)
+@pytest.mark.parametrize("kind", (DownloadsPage, LibraryPage, ServerPage), ids=lambda k: k.title)
 def test_without_a_daemon_a_page_says_so(kind, at, unused_port):
     desk = at(f"127.0.0.1:{unused_port}")
     page = desk.open(kind, phase=Phase.DOWN)
