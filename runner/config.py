@@ -14,22 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from runner.domain.address import DEFAULT_ADDRESS, Address, parse_address
-from runner.domain.devices import device_words
 from runner.domain.duration import keep_alive_seconds, parse_duration
+from runner.domain.load_options import KV_TYPES
 from runner.domain.options import Speculate
+from runner.domain.setting_texts import (
+    parse_devices,
+    parse_guessing,
+    parse_kv_types,
+    parse_list,
+    parse_model_options,
+    parse_names,
+    parse_switch,
+)
 from runner.domain.speed import parse_speed
 from runner.errors import InvalidRequest
 
 #: Of ``config.toml``; one without a number was written by hand.
 CONFIG_FORMAT = 1
-
-#: Types that the cache can have, the largest first.
-KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
-_SWITCH: Mapping[str, bool | None] = {
-    **dict.fromkeys(("1", "true", "on", "yes"), True),
-    **dict.fromkeys(("0", "false", "off", "no"), False),
-    "auto": None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class Settings:
     context_length: int = 0
     num_parallel: int = 16
     max_loaded_models: int = 3
+    memory_share: int = 90
+    preload: tuple[str, ...] = ()
+    pin: tuple[str, ...] = ()
+    model_options: tuple[tuple[str, Any], ...] = ()
     max_queue: int = 512
     num_thread: int = 0
     devices: tuple[str, ...] = ()
@@ -128,30 +133,6 @@ def _timeout(text: str) -> float:
     return seconds if seconds > 0 else float("inf")
 
 
-def _kv_types(text: str) -> tuple[str, str]:
-    """One type for keys and values, or one for each."""
-    keys, _, values = text.strip().lower().partition("/")
-    pair = (keys, values or keys)
-    for kind in pair:
-        if kind not in KV_TYPES:
-            raise ValueError(f"'{kind}' is no type of a cache; want one of {', '.join(KV_TYPES)}")
-    return pair
-
-
-def _switch(text: str) -> bool | None:
-    value = _SWITCH.get(text.lower(), text)
-    if isinstance(value, str):
-        raise ValueError(f"want on, off or auto, not '{text}'")
-    return value
-
-
-def _speculate(text: str) -> Speculate:
-    value = _SWITCH.get(text.lower(), text)
-    if isinstance(value, str):
-        raise ValueError(f"want on, off or auto, not '{text}'")
-    return "auto" if value is None else "on" if value else "off"
-
-
 def _size(text: str) -> int:
     """Bytes: a whole number of them, or one followed by KB, MB, GB or TB (powers of 1024)."""
     found = re.fullmatch(r"(\d{1,15})\s*(?:([kmgt])(?:i?b)?|b)?", text.strip().lower())
@@ -185,17 +166,6 @@ def _hub(text: str) -> str:
     if text.lower() not in ("auto", "hf", "modelscope"):
         raise ValueError(f"want auto, hf or modelscope, not '{text}'")
     return text.lower()
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _devices(text: str) -> tuple[str, ...]:
-    try:
-        return device_words(_list(text))
-    except InvalidRequest as error:
-        raise ValueError(error.message) from None
 
 
 SETTING_SPECS: Mapping[str, SettingSpec] = {
@@ -261,6 +231,33 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         "3",
         "OLLAMA_MAX_LOADED_MODELS",
     ),
+    "memory_share": SettingSpec(
+        "CORRAL_MEMORY_SHARE",
+        _count(1, 100),
+        "Most of main memory that all models together may need, in percent.",
+        "90",
+    ),
+    "preload": SettingSpec(
+        "CORRAL_PRELOAD",
+        parse_names,
+        "Models that are loaded when the daemon starts, comma-separated; they stay until another"
+        " needs their place.",
+        "",
+    ),
+    "pin": SettingSpec(
+        "CORRAL_PIN",
+        parse_names,
+        "Models that stay in memory once they are there, comma-separated: no other takes their"
+        " place.",
+        "",
+    ),
+    "model_options": SettingSpec(
+        "CORRAL_MODEL_OPTIONS",
+        parse_model_options,
+        "Options for all models where neither request nor model says, separated by blanks:"
+        " num_gpu=20 use_mlock=true tensor_split=3,1.",
+        "",
+    ),
     "max_queue": SettingSpec(
         "CORRAL_MAX_QUEUE",
         _count(1, 2**16),
@@ -276,7 +273,7 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "devices": SettingSpec(
         "CORRAL_DEVICES",
-        _devices,
+        parse_devices,
         "Devices that layers are put on, the first filled first: names that corral doctor shows,"
         " HOST:PORT of another machine's corral share, or -NAME to leave one out; empty: all of"
         " this machine.",
@@ -284,7 +281,7 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "kv_cache_type": SettingSpec(
         "CORRAL_KV_CACHE_TYPE",
-        _kv_types,
+        parse_kv_types,
         f"Numbers that the cache of a conversation holds: {', '.join(KV_TYPES)}; or keys and"
         " values apart, as in q8_0/f16.",
         "f16",
@@ -292,14 +289,14 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "flash_attention": SettingSpec(
         "CORRAL_FLASH_ATTENTION",
-        _switch,
+        parse_switch,
         "Whether attention is computed in one pass that saves memory: on, off, or auto.",
         "auto",
         "OLLAMA_FLASH_ATTENTION",
     ),
     "speculate": SettingSpec(
         "CORRAL_SPECULATE",
-        _speculate,
+        parse_guessing,
         "Whether tokens are guessed and checked several at a time, for requests and models that do"
         " not say: on, off, or auto for where it is measured to pay.",
         "auto",
@@ -326,7 +323,7 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "origins": SettingSpec(
         "CORRAL_ORIGINS",
-        _list,
+        parse_list,
         "Web origins that may call the API, comma-separated, beside this machine's own.",
         "",
         "OLLAMA_ORIGINS",

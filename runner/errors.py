@@ -110,12 +110,14 @@ class PromptTooLong(RequestError):
     """The prompt alone overflows the context; nothing was cut off."""
 
     code = "prompt_too_long"
+    n_prompt = 0  # tokens of the prompt, where they were counted
 
     def __init__(self, n_prompt: int, n_ctx: int, *, what: str = "the prompt") -> None:
         super().__init__(
             f"{what} has {n_prompt} tokens, but the context holds {n_ctx}",
             hint="shorten the prompt, or ask for a larger context with num_ctx",
         )
+        self.n_prompt = n_prompt
 
 
 class Unsupported(RequestError):
@@ -270,9 +272,13 @@ class Cancelled(CorralError):
 
 
 class WorkerError(CorralError):
-    """An engine process could not load its model, or died."""
+    """An engine process could not load its model, or died.
+
+    ``is_crash``: it died of a signal, or of an error that it did not expect.
+    """
 
     code = "worker_failed"
+    is_crash = False
 
 
 class DeviceError(WorkerError):

@@ -16,6 +16,7 @@ import contextlib
 import http.client
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import threading
@@ -42,6 +43,8 @@ KEPT = ("alpha", "beta", "gamma")
 PULLED = "hf.co/owner/Tiny-GGUF:Q8_0"
 #: Seconds after which a request counts as hanging.
 HANGS_S = 120.0
+#: Seconds that a daemon may take to end, on a machine where much else computes.
+ENDS_S = 60.0
 #: Memory of the daemon may grow by this factor and this much, from its first quiet moment on.
 GROWTH, GROWTH_BYTES = 1.5, 40 << 20
 MORE_FILES = 24
@@ -243,7 +246,11 @@ def troublemaker(world: World, rng: random.Random, pause_s: float) -> None:
                 world.daemon.process.kill()
                 world.daemon.process.wait()
             else:
-                world.daemon.stop(timeout_s=60)
+                try:
+                    world.daemon.stop(timeout_s=ENDS_S)
+                except subprocess.TimeoutExpired:  # it was killed; the next one is started anyway
+                    log = world.daemon.log[-2000:]
+                    world.faults.append(f"the daemon did not end within {ENDS_S:.0f} s: {log}")
             start(world.daemon)
             world.epoch += 1
 
@@ -289,7 +296,7 @@ def check_end(world: World, at_first: tuple[int, int]) -> Iterator[str]:
         yield f"the library is damaged: {faults}"
     yield from _check_cache(daemon)
     pids = [child.pid for child in psutil.Process(daemon.pid).children(recursive=True)]
-    if code := daemon.stop(timeout_s=60):
+    if code := daemon.stop(timeout_s=ENDS_S):
         yield f"the daemon ended with {code}"
     if left := [pid for pid in pids if psutil.pid_exists(pid)]:
         yield f"processes outlive the daemon: {left}"
@@ -326,7 +333,10 @@ def soak(folder: Path, *, seconds: float, seed: int, n_clients: int, pause_s: fl
                 daemon.ask("POST", "/api/generate", {"model": name, "prompt": "x", "stream": False})
             at_first = at_rest(world)
             _run(world, random.Random(seed), seconds, n_clients, pause_s)
-            world.faults += check_end(world, at_first)
+            try:
+                world.faults += check_end(world, at_first)
+            except Exception as error:  # what was found before is told as well
+                world.faults.append(f"the end could not be looked at: {error!r}")
         finally:
             if daemon.process.poll() is None:
                 daemon.process.kill()

@@ -23,12 +23,14 @@ from PySide6.QtWidgets import (
 )
 
 from gui import figures, icons
+from gui.link import Link
 from gui.models.library_table import LibraryRow, abilities, stay
 from gui.models.table import Column, Sorted, Table
 from gui.theme import L, M, S
 from gui.views.sheet import scrolled
 from gui.widgets.content import Content
 from gui.widgets.grid import Grid
+from gui.widgets.measured_panel import MeasuredPanel
 from gui.widgets.spoken import Spoken
 from gui.words import tr
 from runner.client.decode import ShownModel
@@ -70,7 +72,7 @@ class LibraryDetails(QWidget, Spoken):
 
     asked = Signal(str, object)
 
-    def __init__(self) -> None:
+    def __init__(self, link: Link) -> None:
         QWidget.__init__(self)
         Spoken.__init__(self)
         self.row: LibraryRow | None = None
@@ -91,6 +93,7 @@ class LibraryDetails(QWidget, Spoken):
         self._edit.clicked.connect(lambda _=False: self.asked.emit("edit", self.row))
         self._metadata = fact_table()
         self._found = Sorted(self._metadata, self)
+        self.measured = MeasuredPanel(link)
         self.tabs = QTabWidget()
         self.content = Content(self.tabs)
         self._fill_tabs()
@@ -130,6 +133,7 @@ class LibraryDetails(QWidget, Spoken):
         self._license.setPlainText(details.license or tr("No licence is told."))
         self._metadata.set_rows(metadata_facts(details.metadata))
         self.content.show_body()
+        self._ask_measured()
 
     def show_error(self, error: CorralError) -> None:
         """The model could not be read."""
@@ -147,6 +151,7 @@ class LibraryDetails(QWidget, Spoken):
 
     def say_again(self) -> None:
         super().say_again()
+        self.measured.say_again()
         if self.row is not None:
             self.show_row(self.row)
         if self._shown is not None:
@@ -205,12 +210,23 @@ class LibraryDetails(QWidget, Spoken):
             (scrolled(facts), lambda: tr("Facts")),
             (self._with_copy(self._template), lambda: tr("Template")),
             (metadata, lambda: tr("Metadata")),
+            (self._measured_tab(), lambda: tr("Measured")),
             (self._with_copy(self._modelfile, self._edit), lambda: tr("Modelfile")),
             (self._with_copy(self._license), lambda: tr("Licence")),
         ):
             at = self.tabs.addTab(widget, "")
             self.say(partial(self.tabs.setTabText, at), text)
             self.say(widget.setAccessibleName, text)
+
+    def _measured_tab(self) -> QWidget:
+        self._measured_page = scrolled(self.measured)
+        self.tabs.currentChanged.connect(lambda _: self._ask_measured())
+        return self._measured_page
+
+    def _ask_measured(self) -> None:
+        """Ask what was measured, once somebody looks."""
+        if self.row is not None and self.tabs.currentWidget() is self._measured_page:
+            self.measured.show_model(self.row.name)
 
     def _with_copy(self, reader: QPlainTextEdit, *more: QPushButton) -> QWidget:
         button = QPushButton()

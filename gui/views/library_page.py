@@ -46,7 +46,7 @@ class LibraryPage(Sheet):
             self.sorted, stretched=None, widths=(178, 72, 118, 92, 85, 90, 110, 130, 110)
         )
         self.grid.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        self.details = LibraryDetails()
+        self.details = LibraryDetails(self.link)
         self.details.show_row(None)
         self._models: Sequence[ModelInfo] | None = None  # not known yet
         self._loading: set[str] = set()
@@ -115,6 +115,8 @@ class LibraryPage(Sheet):
         self.grid.deleted_row.connect(lambda row: self._do("delete", row))
         self.grid.menu_wanted.connect(self._show_menu)
         self.details.asked.connect(self._do)
+        self.details.measured.begun.connect(lambda _: self.house.go("downloads"))
+        self.details.measured.failed.connect(self.banner.show_error)
         find = QShortcut(QKeySequence.StandardKey.Find, self, self.search.setFocus)
         find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
 

@@ -19,7 +19,7 @@ from runner.domain.running import RunningRequest
 _JSON_HELP = """\
 --json prints an array of objects:
   name digest size size_vram context_length expires_at pid active_requests steps tokens
-  devices note
+  devices note needed pinned
 sizes in bytes; expires_at in RFC 3339, null for a model that stays loaded; devices: name and
 layers of each that has some; note: why fewer are there than was wanted
 
@@ -145,6 +145,8 @@ def as_json(model: RunningModel) -> dict[str, Any]:
         "active_requests": model.n_active,
         "steps": model.n_steps,
         "tokens": model.n_tokens,
+        "needed": model.n_needed,
+        "pinned": model.is_pinned,
         "devices": [{"name": name, "layers": n} for name, n in model.placed],
         "note": model.note,
     }

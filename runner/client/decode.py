@@ -317,6 +317,9 @@ def _running(entry: Json, now: float) -> RunningModel:
         n_active=int(entry.get("n_active") or entry.get("active_requests") or 0),
         n_steps=int(entry.get("n_steps") or entry.get("steps") or 0),
         n_tokens=int(entry.get("n_tokens") or entry.get("tokens") or 0),
+        n_needed=int(entry.get("needed") or 0),
+        load_s=float(entry.get("load_seconds") or 0.0),
+        is_pinned=bool(entry.get("pinned")),
         placed=tuple((str(d["name"]), int(d["layers"])) for d in entry.get("devices") or ()),
         note=str(entry.get("note") or ""),
     )

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import secrets
 import signal
 import socket
 import sys
 import threading
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,12 +27,15 @@ from runner.config import Settings, load_settings
 from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.daemon.settings import LiveSettings
+from runner.domain.name import ModelName
+from runner.domain.options import Options
 from runner.domain.topic import Topic
 from runner.errors import CorralError, DiskFull, InvalidRequest, StoreError
 from runner.hub.places import hubs_and_sources
 from runner.hub.throttle import Throttle
 from runner.kv.shelf import Shelf
 from runner.paths import Paths, find_paths, own_command
+from runner.protocol.messages import Load
 from runner.server.access import Access
 from runner.server.app import make_app
 from runner.server.connections import Limits
@@ -39,12 +44,14 @@ from runner.server.marks import DOOR
 from runner.server.needs import Needs
 from runner.service.blobs import BlobService
 from runner.service.cache import CacheService
+from runner.service.calibration import Calibration
 from runner.service.create import CreateService
 from runner.service.downloads import Downloads
 from runner.service.inference import InferenceService
 from runner.service.jobs import JobService
 from runner.service.keys import PREFIX, KeyService
 from runner.service.machine import MachineService
+from runner.service.memory import MemoryService
 from runner.service.models import ModelService
 from runner.service.prompts import PromptService
 from runner.service.pull import PullService
@@ -59,8 +66,10 @@ from runner.service.tools import Tools
 from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
-from runner.workers.devices import memory_bytes, n_cores
-from runner.workers.pool import Pool, PoolSettings
+from runner.workers.devices import available_bytes, memory_bytes, n_cores
+from runner.workers.graphics import vendors
+from runner.workers.pool import Pool
+from runner.workers.wanted import PoolSettings
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +81,19 @@ _NO_KEY = "--insecure-no-key"
 
 #: The log's last lines, for ``/api/logs``: a process has one log.
 _tail = logs.Tail()
+
+#: Stands for any load, to ask what devices of other machines one would be given.
+_NO_LOAD = Load("", "", n_ctx=1, n_cells=1, n_seq_max=1)
+
+#: Settings whose new value counts at once.
+_AT_ONCE = (
+    "origins",
+    "log_level",
+    "keep_alive_s",
+    "max_loaded_models",
+    "max_queue",
+    "memory_share",
+)
 
 #: Seconds that answers may go on when the daemon ends; then they fail with an error of their own.
 _GRACE_S = 5.0
@@ -145,10 +167,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         pulls = PullService(library, sources, jobs, downloads, memory_bytes())
         await pulls.restore()
         models = ModelService(library, pool, cache)
-        pool.on_change = partial(jobs.news.tell, Topic.WORKER)
-        requests.on_change = partial(jobs.news.tell, Topic.REQUEST)
-        models.on_change = partial(jobs.news.tell, Topic.MODEL)
-        live.on_change = partial(jobs.news.tell, Topic.SETTINGS)
+        _tell(jobs, pool, requests, models, live)
         keys = await asyncio.to_thread(
             KeyService,
             paths.keys_file,
@@ -156,15 +175,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         )
         stack.push_async_callback(keys.close)
         _check_door(settings, keys)
-        inference = InferenceService(
-            library,
-            pool,
-            context_length=settings.context_length,
-            memory_bytes=memory_bytes(),
-            requests=requests,
-            shares_cache=settings.share_cache,
-            speculate=settings.speculate,
-        )
+        inference = await asyncio.to_thread(_inference, settings, paths, library, pool, requests)
         tools = Tools(own_command("_tool", settings.log_level), settings.num_thread or n_cores())
         needs = Needs(
             inference=inference,
@@ -199,15 +210,12 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             needs, access, Limits(settings.max_connections, settings.max_peer_connections)
         )
 
-        def open_to(new: Settings) -> None:
+        def follow(new: Settings) -> None:
             app[DOOR].access = replace(access, origins=new.origins)
+            logs.set_level(new.log_level)
+            pool.configure(_pool_settings(_merged(settings, new), paths))
 
-        live.when_changed(("origins",), open_to)
-        live.when_changed(("log_level",), lambda new: logs.set_level(new.log_level))
-        live.when_changed(
-            ("keep_alive_s", "max_loaded_models", "max_queue"),
-            lambda new: pool.configure(_pool_settings(_merged(settings, new), paths)),
-        )
+        live.when_changed(_AT_ONCE, follow)
         address = await stack.enter_async_context(listening(app, settings, grace_s=_STRAGGLERS_S))
         write_record(
             paths.daemon_file,
@@ -219,7 +227,8 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             logger.warning(
                 "other machines can reach address=%s, and nobody needs a key to use it", address
             )
-        await ending.wait()
+        async with _preloading(inference, settings.preload):
+            await ending.wait()
         logger.info("shutting down")
         _tail.end()
         # Still listening: who comes now is told so, instead of finding nobody.
@@ -238,6 +247,70 @@ async def _serve_and_end(paths: Paths, settings: Settings) -> None:
     last = threading.Timer(_LAST_S, leave)
     last.daemon = True
     last.start()
+
+
+def _tell(
+    jobs: JobService,
+    pool: Pool,
+    requests: RequestService,
+    models: ModelService,
+    live: LiveSettings,
+) -> None:
+    """Have whoever watches told of every change."""
+    tell = jobs.news.tell
+    pool.on_loading = partial(tell, Topic.LOAD)
+    pool.on_change = partial(tell, Topic.WORKER)
+    requests.on_change = partial(tell, Topic.REQUEST)
+    models.on_change = partial(tell, Topic.MODEL)
+    live.on_change = partial(tell, Topic.SETTINGS)
+
+
+def _inference(
+    settings: Settings, paths: Paths, library: Library, pool: Pool, requests: RequestService
+) -> InferenceService:
+    """Return what answers, and what sizes models for it; reads what is known of this machine."""
+    cards = vendors()
+    memory = MemoryService(
+        library,
+        pool,
+        memory_bytes=memory_bytes(),
+        available=available_bytes,
+        calibration=Calibration(paths.state / "memory.json"),
+        is_sure=lambda: not (cards or pool.equip(_NO_LOAD).remotes),
+    )
+    pool.on_measured = memory.learn
+    return InferenceService(
+        library,
+        pool,
+        context_length=settings.context_length,
+        memory_bytes=memory_bytes(),
+        requests=requests,
+        shares_cache=settings.share_cache,
+        speculate=settings.speculate,
+        defaults=Options(**dict(settings.model_options)),
+        memory=memory,
+        pinned=settings.pin,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _preloading(inference: InferenceService, names: tuple[str, ...]) -> AsyncIterator[None]:
+    """Load models beside whatever else goes on; what is not loaded at the end is left."""
+    task = asyncio.create_task(_preload(inference, names))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _preload(inference: InferenceService, names: tuple[str, ...]) -> None:
+    """Load models one after the other, to stay; one that cannot be is told of in the log."""
+    for name in names:
+        try:
+            await inference.load(ModelName.parse(name), Options(), math.inf, None)
+        except CorralError as error:
+            logger.warning("not loaded at start model=%s: %s", name, error.message)
 
 
 def _check_door(settings: Settings, keys: KeyService) -> None:
@@ -290,6 +363,7 @@ def _merged(started: Settings, new: Settings) -> Settings:
         keep_alive_s=new.keep_alive_s,
         max_loaded_models=new.max_loaded_models,
         max_queue=new.max_queue,
+        memory_share=new.memory_share,
     )
 
 
@@ -301,7 +375,7 @@ def _limits_in_force(live: LiveSettings) -> tuple[tuple[str, int], ...]:
 def _pool(settings: Settings, paths: Paths) -> tuple[Pool, RemoteService]:
     """Return the pool, and the devices of other machines that it uses."""
     remotes = RemoteService(paths.devices_file)
-    pool = Pool(_pool_settings(settings, paths))
+    pool = Pool(_pool_settings(settings, paths), available_bytes)
     pool.equip, pool.on_device_lost = remotes.equip, remotes.note_lost
     return pool, remotes
 
@@ -320,6 +394,7 @@ def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
         flash_attention=settings.flash_attention,
         disk_folder=str(paths.kv),
         n_disk_bytes=settings.kv_disk_bytes,
+        n_memory_max=memory_bytes() * settings.memory_share // 100,
         devices=settings.devices,
     )
 

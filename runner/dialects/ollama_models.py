@@ -166,6 +166,9 @@ class Running(msgspec.Struct):
     n_active: int
     n_steps: int
     n_tokens: int
+    needed: int
+    load_seconds: float
+    pinned: bool
     devices: list[PlacedRow]
     note: str
 
@@ -337,6 +340,9 @@ def _running(model: RunningModel, now: float) -> Running:
         n_active=model.n_active,
         n_steps=model.n_steps,
         n_tokens=model.n_tokens,
+        needed=model.n_needed,
+        load_seconds=round(model.load_s, 3),
+        pinned=model.is_pinned,
         devices=[PlacedRow(name, n) for name, n in model.placed],
         note=model.note,
     )

@@ -67,6 +67,46 @@ class LineShape(msgspec.Struct, omit_defaults=True):
     thinking: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class LoadShape(msgspec.Struct):
+    """One line of ``/api/load``; ``status`` is the stage, and ``success`` in the last one."""
+
+    model: str
+    status: str
+    percent: int
+
+
+class LoadedShape(LoadShape):
+    """The end of ``/api/load``; ``note`` says in what it differs from what was asked."""
+
+    context_length: int
+    load_seconds: float
+    size: int
+    pinned: bool
+    note: str
+
+
+class EstimateShape(msgspec.Struct, kw_only=True):
+    """``POST /api/estimate``: bytes, and contexts in tokens.
+
+    ``context_length_asked`` is there where the context had to be cut.
+    """
+
+    fits: bool
+    needed: int
+    free: int
+    context_length: int
+    cache_length: int
+    weights: int
+    kv_cache: int
+    compute: int
+    output: int
+    projector: int
+    draft: int
+    accelerator: int
+    advice: list[str]
+    context_length_asked: int | msgspec.UnsetType = msgspec.UNSET
+
+
 class UnloadedShape(msgspec.Struct):
     """``POST /api/unload``: whether it was there."""
 

@@ -106,6 +106,9 @@ class RunningModel:
         n_active: Requests it is answering or has waiting.
         n_steps: Decode steps since it was loaded.
         n_tokens: Tokens computed since it was loaded, prompts included.
+        n_needed: Bytes of main memory that it was estimated to need.
+        load_s: Seconds that its load took.
+        is_pinned: Whether it stays until it is told to go.
         placed: Devices that have layers of it, and how many each; the processor has the rest.
         note: Why fewer are there than was wanted; empty: all is as it should be.
     """
@@ -119,5 +122,8 @@ class RunningModel:
     n_active: int
     n_steps: int
     n_tokens: int
+    n_needed: int = 0
+    load_s: float = 0.0
+    is_pinned: bool = False
     placed: tuple[tuple[str, int], ...] = ()
     note: str = ""

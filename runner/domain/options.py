@@ -11,6 +11,13 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from runner.domain.devices import device_words
+from runner.domain.load_options import (
+    KV_TYPES,
+    ROPE_SCALINGS,
+    parse_split,
+    parse_stay,
+    parse_word,
+)
 from runner.domain.option_lists import (
     DEFAULT_SAMPLERS,
     LogitBias,
@@ -109,6 +116,19 @@ class Options:
     num_gpu: int | None = None  # layers on the accelerator; -1: all that fit
     devices: tuple[str, ...] | None = None  # accelerators in order, see ``domain.devices``
     use_mmap: bool | None = None
+    use_mlock: bool | None = None  # keep the weights in memory, whatever else wants it
+    main_gpu: int | None = None  # the accelerator that holds what is not split
+    tensor_split: tuple[float, ...] | None = None  # shares of the accelerators, in their order
+    num_cpu_moe: int | None = None  # layers whose experts stay in main memory; -1: all
+    cache_type_k: str | None = None  # type of the cache's keys
+    cache_type_v: str | None = None  # and of its values
+    flash_attention: bool | None = None
+    num_parallel: int | None = None  # requests answered at once
+    rope_scaling: str | None = None  # how positions beyond the trained ones are made
+    rope_frequency_base: float | None = None  # 0: the model's own
+    rope_frequency_scale: float | None = None  # 0: the model's own; 0.5 doubles the context
+    yarn_orig_ctx: int | None = None  # context that yarn extends, in tokens; 0: the trained one
+    keep_alive: float | None = None  # seconds the model stays when idle; -1: for ever
     speculate: Speculate | None = None
     draft_num_predict: int | None = None  # most tokens guessed at a time
 
@@ -198,6 +218,19 @@ OPTION_SPECS: Mapping[str, OptionSpec] = {
     "num_gpu": OptionSpec(int, -1, 2**16),
     "devices": OptionSpec(str),
     "use_mmap": OptionSpec(bool),
+    "use_mlock": OptionSpec(bool),
+    "main_gpu": OptionSpec(int, 0, 127),
+    "tensor_split": OptionSpec(str),
+    "num_cpu_moe": OptionSpec(int, -1, 512),
+    "cache_type_k": OptionSpec(bool, words=KV_TYPES),
+    "cache_type_v": OptionSpec(bool, words=KV_TYPES),
+    "flash_attention": OptionSpec(bool),
+    "num_parallel": OptionSpec(int, 1, 256),
+    "rope_scaling": OptionSpec(bool, words=ROPE_SCALINGS),
+    "rope_frequency_base": OptionSpec(float, 0, 1e12),
+    "rope_frequency_scale": OptionSpec(float, 0, 64),
+    "yarn_orig_ctx": OptionSpec(int, 0, 2**24),
+    "keep_alive": OptionSpec(float, -1, 2**53),
     "speculate": OptionSpec(bool, words=get_args(Speculate)),
     "draft_num_predict": OptionSpec(int, 0, 2**31 - 1),
 }
@@ -236,6 +269,12 @@ def parse_option(name: str, value: Any) -> Any:
         return parse_speculate(value)
     if name == "devices":
         return device_words(parse_texts(name, value))
+    if name == "keep_alive":
+        return parse_stay(value, high=spec.high)
+    if name == "tensor_split":
+        return parse_split(value)
+    if spec.words:
+        return parse_word(name, value, spec.words)
     if spec.kind is str:
         return parse_texts(name, value)
     if spec.kind is dict:

@@ -10,5 +10,6 @@ class Topic(StrEnum):
 
     MODEL = "model"  # the library
     WORKER = "worker"  # the models in memory
+    LOAD = "load"  # the models on their way there
     REQUEST = "request"  # the requests that run or wait
     SETTINGS = "settings"

@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from runner import logs
+from runner.domain.loading import LoadStage
 from runner.engine.disk import DiskTier
 from runner.engine.loop import Loop
 from runner.engine.pipe import keep_the_pipe, sender
@@ -26,7 +27,15 @@ from runner.errors import CorralError
 from runner.kv.key import CacheKey
 from runner.kv.shelf import Shelf
 from runner.protocol.codec import BrokenFrame, FrameReader
-from runner.protocol.messages import FLUSH_S, Failed, Load, Loaded, Message, Shutdown
+from runner.protocol.messages import (
+    FLUSH_S,
+    Failed,
+    Load,
+    Loaded,
+    Loading,
+    Message,
+    Shutdown,
+)
 
 if TYPE_CHECKING:
     from runner.engine.llama.backend import LlamaBackend
@@ -121,10 +130,13 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
     from runner.engine.llama.draft import load_draft  # after fd 1 is safe from its prints
     from runner.engine.llama.placed import load_placed
 
+    told = _Stages(load.request_id, send)
     try:
-        resident = load_placed(load, end_process)
+        resident = load_placed(load, end_process, told.tell)
         backend = resident.backend
         has_draft = load.draft_path and backend.n_cold_max
+        if has_draft:
+            told.tell(LoadStage.DRAFT, 0.0)
         draft = load_draft(load, backend, resident.draft_devices) if has_draft else None
     except CorralError as error:
         send(Failed(load.request_id, error.code, error.message, error.hint))
@@ -149,6 +161,22 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
         )
     )
     return loop
+
+
+class _Stages:
+    """Tells how far a load is, a percent at a time."""
+
+    def __init__(self, request_id: str, send: Callable[[Message], None]) -> None:
+        self._request_id = request_id
+        self._send = send
+        self._last: tuple[LoadStage, int] | None = None
+
+    def tell(self, stage: LoadStage, share: float) -> None:
+        """Tell of a stage, unless that was told; called on the thread that loads."""
+        now = (stage, int(share * 100))
+        if now != self._last:
+            self._last = now
+            self._send(Loading(self._request_id, stage, min(1.0, max(0.0, share))))
 
 
 def _disk(load: Load, backend: LlamaBackend) -> DiskTier | None:

@@ -38,7 +38,13 @@ from runner.engine.marks import HeldMarks
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.engine.told import Told
-from runner.errors import CorralError, InvalidRequest, TemplateFailed, Unsupported
+from runner.errors import (
+    CorralError,
+    InvalidRequest,
+    PromptTooLong,
+    TemplateFailed,
+    Unsupported,
+)
 from runner.prompt import thinking
 from runner.prompt.compiled import Template, compiled, inserts
 from runner.prompt.continued import is_continued
@@ -412,7 +418,8 @@ def settled(request: Generate, tail: str) -> Generate:
 def failed(request_id: str, error: CorralError) -> Failed:
     """Return what tells the daemon that a request ended with ``error``."""
     param = getattr(error, "param", None) or ""
-    return Failed(request_id, error.code, error.message, error.hint, param)
+    n_needed = error.n_prompt if isinstance(error, PromptTooLong) else 0
+    return Failed(request_id, error.code, error.message, error.hint, param, n_needed)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ KV_BITS = {
 }
 _PAD = 256  # llama-context.cpp pads n_ctx, llama-kv-cache-iswa.cpp the cells of a window
 _F32 = 4
+#: Bytes that a token of the vocabulary takes in llama.cpp and beside it, as measured.
+_TOKEN_BYTES = 320
 #: Positions, indices and the like that a step keeps of each token, in numbers.
 _N_INPUTS = 8
 
@@ -72,6 +74,8 @@ class Estimate:
         n_projector: The model's eyes or ears: weights, and what looking takes.
         n_accelerator: What of all this is on accelerators.
         n_weights_accelerator: What of the weights is.
+        n_private: What a process grows by in main memory when weights are mapped from their file
+            and all steps are full: no file stands behind it, and it is really written.
     """
 
     n_weights: int
@@ -81,6 +85,7 @@ class Estimate:
     n_projector: int = 0
     n_accelerator: int = 0
     n_weights_accelerator: int = 0
+    n_private: int = 0
 
     @property
     def n_total(self) -> int:
@@ -91,12 +96,6 @@ class Estimate:
     def n_main(self) -> int:
         """What of it is in main memory."""
         return self.n_total - self.n_accelerator
-
-    @property
-    def n_buffers(self) -> int:
-        """What of main memory no file stands behind, when weights are mapped."""
-        n_mapped = self.n_weights - self.n_weights_accelerator
-        return max(0, self.n_main - n_mapped)
 
 
 def estimate(header: Header, plan: Plan, *, projector: Header | None = None) -> Estimate:
@@ -140,14 +139,19 @@ def estimate_shape(shape: Shape, plan: Plan, *, n_projector: int = 0) -> Estimat
     n_weights = shape.n_weights
     if n_gpu and not _has_output(shape):
         n_weights += shape.n_input
+    n_output = plan.n_seq_max * shape.n_vocab * _F32
+    n_private = sum(kept[:first_gpu]) + n_output + shape.n_vocab * _TOKEN_BYTES
+    if not n_gpu:
+        n_private += _touched(shape, plan)
     return Estimate(
         n_weights=n_weights,
         n_kv=sum(kept),
         n_compute=n_compute,
-        n_output=plan.n_seq_max * shape.n_vocab * _F32,
+        n_output=n_output,
         n_projector=n_projector,
         n_accelerator=n_weights_gpu + sum(kept[first_gpu:]) + (n_compute if n_gpu else 0),
         n_weights_accelerator=n_weights_gpu,
+        n_private=n_private,
     )
 
 
@@ -238,15 +242,27 @@ def _compute_bytes(shape: Shape, plan: Plan) -> int:
     Sums of what is alive at each of these moments; checked against the buffer that llama.cpp's
     allocator asks for.
     """
-    n_outputs = min(plan.n_cells, plan.n_batch, plan.n_ubatch)
-    # llama-context.cpp: a step has as many tokens of each sequence.
-    n_tokens = -(-n_outputs // plan.n_seq_max) * plan.n_seq_max
+    n_outputs, n_tokens = _step(plan)
     within = _within(shape, plan, n_tokens)
     if not shape.has_memory:  # vectors are its answer
         return _F32 * within
     is_packed = any(kind.startswith("q") for kind in plan.kv_types)
     last = (3 if is_packed else 2) * shape.n_embd + _N_INPUTS
     return _F32 * max(within, n_outputs * shape.n_vocab + n_tokens * last)
+
+
+def _step(plan: Plan) -> tuple[int, int]:
+    """Rows with an answer of the largest step, and its tokens."""
+    n_outputs = min(plan.n_cells, plan.n_batch, plan.n_ubatch)
+    # llama-context.cpp: a step has as many tokens of each sequence.
+    return n_outputs, -(-n_outputs // plan.n_seq_max) * plan.n_seq_max
+
+
+def _touched(shape: Shape, plan: Plan) -> int:
+    """What of the step's buffer is ever written: only sequences have an answer, not all tokens."""
+    n_outputs, n_tokens = _step(plan)
+    n_logits = min(n_outputs, plan.n_seq_max) * shape.n_vocab
+    return _F32 * max(_within(shape, plan, n_tokens), n_logits)
 
 
 def _within(shape: Shape, plan: Plan, n_tokens: int) -> int:

@@ -19,7 +19,7 @@ from runner.modelfile.parse import Instruction
 DEPRECATED = frozenset(
     {
         *("penalize_newline", "low_vram", "f16_kv", "logits_all", "vocab_only"),
-        *("use_mlock", "numa", "num_gqa", "rope_frequency_base", "rope_frequency_scale", "tfs_z"),
+        *("numa", "num_gqa", "tfs_z"),
     }
 )
 #: What stands in for instructions that name code inside Ollama.

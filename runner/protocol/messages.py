@@ -2,9 +2,9 @@
 
 Down the pipe go ``Load``, ``Generate``, ``Embed``, ``Rerank``, ``Abort``, ``Tokenize``,
 ``Detokenize``, ``Render``, ``Inspect``, ``AskCache``, ``ClearCache``, ``UseThreads`` and
-``Shutdown``; up come
-``Loaded``, ``Started``, ``Step``, ``Embedded``, ``Tokenized``, ``Inspected``, ``CacheState`` and
-``Failed``.  Two promises bind the sides, and the tests of both check them:
+``Shutdown``; up come ``Loading``, ``Loaded``, ``Started``, ``Step``, ``Embedded``, ``Tokenized``,
+``Inspected``, ``CacheState`` and ``Failed``.  Two promises bind the sides, and the tests of both
+check them:
 
 1. every ``request_id`` sent down comes back exactly once as an ending: a ``Delta`` with a
    ``finish``, a ``Loaded``, an ``Embedded``, a ``Tokenized``, an ``Inspected``, a ``CacheState`` or
@@ -26,6 +26,13 @@ from runner.domain.options import SamplingParams, Speculate
 from runner.domain.request import AdapterUse, Constraint, Terms, Think
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
+from runner.protocol.load import (  # the first messages of a worker's life, with the others
+    Load as Load,
+    Loaded as Loaded,
+    Loading as Loading,
+    Placed as Placed,
+    Remote as Remote,
+)
 from runner.protocol.tasks import Moment, Result, Task
 
 #: Tokens at the beginning that stay when a full context loses others; Ollama's own default.
@@ -38,92 +45,6 @@ FLUSH_S = 2.0
 #: How a worker's last line on stderr begins when a device of another machine was lost; its address
 #: follows.
 LOST_DEVICE = "lost the device "
-
-
-class Remote(Struct, frozen=True):
-    """A device of another machine: ``host:port`` of its ``corral share``, and its key."""
-
-    address: str
-    key: str
-
-
-class Load(Struct, frozen=True, tag=True):
-    """Load a model; the first message, sent once.
-
-    Attributes:
-        request_id: Comes back in ``Loaded`` or ``Failed``.
-        path: GGUF file.
-        n_ctx: Context of one sequence, in tokens; the model's training length caps it.
-        n_cells: Cache cells over all sequences, in tokens.
-        n_seq_max: Sequences running at once.
-        n_batch: Tokens a step.
-        n_threads: 0: one for each core.
-        n_gpu_layers: -1: all.
-        use_mmap: Map the file instead of reading it.
-        n_host_bytes: Memory for the states of prompts that left the cache, and as much again for
-            those of sequences that gave way to others.
-        kv_type_k: Type of the cache's keys, as ggml names it.
-        kv_type_v: Type of its values; a quantized one needs flash attention.
-        flash_attention: ``None``: where it works.
-        digest: Of the weights and adapters; what is kept on disk is kept under it.
-        disk_folder: Where prompts are kept on disk; empty: nowhere.
-        n_disk_bytes: What that folder may hold, all models together; 0: nothing is kept.
-        generates: Whether it shall answer; a model that only embeds needs no cache for that.
-        adapters: GGUF files of LoRA adapters, numbered from 0.
-        shards: All files of the weights in their order, ``path`` first, when they are several.
-        draft_path: GGUF file of a small model that guesses what this one says; empty: none.
-        devices: Which accelerators to use, in this order; see ``engine.placement.chosen``.
-        remotes: Those of other machines.
-        lost: Devices that are left out because they were lost, for the record.
-    """
-
-    request_id: str
-    path: str
-    n_ctx: int
-    n_cells: int
-    n_seq_max: int
-    n_batch: int = 512
-    n_threads: int = 0
-    n_gpu_layers: int = -1
-    use_mmap: bool = True
-    n_host_bytes: int = 0
-    kv_type_k: str = "f16"
-    kv_type_v: str = "f16"
-    flash_attention: bool | None = None
-    digest: str = ""
-    disk_folder: str = ""
-    n_disk_bytes: int = 0
-    generates: bool = True
-    adapters: tuple[str, ...] = ()
-    shards: tuple[str, ...] = ()
-    draft_path: str = ""
-    devices: tuple[str, ...] = ()
-    remotes: tuple[Remote, ...] = ()
-    lost: tuple[str, ...] = ()
-
-
-class Placed(Struct, frozen=True, array_like=True):
-    """Layers on an accelerator, and the bytes of its memory that this model took."""
-
-    device: str
-    n_layers: int
-    n_bytes: int
-
-
-class Loaded(Struct, frozen=True, tag=True):
-    """The model is resident; contexts in tokens.
-
-    ``can_infill``: it has the tokens for filling in the middle.  ``placed``: what is not in main
-    memory; ``note``: why less is there than was wanted, in words; empty: it is as it should be.
-    """
-
-    request_id: str
-    n_ctx: int
-    n_cells: int
-    n_threads: int
-    can_infill: bool = False
-    placed: tuple[Placed, ...] = ()
-    note: str = ""
 
 
 class Generate(Struct, frozen=True, tag=True):
@@ -454,17 +375,22 @@ class CacheState(Struct, frozen=True, tag=True):
 
 
 class Failed(Struct, frozen=True, tag=True):
-    """A request ended with an error: ``errors.CorralError``'s own words, and the field at fault."""
+    """A request ended with an error: ``errors.CorralError``'s own words, and the field at fault.
+
+    ``n_needed`` is the context that would have been enough, in tokens, where that is what lacked.
+    """
 
     request_id: str
     code: str
     message: str
     hint: str = ""
     param: str = ""
+    n_needed: int = 0
 
 
 Message = (
     Load
+    | Loading
     | Loaded
     | Generate
     | Embed

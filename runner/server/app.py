@@ -14,6 +14,7 @@ from runner.server import (
     event_routes,
     job_routes,
     keeping_routes,
+    load_routes,
     making_routes,
     metrics,
     ollama_routes,
@@ -36,6 +37,7 @@ from runner.server.needs import NEEDS, Needs
 #: Every table of routes; the reference pages are made from it.
 ROUTES = (
     ollama_routes.routes,
+    load_routes.routes,
     openai_routes.routes,
     completion_routes.routes,
     anthropic_routes.routes,

@@ -15,6 +15,8 @@ from runner.domain.cache import CacheReport, Cleared
 from runner.domain.create import CheckedModelfile, CreateRequest
 from runner.domain.event import Event
 from runner.domain.job import Job
+from runner.domain.loading import LoadMoment
+from runner.domain.memory import MemoryNeed
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import Options
@@ -53,6 +55,16 @@ class Inference(Protocol):
         needed: Capability | None = Capability.COMPLETION,
     ) -> float:
         """Make a model that can do what is needed resident; returns the seconds that took."""
+        ...
+
+    def load_apart(
+        self, name: ModelName, options: Options, keep_alive: float | None, *, pins: bool | None
+    ) -> AsyncGenerator[LoadMoment | RunningModel, None]:
+        """Make a model resident, and tell how far that is, and at last what is there."""
+        ...
+
+    async def estimate(self, name: ModelName, options: Options) -> MemoryNeed:
+        """Return what loading a model would take now."""
         ...
 
     async def unload(self, name: ModelName) -> bool:
@@ -110,6 +122,10 @@ class Models(Protocol):
 
     def running(self) -> Sequence[RunningModel]:
         """Return the models in memory."""
+        ...
+
+    def loading(self) -> Sequence[LoadMoment]:
+        """Return how far each model is that is on its way into memory."""
         ...
 
     async def copy(self, source: ModelName, destination: ModelName) -> None:

@@ -195,7 +195,7 @@ def _say_more(name: str, field: dict[str, Any]) -> None:
         _limit(field, OPTION_SPECS[name])
     elif name == "options":
         field.clear()
-        options = {each: _option(spec) for each, spec in OPTION_SPECS.items()}
+        options = {each: _FIELDS.get(each) or _option(spec) for each, spec in OPTION_SPECS.items()}
         field["default"] = None
         field["anyOf"] = [{"type": "object", "properties": options}, _NULL]
 
@@ -210,10 +210,12 @@ def _limit(field: dict[str, Any], spec: OptionSpec) -> None:
 
 
 def _option(spec: OptionSpec) -> dict[str, Any]:
+    if spec.words:
+        return {"enum": [*spec.words, None]}
     if spec.kind in _KINDS:
         field: dict[str, Any] = {"type": [_KINDS[spec.kind], "null"]}
         _limit(field, spec)
-        return {"anyOf": [field, {"enum": list(spec.words)}]} if spec.words else field
+        return field
     return {"description": "a text or an array of texts" if spec.kind is str else "see the guide"}
 
 

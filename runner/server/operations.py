@@ -13,6 +13,7 @@ from runner.dialects import (
     devices,
     jobs,
     keeping,
+    loads,
     making,
     measuring,
     ollama,
@@ -170,6 +171,10 @@ _OWN: dict[str, Operation] = {
     "GET /health": Operation(shapes.HealthShape),
     "GET /metrics": Operation(kind=TEXT),
     "GET /openapi.json": Operation(dict[str, Any]),
+    "POST /api/load": _infers(
+        shapes.LoadedShape, loads.LoadBody, (LINES, (shapes.LoadShape, shapes.LoadedShape))
+    ),
+    "POST /api/estimate": _about(shapes.EstimateShape, loads.EstimateBody),
     "POST /api/unload": _about(shapes.UnloadedShape, ollama.ModelBody),
     "POST /api/render": _infers(
         ollama_prompts.RenderedBody, (ollama.GenerateBody, ollama.ChatBody)

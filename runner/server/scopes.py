@@ -41,6 +41,7 @@ _ANY_KEY = frozenset(
         "/api/tags",
         "/api/show",
         "/api/ps",
+        "/api/estimate",
         "/v1/models",
         "/v1/models/{name}",
         "/openapi.json",

@@ -12,6 +12,8 @@ from typing import Protocol, Self, TypeVar
 from aiohttp import web
 
 from runner.domain.event import Event, Finished
+from runner.domain.loading import LoadMoment
+from runner.domain.model import RunningModel
 from runner.domain.progress import Progress
 from runner.domain.storage import Repaired, Verified
 from runner.errors import CorralError, WorkerError
@@ -24,7 +26,9 @@ logger = logging.getLogger(__name__)
 PING_S = 10.0
 
 E_contra = TypeVar("E_contra", contravariant=True)
-E = TypeVar("E", bound=Event | Progress | Verified | Repaired)
+Moment = Progress | LoadMoment | RunningModel
+E = TypeVar("E", bound=Event | Moment | Verified | Repaired)
+M = TypeVar("M", bound=Moment)
 
 
 class Encoder(Protocol[E_contra]):
@@ -75,7 +79,7 @@ async def stream(
                 sender.watch()
             if event is None:
                 raise _no_answer()
-            if not isinstance(event, Finished | Progress | Verified | Repaired):
+            if not isinstance(event, Finished | Progress | RunningModel | Verified | Repaired):
                 raise cut_off()  # it must not look like an answer that ended
         except CorralError as error:
             if not sender.has_begun:
@@ -174,7 +178,7 @@ async def follow(
     return event
 
 
-async def last_moment(moments: AsyncGenerator[Progress, None]) -> Progress:
+async def last_moment(moments: AsyncGenerator[M, None]) -> M:
     """Follow a job to its end and return its last moment."""
     async with aclosing(moments):
         last = await _first(moments)

@@ -11,8 +11,9 @@ from runner.errors import CorralError, ModelNotFound, StoreError
 from runner.kv.shelf import KeptPrompt, Shelf
 from runner.protocol.messages import AskCache, CacheState, ClearCache
 from runner.store.library import Library
-from runner.workers.pool import Pool, Resident
+from runner.workers.pool import Pool
 from runner.workers.process import new_request_id
+from runner.workers.wanted import Resident
 
 #: Seconds for a worker's answer; one that takes longer is in trouble, and is left out.
 _ANSWER_S = 10.0

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from runner.domain.chat import Message
 from runner.domain.event import Event, FinishReason
-from runner.domain.model import Capability
+from runner.domain.loading import LoadMoment
+from runner.domain.memory import MemoryNeed
+from runner.domain.model import Capability, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import MAX_SEED, Options, Speculate
 from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest, Terms
 from runner.domain.vectors import Embeddings, Ranking
-from runner.errors import Unsupported, WorkerError
+from runner.errors import PromptTooLong, Unsupported, WorkerError
 from runner.gguf.adapter import check_adapter
-from runner.gguf.metadata import ModelFacts, describe
 from runner.gguf.reader import read_header
 from runner.prompt.toolcalls.registry import AnswerFormat, answer_format
 from runner.protocol.messages import DEFAULT_KEEP, Generate, Started
 from runner.service import vectors
 from runner.service.answer import AnswerReader
 from runner.service.choices import merged
+from runner.service.loads import moments, running
+from runner.service.memory import MemoryService
 from runner.service.requests import Ongoing, RequestService
-from runner.service.sizing import choose_sizes
+from runner.service.sizing import grown
 from runner.service.toolchoice import (
     constraint_of,
     offered_tools,
@@ -36,8 +39,11 @@ from runner.service.toolchoice import (
 )
 from runner.store.library import Library
 from runner.store.manifests import DRAFT, Manifest
-from runner.workers.pool import Pool, Wanted
+from runner.workers.pool import Pool
 from runner.workers.process import Worker, new_request_id
+from runner.workers.wanted import Resident, Wanted
+
+logger = logging.getLogger(__name__)
 
 #: Options that a worker is loaded with, by the name ``Load`` has for them.
 _LOAD_FIELDS = {
@@ -46,7 +52,51 @@ _LOAD_FIELDS = {
     "num_gpu": "n_gpu_layers",
     "devices": "devices",
     "use_mmap": "use_mmap",
+    "use_mlock": "use_mlock",
+    "main_gpu": "main_gpu",
+    "tensor_split": "tensor_split",
+    "num_cpu_moe": "n_cpu_moe",
+    "cache_type_k": "kv_type_k",
+    "cache_type_v": "kv_type_v",
+    "flash_attention": "flash_attention",
+    "num_parallel": "n_seq_max",
+    "rope_scaling": "rope_scaling",
+    "rope_frequency_base": "rope_base",
+    "rope_frequency_scale": "rope_scale",
+    "yarn_orig_ctx": "yarn_orig_ctx",
 }
+
+
+class _Died(Exception):
+    """The process that was asked is no more; ``error`` says so in words."""
+
+    def __init__(self, error: WorkerError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A request's model, how it must be loaded, and all options laid over each other.
+
+    ``n_asked`` is the context that was asked for, in tokens; 0: none, so that it may grow.
+    """
+
+    manifest: Manifest
+    wanted: Wanted
+    options: Options
+    n_asked: int
+
+    def n_ctx(self, worker: Worker) -> int:
+        """Return how many tokens one sequence may have."""
+        return min(self.wanted.n_ctx, worker.loaded.n_ctx) if self.n_asked else worker.loaded.n_ctx
+
+    def keep_alive(self, asked: float | None) -> float | None:
+        """Return how long the model stays: as asked, as set for it, or ``None``."""
+        stay_s = self.options.keep_alive
+        if asked is not None or stay_s is None:
+            return asked
+        return math.inf if stay_s < 0 else stay_s
 
 
 class InferenceService:
@@ -62,6 +112,9 @@ class InferenceService:
         requests: RequestService | None = None,
         shares_cache: bool = False,
         speculate: Speculate = "off",
+        defaults: Options | None = None,
+        memory: MemoryService | None = None,
+        pinned: Collection[str] = (),
     ) -> None:
         """Take what is needed.
 
@@ -73,14 +126,18 @@ class InferenceService:
             requests: Where answers are listed for as long as they take.
             shares_cache: Whether owners may start from each other's prompts.
             speculate: Whether tokens are guessed where neither request nor model says.
+            defaults: Options where neither request nor model says.
+            memory: What sizes models; by default all of the memory is free for them.
+            pinned: Names of models that stay in memory once they are there.
         """
         self._requests = requests or RequestService()
         self._library = library
         self._pool = pool
         self._context_length = context_length
-        self._memory_bytes = memory_bytes
+        self._memory = memory or MemoryService(library, pool, memory_bytes=memory_bytes)
         self._shares_cache = shares_cache
-        self._speculate = speculate
+        self._defaults = Options(speculate=speculate).over(defaults or Options())
+        self._pinned = {ModelName.parse(name).key for name in pinned}
 
     async def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
         """Yield the text of each answer as it comes, then its ``Finished``.
@@ -100,50 +157,82 @@ class InferenceService:
     async def _answer(
         self, request: InferenceRequest, ongoing: Ongoing
     ) -> AsyncGenerator[Event, None]:
-        arrived = ongoing.arrived_s
         async with ongoing.waiting():
-            manifest, wanted, options = await self._prepare(request.model, request.options)
+            prepared = await self._prepare(request.model, request.options)
             # In a thread: it reads the template's source, which may be long and is a stranger's.
-            template = _template(request, manifest)
+            template = _template(request, prepared.manifest)
             await asyncio.to_thread(refuse_beyond, request, template)
         for is_last_try in (False, True):
-            async with AsyncExitStack() as stack:
-                async with ongoing.waiting():
-                    lease = self._pool.lease(wanted, request.keep_alive)
-                    worker = await stack.enter_async_context(lease)
-                refuse_gap(request, template, can_infill=worker.loaded.can_infill)
-                terms = ongoing.terms_left()
-                asked = [
-                    _generate(
-                        request, manifest, options, n_ctx=wanted.n_ctx, terms=terms, choice=choice
-                    )
-                    for choice in range(request.n)
-                ]
-                for generate in asked:
-                    ongoing.sent(worker, generate.request_id)
-                readers = [
-                    _reader(request, manifest, choice=choice, arrived=arrived)
-                    for choice in range(request.n)
-                ]
-                has_started = False
+            has_started = False
+            try:
+                async with aclosing(self._attempt(request, prepared, ongoing)) as events:
+                    async for event in events:
+                        has_started = True
+                        yield event
+                return
+            except _Died as died:
+                # Nothing was said yet: the next process, loaded with less, may hear the request.
+                if has_started or is_last_try:
+                    raise died.error from None
+            except PromptTooLong as error:
+                larger = None if has_started or is_last_try else await self._grown(prepared, error)
+                if larger is None:
+                    raise
+                prepared = larger
+
+    async def _attempt(
+        self, request: InferenceRequest, prepared: _Prepared, ongoing: Ongoing
+    ) -> AsyncGenerator[Event, None]:
+        """Answer with the worker that is there, or comes; closing aborts it."""
+        manifest, wanted = prepared.manifest, prepared.wanted
+        async with AsyncExitStack() as stack:
+            async with ongoing.waiting():
+                stay_s = prepared.keep_alive(request.keep_alive)
+                worker = await stack.enter_async_context(self._pool.lease(wanted, stay_s))
+            template = _template(request, manifest)
+            refuse_gap(request, template, can_infill=worker.loaded.can_infill)
+            terms = ongoing.terms_left()
+            n_ctx = prepared.n_ctx(worker)
+            asked = [
+                _generate(
+                    request, manifest, prepared.options, n_ctx=n_ctx, terms=terms, choice=choice
+                )
+                for choice in range(request.n)
+            ]
+            for generate in asked:
+                ongoing.sent(worker, generate.request_id)
+            arrived = ongoing.arrived_s
+            readers = [
+                _reader(request, manifest, choice=choice, arrived=arrived)
+                for choice in range(request.n)
+            ]
+            streams = [worker.generate(generate) for generate in asked]
+            async with aclosing(merged(streams)) as replies:
                 try:
-                    streams = [worker.generate(generate) for generate in asked]
-                    async with aclosing(merged(streams)) as replies:
-                        async for choice, reply in replies:
-                            if isinstance(reply, Started):
-                                has_started = True
-                                yield readers[choice].started(reply)
-                                continue
-                            if reply.finish and reply.finish.reason is FinishReason.ABORTED:
-                                ongoing.check_cancelled()
-                            for event in readers[choice].events(reply):
-                                yield event
-                    return
-                except WorkerError:
-                    # One that ended itself in good order, because a template would not, had not
-                    # heard this request yet: the next one will.
-                    if has_started or is_last_try or not worker.has_retired:
-                        raise
+                    async for choice, reply in replies:
+                        if isinstance(reply, Started):
+                            yield readers[choice].started(reply)
+                            continue
+                        if reply.finish and reply.finish.reason is FinishReason.ABORTED:
+                            ongoing.check_cancelled()
+                        for event in readers[choice].events(reply):
+                            yield event
+                except WorkerError as error:
+                    if worker.channel.exited.done():
+                        raise _Died(error) from None
+                    raise
+
+    async def _grown(self, before: _Prepared, error: PromptTooLong) -> _Prepared | None:
+        """Return the model with a context that holds the prompt, where nobody chose another."""
+        n_max = before.wanted.info.n_ctx_train
+        n_ctx = grown(error.n_prompt, n_max) if error.n_prompt and not before.n_asked else 0
+        if not n_ctx:
+            return None
+        larger = await self._wanted(before.manifest, before.options, n_ctx)
+        if larger.n_ctx <= error.n_prompt:
+            return None  # memory does not pay for it
+        logger.info("growing the context model=%s n_ctx=%d", before.manifest.name, larger.n_ctx)
+        return replace(before, wanted=replace(larger, note=""))
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """Return a vector for each input; a model that generates text has vectors, too.
@@ -153,8 +242,9 @@ class InferenceService:
         """
         with self._requests.entry(request) as ongoing:
             async with ongoing.waiting():
-                _, wanted, _ = await self._prepare(request.model, request.options, None)
-            return await vectors.embed(self._pool, wanted, request, ongoing)
+                prepared = await self._prepare(request.model, request.options, None)
+            request = replace(request, keep_alive=prepared.keep_alive(request.keep_alive))
+            return await vectors.embed(self._pool, prepared.wanted, request, ongoing)
 
     async def rerank(self, request: RerankRequest) -> Ranking:
         """Return a score for each document.
@@ -165,8 +255,8 @@ class InferenceService:
         with self._requests.entry(request) as ongoing:
             async with ongoing.waiting():
                 needed = Capability.RERANK
-                _, wanted, _ = await self._prepare(request.model, request.options, needed)
-            return await vectors.rerank(self._pool, wanted, request, ongoing)
+                prepared = await self._prepare(request.model, request.options, needed)
+            return await vectors.rerank(self._pool, prepared.wanted, request, ongoing)
 
     @asynccontextmanager
     async def worker(self, request: InferenceRequest) -> AsyncIterator[tuple[Worker, Generate]]:
@@ -175,15 +265,14 @@ class InferenceService:
         Raises:
             CorralError: As ``infer`` does before its first event.
         """
-        manifest, wanted, options = await self._prepare(
-            request.model, request.options, Capability.COMPLETION
-        )
+        prepared = await self._prepare(request.model, request.options)
+        manifest, stay_s = prepared.manifest, prepared.keep_alive(request.keep_alive)
         template = _template(request, manifest)
         await asyncio.to_thread(refuse_beyond, request, template)
-        async with self._pool.lease(wanted, request.keep_alive) as worker:
+        async with self._pool.lease(prepared.wanted, stay_s) as worker:
             refuse_gap(request, template, can_infill=worker.loaded.can_infill)
-            n_ctx = min(wanted.n_ctx, worker.loaded.n_ctx)
-            yield worker, _generate(request, manifest, options, n_ctx=n_ctx)
+            n_ctx = prepared.n_ctx(worker)
+            yield worker, _generate(request, manifest, prepared.options, n_ctx=n_ctx)
 
     async def load(
         self,
@@ -198,57 +287,97 @@ class InferenceService:
             CorralError: It is missing, cannot be loaded, or cannot do what is needed.
         """
         began = time.monotonic()
-        _, wanted, _ = await self._prepare(name, options, needed)
-        async with self._pool.lease(wanted, keep_alive):
+        prepared = await self._prepare(name, options, needed)
+        async with self._pool.lease(prepared.wanted, prepared.keep_alive(keep_alive)):
             return time.monotonic() - began
 
+    async def load_apart(
+        self, name: ModelName, options: Options, keep_alive: float | None, *, pins: bool | None
+    ) -> AsyncGenerator[LoadMoment | RunningModel, None]:
+        """Load a model, tell how far that is and at last what is there; closing breaks it off.
+
+        Unless somebody else waits for the model: then it goes on for them.
+
+        Args:
+            name: The model.
+            options: What is set for it beside its own.
+            keep_alive: How long it stays; ``None``: as set for it.
+            pins: Whether it stays until it is told to go; ``None``: as before.
+
+        Raises:
+            CorralError: It is missing, cannot be loaded, or its load was broken off.
+        """
+        prepared = await self._prepare(name, options, None)
+        wanted = replace(prepared.wanted, is_pinned=pins or prepared.wanted.is_pinned)
+        async with aclosing(moments(self._pool, wanted, prepared.keep_alive(keep_alive))) as told:
+            async for moment in told:
+                yield running(moment) if isinstance(moment, Resident) else moment
+        if pins is not None:
+            self._pool.pin(wanted.key, pins)
+
+    async def estimate(self, name: ModelName, options: Options) -> MemoryNeed:
+        """Return what loading a model would take now, and what would make it fit.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            BadModelFile: One of its files is damaged.
+        """
+        return await self._memory.need(
+            name, options.over(self._defaults), asked=options.num_ctx or 0
+        )
+
     async def unload(self, name: ModelName) -> bool:
-        """Stop a model once it has answered; return whether it was resident.
+        """Stop a model once it has answered, or break its load off; return whether it was there.
 
         Raises:
             ModelNotFound: There is no such model.
         """
         manifest = await asyncio.to_thread(self._library.find, name)
-        return await self._pool.unload(manifest.key)
+        return self._pool.cancel(manifest.key) or await self._pool.unload(manifest.key)
 
     async def _prepare(
         self, name: ModelName, asked: Options, needed: Capability | None = Capability.COMPLETION
-    ) -> tuple[Manifest, Wanted, Options]:
+    ) -> _Prepared:
         """Look the model up, and lay the request's options over the model's own."""
         manifest = await asyncio.to_thread(self._library.find, name)
         info = await asyncio.to_thread(self._library.info, name)
-        path = await asyncio.to_thread(self._library.model_path, manifest)
         if needed is not None and needed not in info.capabilities:
             raise _lacks(name, needed)
-        options = asked.over(manifest.parameters.over(Options(speculate=self._speculate)))
+        options = asked.over(manifest.parameters.over(self._defaults))
+        n_asked = options.num_ctx or self._context_length
+        return _Prepared(manifest, await self._wanted(manifest, options, n_asked), options, n_asked)
+
+    async def _wanted(self, manifest: Manifest, options: Options, n_asked: int) -> Wanted:
+        """Return what the pool is asked for; refused here is what can never fit."""
+        info = await asyncio.to_thread(self._library.info, manifest.name)
+        path = await asyncio.to_thread(self._library.model_path, manifest)
+        fitted = await asyncio.to_thread(self._memory.fit, manifest, options, asked=n_asked)
         draft = self._draft(manifest, options)
-        sizes = choose_sizes(
-            manifest.facts,
-            asked=options.num_ctx or self._context_length,
-            memory_bytes=self._memory_bytes,
-            draft=await asyncio.to_thread(_facts, draft) if draft else None,
-        )
         settings = options.set_values()
         if not settings.get("num_thread"):
             settings.pop("num_thread", None)  # 0 leaves it to us
-        fixed = tuple(
+        fixed: tuple[tuple[str, object], ...] = tuple(
             (field, settings[option])
             for option, field in _LOAD_FIELDS.items()
             if option in settings
         )
         if Capability.COMPLETION not in info.capabilities:
             fixed += (("generates", False),)
-        wanted = Wanted(
+        return Wanted(
             info=info,
             key=manifest.key,
             path=str(path),
-            n_ctx=sizes.n_ctx,
-            n_cells=sizes.n_cells,
+            n_ctx=fitted.sizes.n_ctx,
+            n_cells=fitted.sizes.n_cells,
             fixed=fixed + ((("draft_path", draft),) if draft else ()),
             adapters=await asyncio.to_thread(self._adapters, manifest),
             shards=tuple(map(str, self._library.shard_paths(manifest))),
+            n_least=fitted.sizes.n_least,
+            n_bytes=fitted.n_bytes,
+            n_layers=fitted.n_layers,
+            is_pinned=manifest.name.key in self._pinned,
+            note=fitted.note,
         )
-        return manifest, wanted, options
 
     def _adapters(self, manifest: Manifest) -> tuple[str, ...]:
         """Return the files of the model's adapters, each looked at before the engine sees it."""
@@ -265,12 +394,6 @@ class InferenceService:
         if options.speculate == "off" or not drafts:
             return ""
         return str(self._library.blobs.path(drafts[0]))
-
-
-@lru_cache(maxsize=16)
-def _facts(path: str) -> ModelFacts:
-    """What a draft model's file says of itself; a blob never changes."""
-    return describe(read_header(Path(path)))
 
 
 def _lacks(name: ModelName, needed: Capability) -> Unsupported:

@@ -86,11 +86,8 @@ class JobService:
             return
         await self._write(self._table.forget_old)
         for stored in await self._write(self._table.load):
-            work = make_work(stored.job)
-            job = taken_up(stored.job, can_go_on=work is not None)
-            live = LiveJob(job, work, is_lasting=True, keys=stored.keys)
-            live.throttle.set_rate(job.limit_bps)
-            self._lives[job.job_id] = live
+            if live := taken_up(stored, make_work):
+                self._lives[live.job.job_id] = live
         self._start_waiting()
 
     async def begin(
@@ -318,7 +315,7 @@ class JobService:
         )
         live = LiveJob(job, None, is_lasting)
         if self._table is not None:
-            job = await self._write(self._table.add, job)
+            job = await self._write(self._table.add, job, is_lasting)
             # Another call may have made the same job while this one was written down.
             other = unfinished(self._lives.values(), kind, name)
             if other is not None:

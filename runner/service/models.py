@@ -8,11 +8,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from runner.domain.loading import LoadMoment
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.quality import QualityReport
 from runner.errors import ModelNotFound, StoreError
 from runner.service.cache import CacheService
+from runner.service.loads import running
 from runner.service.modelfile import modelfile_of
 from runner.store.library import Library
 from runner.store.reports import Reports
@@ -59,22 +61,11 @@ class ModelService:
 
     def running(self) -> list[RunningModel]:
         """Return the models in memory, the longest-lived first."""
-        return [
-            RunningModel(
-                info=row.info,
-                n_resident=row.worker.n_resident() + row.worker.n_placed,
-                n_vram=row.worker.n_placed,
-                n_ctx=row.worker.loaded.n_ctx,
-                expires_at=row.expires_at,
-                pid=row.worker.pid,
-                n_active=row.n_active,
-                n_steps=row.worker.channel.n_steps,
-                n_tokens=row.worker.channel.n_tokens,
-                placed=tuple((one.device, one.n_layers) for one in row.worker.loaded.placed),
-                note=row.worker.loaded.note,
-            )
-            for row in self._pool.resident()
-        ]
+        return [running(row) for row in self._pool.resident()]
+
+    def loading(self) -> list[LoadMoment]:
+        """Return how far each model is that is on its way into memory."""
+        return self._pool.loads()
 
     async def copy(self, source: ModelName, destination: ModelName) -> None:
         """Give a model a second name.

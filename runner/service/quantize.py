@@ -26,7 +26,7 @@ from runner.protocol.tasks import Quantize, Quantized
 from runner.service.jobs import JobService
 from runner.service.run import Run
 from runner.service.tools import Asked, Tools
-from runner.store.disk import n_free_bytes
+from runner.store.disk import n_free_bytes, plain
 from runner.store.library import Library
 from runner.store.made import Made
 from runner.store.manifests import MODEL, SHARD, Layer, Manifest
@@ -153,8 +153,8 @@ class QuantizeService:
                 n_bytes = sum(one.n_bytes for one in plan.targets)
                 raise DiskFull(
                     f"cannot quantize {plan.source}: {n_bytes} bytes are needed,"
-                    f" {plan.n_free} bytes are free in {self._library.models}; {target.file_type}"
-                    " would not fit",
+                    f" {plan.n_free} bytes are free in {plain(self._library.models)};"
+                    f" {target.file_type} would not fit",
                     hint="make room: corral list shows what models take, corral rm removes one",
                 )
 

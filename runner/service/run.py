@@ -14,6 +14,7 @@ from runner.domain.job import Job, JobError, JobState
 from runner.domain.progress import Progress
 from runner.errors import CapacityError, CorralError, DiskFull, InvalidRequest
 from runner.hub.throttle import Throttle
+from runner.store.state import StoredJob
 
 _RATE_WINDOW_S = 5.0
 
@@ -143,15 +144,23 @@ def unfinished(lives: Iterable[LiveJob], kind: str, name: str) -> LiveJob | None
     return same[-1] if same and same[-1].job.state is JobState.FAILED else None
 
 
-def taken_up(job: Job, *, can_go_on: bool) -> Job:
-    """Return a job of the last daemon as this one begins with it: queued, if it was on its way."""
-    if job.state not in (JobState.RUNNING, JobState.QUEUED):
-        return job
-    if not can_go_on:
-        words = "this version of Corral does not know how to go on with it"
-        why = JobError(InvalidRequest.code, words, hint="begin it anew, or cancel it")
-        return replace(job, state=JobState.FAILED, error=why, finished=time.time())
-    return replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
+def taken_up(stored: StoredJob, make_work: Callable[[Job], Work | None]) -> LiveJob | None:
+    """Return a job of the last daemon as this one begins with it: queued, if it was on its way.
+
+    ``None``: it was that daemon's alone, such as a look at all models; older versions stored those.
+    """
+    job, work = stored.job, make_work(stored.job)
+    if work is None and job.state is JobState.PAUSED:
+        return None
+    if job.state in (JobState.RUNNING, JobState.QUEUED):
+        job = replace(job, state=JobState.QUEUED, rate_bps=0, eta_s=None, is_attended=False)
+        if work is None:
+            words = "this version of Corral does not know how to go on with it"
+            why = JobError(InvalidRequest.code, words, hint="begin it anew, or cancel it")
+            job = replace(job, state=JobState.FAILED, error=why, finished=time.time())
+    live = LiveJob(job, work, is_lasting=True, keys=stored.keys)
+    live.throttle.set_rate(job.limit_bps)
+    return live
 
 
 def end_of(live: LiveJob, error: CorralError | None) -> JobState:

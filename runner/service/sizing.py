@@ -2,53 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from runner.gguf.memory import kv_cache_bytes
-from runner.gguf.metadata import ModelFacts
-
-#: Without being asked, a context takes at most this share of main memory ...
-_CONTEXT_SHARE = 16
+#: Without being asked, a context takes at most this share of the memory that is free ...
+_CONTEXT_SHARE = 4
 #: ... and is never below or above these sizes, in tokens.
-_LEAST, _MOST = 4096, 32768
-#: A context that was asked for may take at most this share; more would push other programs out.
-_ASKED_SHARE = 2
+LEAST, _MOST = 4096, 32768
 #: The cache all sequences share may be larger than one context, within this share of memory.
 _POOL_SHARE = 64
 _MOST_CONTEXTS = 4
+#: Steps of a context that is cut to what fits, in tokens: free memory is never the same twice.
+_STEP = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Context of one sequence and cells of the whole cache, in tokens."""
+    """Tokens: context of one sequence, cells of the whole cache, and the least that would do."""
 
     n_ctx: int
     n_cells: int
+    n_least: int
 
 
-def choose_sizes(
-    facts: ModelFacts, *, asked: int, memory_bytes: int, draft: ModelFacts | None = None
-) -> Sizes:
-    """Return the sizes for a model.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes: main memory of the machine, what is free now, and what a cache may take at most."""
+
+    n_memory: int
+    n_free: int
+    n_cache: int
+
+
+def choose_sizes(cost: Callable[[int], int], room: Room, *, asked: int, n_ctx_max: int) -> Sizes:
+    """Return the sizes for a model that is to be loaded.
 
     Args:
-        facts: The model; its training length, where known, caps the context.
-        asked: Context wanted, in tokens; 0: choose one.  One beyond half of memory is cut to that.
-        memory_bytes: The machine's main memory.
-        draft: The small model that guesses for it, whose cache has as many cells.
+        cost: Bytes that a cache of so many cells takes; never falls.
+        room: What there is.
+        asked: Context wanted, in tokens; 0: choose one.  One beyond the room is cut to it.
+        n_ctx_max: The longest that makes sense for the model; 0: unknown.
     """
-    n_cap = facts.n_ctx_train or _LEAST
-    widths = (*facts.kv_widths, *(draft.kv_widths if draft else ()))
-    per_token = max(1, kv_cache_bytes(1, widths))
-    n_ctx = asked or _fitting(memory_bytes // _CONTEXT_SHARE // per_token)
-    n_ctx = min(n_ctx, n_cap, max(_LEAST, memory_bytes // _ASKED_SHARE // per_token))
-    n_pool = min(memory_bytes // _POOL_SHARE // per_token, _MOST_CONTEXTS * n_ctx)
-    return Sizes(n_ctx, max(n_ctx, n_pool))
+    n_cap = n_ctx_max or LEAST
+    n_fits = max(LEAST, _most(cost, room.n_cache))
+    n_ctx = min(asked or _default(cost, room), n_cap, n_fits)
+    n_pool = min(
+        _most(cost, min(room.n_memory // _POOL_SHARE, room.n_cache)), n_ctx * _MOST_CONTEXTS
+    )
+    return Sizes(n_ctx, max(n_ctx, n_pool), n_ctx if asked else min(LEAST, n_cap))
 
 
-def _fitting(n_tokens: int) -> int:
-    """The largest power of two within ``n_tokens`` and the bounds."""
-    n_ctx = _LEAST
-    while n_ctx * 2 <= min(n_tokens, _MOST):
+def grown(n_prompt: int, n_ctx_max: int) -> int:
+    """Return a context for a prompt of ``n_prompt`` tokens and an answer; 0: none can be."""
+    n_ctx = LEAST
+    while n_ctx < n_prompt + LEAST // 4:
+        n_ctx *= 2
+    n_ctx = min(n_ctx, n_ctx_max)
+    return n_ctx if n_ctx > n_prompt else 0
+
+
+def _default(cost: Callable[[int], int], room: Room) -> int:
+    """The largest power of two that a share of free memory pays for, within the bounds."""
+    n_ctx = LEAST
+    while n_ctx < _MOST and cost(n_ctx * 2) <= room.n_free // _CONTEXT_SHARE:
         n_ctx *= 2
     return n_ctx
+
+
+def _most(cost: Callable[[int], int], n_bytes: int) -> int:
+    """The most cells, in steps, that ``n_bytes`` pay for."""
+    low, high = 0, 2**24 // _STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        if cost(middle * _STEP) <= n_bytes:
+            low = middle
+        else:
+            high = middle - 1
+    return low * _STEP

@@ -14,8 +14,9 @@ from runner.domain.vectors import Embeddings, Pooling, Ranking
 from runner.errors import WorkerError
 from runner.protocol.messages import Embed, Embedded, Rerank
 from runner.service.requests import Ongoing
-from runner.workers.pool import Pool, Wanted
+from runner.workers.pool import Pool
 from runner.workers.process import new_request_id
+from runner.workers.wanted import Wanted
 
 
 async def embed(pool: Pool, wanted: Wanted, request: EmbedRequest, ongoing: Ongoing) -> Embeddings:

@@ -12,6 +12,9 @@ from pathlib import Path, PurePath
 
 from runner.errors import CorralError, DiskFull, StoreError
 
+#: How Windows' paths begin: a share of another machine, one of any length, and both.
+_SHARE, _LONG, _LONG_SHARE = "\\\\", "\\\\?\\", "\\\\?\\UNC\\"
+
 
 @contextlib.contextmanager
 def explained(action: str, *, folder: Path | None = None, n_bytes: int = 0) -> Iterator[None]:
@@ -47,7 +50,8 @@ def in_words(
         hint = "the disk is mounted read-only; set CORRAL_MODELS to a folder elsewhere"
     else:
         hint = "check the disk, or set CORRAL_MODELS to a folder elsewhere"
-    where = f" ({error.filename})" if error.filename and str(error.filename) not in action else ""
+    file = plain(error.filename or "")
+    where = f" ({file})" if file and file not in action else ""
     size = f" {n_bytes} bytes:" if n_bytes else ""
     return StoreError(f"{action}:{size} {reason}{where}", hint=hint)
 
@@ -55,7 +59,9 @@ def in_words(
 def disk_full(action: str, folder: Path | None, n_bytes: int) -> DiskFull:
     """Return the error that tells what is needed and what is free."""
     wanted = f"{n_bytes} bytes are needed, " if n_bytes else ""
-    free = f"{n_free_bytes(folder)} bytes are free in {folder}" if folder else "the disk is full"
+    free = "the disk is full"
+    if folder is not None:
+        free = f"{n_free_bytes(folder)} bytes are free in {plain(folder)}"
     return DiskFull(
         f"{action}: {wanted}{free}",
         hint="make room: corral list shows what models take, corral rm removes one",
@@ -75,11 +81,19 @@ def extended(path: PurePath, *, is_windows: bool = os.name == "nt") -> PurePath:
     Source: Microsoft, "Maximum Path Length Limitation": 260 characters, but for ``\\?\``.
     """
     text = str(path)
-    if not is_windows or text.startswith("\\\\?\\") or not path.is_absolute():
+    if not is_windows or text.startswith(_LONG) or not path.is_absolute():
         return path
-    if text.startswith("\\\\"):  # a share of another machine
-        return type(path)("\\\\?\\UNC\\" + text.removeprefix("\\\\"))
-    return type(path)("\\\\?\\" + text)
+    if text.startswith(_SHARE):
+        return type(path)(_LONG_SHARE + text.removeprefix(_SHARE))
+    return type(path)(_LONG + text)
+
+
+def plain(path: PurePath | str) -> str:
+    """Return how people write ``path``, which may be as ``extended`` returns it."""
+    text = str(path)
+    if text.startswith(_LONG_SHARE):
+        return _SHARE + text.removeprefix(_LONG_SHARE)
+    return text.removeprefix(_LONG)
 
 
 def make_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
 from runner.errors import DigestMismatch, StoreError
+from runner.gguf.metadata import join_shards
 from runner.gguf.reader import GgufArray, Header, read_header
 from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
@@ -44,9 +45,9 @@ class Library:
     """The models below one folder, which need not exist yet."""
 
     def __init__(self, models: Path, *, lock_wait_s: float = WAIT_S) -> None:
-        self.models = models
+        self.models = models = Path(extended(models))
         self.blobs = Blobs(models)
-        self._index = Index(Path(extended(models / "manifests")), self.blobs)
+        self._index = Index(models / "manifests", self.blobs)
         self.quarantine = models / "quarantine"
         self._scratch = models / "partial"
         self._lock = StoreLock(models / "lock", wait_s=lock_wait_s)
@@ -137,6 +138,17 @@ class Library:
                 hint=f"download it again with: corral pull {manifest.name}",
             )
         return self.blobs.path(manifest.model.digest)
+
+    def header(self, manifest: Manifest) -> Header:
+        """Return the header of a model's weights, of several files as if they were one.
+
+        Raises:
+            StoreError: A file is missing, or has another size than it had.
+            BadModelFile: A file is damaged.
+        """
+        first = self._header(manifest)
+        shards = self.shard_paths(manifest)[1:]
+        return join_shards([first, *map(read_header, shards)]) if shards else first
 
     def shard_paths(self, manifest: Manifest) -> tuple[Path, ...]:
         """Return all files of the weights, when they are several; empty when it is one."""

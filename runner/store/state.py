@@ -85,8 +85,12 @@ class JobTable:
             found.append(replace(stored, job=replace(stored.job, job_id=job_id)))
         return found
 
-    def add(self, job: Job) -> Job:
+    def add(self, job: Job, is_kept: bool = True) -> Job:
         """Store a new job and return it with its id.
+
+        Args:
+            job: The job.
+            is_kept: Whether the next daemon finds it; else it only gets an id that no other has.
 
         Raises:
             DiskFull: There is no room for it.
@@ -96,6 +100,8 @@ class JobTable:
         try:
             with self._lock, self._file as file:
                 row = file.execute("INSERT INTO jobs (record) VALUES (?)", values)
+                if not is_kept:
+                    file.execute("DELETE FROM jobs WHERE job_id = ?", (row.lastrowid,))
                 return replace(job, job_id=int(row.lastrowid or 0))
         except sqlite3.Error as error:
             raise _in_words("cannot note the job", self._path, error) from None

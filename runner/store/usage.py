@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from runner.domain.storage import DiskUse, ModelUse
-from runner.store.disk import n_free_bytes
+from runner.store.disk import n_free_bytes, plain
 from runner.store.library import Library
 
 
@@ -31,7 +31,7 @@ def disk_use(library: Library) -> DiskUse:
     blobs = library.blobs.digests()
     used = library.used() or set(blobs)
     return DiskUse(
-        folder=str(library.models),
+        folder=plain(library.models),
         models=tuple(sorted(models, key=lambda one: (one.n_shared - one.n_bytes, one.name.key))),
         n_model=sum(size for digest, size in blobs.items() if digest in used),
         n_unused=sum(size for digest, size in blobs.items() if digest not in used),

@@ -13,7 +13,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import cast
 
-from runner.errors import CorralError, DeviceError, RequestError, WorkerError, from_code
+from runner.errors import (
+    CorralError,
+    DeviceError,
+    PromptTooLong,
+    RequestError,
+    WorkerError,
+    from_code,
+)
 from runner.protocol.codec import BrokenFrame, FrameReader, encode
 from runner.protocol.messages import (
     LOST_DEVICE,
@@ -31,6 +38,7 @@ from runner.protocol.messages import (
     Inspected,
     Load,
     Loaded,
+    Loading,
     Message,
     Render,
     Rerank,
@@ -68,6 +76,7 @@ class Channel(asyncio.SubprocessProtocol):
         log_tail: The last lines it logged.
         n_steps: Decode steps it has computed.
         n_tokens: Tokens it has computed.
+        on_loading: Called with how far the load is.
         on_work: Called with whether there is work now: when the first request to compute comes,
             and when the last one ends.
         on_device_lost: Called with its address when the process ended because a device of another
@@ -79,6 +88,7 @@ class Channel(asyncio.SubprocessProtocol):
         self.log_tail: deque[str] = deque(maxlen=_N_LOG_LINES)
         self.n_steps = 0
         self.n_tokens = 0
+        self.on_loading: Callable[[Loading], None] = lambda stage: None
         self.on_work: Callable[[bool], None] = lambda has_work: None
         self.on_device_lost: Callable[[str], None] = lambda address: None
         self._at_work: set[str] = set()
@@ -262,12 +272,20 @@ class Channel(asyncio.SubprocessProtocol):
             case Failed():
                 self._fail(message)
             case _:
-                logger.error("worker=%s sent kind=%s", self._name, type(message).__name__)
+                self._route_rest(message)
+
+    def _route_rest(self, message: Message) -> None:
+        if isinstance(message, Loading):
+            self.on_loading(message)
+        else:
+            logger.error("worker=%s sent kind=%s", self._name, type(message).__name__)
 
     def _fail(self, failed: Failed) -> None:
         error = from_code(failed.code, failed.message, failed.hint)
         if failed.param and isinstance(error, RequestError):
             error.param = failed.param
+        if isinstance(error, PromptTooLong):
+            error.n_prompt = failed.n_needed
         self._end_work(failed.request_id)
         if queue := self._streams.get(failed.request_id):
             queue.put_nowait(error)
@@ -284,21 +302,23 @@ class Channel(asyncio.SubprocessProtocol):
 
     def _died(self) -> WorkerError:
         if address := _lost_device(self.log_tail):
-            error = DeviceError(
+            lost = DeviceError(
                 f"the device {address} was lost in the midst of work (model {self._name})",
                 hint="try again: the model is loaded without it",
             )
-            error.address = address
-            return error
+            lost.address = address
+            return lost
         reason = "the model's process ended unexpectedly"
         if self.exited.done():
             reason += _shown_exit(self.exited.result())
         if words := last_words(self.log_tail):
             reason += f": {words}"
-        return WorkerError(
+        error = WorkerError(
             f"{reason} (model {self._name})",
             hint="try again, the model will be loaded anew; the log has more: corral daemon logs",
         )
+        error.is_crash = self.exited.done() and self.exited.result() != 0
+        return error
 
     def _log(self, chunk: bytes) -> None:
         """Pass the worker's log on; it is formatted already."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+#: Loads quicker than this, in seconds, cost the same.
+_QUICK_S = 1.0
+_LEAST_IDLE_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,23 +17,67 @@ class Candidate:
     Attributes:
         key: Which.
         n_active: Requests it is answering or has waiting.
-        last_used_s: When its last request ended, on a monotonic clock.
+        idle_s: Seconds since its last request ended.
+        reload_s: Seconds that its load took.
+        n_bytes: What it counts for against the limit of all models together.
+        n_private: Bytes that are free for others when it has ended; the file of its weights, where
+            it is mapped, is free for others before.
+        is_pinned: Whether it may not go.
     """
 
     key: str
     n_active: int
-    last_used_s: float
+    idle_s: float
+    reload_s: float = 0.0
+    n_bytes: int = 0
+    n_private: int = 0
+    is_pinned: bool = False
+
+    @property
+    def worth(self) -> float:
+        """What stopping it costs: its load again, the likelier the shorter it has been idle."""
+        return max(_QUICK_S, self.reload_s) / max(_LEAST_IDLE_S, self.idle_s)
 
 
-def choose(resident: Iterable[Candidate], *, max_resident: int) -> list[str] | None:
-    """Return the keys to stop so that one more model may be resident.
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What is lacking for one more model: places, and bytes of both kinds; 0 or less: nothing."""
 
-    Idle ones go, least recently used first; one that is answering never does.  ``None``: not
-    enough of them are idle now.
+    n_places: int = 0
+    n_bytes: int = 0
+    n_private: int = 0
+
+    def is_met(self, gone: Sequence[Candidate]) -> bool:
+        """Whether it is no more when those are gone."""
+        return (
+            len(gone) >= self.n_places
+            and sum(one.n_bytes for one in gone) >= self.n_bytes
+            and sum(one.n_private for one in gone) >= self.n_private
+        )
+
+
+def choose(resident: Iterable[Candidate], shortage: Shortage) -> list[str] | None:
+    """Return the keys to stop so that nothing lacks any more.
+
+    Idle ones go, those first whose loss costs least for what it frees; one that is answering or
+    pinned never does, and none that need not.  ``None``: stopping all of them is not enough now.
     """
-    candidates = list(resident)
-    n_over = len(candidates) + 1 - max_resident
-    idle = sorted((c for c in candidates if not c.n_active), key=lambda c: c.last_used_s)
-    if n_over > len(idle):
+    idle = [one for one in resident if not one.n_active and not one.is_pinned]
+    wants_bytes = shortage.n_bytes > 0 or shortage.n_private > 0
+
+    def cost(one: Candidate) -> float:
+        freed = max(one.n_bytes, one.n_private, 1) if wants_bytes else 1
+        return one.worth / freed
+
+    going: list[Candidate] = []
+    for one in sorted(idle, key=cost):
+        if shortage.is_met(going):
+            break
+        going.append(one)
+    if not shortage.is_met(going):
         return None
-    return [c.key for c in idle[: max(0, n_over)]]
+    for one in sorted(going, key=lambda one: -one.worth):
+        others = [other for other in going if other is not one]
+        if shortage.is_met(others):
+            going = others
+    return [one.key for one in going]

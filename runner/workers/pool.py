@@ -11,126 +11,35 @@ import asyncio
 import contextlib
 import logging
 import math
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace
 
 from runner import logs
-from runner.domain.model import ModelInfo
-from runner.errors import CapacityError, DeviceError, QueueFull, WorkerError
-from runner.protocol.messages import Load
-from runner.workers import evict
+from runner.domain.loading import LoadMoment
+from runner.errors import (
+    Cancelled,
+    DeviceError,
+    NotEnoughMemory,
+    WorkerError,
+)
+from runner.protocol.messages import Load, Loading
+from runner.workers import room
+from runner.workers.entry import Entry, worker_of
+from runner.workers.lesser import Less, lesser, within
 from runner.workers.process import Worker, new_request_id
+from runner.workers.refusals import again, closing, is_want_of_memory, queue_full
 from runner.workers.sharing import CoreSharing
+from runner.workers.wanted import PoolSettings, Resident, Wanted, load_for
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A model to be resident, and how.
-
-    Attributes:
-        info: The model; its blobs' ``key`` says which process can serve it.
-        key: The digest of its weights: names with the same weights share a worker.
-        path: The GGUF file.
-        n_ctx: Tokens that one sequence must be able to have.
-        n_cells: Cells of the whole cache, when it has to be loaded.
-        adapters: GGUF files of its LoRA adapters; ``key`` has their digests, too.
-        fixed: Load settings that the request insists on, by ``Load``'s field names.
-        shards: As in ``Load``.
-    """
-
-    info: ModelInfo
-    key: str
-    path: str
-    n_ctx: int
-    n_cells: int
-    fixed: tuple[tuple[str, int | bool | str | tuple[str, ...]], ...] = ()
-    adapters: tuple[str, ...] = ()
-    shards: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Resident:
-    """A loaded model, for listing; ``expires_at`` in seconds since the epoch or ``math.inf``.
-
-    ``key`` is ``Wanted.key``.
-    """
-
-    info: ModelInfo
-    worker: Worker
-    n_active: int
-    expires_at: float
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """Limits and defaults.
-
-    Attributes:
-        command: Command line of a worker process.
-        keep_alive_s: Seconds a model stays after its last lease; ``math.inf`` for ever.
-        max_resident: Models in memory at once.
-        max_queue: Requests waiting for one model beyond those it can run.
-        n_seq_max: Sequences one worker runs at once.
-        n_threads: Threads of one worker.
-        load_timeout_s: Seconds a load may take.
-        n_host_bytes: Memory of one worker for prompts that left its cache, and as much again for
-            answers that gave way to others.
-        kv_types: Types of the cache's keys and values, as ggml names them.
-        flash_attention: ``None``: where it works.
-        disk_folder: Where workers keep prompts on disk; empty: nowhere.
-        n_disk_bytes: What that folder may hold.
-        devices: As in ``Load``.
-    """
-
-    command: list[str]
-    keep_alive_s: float
-    max_resident: int
-    max_queue: int
-    n_seq_max: int
-    n_threads: int
-    load_timeout_s: float
-    n_host_bytes: int = 0
-    kv_types: tuple[str, str] = ("f16", "f16")
-    flash_attention: bool | None = None
-    disk_folder: str = ""
-    n_disk_bytes: int = 0
-    devices: tuple[str, ...] = ()
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """A model that is loading, loaded or stopping."""
-
-    wanted: Wanted
-    load: Load
-    loading: asyncio.Task[Worker]
-    keep_alive_s: float
-    n_leases: int = 0
-    is_leaving: bool = False  # takes no new lease; goes when the last one ends
-    last_used_s: float = 0.0
-    expires_at: float = math.inf
-    timer: asyncio.TimerHandle | None = None
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether its load has succeeded; the process may be gone since."""
-        task = self.loading
-        return task.done() and not task.cancelled() and task.exception() is None
-
-    def serves(self, wanted: Wanted) -> bool:
-        """Whether this worker can serve that request as it is; a larger context can."""
-        asked = dict(wanted.fixed)
-        return wanted.n_ctx <= self.load.n_ctx and all(
-            getattr(self.load, name) == value for name, value in asked.items()
-        )
+#: Seconds for which what a model died of is remembered: it is loaded with less until then.
+_LESSON_S = 600.0
 
 
 class Pool:
@@ -140,24 +49,39 @@ class Pool:
         n_loads: Models loaded since the start.
         n_evictions: Models that had to go for another one.
         on_change: Called when the models in memory, or who uses them, are not what they were.
+        on_loading: Called when a load begins, gets on or ends.
+        on_measured: Called when a worker has loaded, and before it goes, while it can be measured.
         equip: Adds to a load what it needs to reach devices of other machines.
         on_device_lost: Called with the address of one that a worker lost.
     """
 
-    def __init__(self, settings: PoolSettings) -> None:
+    def __init__(
+        self, settings: PoolSettings, available: Callable[[], int] = lambda: sys.maxsize
+    ) -> None:
+        """Take limits, and what measures the main memory that is free now, in bytes."""
         self._settings = settings
-        self._entries: dict[str, _Entry] = {}
+        self._available = available
+        self._lessons: dict[str, tuple[float, Less]] = {}
+        self._entries: dict[str, Entry] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Condition()
+        self._watchers: list[asyncio.Event] = []
         self._unserved: list[Wanted] = []  # what has no entry yet
         self._n_waiting = 0
         self._is_closed = False
         self._cores = CoreSharing()
         self.on_change: Callable[[], None] = lambda: None
+        self.on_loading: Callable[[], None] = lambda: None
+        self.on_measured: Callable[[Wanted, Load, Worker], None] = lambda wanted, load, worker: None
         self.equip: Callable[[Load], Load] = lambda load: load
         self.on_device_lost: Callable[[str], None] = lambda address: None
         self.n_loads = 0
         self.n_evictions = 0
+
+    @property
+    def settings(self) -> PoolSettings:
+        """The limits and defaults in force."""
+        return self._settings
 
     def configure(self, settings: PoolSettings) -> None:
         """Take other limits and defaults; what is loaded stays as it is."""
@@ -174,13 +98,16 @@ class Pool:
 
         Raises:
             WorkerError: It could not be loaded.
+            NotEnoughMemory: It does not fit, whoever else may go.
             CapacityError: Too many requests wait already, or the pool is closing.
+            Cancelled: Its load was broken off.
         """
         stay_s = self._settings.keep_alive_s if keep_alive_s is None else keep_alive_s
         entry = await self._entry(wanted)
         entry.n_leases += 1
         self.on_change()
         entry.keep_alive_s = stay_s
+        entry.is_pinned |= wanted.is_pinned
         self._stop_timer(entry)
         try:
             yield await self._loaded(entry)
@@ -201,6 +128,80 @@ class Pool:
             await self._stop(entry)
         return True
 
+    def cancel(self, key: str) -> bool:
+        """Break a load off; whoever waits for it hears so.  Returns whether there was one."""
+        entry = self._entries.get(key)
+        if entry is None or entry.loading.done():
+            return False
+        entry.broken_off = Cancelled(
+            f"loading {entry.wanted.info.name} was cancelled", hint="ask again to load it"
+        )
+        entry.is_leaving = True
+        entry.loading.cancel()
+        return True
+
+    def pin(self, key: str, is_pinned: bool) -> None:
+        """Let a model that is here stay until it is told to go, or no more."""
+        if entry := self._entries.get(key):
+            entry.is_pinned = is_pinned
+            if not entry.n_leases and entry.is_loaded and not entry.is_leaving:
+                self._stop_timer(entry)
+                self._on_lease_ended(entry)
+
+    def n_waiting_for(self, key: str) -> int:
+        """Return the leases of a model, and how many wait to get one."""
+        entry = self._entries.get(key)
+        n_leases = entry.n_leases if entry else 0
+        return n_leases + sum(wanted.key == key for wanted in self._unserved)
+
+    async def watch(self, key: str, until: asyncio.Future[Any]) -> AsyncGenerator[LoadMoment, None]:
+        """Yield how far the load of a model is, whenever that has changed; ends with ``until``."""
+        changed = asyncio.Event()
+        self._watchers.append(changed)
+        until.add_done_callback(lambda _: changed.set())
+        last = None
+        try:
+            while not until.done():
+                entry = self._entries.get(key)
+                if entry and not entry.loading.done():
+                    now = LoadMoment(entry.wanted.info, entry.stage, entry.share)
+                    if now != last:
+                        last = now
+                        yield now
+                        continue
+                await changed.wait()
+                changed.clear()
+        finally:
+            self._watchers.remove(changed)
+
+    def loads(self) -> list[LoadMoment]:
+        """Return how far each load is that is under way, in the order in which they began."""
+        return [
+            LoadMoment(entry.wanted.info, entry.stage, entry.share)
+            for entry in self._entries.values()
+            if not entry.loading.done()
+        ]
+
+    def load_of(self, key: str) -> Load | None:
+        """Return how a model that is here, or comes, is loaded; ``None``: it is neither."""
+        entry = self._entries.get(key)
+        return None if entry is None or entry.is_leaving else entry.load
+
+    def n_freeable(self, key: str = "", *, all_gone: bool = False) -> int:
+        """Return the main memory that is free, or would be when all that is idle had gone.
+
+        Args:
+            key: A model that counts as idle whatever it does.
+            all_gone: Whether those that are busy count as idle, too: they will be.
+        """
+        return room.n_freeable(
+            list(self._entries.values()),  # a copy: this is safe from any thread
+            key,
+            self._settings.n_memory_max,
+            self._available(),
+            all_gone=all_gone,
+        )
+
     def resident(self) -> list[Resident]:
         """Return the loaded models, the longest-lived first."""
         now = time.time()
@@ -212,9 +213,13 @@ class Pool:
                 # Its time begins when the last answer ends; until then this is the earliest.
                 now + entry.keep_alive_s if entry.n_leases else entry.expires_at,
                 entry.wanted.key,
+                n_bytes=entry.wanted.n_bytes,
+                load_s=entry.load_s,
+                is_pinned=entry.is_pinned,
+                notes=tuple(filter(None, (entry.wanted.note, *entry.notes))),
             )
             for entry in self._entries.values()
-            if (worker := _worker_of(entry)) is not None
+            if (worker := worker_of(entry)) is not None
         ]
         return sorted(rows, key=lambda row: -row.expires_at)
 
@@ -229,8 +234,8 @@ class Pool:
             async with asyncio.timeout(grace_s), self._changed:
                 await self._changed.wait_for(lambda: not self._n_leases())
         for entry in self._entries.values():
-            if worker := _worker_of(entry):
-                worker.channel.break_off(_closing())
+            if worker := worker_of(entry):
+                worker.channel.break_off(closing())
         await asyncio.gather(*(self._stop(entry) for entry in list(self._entries.values())))
         for task in list(self._tasks):
             task.cancel()
@@ -239,7 +244,7 @@ class Pool:
     def _n_leases(self) -> int:
         return sum(entry.n_leases for entry in self._entries.values())
 
-    async def _loaded(self, entry: _Entry) -> Worker:
+    async def _loaded(self, entry: Entry) -> Worker:
         """Return the entry's worker once it is ready."""
         try:
             # Shielded: a client that leaves does not break the load off for the others.
@@ -248,7 +253,8 @@ class Pool:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            raise _closing() from None  # not we were cancelled, but the load
+            # Not we were cancelled, but the load.
+            raise again(entry.broken_off) if entry.broken_off else closing() from None
         if worker.channel.exited.done():
             raise WorkerError(
                 f"the process of {entry.wanted.info.name} ended before the request reached it",
@@ -256,7 +262,7 @@ class Pool:
             )
         return worker
 
-    async def _entry(self, wanted: Wanted) -> _Entry:
+    async def _entry(self, wanted: Wanted) -> Entry:
         """Return an entry that serves ``wanted``, loading or loaded."""
         self._unserved.append(wanted)
         try:
@@ -264,13 +270,15 @@ class Pool:
         finally:
             self._unserved.remove(wanted)
 
-    async def _find_entry(self, wanted: Wanted) -> _Entry:
+    async def _find_entry(self, wanted: Wanted) -> Entry:
         while True:
             if self._is_closed:
-                raise _closing()
+                raise closing()
             entry = self._entries.get(wanted.key)
             if entry is None:
-                in_the_way = self._in_the_way()
+                in_the_way = room.in_the_way(
+                    list(self._entries.values()), wanted, self._settings, self._available()
+                )
                 if in_the_way == []:
                     return self._load(wanted)
                 if in_the_way:
@@ -281,7 +289,7 @@ class Pool:
                 if entry.serves(wanted):
                     limit = self._settings.n_seq_max + self._settings.max_queue
                     if entry.n_leases >= limit:
-                        raise _queue_full(entry.n_leases - self._settings.n_seq_max)
+                        raise queue_full(entry.n_leases - self._settings.n_seq_max)
                     return entry
                 entry.is_leaving = True  # another must take its place
                 if not entry.n_leases:
@@ -289,18 +297,9 @@ class Pool:
                     continue
             await self._wait_for_change()
 
-    def _in_the_way(self) -> list[_Entry] | None:
-        """Return whom to stop so that one more model fits; ``None``: all of them are busy."""
-        candidates = [
-            evict.Candidate(key, entry.n_leases, entry.last_used_s)
-            for key, entry in self._entries.items()
-        ]
-        keys = evict.choose(candidates, max_resident=self._settings.max_resident)
-        return None if keys is None else [self._entries[key] for key in keys]
-
     async def _wait_for_change(self) -> None:
         if self._n_waiting >= self._settings.max_queue:
-            raise _queue_full(self._n_waiting)
+            raise queue_full(self._n_waiting)
         self._n_waiting += 1
         try:
             async with self._changed:
@@ -308,50 +307,31 @@ class Pool:
         finally:
             self._n_waiting -= 1
 
-    def _load(self, wanted: Wanted) -> _Entry:
+    def _load(self, wanted: Wanted) -> Entry:
         """Begin to load, for the largest context that anyone waits for: one load serves all."""
-        settings = self._settings
         alike = [other for other in self._unserved if other.key == wanted.key]
-        n_ctx = max(other.n_ctx for other in alike)
-        load = Load(
-            request_id=new_request_id(),
-            path=wanted.path,
-            shards=wanted.shards,
-            n_ctx=n_ctx,
-            n_cells=max(n_ctx, *(other.n_cells for other in alike)),
-            n_seq_max=settings.n_seq_max,
-            n_threads=settings.n_threads,
-            n_host_bytes=settings.n_host_bytes,
-            kv_type_k=settings.kv_types[0],
-            kv_type_v=settings.kv_types[1],
-            flash_attention=settings.flash_attention,
-            digest=wanted.key,
-            disk_folder=settings.disk_folder,
-            n_disk_bytes=settings.n_disk_bytes,
-            adapters=wanted.adapters,
-            devices=settings.devices,
-        )
-        load = self.equip(replace(load, **dict(wanted.fixed)))
-        loading = asyncio.get_running_loop().create_task(self._start(wanted, load))
-        self._own(loading)
+        load = self.equip(load_for(wanted, alike, self._settings))
+        largest = max((wanted, *alike), key=lambda other: other.n_ctx)
+        entry = Entry(largest, load, self._settings.keep_alive_s)
+        entry.is_pinned = any(other.is_pinned for other in alike)
+        n_least = max(other.n_ctx_least for other in (wanted, *alike))
+        if lesson := self._lesson(wanted.key):
+            entry.load = within(load, lesson.load, n_least=n_least)
+            entry.notes.append(lesson.note)
+        entry.loading = asyncio.get_running_loop().create_task(self._start(entry, n_least))
+        self._own(entry.loading)
         # Whoever waits hears of a failure; when all have left, nobody needs to.
-        loading.add_done_callback(lambda task: task.cancelled() or task.exception())
-        entry = _Entry(wanted, load, loading, settings.keep_alive_s)
+        entry.loading.add_done_callback(lambda task: task.cancelled() or task.exception())
         self._entries[wanted.key] = entry
+        self._tell_loading()
         return entry
 
-    async def _start(self, wanted: Wanted, load: Load) -> Worker:
+    async def _start(self, entry: Entry, n_least: int) -> Worker:
+        """Return a worker that has loaded: what was wanted, or as much less as is needed."""
         began = time.monotonic()
-        name = str(wanted.info.name)
         is_loaded = False
         try:
-            worker = await Worker.start(
-                name,
-                self._settings.command,
-                load,
-                timeout_s=self._settings.load_timeout_s,
-                on_exit=lambda: self._on_exit(wanted.key, load.request_id),
-            )
+            worker = await self._start_or_less(entry, n_least)
             is_loaded = True
             self._cores.add(worker.channel, worker.loaded.n_threads)
             worker.channel.on_device_lost = self.on_device_lost
@@ -360,25 +340,81 @@ class Pool:
                 self.on_device_lost(error.address)
             raise
         finally:
+            self._tell_loading()
             if not is_loaded:
-                self._forget(wanted.key, load.request_id)
+                self._forget(entry)
         self.n_loads += 1
+        entry.load_s = time.monotonic() - began
+        self.on_measured(entry.wanted, entry.load, worker)
         self.on_change()
-        seconds = time.monotonic() - began
-        pairs = logs.pairs(model=name, load_s=seconds, pid=worker.pid, n_ctx=worker.loaded.n_ctx)
+        pairs = logs.pairs(
+            model=entry.wanted.info.name,
+            load_s=entry.load_s,
+            pid=worker.pid,
+            n_ctx=worker.loaded.n_ctx,
+        )
         logger.info("loaded %s", pairs)
         return worker
 
-    def _on_lease_ended(self, entry: _Entry) -> None:
+    async def _start_or_less(self, entry: Entry, n_least: int) -> Worker:
+        def told(moment: Loading) -> None:
+            entry.stage, entry.share = moment.stage, moment.share
+            self._tell_loading()
+
+        while True:
+            try:
+                return await Worker.start(
+                    str(entry.wanted.info.name),
+                    self._settings.command,
+                    entry.load,
+                    timeout_s=self._settings.load_timeout_s,
+                    on_exit=lambda: self._on_exit(entry),
+                    on_loading=told,
+                )
+            except (NotEnoughMemory, WorkerError) as error:
+                less = self._less(entry, n_least) if is_want_of_memory(error) else None
+                if less is None:
+                    raise
+                logger.warning(
+                    "loading again with less model=%s: %s (%s)",
+                    entry.wanted.info.name,
+                    less.note,
+                    error.message,
+                )
+                entry.load = replace(less.load, request_id=new_request_id())
+                entry.notes.append(f"{less.note}, since memory was short: {error.message}")
+
+    def _tell_loading(self) -> None:
+        self.on_loading()
+        for watcher in self._watchers:
+            watcher.set()
+
+    def _less(self, entry: Entry, n_least: int) -> Less | None:
+        return lesser(
+            entry.load,
+            n_least=n_least,
+            n_layers=entry.wanted.n_layers,
+            has_accelerator=self._settings.has_accelerator,
+        )
+
+    def _lesson(self, key: str) -> Less | None:
+        """With what less a model is to be loaded, since it died not long ago."""
+        learnt_s, less = self._lessons.get(key, (-math.inf, None))
+        if time.monotonic() - learnt_s > _LESSON_S:
+            self._lessons.pop(key, None)
+            return None
+        return less
+
+    def _on_lease_ended(self, entry: Entry) -> None:
         self.on_change()
         if entry.n_leases or self._entries.get(entry.wanted.key) is not entry:
             self._notify()
             return
-        if entry.is_leaving or entry.keep_alive_s <= 0:
+        if entry.is_leaving or (entry.keep_alive_s <= 0 and not entry.is_pinned):
             entry.is_leaving = True
             entry.expires_at = time.time()
             self._spawn(self._stop(entry))
-        elif math.isinf(entry.keep_alive_s):
+        elif math.isinf(entry.keep_alive_s) or entry.is_pinned:
             entry.expires_at = math.inf
         else:
             entry.expires_at = time.time() + entry.keep_alive_s
@@ -387,41 +423,54 @@ class Pool:
             entry.timer = asyncio.get_running_loop().call_later(delay, self._expire, entry)
         self._notify()
 
-    def _expire(self, entry: _Entry) -> None:
+    def _expire(self, entry: Entry) -> None:
         if not entry.n_leases and self._entries.get(entry.wanted.key) is entry:
             entry.is_leaving = True
             self._spawn(self._stop(entry))
 
-    def _stop_timer(self, entry: _Entry) -> None:
+    def _stop_timer(self, entry: Entry) -> None:
         if entry.timer:
             entry.timer.cancel()
             entry.timer = None
         entry.expires_at = math.inf
 
-    async def _stop(self, entry: _Entry) -> None:
+    async def _stop(self, entry: Entry) -> None:
         """End an entry's process and forget it; returns when both are done."""
         entry.is_leaving = True
         self._stop_timer(entry)
         if entry.loading.done():
-            if worker := _worker_of(entry):
+            if worker := worker_of(entry):
+                self.on_measured(entry.wanted, entry.load, worker)
                 await worker.stop()
         else:
             entry.loading.cancel()
             await asyncio.gather(entry.loading, return_exceptions=True)
-        self._forget(entry.wanted.key, entry.load.request_id)
+        self._forget(entry)
 
-    def _on_exit(self, key: str, load_id: str) -> None:
-        entry = self._entries.get(key)
-        is_own = entry is not None and entry.load.request_id == load_id
-        if entry and is_own and entry.is_loaded and not entry.is_leaving:
-            logger.warning("worker ended by itself model=%s", entry.wanted.info.name)
-        self._forget(key, load_id)
+    def _on_exit(self, entry: Entry) -> None:
+        """A process ended; one that never was ready is dealt with by who started it."""
+        if not entry.is_loaded:
+            return
+        if not entry.is_leaving:
+            name = entry.wanted.info.name
+            logger.warning("worker ended by itself model=%s", name)
+            code = entry.loading.result().channel.exited.result()
+            if code != 0:  # else it retired in good order
+                self._learn(entry, code)
+        self._forget(entry)
 
-    def _forget(self, key: str, load_id: str) -> None:
-        entry = self._entries.get(key)
-        if entry and entry.load.request_id == load_id:
+    def _learn(self, entry: Entry, code: int) -> None:
+        """Remember with what less to load a model that died."""
+        less = self._less(entry, entry.wanted.n_ctx_least)
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if less:
+            note = f"{less.note}, since its process died ({how})"
+            self._lessons[entry.wanted.key] = time.monotonic(), Less(less.load, note)
+
+    def _forget(self, entry: Entry) -> None:
+        if self._entries.get(entry.wanted.key) is entry:
             self._stop_timer(entry)
-            del self._entries[key]
+            del self._entries[entry.wanted.key]
             self.on_change()
             if entry.is_loaded:
                 logger.info("unloaded model=%s", entry.wanted.info.name)
@@ -443,21 +492,3 @@ class Pool:
     def _own(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _worker_of(entry: _Entry) -> Worker | None:
-    """The entry's live worker, if its load has succeeded."""
-    worker = entry.loading.result() if entry.is_loaded else None
-    return None if worker is None or worker.channel.exited.done() else worker
-
-
-def _closing() -> CapacityError:
-    return CapacityError("the daemon is shutting down", hint="try again in a moment")
-
-
-def _queue_full(n_waiting: int) -> QueueFull:
-    return QueueFull(
-        "server busy, please try again.  maximum pending requests exceeded "
-        f"({n_waiting} are waiting)",
-        hint="CORRAL_MAX_QUEUE sets how many may wait",
-    )

@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -20,14 +21,17 @@ from typing import Any
 
 import psutil
 
-from runner.errors import DeviceError, WorkerError
-from runner.protocol.messages import Embed, Embedded, Generate, Load, Loaded, Rerank
+from runner.errors import CorralError, DeviceError, NotEnoughMemory, WorkerError
+from runner.protocol.messages import Embed, Embedded, Generate, Load, Loaded, Loading, Rerank
 from runner.workers.channel import Channel, Reply
 
 logger = logging.getLogger(__name__)
 
 #: Seconds a worker has for ending by itself.
 _STOP_GRACE_S = 3.0
+
+#: How llama.cpp says that it could not allocate.
+_WANT_OF_MEMORY = re.compile(r"(failed|unable|cannot) to allocate|out of memory", re.IGNORECASE)
 
 _ids = itertools.count(1)
 
@@ -60,6 +64,7 @@ class Worker:
         *,
         timeout_s: float,
         on_exit: Callable[[], None],
+        on_loading: Callable[[Loading], None] = lambda moment: None,
     ) -> Worker:
         """Start a process and load a model into it.
 
@@ -69,11 +74,14 @@ class Worker:
             load: What to load.
             timeout_s: Seconds the load may take.
             on_exit: Called once when the process has ended, whyever.
+            on_loading: Called with how far the load is.
 
         Raises:
             WorkerError: It could not be started, or its load failed or took too long.
+            NotEnoughMemory: There was none for it.
         """
         channel = await _spawn(name, command, on_exit)
+        channel.on_loading = on_loading
         try:
             async with asyncio.timeout(timeout_s):
                 loaded = await channel.ask(load)
@@ -86,7 +94,7 @@ class Worker:
                     hint="a slow disk? raise CORRAL_LOAD_TIMEOUT",
                 ) from None
             if isinstance(error, WorkerError) and reason and not isinstance(error, DeviceError):
-                raise WorkerError(f"{error.message}: {reason}", hint=error.hint) from None
+                raise _explained(error, reason) from None
             raise
         assert isinstance(loaded, Loaded)
         return cls(channel, channel.pid, loaded)
@@ -122,9 +130,30 @@ class Worker:
         except psutil.Error:
             return 0
 
+    def n_private(self) -> int:
+        """Bytes of memory that are free when the process ends; 0 when it has ended."""
+        try:
+            process = psutil.Process(self.pid)
+            if sys.platform == "linux":
+                found = process.memory_info()
+                return max(0, int(found.rss - found.shared))
+            return int(process.memory_full_info().uss)
+        except psutil.Error:
+            return 0
+
     async def stop(self) -> None:
         """End the process: asked first, killed after a grace time."""
         await end(self.channel)
+
+
+def _explained(error: WorkerError, reason: str) -> CorralError:
+    """The error with llama.cpp's own reason, which may be want of memory."""
+    message = f"{error.message}: {reason}"
+    if _WANT_OF_MEMORY.search(reason):
+        return NotEnoughMemory(message, hint="close other programs, or use a smaller model")
+    told = WorkerError(message, hint=error.hint)
+    told.is_crash = error.is_crash
+    return told
 
 
 async def end(channel: Channel) -> None:

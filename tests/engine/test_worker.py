@@ -7,6 +7,7 @@ import pytest
 
 from runner.domain.chat import Message
 from runner.domain.event import FinishReason
+from runner.domain.loading import LoadStage
 from runner.domain.options import SamplingParams
 from runner.engine.prepare import RENDER_TIMEOUT_S
 from runner.gguf.reader import read_header
@@ -59,6 +60,20 @@ def test_a_model_is_loaded_asked_and_shut_down(worker, tiny):
     assert (outcome.reason, outcome.n_generated) == (FinishReason.LENGTH, 5)
     worker.send(Shutdown())
     assert worker.wait(AT_ONCE_S) == 0
+
+
+def test_a_load_tells_its_stages_in_order(worker, tiny):
+    worker.load(tiny)
+    seen = [(list(LoadStage).index(told.stage), told.share) for told in worker.stages]
+    assert seen == sorted(seen)
+    assert [told.stage for told in worker.stages if not told.share] == [
+        LoadStage.MAPPING,
+        LoadStage.UPLOAD,
+        LoadStage.CONTEXT,
+        LoadStage.WARM_UP,
+    ]
+    assert LoadStage.UPLOAD in {told.stage for told in worker.stages if told.share == 1}
+    assert {told.request_id for told in worker.stages} == {"load"}
 
 
 def test_no_threads_asked_for_means_one_for_each_core(worker, tiny):

@@ -18,6 +18,7 @@ from runner.protocol.messages import (
     Generate,
     Load,
     Loaded,
+    Loading,
     Message,
     Outcome,
     Started,
@@ -32,6 +33,7 @@ class WorkerProcess:
 
     Attributes:
         process: The process; its stdin is the pipe down.
+        stages: What it told of its load, in order.
         log: What it wrote to stderr, once it has ended.
     """
 
@@ -44,6 +46,7 @@ class WorkerProcess:
             stderr=self._log,
             bufsize=0,
         )
+        self.stages: list[Loading] = []
         self._messages: Queue[Message | None] = Queue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -79,7 +82,7 @@ class WorkerProcess:
         self.write(b"".join(map(encode, messages)))
 
     def receive(self) -> Message:
-        """The next message.
+        """The next message that tells no stage of a load.
 
         Raises:
             EOFError: The worker closed its end.
@@ -136,5 +139,8 @@ class WorkerProcess:
         reader = FrameReader()
         while chunk := self.process.stdout.read(1 << 16):
             for message in reader.feed(chunk):
-                self._messages.put(message)
+                if isinstance(message, Loading):
+                    self.stages.append(message)
+                else:
+                    self._messages.put(message)
         self._messages.put(None)

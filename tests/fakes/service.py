@@ -13,6 +13,8 @@ from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared, H
 from runner.domain.create import CheckedModelfile, CreateRequest, ModelfileFinding
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.job import Job
+from runner.domain.loading import LoadMoment, LoadStage
+from runner.domain.memory import MemoryNeed
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import Options
@@ -127,6 +129,49 @@ class FakeInference:
         self.resident.add(name)
         return 0.25
 
+    async def load_apart(
+        self, name: ModelName, options: Options, keep_alive: float | None, *, pins: bool | None
+    ) -> AsyncGenerator[LoadMoment | RunningModel, None]:
+        """Two moments and the end; ``note`` tells what was asked."""
+        await self.load(name, options, keep_alive)
+        info = model_info()
+        yield LoadMoment(info, LoadStage.MAPPING, 0.0)
+        yield LoadMoment(info, LoadStage.UPLOAD, 0.5)
+        yield RunningModel(
+            info=info,
+            n_resident=1000,
+            n_vram=0,
+            n_ctx=2048,
+            expires_at=0.0,
+            pid=1,
+            n_active=0,
+            n_steps=0,
+            n_tokens=0,
+            load_s=1.25,
+            is_pinned=bool(pins),
+            note=f"keep_alive {keep_alive}",
+        )
+
+    async def estimate(self, name: ModelName, options: Options) -> MemoryNeed:
+        if name not in self.known:
+            raise ModelNotFound(str(name))
+        return MemoryNeed(
+            n_weights=100,
+            n_kv=20,
+            n_compute=3,
+            n_output=1,
+            n_projector=0,
+            n_draft=0,
+            n_needed=124,
+            n_accelerator=0,
+            n_free=100,
+            n_ctx=1024,
+            n_cells=1024,
+            n_ctx_asked=options.num_ctx or 0,
+            fits=False,
+            advice=("use a smaller quantization: Q4_K_M or below",),
+        )
+
     async def unload(self, name: ModelName) -> bool:
         self.unloads.append(name)
         was_there = name in self.resident
@@ -206,6 +251,9 @@ class FakeModels:
             tensors=(("token_embd.weight", "Q4_1", (576, 49152)),),
             modelfile=f"FROM {info.name}\n",
         )
+
+    def loading(self) -> Sequence[LoadMoment]:
+        return ()
 
     def running(self) -> Sequence[RunningModel]:
         return [

@@ -6,6 +6,8 @@ How it loads is told by files beside ``Load.path``, how a request goes by its pr
     PATH.refuse     it refuses to load; what is in the file is its reason
     PATH.die        it dies while it loads
     PATH.lose       it loses a device while it loads
+    PATH.killed     it is killed while it loads more cells than this file says; PATH.segfault: it
+                    dies of a bad address; PATH.memory: it says that there is no memory
     PATH.garbage    it answers with what is no frame
     PATH.retire     it ends in good order before it hears its next request; the file goes with it
     PATH.stubborn   it ends neither by ``Shutdown`` nor by the end of its pipe
@@ -18,6 +20,7 @@ How it loads is told by files beside ``Load.path``, how a request goes by its pr
     crash           as llama.cpp ends when a check of its own fails
     lose            it ends as it does when a device of another machine is lost
     refuse          fails as a prompt that is too long does
+    long 5000       fails as one of so many tokens does, where the context holds fewer
     garbage         one piece, then what is no frame
 
 It writes what it hears to ``PATH.log``.
@@ -38,7 +41,7 @@ from pathlib import Path
 
 from runner.domain.event import FinishReason
 from runner.domain.running import RequestState
-from runner.errors import DeadlineExceeded, PromptTooLong
+from runner.errors import DeadlineExceeded, NotEnoughMemory, PromptTooLong
 from runner.protocol.codec import FrameReader, encode
 from runner.protocol.messages import (
     LOST_DEVICE,
@@ -121,6 +124,19 @@ class FakeWorker:
     def has(self, mark: str) -> bool:
         return self.load is not None and Path(f"{self.load.path}.{mark}").exists()
 
+    def fails_with(self, load: Load) -> bool:
+        """Whether it refuses so many cells; it may not live to say so."""
+        for mark in ("killed", "segfault", "memory"):
+            path = Path(f"{load.path}.{mark}")
+            if not path.exists() or load.n_cells <= int(path.read_text()):
+                continue
+            if mark == "memory":
+                error = NotEnoughMemory("no memory for the cache", hint="take less")
+                self.send(Failed(load.request_id, error.code, error.message, error.hint))
+                return True
+            os.kill(os.getpid(), signal.SIGKILL if mark == "killed" else signal.SIGSEGV)
+        return False
+
     def note(self, text: str) -> None:
         with Path(f"{self.load.path}.log").open("a") as file:
             file.write(f"{os.getpid()} {text}\n")
@@ -142,6 +158,8 @@ class FakeWorker:
             os._exit(3)
         if self.has("lose"):
             lose()
+        if self.fails_with(load):
+            return 1
         if self.has("refuse"):
             reason = Path(f"{load.path}.refuse").read_text()
             line = "2026-01-02T03:04:05.678Z ERROR engine.llama.library llama.cpp: "
@@ -246,9 +264,7 @@ class FakeWorker:
 
     def generate(self, request: Generate) -> None:
         prompt = request.prompt or request.messages[-1].content
-        if prompt == "refuse":
-            error = PromptTooLong(len(prompt), 4)
-            self.send(Failed(request.request_id, error.code, error.message, error.hint))
+        if self.refuses(request, prompt):
             return
         tail, _, text = prompt.removeprefix("write ").partition("|")
         if not prompt.startswith("write "):
@@ -268,6 +284,16 @@ class FakeWorker:
             run.ends_s = time.monotonic() + request.terms.deadline_s
         self.running[request.request_id] = run
         break_down(prompt)
+
+    def refuses(self, request: Generate, prompt: str) -> bool:
+        """Whether the prompt is too long, or is said to be."""
+        n = int(prompt.split()[1]) if prompt.startswith("long ") else 0
+        if prompt != "refuse" and n < self.load.n_ctx:
+            return False
+        error = PromptTooLong(n or len(prompt), self.load.n_ctx if n else 4)
+        told = (error.code, error.message, error.hint)
+        self.send(Failed(request.request_id, *told, n_needed=n))
+        return True
 
     def note_request(self, request: Generate) -> None:
         """What was asked beside the messages."""

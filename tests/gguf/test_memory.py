@@ -233,7 +233,7 @@ def test_no_part_is_negative_and_the_devices_hold_all_of_it(found, plan):
     assert min(parts) >= 0
     assert sum(parts) == told.n_total == told.n_main + told.n_accelerator
     assert 0 <= told.n_weights_accelerator <= told.n_accelerator
-    assert 0 <= told.n_buffers <= told.n_main
+    assert told.n_private >= told.n_output
 
 
 @given(found=shapes, plan=plans, more=st.integers(0, 10**6))

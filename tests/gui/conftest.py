@@ -27,9 +27,11 @@ if not REASON:
     )
     from PySide6.QtWidgets import QApplication
 
+    from gui.app import App
     from gui.chats.archive import Archive
     from gui.garbage import collect_due
     from gui.link import Link, Phase
+    from gui.settings import read as read_choices
     from gui.singletons import make_lasting
 
     make_lasting()
@@ -134,14 +136,30 @@ def archive(application, tmp_path):
     made.close()
 
 
-@pytest.fixture
-def nothing_waits(monkeypatch):
-    """Fail a test in which the app's own code meets a socket, a file or SQLite on this thread."""
+@pytest.fixture(autouse=True)
+def nothing_waits(request):
+    """Fail a test in which the app's own code meets a socket, a file or SQLite on this thread.
+
+    What blocks and is called on other threads is tested by itself, in tests marked ``blocking``.
+    """
     WATCH.told.clear()
-    WATCH.is_on = True
-    yield
+    WATCH.is_on = request.node.get_closest_marker("blocking") is None
+    yield WATCH
     WATCH.is_on = False
     assert not WATCH.told, WATCH.told
+
+
+#: Audit events of Python that may wait for a disk, another program or another machine.
+MAY_WAIT = {
+    *("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "os.chmod"),
+    *("socket.connect", "socket.getaddrinfo", "sqlite3.connect", "subprocess.Popen"),
+}
+
+
+#: What is read before there is a window: how it looks, and where the daemon answers.
+AT_START = set() if REASON else {App.__init__.__code__, read_choices.__code__}
+#: Where the app's code is.
+APP = f"{Path(__file__).parents[2] / 'gui'}{os.sep}"
 
 
 class _Watch:
@@ -152,18 +170,17 @@ class _Watch:
         self.told = []
 
     def hear(self, event, args):
-        if not self.is_on or event not in ("open", "socket.connect", "sqlite3.connect"):
+        if not self.is_on or event not in MAY_WAIT:
             return
         if threading.current_thread() is not threading.main_thread():
             return
-        if event == "open" and str(args[0]).endswith((".py", ".pyc", ".so")):
-            return  # an import
+        if str(args[0]).endswith((".py", ".pyc", ".so")):
+            return  # an import, or what Qt's bindings read of the sources when there is one
         frame = sys._getframe(1)
-        while frame is not None:
-            if f"{os.sep}gui{os.sep}" in frame.f_code.co_filename and (
-                "tests" not in Path(frame.f_code.co_filename).parts
-            ):
-                self.told.append((event, str(args[0]), frame.f_code.co_qualname))
+        while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+            if frame.f_code.co_filename.startswith(APP):
+                if frame.f_code not in AT_START:
+                    self.told.append((event, str(args[0]), frame.f_code.co_qualname))
                 return
             frame = frame.f_back
 

@@ -35,7 +35,9 @@ print("kept", flush=True)
 
 
 @pytest.mark.live
-def test_a_first_model_is_fetched_and_answers(application, until, tmp_path, monkeypatch):
+def test_a_first_model_is_fetched_and_answers(
+    application, until, tmp_path, monkeypatch, nothing_waits
+):
     with RealDaemon(tmp_path / "home") as daemon:
         monkeypatch.setenv("CORRAL_HOST", daemon.address)
         app = App(application, find_paths())
@@ -59,6 +61,7 @@ def test_a_first_model_is_fetched_and_answers(application, until, tmp_path, monk
         until(lambda: app.link.state.running == ())
         app._end()
         app.window.close()
+    nothing_waits.is_on = False  # the app has ended
     storage = Storage(find_paths().state / "chats.sqlite")
     [chat] = storage.chats()
     assert storage.turns(chat.id)[-1].text == answer.text

@@ -104,6 +104,7 @@ found = st.builds(
 )
 
 
+@pytest.mark.blocking
 @given(search=found)
 def test_a_kept_search_comes_back_as_it_was(search, tmp_path_factory):
     path = tmp_path_factory.mktemp("kept") / "discover.json"
@@ -111,6 +112,7 @@ def test_a_kept_search_comes_back_as_it_was(search, tmp_path_factory):
     assert searches.last(path) == search
 
 
+@pytest.mark.blocking
 @given(st.binary(max_size=60))
 def test_a_damaged_file_is_no_search(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("damaged") / "discover.json"
@@ -121,6 +123,7 @@ def test_a_damaged_file_is_no_search(tmp_path_factory, content):
 @pytest.mark.parametrize(
     "value", [[], 3, {"format": 2}, {"format": 1}, {"format": 1, "result": []}]
 )
+@pytest.mark.blocking
 def test_a_file_of_another_shape_is_no_search(tmp_path, value):
     path = tmp_path / "discover.json"
     path.write_text(json.dumps(value))
@@ -173,6 +176,7 @@ def test_the_history_has_only_what_is_young_enough(steps):
     assert at - samples[0].at_s <= history.shown_s <= 600
 
 
+@pytest.mark.blocking
 def test_a_machine_has_memory_and_cores():
     machine = measure()
     assert 0 < machine.n_available <= machine.n_memory
@@ -196,6 +200,7 @@ def test_secrets_leave_a_report(text, expected):
     assert redacted(text, "/home/me") == expected
 
 
+@pytest.mark.blocking
 def test_a_report_has_versions_settings_and_log_but_no_token(tmp_path):
     environ = {"CORRAL_HOME": str(tmp_path), "HF_TOKEN": "hf_verysecret", "PATH": "/bin"}
     paths = find_paths(environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, strategies as st
 
 from gui.suggest import GB, STARTER, Room, look, suggest
@@ -26,6 +27,7 @@ def test_more_memory_never_offers_a_smaller_largest(room):
     assert suggest(larger)[-1].n_bytes >= suggest(room)[-1].n_bytes
 
 
+@pytest.mark.blocking
 def test_this_machine_is_measured_where_the_folder_is_not_made_yet(tmp_path):
     room = look(tmp_path / "not" / "there")
     assert room.n_memory > 0 and room.n_disk > 0 and room.n_cores > 0 and room.processor

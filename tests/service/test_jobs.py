@@ -11,6 +11,7 @@ import pytest
 
 from runner.domain.job import Job, JobState
 from runner.domain.name import ModelName
+from runner.domain.progress import Progress
 from runner.errors import (
     BadModelFile,
     CapacityError,
@@ -221,6 +222,35 @@ def test_a_daemon_that_comes_back_goes_on_by_itself(house, server, library, cont
     run(story)
     assert library.model_path(library.find(NAME)).read_bytes() == content
     assert server.n_served(PATH) < len(content) + 8 * MIB
+
+
+def test_what_was_the_last_daemons_alone_is_gone_with_it(house):
+    """A look at all models, done or broken off, is no job of the next daemon; nor is an old row."""
+    may_end = threading.Event()
+
+    def look(run):
+        may_end.wait(60)
+        yield Progress("success")
+
+    async def story():
+        async with house:
+            once = await house.jobs.begin(
+                "verify", "all", look, is_attended=False, is_lasting=False
+            )
+            may_end.set()
+            await until(lambda: house.jobs.get(once.job_id).state is JobState.DONE)
+            may_end.clear()
+            more = await house.jobs.begin("verify", "a", look, is_attended=False, is_lasting=False)
+            may_end.set()
+        table = JobTable(house.folder / "state.sqlite")
+        assert table.load() == []
+        table.add(Job(0, "verify", "all", state=JobState.PAUSED))
+        table.close()
+        async with house:
+            assert house.jobs.list_jobs() == []
+            assert (await house.pulls.pull_apart(NAME)).job_id > more.job_id > once.job_id
+
+    run(story)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("brew", "tea"), ("pull", "no such:na:me")])

@@ -2,69 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import pytest
 from hypothesis import given, strategies as st
 
-from runner.gguf.memory import kv_cache_bytes
-from runner.gguf.metadata import describe
-from runner.gguf.reader import read_header
-from runner.service.sizing import choose_sizes
-from tests.fakes.models import tiny_model
+from runner.service.sizing import LEAST, Room, choose_sizes, grown
 
 GIB = 1 << 30
-
-
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory):
-    path = tiny_model(tmp_path_factory.mktemp("sizing") / "tiny.gguf", n_ctx_train=8192)
-    return describe(read_header(path))
-
-
-n_train = st.sampled_from([0, 64, 2048, 8192, 40960, 1 << 20])
+per_token = st.integers(1, 1 << 20)
 memory = st.integers(1 << 20, 1 << 42)
+n_max = st.sampled_from([0, 64, 2048, 8192, 40960, 1 << 20])
 
 
-@given(asked=st.integers(0, 1 << 24), n_train=n_train, memory_bytes=memory)
-def test_a_context_is_never_beyond_what_the_model_was_trained_for(
-    facts, asked, n_train, memory_bytes
+def sizes_of(per_token, n_memory, n_free, *, asked=0, n_ctx_max=1 << 20):
+    room = Room(n_memory, n_free, n_free)
+    return choose_sizes(lambda n: n * per_token, room, asked=asked, n_ctx_max=n_ctx_max)
+
+
+@given(per_token, memory, memory, st.integers(0, 1 << 24), n_max)
+def test_a_context_is_within_what_was_trained_and_what_fits(
+    per_token, n_memory, n_free, asked, n_ctx_max
 ):
-    sizes = choose_sizes(
-        replace(facts, n_ctx_train=n_train), asked=asked, memory_bytes=memory_bytes
-    )
-    assert 1 <= sizes.n_ctx <= (n_train or 4096)
-    assert sizes.n_ctx <= sizes.n_cells <= 4 * sizes.n_ctx
-    n_fits = memory_bytes // 2 // kv_cache_bytes(1, facts.kv_widths)
+    sizes = sizes_of(per_token, n_memory, n_free, asked=asked, n_ctx_max=n_ctx_max)
+    assert 1 <= sizes.n_ctx <= (n_ctx_max or LEAST)
+    assert 1 <= sizes.n_least <= sizes.n_ctx <= sizes.n_cells <= 4 * sizes.n_ctx
+    assert sizes.n_ctx <= LEAST or sizes.n_ctx * per_token <= n_free
+    assert sizes.n_cells in (sizes.n_ctx, min(sizes.n_cells, n_memory // 64 // per_token))
     if asked:
-        assert sizes.n_ctx == min(asked, n_train or 4096, max(4096, n_fits))
+        assert sizes.n_least == sizes.n_ctx <= asked
 
 
-@given(n_train=n_train, a=memory, b=memory)
-def test_more_memory_never_means_less_context(facts, n_train, a, b):
-    some = replace(facts, n_ctx_train=n_train)
-    small, large = (choose_sizes(some, asked=0, memory_bytes=m) for m in sorted((a, b)))
+@given(per_token, memory, st.integers(1, 1 << 24))
+def test_what_fits_is_had_as_asked(per_token, n_free, asked):
+    sizes = sizes_of(per_token, GIB, n_free, asked=asked)
+    if asked <= min(1 << 20, max(LEAST, n_free // per_token - 1024)):
+        assert sizes.n_ctx == asked
+    else:
+        assert sizes.n_ctx > n_free // per_token - 2048 or sizes.n_ctx in (1 << 20, asked)
+
+
+@given(per_token, memory, memory)
+def test_unasked_it_takes_a_quarter_of_what_is_free_at_most(per_token, n_memory, n_free):
+    sizes = sizes_of(per_token, n_memory, n_free)
+    assert LEAST <= sizes.n_ctx <= 32768
+    assert sizes.n_ctx == LEAST or sizes.n_ctx * per_token <= n_free // 4
+
+
+@given(per_token, memory, memory, memory)
+def test_more_free_memory_never_means_less_context(per_token, n_memory, a, b):
+    small, large = (sizes_of(per_token, n_memory, n) for n in sorted((a, b)))
     assert small.n_ctx <= large.n_ctx
-    assert small.n_cells <= large.n_cells
 
 
-@given(memory_bytes=st.integers(GIB, 1 << 42))
-def test_unasked_the_cache_takes_a_small_share_of_memory(facts, memory_bytes):
-    sizes = choose_sizes(replace(facts, n_ctx_train=1 << 20), asked=0, memory_bytes=memory_bytes)
-    n_bytes = kv_cache_bytes(sizes.n_cells, facts.kv_widths)
-    least = kv_cache_bytes(4096, facts.kv_widths)
-    assert n_bytes <= max(memory_bytes // 16, least)
-    assert 4096 <= sizes.n_ctx <= 32768
+@given(st.integers(1, 1 << 24), n_max)
+def test_a_context_grows_to_hold_a_prompt_or_not_at_all(n_prompt, n_ctx_max):
+    n_ctx = grown(n_prompt, n_ctx_max)
+    if n_ctx:
+        assert n_prompt < n_ctx <= n_ctx_max
+    else:
+        assert n_prompt >= n_ctx_max
 
 
-def test_a_small_model_on_a_usual_machine_gets_all_it_was_trained_for(facts):
-    sizes = choose_sizes(facts, asked=0, memory_bytes=8 * GIB)
-    assert (sizes.n_ctx, sizes.n_cells) == (8192, 32768)
-
-
-@given(asked=st.integers(0, 1 << 24), memory_bytes=memory)
-def test_a_draft_model_s_cache_is_counted_beside_the_model_s(facts, asked, memory_bytes):
-    large = replace(facts, n_ctx_train=1 << 20)
-    both = choose_sizes(large, asked=asked, memory_bytes=memory_bytes, draft=large)
-    half = choose_sizes(large, asked=asked, memory_bytes=memory_bytes // 2)
-    assert both == half
+def test_a_small_model_on_a_usual_machine_gets_all_it_was_trained_for():
+    sizes = sizes_of(23040, 8 * GIB, 6 * GIB, n_ctx_max=8192)
+    assert sizes.n_ctx == 8192
+    assert sizes.n_cells == 8192
+    assert sizes.n_least == LEAST

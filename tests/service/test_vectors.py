@@ -17,10 +17,11 @@ from runner.store.blobs import Partial
 from runner.store.library import Library
 from runner.store.manifests import ADAPTER, Layer
 from runner.tools.convert.convert import convert
+from runner.workers.pool import Pool
 from tests.fakes.adapters import adaptable_model, adapter
 from tests.fakes.bert_folder import bert_folder
 from tests.service.test_inference import chat, open_place
-from tests.workers.pieces import until
+from tests.workers.pieces import SETTINGS, until
 
 
 def take_in(library: Library, path, text: str) -> ModelName:
@@ -124,11 +125,11 @@ def test_a_model_and_the_same_with_an_adapter_do_not_share_a_worker(library, tmp
     plain = take_in(library, adaptable_model(tmp_path / "p.gguf"), "plain")
     name = adapted(library, tmp_path, "adapted")
     assert library.find(plain).model == library.find(name).model
-    service = InferenceService(library, None, context_length=0, memory_bytes=8 << 30)
+    service = InferenceService(library, Pool(SETTINGS), context_length=0, memory_bytes=8 << 30)
 
     async def story():
-        _, one, _ = await service._prepare(plain, Options())
-        _, other, _ = await service._prepare(name, Options())
+        one = (await service._prepare(plain, Options())).wanted
+        other = (await service._prepare(name, Options())).wanted
         assert one.key != other.key
         assert one.adapters == ()
         assert len(other.adapters) == 1

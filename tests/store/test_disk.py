@@ -9,9 +9,10 @@ import sys
 from pathlib import Path, PureWindowsPath
 
 import pytest
+from hypothesis import given, strategies as st
 
 from runner.errors import DiskFull, StoreError
-from runner.store.disk import explained, extended, make_folder, replace_file
+from runner.store.disk import explained, extended, make_folder, plain, replace_file
 from tests.fakes.gguf_files import write_model
 
 ROOT = Path(__file__).parents[2]
@@ -107,3 +108,18 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path):
 def test_windows_takes_long_paths_with_a_prefix(path, long):
     assert str(extended(PureWindowsPath(path), is_windows=True)) == long
     assert str(extended(PureWindowsPath(path), is_windows=False)) == path
+
+
+segments = st.lists(st.text("ab.- é", min_size=1, max_size=90), max_size=6)
+
+
+@given(start=st.sampled_from(["C:\\", "\\\\host\\share\\"]), segments=segments)
+def test_people_see_a_path_as_they_write_it(start, segments):
+    """The prefix is for Windows alone; what lies below a path keeps it."""
+    path = PureWindowsPath(start, *segments)
+    long = extended(path, is_windows=True)
+    assert str(long).startswith("\\\\?\\")
+    assert plain(long) == plain(path) == str(path)
+    assert extended(long, is_windows=True) == long
+    assert plain(long / "blobs") == str(path / "blobs")
+    assert (long / "blobs").relative_to(long) == PureWindowsPath("blobs")

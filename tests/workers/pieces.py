@@ -10,8 +10,9 @@ from runner.domain.model import Capability, ModelInfo
 from runner.domain.name import ModelName
 from runner.domain.options import SamplingParams
 from runner.protocol.messages import Delta, Generate, Load
-from runner.workers.pool import Pool, PoolSettings, Wanted
+from runner.workers.pool import Pool
 from runner.workers.process import Worker, new_request_id
+from runner.workers.wanted import PoolSettings, Wanted
 from tests.fakes.worker import COMMAND
 
 SETTINGS = PoolSettings(

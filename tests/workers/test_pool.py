@@ -362,7 +362,7 @@ def test_a_crash_fails_all_who_wait_and_the_next_lease_loads_anew(models):
             began = time.monotonic()
             psutil.Process(before).kill()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 5
             assert [type(end) for end in ends] == [WorkerError] * 3
             assert await use(pool, wanted)  # at once: nobody is sent to the dead process
             assert pid_of(pool) != before

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Sequence as Seq
 from dataclasses import replace
+from functools import partial
 
+from runner.domain.loading import LoadStage
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint
 from runner.engine.adapters import own_adapters
@@ -19,7 +21,8 @@ from runner.engine.llama.context import Context, ContextParams
 from runner.engine.llama.embedder import LlamaEmbedder
 from runner.engine.llama.grammar import new_compiler
 from runner.engine.llama.lora import AdapterSet
-from runner.engine.llama.model import Model, ModelParams
+from runner.engine.llama.model import Model
+from runner.engine.llama.params import params_of, rope_of
 from runner.engine.llama.sampler import new_sampler
 from runner.engine.sequence import Sampler, Sequence
 from runner.errors import Unsupported
@@ -37,12 +40,18 @@ class LlamaBackend:
 
     helper: LlamaBackend | None = None
 
-    def __init__(self, load: Load, devices: tuple[tuple[int, int], ...] | None = None) -> None:
+    def __init__(
+        self,
+        load: Load,
+        devices: tuple[tuple[int, int], ...] | None = None,
+        on_stage: Callable[[LoadStage, float], None] = lambda stage, share: None,
+    ) -> None:
         """Load what ``load`` asks for, and compute one token so that the first answer is quick.
 
         Args:
             load: What to load, and how.
             devices: As in ``ModelParams``.
+            on_stage: Called on this thread with each stage, and how far it is.
 
         Raises:
             WorkerError: llama.cpp refuses the file.
@@ -51,10 +60,12 @@ class LlamaBackend:
         library.start()
         self._lock = threading.Lock()
         self._deterministic: LlamaBackend | None = None
-        params = ModelParams(load.n_gpu_layers, load.use_mmap, load.shards, devices)
+        on_stage(LoadStage.MAPPING, 0.0)
+        params = params_of(load, devices, partial(on_stage, LoadStage.UPLOAD))
         self.model = Model(load.path, params)
         self.embedding = self.model.embedding
-        self.n_ctx = min(load.n_ctx, self.model.n_ctx_train or load.n_ctx)
+        rope = rope_of(load)
+        self.n_ctx = min(load.n_ctx, rope.n_ctx_max(self.model.n_ctx_train) or load.n_ctx)
         self.n_cold_max = _N_COLD_MAX if self.model.can_be_cut and load.generates else 0
         self.n_threads = load.n_threads or os.cpu_count() or 1
         self._params = ContextParams(
@@ -66,6 +77,7 @@ class LlamaBackend:
             kv_type_k=load.kv_type_k,
             kv_type_v=load.kv_type_v,
             flash_attention=load.flash_attention,
+            rope=rope,
         )
         self.n_seq_max = load.n_seq_max
         self.n_adapters = len(load.adapters)
@@ -73,12 +85,14 @@ class LlamaBackend:
         self._embedder: LlamaEmbedder | None = None
         self._compiler = new_compiler(self.model)
         self.build = identity.build()
+        on_stage(LoadStage.CONTEXT, 0.0)
         try:
             self._adapters = AdapterSet(self.model, load.adapters)
             if load.generates:
                 self._generator = Context(self.model, self._params)
             self._take_sizes()
             if load.generates:
+                on_stage(LoadStage.WARM_UP, 0.0)
                 self._warm_up()
             else:
                 self.embedder()  # now, so that what does not fit is refused by the load

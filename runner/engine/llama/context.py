@@ -6,7 +6,7 @@ import ctypes
 import math
 import time
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import llama_cpp
 import numpy as np
@@ -16,6 +16,7 @@ from runner.engine.backend import DecodeFailed, NoSlot
 from runner.engine.chunks import Chunk
 from runner.engine.llama.candidates import Candidates
 from runner.engine.llama.model import Model
+from runner.engine.llama.params import RopeParams, use_rope
 from runner.errors import CorralError, NotEnoughMemory, WorkerError
 
 _INT32 = ctypes.sizeof(ctypes.c_int32)
@@ -40,6 +41,7 @@ class ContextParams:
     kv_type_k: str = "f16"
     kv_type_v: str = "f16"
     flash_attention: bool | None = None
+    rope: RopeParams = field(default_factory=RopeParams)
 
 
 def _check_types(params: ContextParams) -> None:
@@ -104,6 +106,7 @@ class Context:
         c_params.type_v = _KV_TYPES[params.kv_type_v]
         flash = params.flash_attention
         c_params.flash_attn_type = _FLASH_AUTO if flash is None else int(flash)
+        use_rope(c_params, params.rope)
         self.params = c_params
         self.handle = llama_cpp.llama_init_from_model(model.handle, c_params)
         if not self.handle:

@@ -11,7 +11,8 @@ from runner.engine.adapters import own_adapters
 from runner.engine.backend import DecodeFailed
 from runner.engine.llama.context import Context, ContextParams
 from runner.engine.llama.lora import AdapterSet
-from runner.engine.llama.model import Model, ModelParams
+from runner.engine.llama.model import Model
+from runner.engine.llama.params import ModelParams
 from runner.errors import WorkerError
 
 #: Tokens of one step; llama.cpp's own default.

@@ -5,20 +5,17 @@ from __future__ import annotations
 import ctypes
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import Any
 
 import llama_cpp
 import numpy as np
 
 from runner.domain.vectors import Pooling
 from runner.engine.backend import EmbeddingFacts, Frame, Infill
+from runner.engine.llama.params import ModelParams, c_model_params
 from runner.engine.pieces import PieceIndex
 from runner.engine.wordpiece import WordPiece
 from runner.errors import WorkerError
 
-_MMAP = llama_cpp.LLAMA_LOAD_MODE_MMAP
-_NO_MMAP = llama_cpp.LLAMA_LOAD_MODE_NONE
 # llama.h, enum llama_token_attr.  These two kinds are what parse_special turns from text to token.
 _UNKNOWN, _CONTROL = 1 << 0, 1 << 3
 # This kind is always turned from text to token.  Most are words; those spelt so steer the model:
@@ -35,35 +32,6 @@ POOLINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ModelParams:
-    """How to load.
-
-    Attributes:
-        n_gpu_layers: Layers on accelerators; -1: all.
-        use_mmap: Whether to map the file.
-        shards: All files, if there are several.
-        devices: Handles of the accelerators to use and how many layers go to each, which is what
-            counts then; ``None``: llama.cpp chooses.
-    """
-
-    n_gpu_layers: int = -1
-    use_mmap: bool = True
-    shards: tuple[str, ...] = ()
-    devices: tuple[tuple[int, int], ...] | None = None
-
-
-def _place(c_params: Any, devices: tuple[tuple[int, int], ...]) -> None:
-    """Say which devices get how many layers; the arrays live as long as the parameters do."""
-    # NULL ends the list; a list with nothing else means the processor alone.
-    handles = (ctypes.c_void_p * (len(devices) + 1))(*(handle for handle, _ in devices), None)
-    split = (ctypes.c_float * llama_cpp.llama_max_devices())(*(n for _, n in devices))
-    c_params.devices = ctypes.cast(handles, ctypes.c_void_p)
-    c_params.tensor_split = ctypes.cast(split, type(c_params.tensor_split))
-    c_params.n_gpu_layers = sum(n for _, n in devices)
-    c_params._arrays = (handles, split)
-
-
 class Model:
     """Owns a ``llama_model``; ``Vocabulary`` for the rest of the engine."""
 
@@ -73,11 +41,7 @@ class Model:
         Raises:
             WorkerError: llama.cpp refuses the file; its reason is in the log.
         """
-        c_params = llama_cpp.llama_model_default_params()
-        c_params.n_gpu_layers = params.n_gpu_layers
-        c_params.load_mode = _MMAP if params.use_mmap else _NO_MMAP
-        if params.devices is not None:
-            _place(c_params, params.devices)
+        c_params = c_model_params(params)
         if params.shards:
             paths = (ctypes.c_char_p * len(params.shards))(*map(str.encode, params.shards))
             self.handle = llama_cpp.llama_model_load_from_splits(paths, len(paths), c_params)

@@ -7,11 +7,13 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import llama_cpp
 
+from runner.domain.loading import LoadStage
 from runner.engine.llama import library
 from runner.engine.llama.backend import LlamaBackend
 from runner.engine.llama.devices import Device, list_devices
@@ -49,12 +51,17 @@ class Resident:
     note: str = ""
 
 
-def load_placed(load: Load, on_lost: Callable[[str], object]) -> Resident:
+def load_placed(
+    load: Load,
+    on_lost: Callable[[str], object],
+    on_stage: Callable[[LoadStage, float], None] = lambda stage, share: None,
+) -> Resident:
     """Load a model where it fits.
 
     Args:
         load: What to load, and how.
         on_lost: Called with a device's address when it is lost, on a thread of its own.
+        on_stage: Called with each stage, and how far it is.
 
     Raises:
         CorralError: It cannot be loaded, not even into main memory; or a device was named that
@@ -71,15 +78,20 @@ def load_placed(load: Load, on_lost: Callable[[str], object]) -> Resident:
         words = ["cpu"]  # of what was named nothing is there: that was no wish for all others
     places = chosen([*own, *others], words)
     if not places and not (words or any(place.kind != "cpu" for place in own)):
-        return Resident(LlamaBackend(load), note="; ".join(notes))
+        return Resident(LlamaBackend(load, on_stage=on_stage), note="; ".join(notes))
     need = _need(load)
     n_first = sum(counts := spread(places, need, load.n_gpu_layers))
     if load.n_gpu_layers < 0 and places and n_first < need.n_layers:
         notes.append(f"{n_first} of {need.n_layers} layers fit on {_named(places)}")
-    return _try(load, places, counts, notes)
+    return _try(partial(LlamaBackend, load, on_stage=on_stage), places, counts, notes)
 
 
-def _try(load: Load, places: list[Place], counts: list[int], notes: list[str]) -> Resident:
+def _try(
+    new: Callable[[tuple[tuple[int, int], ...]], LlamaBackend],
+    places: list[Place],
+    counts: list[int],
+    notes: list[str],
+) -> Resident:
     """Load, with ever fewer layers on the devices as long as that fails."""
     tries = [counts]
     for n in fewer(sum(counts)):
@@ -89,7 +101,7 @@ def _try(load: Load, places: list[Place], counts: list[int], notes: list[str]) -
         devices = tuple((place.handle, n) for place, n in used)
         library.take_buffers()
         try:
-            backend = LlamaBackend(load, devices)
+            backend = new(devices)
         except (WorkerError, NotEnoughMemory) as error:
             if number == len(tries) - 1:
                 raise

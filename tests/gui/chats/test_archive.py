@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from gui.chats.archive import Archive
 from gui.chats.storage import Chat, Storage
 
@@ -25,6 +27,7 @@ def test_results_come_back_in_order_on_the_asking_thread(application, until, tmp
     assert set(threads) == {threading.main_thread()}
 
 
+@pytest.mark.blocking
 def test_closing_waits_for_what_was_handed_over(application, tmp_path):
     path = tmp_path / "chats.sqlite"
     archive = Archive(path)

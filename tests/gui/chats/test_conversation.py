@@ -121,6 +121,7 @@ def test_an_error_is_part_of_the_turn_and_the_question_stays(talk, daemon, until
     assert messages(daemon) == [("user", "Hi")]
 
 
+@pytest.mark.blocking
 def test_a_half_answer_is_on_disk_before_it_ends(talk, daemon, until, tmp_path):
     going = threading.Event()
 
@@ -138,6 +139,7 @@ def test_a_half_answer_is_on_disk_before_it_ends(talk, daemon, until, tmp_path):
     until(idle(talk))
 
 
+@pytest.mark.blocking
 def test_a_draft_is_kept_and_leaves_with_the_question(talk, until, archive, tmp_path):
     talk.set_draft("Not yet sen")
     talk.keep_now()

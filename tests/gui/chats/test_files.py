@@ -17,6 +17,7 @@ def test_a_file_with_fences_gets_a_longer_one():
     assert "\n````md\n```\n````" in with_files("", [TextFile("a.md", "```")])
 
 
+@pytest.mark.blocking
 def test_text_is_read_and_everything_else_refused(tmp_path):
     (tmp_path / "t.txt").write_bytes("\ufeffgrüß\r\ngott".encode())
     assert read(tmp_path / "t.txt") == TextFile("t.txt", "grüß\ngott")

@@ -26,6 +26,7 @@ def png(width=40, height=20):
     return pasted(mime)
 
 
+@pytest.mark.blocking
 def test_a_file_is_a_picture_by_what_is_in_it_and_not_by_its_name(tmp_path: Path):
     (tmp_path / "a.txt").write_bytes(PNG)
     (tmp_path / "b.png").write_text("words")

@@ -29,6 +29,7 @@ def test_settings_of_ones_own_have_no_name(system, options):
     assert found == ""
 
 
+@pytest.mark.blocking
 def test_own_ones_are_kept_replaced_and_forgotten(tmp_path):
     path = tmp_path / "chats.sqlite"
     storage = Storage(path)

@@ -15,6 +15,8 @@ from gui.chats.storage import _TABLES, FORMAT, Chat, Storage
 from gui.chats.tree import Turn
 from runner.errors import StoreError
 
+pytestmark = pytest.mark.blocking
+
 
 @pytest.fixture
 def path(tmp_path):

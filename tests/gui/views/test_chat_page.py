@@ -28,7 +28,7 @@ def settings(tmp_path):
 
 
 @pytest.fixture
-def window(link, archive, settings, until, nothing_waits):
+def window(link, archive, settings, until):
     THEME.apply("light")
     made = MainWindow(link, settings, archive)
     made.show()

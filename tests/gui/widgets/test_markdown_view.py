@@ -82,7 +82,7 @@ def test_a_link_to_a_file_can_be_read_but_not_opened(view):
     box.reject()
 
 
-def test_nothing_is_fetched(view, until, nothing_waits):
+def test_nothing_is_fetched(view, until):
     show(view, "![x](file:///etc/passwd) ![y](https://example.com/y.png)", until)
     kind = QTextDocument.ResourceType.ImageResource
     assert view.loadResource(kind.value, QUrl("file:///etc/passwd")) is None

@@ -1,0 +1,91 @@
+"""Texts of settings that say which models and how they are loaded, to values.
+
+Each raises ``ValueError`` in words for people; where a setting stands is ``config``'s to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runner.domain.devices import device_words
+from runner.domain.load_options import KV_TYPES
+from runner.domain.name import ModelName
+from runner.domain.options import OPTION_SPECS, Speculate, parse_option
+from runner.errors import InvalidName, InvalidRequest
+
+_SWITCH: Mapping[str, bool | None] = {
+    **dict.fromkeys(("1", "true", "on", "yes"), True),
+    **dict.fromkeys(("0", "false", "off", "no"), False),
+    "auto": None,
+}
+
+
+def parse_kv_types(text: str) -> tuple[str, str]:
+    """Return the types of keys and values: of one for both, or of one for each."""
+    keys, _, values = text.strip().lower().partition("/")
+    pair = (keys, values or keys)
+    for kind in pair:
+        if kind not in KV_TYPES:
+            raise ValueError(f"'{kind}' is no type of a cache; want one of {', '.join(KV_TYPES)}")
+    return pair
+
+
+def parse_switch(text: str) -> bool | None:
+    """Return on or off; ``None`` for ``auto``."""
+    value = _SWITCH.get(text.lower(), text)
+    if isinstance(value, str):
+        raise ValueError(f"want on, off or auto, not '{text}'")
+    return value
+
+
+def parse_guessing(text: str) -> Speculate:
+    """Return whether tokens are guessed."""
+    value = parse_switch(text)
+    return "auto" if value is None else "on" if value else "off"
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return names of models, each as it would be written elsewhere."""
+    try:
+        return tuple(str(ModelName.parse(name)) for name in parse_list(text))
+    except InvalidName as error:
+        raise ValueError(error.message) from None
+
+
+def parse_model_options(text: str) -> tuple[tuple[str, Any], ...]:
+    """Return what ``name=value`` pairs say; a value is a truth or a number where it can be."""
+    found: dict[str, Any] = {}
+    for pair in text.split():
+        name, is_pair, value = pair.partition("=")
+        if not is_pair or name not in OPTION_SPECS:
+            raise ValueError(f"want options such as num_gpu=20, not '{pair[:60]}'")
+        try:
+            found[name] = parse_option(name, _literal(value))
+        except InvalidRequest as error:
+            raise ValueError(error.message) from None
+    return tuple(found.items())
+
+
+def _literal(text: str) -> int | float | bool | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def parse_list(text: str) -> tuple[str, ...]:
+    """Return what stands between commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def parse_devices(text: str) -> tuple[str, ...]:
+    """Return devices, as ``domain.devices`` has their names."""
+    try:
+        return device_words(parse_list(text))
+    except InvalidRequest as error:
+        raise ValueError(error.message) from None

@@ -1,0 +1,320 @@
+"""What models need of memory, what there is, and what would make one fit.
+
+Estimates come from the headers of the files (``gguf/memory.py``); what this machine adds to them
+is learnt from the processes that ran (``calibration.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from runner.domain.memory import MemoryNeed
+from runner.domain.name import ModelName
+from runner.domain.options import Options
+from runner.errors import NotEnoughMemory
+from runner.gguf.layers import Shape, shape_of
+from runner.gguf.memory import Estimate, Plan, estimate_shape, projector_bytes
+from runner.gguf.reader import read_header
+from runner.protocol.messages import Load
+from runner.service.advice import Ways, advice
+from runner.service.calibration import Calibration
+from runner.service.sizing import LEAST, Room, Sizes, choose_sizes
+from runner.store.library import Library
+from runner.store.manifests import DRAFT, PROJECTOR, Manifest
+from runner.workers.pool import Pool
+from runner.workers.process import Worker
+from runner.workers.wanted import Wanted
+
+logger = logging.getLogger(__name__)
+
+#: What a worker's process holds before it has loaded anything, in bytes, as measured.
+_PROCESS_BYTES = 32 << 20
+_N_BATCH = 512
+_MOST_SHAPES = 64
+#: Share of main memory that a cache may take where it is not known what else there is.
+_UNSURE_SHARE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The shapes of a model's files, and bytes of those that have none."""
+
+    model: Shape
+    draft: Shape | None
+    n_projector: int
+    n_adapters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """How a model is to be loaded, and what that takes of main memory, in bytes."""
+
+    sizes: Sizes
+    n_bytes: int
+    n_layers: int
+    note: str = ""
+
+
+class MemoryService:
+    """Sizes models before they are loaded.  Its methods read headers: call them in a thread."""
+
+    def __init__(
+        self,
+        library: Library,
+        pool: Pool,
+        *,
+        memory_bytes: int,
+        available: Callable[[], int] | None = None,
+        calibration: Calibration | None = None,
+        is_sure: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            library: The models.
+            pool: Who is in memory.
+            memory_bytes: The machine's main memory.
+            available: Measures what of it is free; by default all always is.
+            calibration: What is known of this machine.
+            is_sure: Whether main memory is all there is: nothing is refused for want of it where
+                layers may go to a device that is not known here.
+        """
+        self._library = library
+        self._pool = pool
+        self._memory_bytes = memory_bytes
+        self._available = available or (lambda: memory_bytes)
+        self._calibration = calibration or Calibration()
+        self._is_sure = is_sure
+        self._parts: OrderedDict[str, _Parts] = OrderedDict()
+        self._saving: asyncio.Future[None] | None = None
+
+    def fit(self, manifest: Manifest, options: Options, *, asked: int) -> Fitted:
+        """Return how a model is to be loaded.
+
+        A larger context than fits is cut to what does; one that is in memory already is not loaded
+        again for less than a quarter more.
+
+        Args:
+            manifest: The model.
+            options: All that is set for it.
+            asked: Context wanted, in tokens; 0: choose one.
+
+        Raises:
+            NotEnoughMemory: It does not fit, whatever else had to go.
+            BadModelFile: One of its files is damaged.
+        """
+        parts = self._of(manifest)
+        n_max = _n_ctx_max(parts.model, options)
+        resident = self._pool.load_of(manifest.key)
+        least = min(asked, n_max or asked) or min(LEAST, n_max or LEAST)
+        if resident is not None and least <= resident.n_ctx:
+            sizes = Sizes(least if asked else resident.n_ctx, resident.n_cells, least)
+            return self._known(self._fitted(manifest, parts, options, sizes))
+        sizes = self._sizes(manifest, parts, options, asked)
+        note = ""
+        if asked and sizes.n_ctx < least:
+            note = f"num_ctx {asked} was asked for, {sizes.n_ctx} tokens fit in memory"
+            if resident is not None and sizes.n_ctx < resident.n_ctx * 5 // 4:
+                sizes = Sizes(resident.n_ctx, resident.n_cells, resident.n_ctx)
+            else:
+                logger.warning("context cut model=%s: %s", manifest.name, note)
+        fitted = self._fitted(manifest, parts, options, sizes, note)
+        if resident is None and self._is_sure():
+            self._refuse_beyond(manifest, options, fitted)
+        return self._known(fitted)
+
+    def _known(self, fitted: Fitted) -> Fitted:
+        """What is said of memory, where that can be said."""
+        return fitted if self._is_sure() else replace(fitted, n_bytes=0)
+
+    def _refuse_beyond(self, manifest: Manifest, options: Options, fitted: Fitted) -> None:
+        """Return if a model can be loaded, once all others had gone."""
+        n_free = self._pool.n_freeable(manifest.key, all_gone=True)
+        if fitted.n_bytes <= n_free:
+            return
+        ways = self._ways(manifest, options, fitted.sizes, n_free)
+        raise NotEnoughMemory(
+            f"{manifest.name} needs {_gb(fitted.n_bytes)} of memory with a context of"
+            f" {fitted.sizes.n_ctx} tokens, and {_gb(n_free)} can be free",
+            hint="; or ".join(ways) or "close other programs, or use a smaller model",
+        )
+
+    async def need(self, name: ModelName, options: Options, *, asked: int = 0) -> MemoryNeed:
+        """Return what loading a model would take now.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            BadModelFile: One of its files is damaged.
+        """
+        return await asyncio.to_thread(self._need, name, options, asked)
+
+    def learn(self, wanted: Wanted, load: Load, worker: Worker) -> None:
+        """Compare what was estimated with what a process holds; called on the daemon's loop."""
+        measured = worker.n_private() - _PROCESS_BYTES
+        parts = self._parts.get(wanted.key)
+        if parts is None or not load.generates or load.draft_path or not load.use_mmap:
+            return
+        plan = Plan(
+            max(load.n_cells, load.n_ctx),
+            n_seq_max=load.n_seq_max + 1,
+            n_batch=load.n_batch,
+            n_ubatch=min(load.n_batch, _N_BATCH),
+            kv_types=(load.kv_type_k, load.kv_type_v),
+            flash_attention=load.flash_attention,
+        )
+        if not self._pool.settings.has_accelerator:
+            self._calibration.learn(
+                wanted.key, measured, estimate_shape(parts.model, plan).n_private
+            )
+            loop = asyncio.get_running_loop()
+            self._saving = loop.run_in_executor(None, self._calibration.save)
+
+    def _need(self, name: ModelName, options: Options, asked: int) -> MemoryNeed:
+        manifest = self._library.find(name)
+        parts = self._of(manifest)
+        options = options.over(manifest.parameters)
+        asked = asked or options.num_ctx or 0
+        sizes = self._sizes(manifest, parts, options, asked)
+        told, draft = self._estimates(parts, options, sizes)
+        fitted = self._fitted(manifest, parts, options, sizes)
+        n_free = self._pool.n_freeable(manifest.key, all_gone=True)
+        return MemoryNeed(
+            n_weights=told.n_weights,
+            n_kv=told.n_kv,
+            n_compute=told.n_compute,
+            n_output=told.n_output,
+            n_projector=told.n_projector,
+            n_draft=draft.n_total if draft else 0,
+            n_needed=fitted.n_bytes,
+            n_accelerator=told.n_accelerator,
+            n_free=n_free,
+            n_ctx=sizes.n_ctx,
+            n_cells=sizes.n_cells,
+            n_ctx_asked=asked,
+            fits=fitted.n_bytes <= n_free,
+            advice=self._ways(
+                manifest, options, replace(sizes, n_ctx=asked or sizes.n_ctx), n_free
+            ),
+        )
+
+    def _of(self, manifest: Manifest) -> _Parts:
+        found = self._parts.get(manifest.key)
+        if found is None:
+            headers = {
+                layer.kind: read_header(self._library.blobs.path(layer.digest))
+                for layer in manifest.layers
+                if layer.kind in (DRAFT, PROJECTOR)
+            }
+            found = self._parts[manifest.key] = _Parts(
+                model=shape_of(self._library.header(manifest)),
+                draft=shape_of(headers[DRAFT]) if DRAFT in headers else None,
+                n_projector=projector_bytes(headers[PROJECTOR]) if PROJECTOR in headers else 0,
+                n_adapters=sum(layer.n_bytes for layer in manifest.adapters),
+            )
+            while len(self._parts) > _MOST_SHAPES:
+                self._parts.popitem(last=False)
+        return found
+
+    def _sizes(self, manifest: Manifest, parts: _Parts, options: Options, asked: int) -> Sizes:
+        def cost(n_cells: int) -> int:
+            told, draft = self._estimates(parts, options, Sizes(n_cells, max(1, n_cells), 0))
+            factor = self._calibration.factor(manifest.key)
+            return int(factor * (told.n_private + (draft.n_private if draft else 0)))
+
+        smallest = self._fitted(manifest, parts, options, Sizes(1, 1, 1))
+        n_free = self._pool.n_freeable(manifest.key)
+        room = Room(
+            n_memory=self._memory_bytes,
+            n_free=min(self._available(), n_free),
+            n_cache=n_free - smallest.n_bytes + cost(1)
+            if self._is_sure()
+            else self._memory_bytes // _UNSURE_SHARE,
+        )
+        return choose_sizes(cost, room, asked=asked, n_ctx_max=_n_ctx_max(parts.model, options))
+
+    def _estimates(
+        self, parts: _Parts, options: Options, sizes: Sizes
+    ) -> tuple[Estimate, Estimate | None]:
+        plan = self._plan(parts.model, options, sizes)
+        told = estimate_shape(parts.model, plan, n_projector=parts.n_projector)
+        has_draft = parts.draft is not None and options.speculate in ("auto", "on")
+        return told, estimate_shape(parts.draft, plan) if has_draft and parts.draft else None
+
+    def _plan(self, shape: Shape, options: Options, sizes: Sizes) -> Plan:
+        settings = self._pool.settings
+        kv_k, kv_v = settings.kv_types
+        n_seq_max = (options.num_parallel or settings.n_seq_max) + 1
+        n_batch = max(options.num_batch or _N_BATCH, n_seq_max)
+        plan = Plan(
+            max(sizes.n_cells, sizes.n_ctx),
+            n_seq_max=n_seq_max,
+            n_batch=n_batch,
+            n_ubatch=min(n_batch, _N_BATCH),
+            kv_types=(options.cache_type_k or kv_k, options.cache_type_v or kv_v),
+            flash_attention=settings.flash_attention
+            if options.flash_attention is None
+            else options.flash_attention,
+            experts_on_cpu=(options.num_cpu_moe or 0) < 0,
+        )
+        if settings.has_accelerator:
+            n_gpu = -1 if options.num_gpu is None else options.num_gpu
+            plan = replace(plan, n_gpu_layers=n_gpu)
+        if not shape.has_memory:  # it reads a text in one go
+            n_text = max(sizes.n_ctx, _N_BATCH)
+            plan = replace(plan, n_seq_max=1, n_batch=n_text, n_ubatch=n_text)
+        return plan
+
+    def _fitted(
+        self, manifest: Manifest, parts: _Parts, options: Options, sizes: Sizes, note: str = ""
+    ) -> Fitted:
+        told, draft = self._estimates(parts, options, sizes)
+        n_private = told.n_private + (draft.n_private if draft else 0)
+        n_own = int(self._calibration.factor(manifest.key) * n_private)
+        n_own += _PROCESS_BYTES + parts.n_projector + parts.n_adapters
+        n_mapped = told.n_weights - told.n_weights_accelerator + (draft.n_weights if draft else 0)
+        return Fitted(
+            sizes,
+            n_bytes=n_own + n_mapped,
+            n_layers=len(parts.model.layers) + 1,
+            note=note,
+        )
+
+    def _ways(
+        self, manifest: Manifest, options: Options, sizes: Sizes, n_free: int
+    ) -> tuple[str, ...]:
+        parts = self._of(manifest)
+
+        def needed(n_ctx: int, kv_type: str = "", n_gpu: int | None = None) -> int:
+            changed = options
+            if kv_type:
+                changed = replace(changed, cache_type_k=kv_type, cache_type_v=kv_type)
+            if n_gpu is not None:
+                changed = replace(changed, num_gpu=n_gpu)
+            tried = Sizes(n_ctx, n_ctx, n_ctx)
+            return self._fitted(manifest, parts, changed, tried).n_bytes
+
+        return advice(
+            Ways(
+                needed=needed,
+                n_free=n_free,
+                n_ctx=sizes.n_ctx,
+                kv_type=options.cache_type_k or self._pool.settings.kv_types[0],
+                n_weights=parts.model.n_weights,
+                n_params=manifest.facts.n_params,
+                n_layers=len(parts.model.layers) if self._pool.settings.has_accelerator else 0,
+            )
+        )
+
+
+def _n_ctx_max(shape: Shape, options: Options) -> int:
+    """The longest context that makes sense: as trained, or as far as positions are stretched."""
+    scale = options.rope_frequency_scale or 0.0
+    return int(shape.n_ctx_train / scale) if 0 < scale < 1 else shape.n_ctx_train
+
+
+def _gb(n_bytes: int) -> str:
+    return f"{max(0, n_bytes) / 1e9:.1f} GB"

@@ -1,0 +1,139 @@
+"""What the pool is asked for, what it tells, and the first message to a worker.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from runner.domain.model import ModelInfo
+from runner.protocol.messages import Load
+from runner.workers.process import Worker, new_request_id
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model to be resident, and how.
+
+    Attributes:
+        info: The model; its blobs' ``key`` says which process can serve it.
+        key: The digest of its weights: names with the same weights share a worker.
+        path: The GGUF file.
+        n_ctx: Context of one sequence when it has to be loaded, in tokens.
+        n_cells: Cells of the whole cache, when it has to be loaded.
+        adapters: GGUF files of its LoRA adapters; ``key`` has their digests, too.
+        fixed: Load settings that the request insists on, by ``Load``'s field names.
+        shards: As in ``Load``.
+        n_least: Tokens that one sequence must be able to have; 0: ``n_ctx``.
+        n_bytes: Main memory it needs when it has to be loaded; 0: unknown.
+        n_layers: Its layers, the output counting as one; 0: unknown.
+        is_pinned: Whether it stays until it is told to go.
+        note: In what its load differs from what was asked; may be empty.
+    """
+
+    info: ModelInfo
+    key: str
+    path: str
+    n_ctx: int
+    n_cells: int
+    fixed: tuple[tuple[str, object], ...] = ()
+    adapters: tuple[str, ...] = ()
+    shards: tuple[str, ...] = ()
+    n_least: int = 0
+    n_bytes: int = 0
+    n_layers: int = 0
+    is_pinned: bool = False
+    note: str = ""
+
+    @property
+    def n_ctx_least(self) -> int:
+        """Tokens that one sequence must be able to have."""
+        return self.n_least or self.n_ctx
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A loaded model, for listing; ``expires_at`` in seconds since the epoch or ``math.inf``.
+
+    ``key`` is ``Wanted.key``, ``n_bytes`` what it was said to need, ``load_s`` how long its load
+    took, ``notes`` in what it differs from what was asked.
+    """
+
+    info: ModelInfo
+    worker: Worker
+    n_active: int
+    expires_at: float
+    key: str
+    n_bytes: int = 0
+    load_s: float = 0.0
+    is_pinned: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """Limits and defaults.
+
+    Attributes:
+        command: Command line of a worker process.
+        keep_alive_s: Seconds a model stays after its last lease; ``math.inf`` for ever.
+        max_resident: Models in memory at once.
+        max_queue: Requests waiting for one model beyond those it can run.
+        n_seq_max: Sequences one worker runs at once.
+        n_threads: Threads of one worker.
+        load_timeout_s: Seconds a load may take.
+        n_host_bytes: Memory of one worker for prompts that left its cache, and as much again for
+            answers that gave way to others.
+        kv_types: Types of the cache's keys and values, as ggml names them.
+        flash_attention: ``None``: where it works.
+        disk_folder: Where workers keep prompts on disk; empty: nowhere.
+        n_disk_bytes: What that folder may hold.
+        devices: As in ``Load``.
+        n_memory_max: Main memory that all models together may need; 0: no limit but what is free.
+        has_accelerator: Whether layers can be elsewhere than in main memory.
+    """
+
+    command: list[str]
+    keep_alive_s: float
+    max_resident: int
+    max_queue: int
+    n_seq_max: int
+    n_threads: int
+    load_timeout_s: float
+    n_host_bytes: int = 0
+    kv_types: tuple[str, str] = ("f16", "f16")
+    flash_attention: bool | None = None
+    disk_folder: str = ""
+    n_disk_bytes: int = 0
+    devices: tuple[str, ...] = ()
+    n_memory_max: int = 0
+    has_accelerator: bool = False
+
+
+def load_for(wanted: Wanted, alike: Sequence[Wanted], settings: PoolSettings) -> Load:
+    """Return the load that serves ``wanted`` and as many as can be of those ``alike``.
+
+    Its context is the largest that anyone of them would have.
+    """
+    n_ctx = max(other.n_ctx for other in (wanted, *alike))
+    n_cells = max(other.n_cells for other in (wanted, *alike))
+    load = Load(
+        request_id=new_request_id(),
+        path=wanted.path,
+        shards=wanted.shards,
+        n_ctx=n_ctx,
+        n_cells=max(n_ctx, n_cells),
+        n_seq_max=settings.n_seq_max,
+        n_threads=settings.n_threads,
+        n_host_bytes=settings.n_host_bytes,
+        kv_type_k=settings.kv_types[0],
+        kv_type_v=settings.kv_types[1],
+        flash_attention=settings.flash_attention,
+        digest=wanted.key,
+        disk_folder=settings.disk_folder,
+        n_disk_bytes=settings.n_disk_bytes,
+        adapters=wanted.adapters,
+        devices=settings.devices,
+    )
+    return replace(load, **dict(wanted.fixed))
