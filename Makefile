@@ -20,6 +20,8 @@ install = $(WITH_CLOCK) "corral: $(1)" \
 
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links
+# Clients for the tests that want another version of a package than the others.
+OLDER := tests/clients/older
 # A cache of its own, for the reason given above.
 PIN_CACHE := $(VENV)/pin-cache
 
@@ -45,7 +47,7 @@ gpu: $(VENV)/.run ## Build llama.cpp for a graphics card: BACKEND=cuda, vulkan, 
 serve: $(VENV)/.run ## Run the daemon in the foreground
 	@$(BIN)/corral serve
 
-test: $(VENV)/.test $(VENV)/.js ## Check and test everything, cheapest first
+test: $(VENV)/.test $(VENV)/.js $(VENV)/.older ## Check and test everything, cheapest first
 	@$(BIN)/python tests/run.py
 
 check: $(VENV)/.test ## Constraints, format, lint, house rules and types only
@@ -82,6 +84,8 @@ constraints: $(VENV)/.uv ## Pin what pyproject.toml asks for; UPGRADE=1 takes ne
 		--extra gui --group test --group clients --group check --group build pyproject.toml -o $(VENV)/pins.txt >/dev/null
 	@$(COMPILE) --cache-dir $(PIN_CACHE) --no-deps --group starter --group minilm \
 		$(if $(UPGRADE),,--constraint constraints.txt) >> $(VENV)/pins.txt
+	@$(COMPILE) --cache-dir $(PIN_CACHE) $(if $(UPGRADE),--upgrade) --python-version 3.11 \
+		$(OLDER)/requirements.in -o $(OLDER)/requirements.txt >/dev/null
 	@mv $(VENV)/pins.txt constraints.txt && git --no-pager diff --stat constraints.txt
 
 clean: ## Remove the environment and all that tools left behind
@@ -119,4 +123,12 @@ $(VENV)/.test: $(VENV)/.run
 $(VENV)/.js: tests/clients/js/package-lock.json $(VENV)/.uv
 	@if command -v npm >/dev/null; then echo "corral: fetching clients in JavaScript" >&2; \
 	npm ci --prefix tests/clients/js --silent --no-audit --no-fund --ignore-scripts; fi
+	@touch $@
+
+# These have an environment of their own; where they cannot be had, they are skipped by name.
+$(VENV)/.older: $(OLDER)/requirements.txt $(VENV)/.uv
+	@echo "corral: fetching clients that want an older one of OpenAI's" >&2
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/older && $(UV) pip install --quiet \
+		--python $(VENV)/older/bin/python --only-binary :all: --require-hashes \
+		-r $(OLDER)/requirements.txt || rm -rf $(VENV)/older
 	@touch $@

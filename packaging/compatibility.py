@@ -98,7 +98,12 @@ NOTES: dict[tuple[str, str], str] = {
         "POST /v1/responses",
         "tools",
     ): "functions and namespaces of them; `web_search` is left out, others refused",
+    ("POST /v1/responses", "reasoning"): "a model that knows no thinking answers without",
     ("POST /v1/responses", "store"): "accepted, nothing is kept",
+    (
+        "POST /v1/messages",
+        "thinking",
+    ): "`budget_tokens` is not counted; a model that knows no thinking answers without",
     ("POST /v1/messages", "metadata"): "accepted, not needed",
     ("POST /v1/messages", "service_tier"): "accepted, there is one",
     ("POST /v1/messages", "container"): "refused",

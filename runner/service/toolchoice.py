@@ -86,7 +86,9 @@ def constraint_of(request: InferenceRequest, form: AnswerFormat | None) -> Const
     if form is not None and form.family and choice.mode in ("required", "named"):
         tools = [t for t in request.tools if choice.mode == "required" or t.name == choice.name]
         thinks = request.think is not False
-        return form.forced_call(tools, several=choice.is_parallel, thinks=thinks)
+        # OpenAI: a function that is named is called once.
+        several = choice.is_parallel and choice.mode == "required"
+        return form.forced_call(tools, several=several, thinks=thinks)
     constraint = request.constraint
     if constraint is None or form is None or constraint.after:
         return constraint

@@ -5,9 +5,11 @@ The official clients are used as they come.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import anthropic
@@ -55,6 +57,16 @@ def daemon(tmp_path_factory):
         daemon.take_in(with_tools, "tools")
         daemon.take_in(tiny_model(folder / "tiny.gguf", n_ctx_train=65536), "tiny")
         yield daemon
+
+
+@pytest.fixture(scope="module")
+def left_behind():
+    """Connections that packages of others leave open go with their module, without a word."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(3):  # what one round frees may free more
+            gc.collect()
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ _MOST = 8
 
 @schemathesis.hook
 def map_body(context, body):
-    """Half of the bodies ask the model that is there; none asks for a long answer."""
+    """Most bodies ask the model that is there; none asks for a long answer."""
     if not isinstance(body, dict):
         return body
-    if isinstance(body.get("model"), str) and len(repr(body)) % 2:
+    if isinstance(body.get("model"), str) and len(repr(body)) % 4:
         body["model"] = "tiny"
     for each in (body, body.get("options")):
         if isinstance(each, dict):

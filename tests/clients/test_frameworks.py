@@ -12,6 +12,7 @@ import pytest
 pytestmark = [
     pytest.mark.clients,
     pytest.mark.anyio,
+    pytest.mark.usefixtures("left_behind"),
     pytest.mark.filterwarnings("ignore"),  # of packages that are not ours
 ]
 
@@ -102,11 +103,11 @@ def test_llm_prompts_through_its_plugin(daemon, tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "smollm2:latest" in run("ollama", "list-models")
+    assert "smollm2:latest" in run("ollama", "models")
     options = ("-o", "num_predict", "8", "-o", "temperature", "0")
-    assert run("-m", "smollm2:latest", *options, "Say hi.").strip()
-    assert run("-m", "smollm2:latest", "--no-stream", *options, "Say hi.").strip()
+    assert run("-m", "ollama/smollm2:latest", *options, "Say hi.").strip()
+    assert run("-m", "ollama/smollm2:latest", "--no-stream", *options, "Say hi.").strip()
     schema = json.dumps({"type": "object", "properties": {"city": {"type": "string"}}})
-    answer = run("-m", "smollm2:latest", "--schema", schema, "-o", "num_predict", "60",
+    answer = run("-m", "ollama/smollm2:latest", "--schema", schema, "-o", "num_predict", "60",
                  "-o", "temperature", "0", "The capital of France.")  # fmt: skip
     assert answer.lstrip().startswith("{")

@@ -6,17 +6,23 @@ the suites ask for it; nothing else is left out.
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import warnings
+
 import pytest
 
 pytest.importorskip("langchain_tests", reason="not installed: make .venv/.test")
 
 from langchain_ollama import ChatOllama, OllamaEmbeddings
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from langchain_openai.chat_models import _client_utils
 from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
 
 pytestmark = [
     pytest.mark.clients,
     pytest.mark.anyio,
+    pytest.mark.usefixtures("left_behind"),
     pytest.mark.filterwarnings("ignore"),  # of packages that are not ours
 ]
 
@@ -27,9 +33,16 @@ def anyio_backend():
 
 
 @pytest.fixture(scope="module", autouse=True)
-async def _one_loop(anyio_backend):
+async def _one_loop(left_behind, anyio_backend):
     """LangChain keeps connections from one test to the next, and they belong to their loop."""
     yield
+    _client_utils._cached_async_httpx_client.cache_clear()
+    _client_utils._cached_sync_httpx_client.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(3):  # what one round frees may free more
+            gc.collect()
+        await asyncio.sleep(0)  # what was closed says so to the loop
 
 
 WANTS_A_CALL = "the model has to want to call a tool by itself, and 135M weights do not"

@@ -116,3 +116,33 @@ def test_texts_and_tokens_agree_with_the_prompt(daemon):
     assert daemon.ask("POST", "/api/tokenize", body).json["tokens"] == rendered["tokens"]
     body = {"model": "smollm2", "tokens": rendered["tokens"]}
     assert daemon.ask("POST", "/api/detokenize", body).json["text"] == rendered["prompt"]
+
+
+def test_an_evaluation_hears_how_likely_the_prompt_was(standard, daemon):
+    """As lm-eval asks: two endings of one text as tokens, their probabilities and no answer."""
+    endings = ["The capital of France is Paris.", "The capital of France is a cat."]
+    tokens = [
+        daemon.ask("POST", "/api/tokenize", {"model": "smollm2", "text": text}).json["tokens"]
+        for text in endings
+    ]
+    told = standard.completions.create(
+        model="smollm2", prompt=tokens, echo=True, logprobs=1, max_tokens=0, temperature=0
+    )
+    sums = []
+    for text, sent, choice in zip(endings, tokens, told.choices, strict=True):
+        assert choice.text == text
+        logprobs = choice.logprobs
+        assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(sent)
+        assert "".join(logprobs.tokens) == text
+        assert logprobs.token_logprobs[0] is None
+        assert all(-40 < each <= 0 for each in logprobs.token_logprobs[1:])
+        assert all(len(each) in (1, 2) for each in logprobs.top_logprobs[1:])
+        sums.append(sum(logprobs.token_logprobs[1:]))
+    assert sums[0] > sums[1]
+    stream = standard.completions.create(
+        model="smollm2", prompt=endings[0], echo=True, logprobs=1, max_tokens=2, stream=True
+    )
+    pieces = [piece.choices[0] for piece in stream]
+    heard = [token for piece in pieces if piece.logprobs for token in piece.logprobs.tokens]
+    assert "".join(heard) == "".join(piece.text for piece in pieces)
+    assert len(heard) >= len(tokens[0]) + 1

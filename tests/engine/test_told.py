@@ -105,10 +105,10 @@ def test_many_at_once_that_give_way_to_each_other_are_told_alike(running):
     """In too few cells for all: who is computed again is told no token twice."""
     ask(running, "alone")
     alone = told_by(running, "alone")
-    for n in range(16):
-        fields = {"prompt": TEXT, "n_logprobs": 0, "tells_prompt": True, "max_tokens": 40}
+    for n in range(8):
+        fields = {"prompt": TEXT, "n_logprobs": 0, "tells_prompt": True, "max_tokens": 30}
         running.send(Generate(f"r{n}", ON, **fields))
-    for n in range(16):
+    for n in range(8):
         running.ending(f"r{n}")
         found = told_by(running, f"r{n}")
         assert [each.content for each in found] == [each.content for each in alone]
