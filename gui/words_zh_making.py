@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 CHINESE: dict[str, str] = {
+    "A graphics card of {vendor} is not used. Install {needs}, then: {command}": "{vendor} 显卡尚未启用。请先安装 {needs}，然后运行：{command}",
     "Accelerator": "加速器",
     "Another machine": "另一台电脑",
     "Any language": "任意语言",

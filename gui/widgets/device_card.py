@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from gui import figures
@@ -27,10 +28,13 @@ class DeviceCard(QWidget, Spoken):
         self.table = device_table()
         self.grid = Grid(Sorted(self.table, self), widths=(260, 190, 110, 110))
         self.grid.setMinimumHeight(96)
-        self.limits, heading = QLabel(), QLabel()
+        self.limits, self.unused, heading = QLabel(), QLabel(), QLabel()
         heading.setProperty("role", "heading")
-        self.limits.setProperty("role", "muted")
-        self.limits.setWordWrap(True)
+        self.unused.hide()
+        self.unused.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        for label in (self.limits, self.unused):
+            label.setProperty("role", "muted")
+            label.setWordWrap(True)
         button = QPushButton()
         button.clicked.connect(lambda _=False: change())
         self.say(heading.setText, lambda: tr("Devices and limits"))
@@ -47,17 +51,33 @@ class DeviceCard(QWidget, Spoken):
         column.addLayout(head)
         column.addWidget(self.grid)
         column.addWidget(self.limits)
+        column.addWidget(self.unused)
 
     def show_report(self, report: MachineReport) -> None:
         """Show what the daemon told."""
         self._report = report
         self.table.set_rows(report.devices)
         self.limits.setText(limits_text(report))
+        self.unused.setText(unused_text(report))
+        self.unused.setVisible(bool(report.unused_cards))
 
     def say_again(self) -> None:
         super().say_again()
         if self._report is not None:
             self.show_report(self._report)
+
+
+def unused_text(report: MachineReport) -> str:
+    """Return what could compute and does not, a line each, with what changes that."""
+    return "\n".join(
+        tr(
+            "A graphics card of {vendor} is not used. Install {needs}, then: {command}",
+            vendor=card.vendor,
+            needs=card.needs,
+            command=card.command,
+        )
+        for card in report.unused_cards
+    )
 
 
 def limits_text(report: MachineReport) -> str:

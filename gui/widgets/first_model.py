@@ -23,6 +23,7 @@ from gui.link import Link, Task
 from gui.models.figures import seconds
 from gui.suggest import GB, Room, Suggestion, look, suggest
 from gui.theme import XL, XS, M, S
+from gui.widgets.device_card import unused_text
 from gui.words import tr
 from runner.domain.machine import MachineReport
 from runner.domain.progress import Progress
@@ -45,22 +46,25 @@ class FirstModel(QScrollArea):
         self._cards: list[_Card] = []
         self._room: Room | None = None
         self._answers: dict[str, HubAnswer] = {}
-        self._graphics: list[str] = []
+        self._report: MachineReport | None = None
         self._title, self._text, self._machine = QLabel(), QLabel(), QLabel()
-        self.hubs = QLabel()
+        self.unused, self.hubs = QLabel(), QLabel()
+        self.unused.hide()
+        self.unused.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._title.setProperty("role", "title")
-        for label in (self._machine, self.hubs):
+        for label in (self._machine, self.unused, self.hubs):
             label.setProperty("role", "muted")
         picture = QLabel()
         picture.setPixmap(mark().pixmap(56, 56))
-        for label in (self._title, self._text, self._machine, self.hubs):
+        for label in (self._title, self._text, self._machine, self.unused, self.hubs):
             label.setWordWrap(True)
         inner = QWidget()
         inner.setObjectName("page")
         self._column = QVBoxLayout()
         self._column.setSpacing(M)
         self._column.addStretch(1)
-        for widget in (picture, self._title, self._text, self._machine, self.hubs):
+        shown = (picture, self._title, self._text, self._machine, self.unused, self.hubs)
+        for widget in shown:
             self._column.addWidget(widget)
         self._list = QVBoxLayout()
         self._list.setSpacing(S)
@@ -107,7 +111,7 @@ class FirstModel(QScrollArea):
             self._list.addWidget(card)
 
     def _show_devices(self, report: MachineReport) -> None:
-        self._graphics = [one.name or one.id for one in report.devices if one.kind != "cpu"]
+        self._report = report
         if self._room is not None:
             self._show_machine(self._room)
 
@@ -133,7 +137,11 @@ class FirstModel(QScrollArea):
         )
 
     def _show_machine(self, room: Room) -> None:
-        graphics = "".join(f" · {name}" for name in self._graphics)
+        devices = self._report.devices if self._report else ()
+        graphics = "".join(f" · {one.name or one.id}" for one in devices if one.kind != "cpu")
+        if self._report and self._report.unused_cards:
+            self.unused.setText(unused_text(self._report))
+            self.unused.show()
         self._machine.setText(
             tr(
                 "{processor} · {n} cores · {memory} GB memory · {disk} GB free on the disk",

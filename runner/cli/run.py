@@ -146,7 +146,21 @@ def _present(client: Client, name: str, out: Output) -> str:
             if isinstance(error, ModelNotFound):
                 error.name = name
             raise
+        _tell_unused(client, out)
     return name
+
+
+def _tell_unused(client: Client, out: Output) -> None:
+    """Say which graphics cards models cannot use as the engine was built: when one is new here."""
+    try:
+        cards = client.machine().unused_cards
+    except CorralError:  # another machine's daemon need not tell
+        return
+    for card in cards:
+        out.say(
+            f"a graphics card of {card.vendor} is not used: the engine was not built for it;"
+            f" install {card.needs}, then: {card.command}"
+        )
 
 
 def _piped(out: Output) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 from runner.client.connection import Json
-from runner.domain.machine import Device, MachineReport
+from runner.domain.machine import Device, MachineReport, UnusedCard
 from runner.domain.setting import SettingState
 
 _Source = Literal["environment", "file", "default"]
@@ -63,6 +63,10 @@ def machine(value: Json) -> MachineReport:
         limits=tuple((str(k), int(v)) for k, v in (value.get("limits") or {}).items()),
         n_loads=int(value.get("model_loads") or 0),
         n_evictions=int(value.get("model_evictions") or 0),
+        unused_cards=tuple(
+            UnusedCard(str(one["vendor"]), str(one["needs"]), str(one["command"]))
+            for one in value.get("unused_cards") or ()
+        ),
     )
 
 

@@ -68,7 +68,7 @@ from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
 from runner.workers.devices import available_bytes, memory_bytes, n_cores
-from runner.workers.graphics import vendors
+from runner.workers.graphics import built, usable, vendors
 from runner.workers.pool import Pool
 from runner.workers.wanted import PoolSettings
 
@@ -270,14 +270,13 @@ def _inference(
     settings: Settings, paths: Paths, library: Library, pool: Pool, requests: RequestService
 ) -> InferenceService:
     """Return what answers, and what sizes models for it; reads what is known of this machine."""
-    cards = vendors()
     memory = MemoryService(
         library,
         pool,
         memory_bytes=memory_bytes(),
         available=available_bytes,
         calibration=Calibration(paths.state / "memory.json"),
-        is_sure=lambda: not (cards or pool.equip(_NO_LOAD).remotes),
+        is_sure=lambda: not (pool.settings.has_accelerator or pool.equip(_NO_LOAD).remotes),
     )
     pool.on_measured = memory.learn
     return InferenceService(
@@ -400,6 +399,7 @@ def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
         n_disk_bytes=settings.kv_disk_bytes,
         n_memory_max=memory_bytes() * settings.memory_share // 100,
         devices=settings.devices,
+        has_accelerator=bool(usable(vendors(), built())),
     )
 
 

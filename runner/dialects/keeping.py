@@ -156,6 +156,10 @@ def machine(report: MachineReport) -> bytes:
             "limits": dict(report.limits),
             "model_loads": report.n_loads,
             "model_evictions": report.n_evictions,
+            "unused_cards": [
+                {"vendor": card.vendor, "needs": card.needs, "command": card.command}
+                for card in report.unused_cards
+            ],
         }
     )
 

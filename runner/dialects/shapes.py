@@ -190,6 +190,14 @@ class DeviceShape(msgspec.Struct):
     memory_available: int
 
 
+class UnusedCardShape(msgspec.Struct):
+    """A graphics card that the engine was not built for, and the command that does it."""
+
+    vendor: str
+    needs: str
+    command: str
+
+
 class MachineShape(msgspec.Struct):
     """``GET /api/machine``; memory in bytes."""
 
@@ -201,6 +209,7 @@ class MachineShape(msgspec.Struct):
     limits: dict[str, int]
     model_loads: int
     model_evictions: int
+    unused_cards: list[UnusedCardShape]
 
 
 class CachedShape(msgspec.Struct):

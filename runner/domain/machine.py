@@ -17,6 +17,21 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class UnusedCard:
+    """A graphics card that the engine, as it was built, cannot use, and what to do about it.
+
+    Attributes:
+        vendor: Who made it.
+        needs: What has to be installed before.
+        command: What builds the engine for it.
+    """
+
+    vendor: str
+    needs: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class MachineReport:
     """What ``GET /api/machine`` tells.
 
@@ -29,6 +44,7 @@ class MachineReport:
         limits: Numbers in force, by the names of their settings.
         n_loads: Models loaded since the daemon started.
         n_evictions: Models that had to go for another one.
+        unused_cards: What could compute, and does not.
     """
 
     n_cores: int
@@ -39,3 +55,4 @@ class MachineReport:
     limits: tuple[tuple[str, int], ...] = ()
     n_loads: int = 0
     n_evictions: int = 0
+    unused_cards: tuple[UnusedCard, ...] = ()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from functools import cache
 
 import psutil
 
-from runner.domain.machine import Device, MachineReport
+from runner.domain.machine import Device, MachineReport, UnusedCard
 from runner.workers.devices import n_cores
+from runner.workers.graphics import build_command, build_needs, built, usable, vendors
 from runner.workers.pool import Pool
 
 
@@ -34,4 +36,17 @@ class MachineService:
             limits=self._limits(),
             n_loads=self._pool.n_loads,
             n_evictions=self._pool.n_evictions,
+            unused_cards=_unused_cards(),
         )
+
+
+@cache
+def _unused_cards() -> tuple[UnusedCard, ...]:
+    """Return the cards that this build leaves alone; neither changes while the daemon runs."""
+    cards = vendors()
+    can_use = usable(cards, built())
+    return tuple(
+        UnusedCard(vendor, build_needs(vendor), build_command(vendor))
+        for vendor in cards
+        if vendor not in can_use
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Collection, Sequence
@@ -17,6 +19,14 @@ _BACKENDS = {
     "Intel": ("SYCL", "Vulkan"),
     "Apple": ("Metal", "MTL"),
 }
+#: The files with which the engine can use them.
+_FILES = {
+    "NVIDIA": ("cuda", "vulkan"),
+    "AMD": ("hip", "vulkan"),
+    "Intel": ("sycl", "vulkan"),
+    "Apple": ("metal",),
+}
+_FILE = re.compile(r"(?:lib)?ggml-([a-z]+)\.(?:so|dylib|dll)")
 #: What builds the engine for them, best first.
 _FLAGS = {
     "NVIDIA": "-DGGML_CUDA=on",
@@ -45,6 +55,25 @@ def vendors(drm: Path = Path("/sys/class/drm"), system: str = sys.platform) -> t
     if shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists():
         found.add("NVIDIA")
     return tuple(vendor for vendor in _FLAGS if vendor in found)
+
+
+def built(folder: Path | None = None) -> frozenset[str]:
+    """Return what the engine was built for, as its files say: ``{"cpu", "cuda"}``.
+
+    Nothing is loaded for that, so that no driver of a card is, either.
+    """
+    if folder is None:
+        spec = importlib.util.find_spec("llama_cpp")
+        if spec is None or spec.origin is None:
+            return frozenset()
+        folder = Path(spec.origin).parent / "lib"
+    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    return frozenset(found[1] for name in names if (found := _FILE.fullmatch(name)))
+
+
+def usable(cards: Sequence[str], kinds: frozenset[str]) -> tuple[str, ...]:
+    """Return the vendors in ``cards`` that an engine built for ``kinds`` can use; pure."""
+    return tuple(vendor for vendor in cards if not kinds.isdisjoint(_FILES[vendor]))
 
 
 def unused(cards: Sequence[str], devices: Collection[str]) -> tuple[str, ...]:

@@ -394,7 +394,7 @@ class Pool:
             entry.load,
             n_least=n_least,
             n_layers=entry.wanted.n_layers,
-            has_accelerator=self._settings.has_accelerator,
+            has_accelerator=self._settings.has_accelerator or bool(entry.load.remotes),
         )
 
     def _lesson(self, key: str) -> Less | None:

@@ -154,6 +154,14 @@ def test_a_missing_model_is_pulled_first(corral, daemon):
     assert "'qwen3' is not in the library; pulling it\npulling manifest\n" in done.err
 
 
+def test_a_first_run_tells_of_a_graphics_card_that_is_not_used(corral, daemon):
+    card = {"vendor": "AMD", "needs": "the Vulkan SDK", "command": "CMAKE_ARGS=x pip install y"}
+    daemon.script.kept.machine["unused_cards"] = [card]
+    told = "install the Vulkan SDK, then: CMAKE_ARGS=x pip install y"
+    assert told in corral("run", "qwen3", "x").err
+    assert told not in corral("run", "smollm2", "x").err
+
+
 def test_a_model_that_no_hub_knows_may_be_a_slip(corral, daemon):
     daemon.script.pull = [{"error": "model 'smolm2' not found", "code": "model_not_found"}]
     done = corral("run", "smolm2", "x")

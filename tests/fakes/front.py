@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.domain.devices import SharedDevice, device_address
 from runner.domain.key import Key, NewKey, Scope
-from runner.domain.machine import Device, MachineReport
+from runner.domain.machine import Device, MachineReport, UnusedCard
 from runner.domain.setting import SettingState
 from runner.errors import (
     DeviceError,
@@ -130,7 +130,8 @@ class FakeMachine:
 
     def report(self) -> MachineReport:
         cpu = Device("cpu", "cpu", "a processor", 8_000, 4_000)
-        return MachineReport(2, 8_000, 4_000, 60, (cpu,), (("max_queue", 512),), 3, 1)
+        card = UnusedCard("AMD", "the Vulkan SDK", "pip install it")
+        return MachineReport(2, 8_000, 4_000, 60, (cpu,), (("max_queue", 512),), 3, 1, (card,))
 
 
 @dataclass

@@ -129,7 +129,8 @@ class ScriptedDaemon:
         elif path.startswith("/api/search"):
             yield {"models": [], "errors": []}
         elif path == "/api/machine":
-            yield MACHINE
+            card = {"vendor": "AMD", "needs": "the Vulkan SDK", "command": "make gpu"}
+            yield MACHINE | {"unused_cards": [card]}
         elif path == "/api/requests":
             yield {"requests": []}
         elif path == "/api/chat":

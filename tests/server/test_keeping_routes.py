@@ -82,6 +82,9 @@ def test_the_machine_tells_memory_devices_and_limits(house):
     assert (told["memory"], told["memory_available"], told["cores"]) == (8000, 4000, 2)
     assert told["devices"][0]["kind"] == "cpu"
     assert told["limits"] == {"max_queue": 512}
+    assert told["unused_cards"] == [
+        {"vendor": "AMD", "needs": "the Vulkan SDK", "command": "pip install it"}
+    ]
 
 
 def test_the_log_ends_with_the_lines_asked_for(house):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.workers.graphics import build_command, build_needs, unused, vendors
+from runner.workers.graphics import build_command, build_needs, built, unused, usable, vendors
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,30 @@ def test_cards_are_read_from_the_system(tmp_path):
     found = vendors(tmp_path, "linux")
     assert {"NVIDIA", "AMD"} <= set(found)
     assert "" not in found
+
+
+def test_what_the_engine_was_built_for_is_seen_by_its_files(tmp_path):
+    for name in (
+        *("libggml-base.so", "libggml-cpu.so.0", "libggml-cuda.so", "ggml-vulkan.dll"),
+        *("libggml-metal.dylib", "libllama.so", "libggml.so"),
+    ):
+        (tmp_path / name).touch()
+    assert built(tmp_path) == {"base", "cuda", "vulkan", "metal"}
+    assert built(tmp_path / "missing") == set()
+    assert {"cpu", "base"} <= built()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "found"),
+    [
+        ({"cpu"}, ()),
+        ({"cpu", "cuda"}, ("NVIDIA",)),
+        ({"vulkan"}, ("NVIDIA", "AMD", "Intel")),
+        ({"metal"}, ("Apple",)),
+    ],
+)
+def test_cards_are_usable_by_a_build_for_them(kinds, found):
+    assert usable(("NVIDIA", "AMD", "Intel", "Apple"), frozenset(kinds)) == found
 
 
 @pytest.mark.parametrize(("vendor", "flag"), [("NVIDIA", "GGML_CUDA"), ("AMD", "GGML_VULKAN")])

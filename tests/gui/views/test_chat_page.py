@@ -319,6 +319,7 @@ def test_without_a_model_the_first_one_is_offered_and_fetched(
         )
     )
     until(lambda: "A card" in page._first._machine.text())
+    until(lambda: "AMD is not used. Install the Vulkan SDK" in page._first.unused.text())
     QTest.mouseClick(page._first._cards[0].button, Qt.MouseButton.LeftButton)
     until(lambda: page._models == [MODEL])
     assert daemon.others[0][0] == "/api/pull"
