@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 
 from runner.domain.chat import Message as ChatMessage
 from runner.domain.event import FinishReason
+from runner.domain.loading import LoadStage
 from runner.domain.options import SamplingParams
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
@@ -27,6 +28,7 @@ from runner.protocol.messages import (
     Inspected,
     Load,
     Loaded,
+    Loading,
     Message,
     Outcome,
     Place,
@@ -81,6 +83,7 @@ STORED = st.lists(
 ).map(tuple)
 KINDS = {
     Load: st.builds(Load, IDS, st.text(), COUNTS, COUNTS, COUNTS, n_gpu_layers=st.integers(-1, 99)),
+    Loading: st.builds(Loading, IDS, st.sampled_from(LoadStage), FLOATS),
     Loaded: st.builds(Loaded, IDS, COUNTS, COUNTS, COUNTS),
     Generate: st.builds(
         Generate,
