@@ -153,14 +153,14 @@ def test_openai_hears_errors_as_its_own(standard):
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError) as long:
         standard.chat.completions.create(
-            model="tiny", messages=[{"role": "user", "content": "x" * 40_000}]
+            model="tiny", messages=[{"role": "user", "content": "x" * 70_000}]
         )
     assert long.value.code == "context_length_exceeded"
     with pytest.raises(openai.BadRequestError) as hot:
         standard.chat.completions.create(model="tiny", messages=HI, temperature=-1)
     assert hot.value.param == "temperature"
     with pytest.raises(openai.BadRequestError) as embeddings:
-        standard.embeddings.create(model="tiny", input="x" * 40_000)
+        standard.embeddings.create(model="tiny", input="x" * 70_000)
     assert embeddings.value.param == "input"
 
 
