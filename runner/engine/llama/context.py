@@ -119,7 +119,6 @@ class Context:
         self._logits_type = ctypes.c_float * model.n_vocab
         self._logits = np.empty((0, model.n_vocab), np.float32)
         self._logits_address = self._n_drawn = 0
-        self._are_sound = False  # none of them is NaN
         self._allocate(params.n_batch)
 
     def close(self) -> None:
@@ -219,7 +218,7 @@ class Context:
 
         A state that overflowed makes all of them NaN, so one tells: each is a sum over the state.
         """
-        return self._are_sound or not math.isnan(self.logits(number)[0])
+        return not math.isnan(self.logits(number)[0])
 
     def _find_logits(self) -> None:
         """See llama.cpp's logits as an array: a row for each token that was asked for, in order.
@@ -232,7 +231,6 @@ class Context:
             values = (self._logits_type * self._n_drawn).from_address(address)
             self._logits = np.frombuffer(values, np.float32).reshape(self._n_drawn, -1)
             self._logits_address = address
-        self._are_sound = not np.isnan(self._logits[: self._n_drawn, 0]).any()
 
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""
