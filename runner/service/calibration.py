@@ -19,8 +19,9 @@ logger = logging.getLogger(__name__)
 _FORMAT = 1
 #: Weight of the newest measurement.
 _NEWEST = 0.3
-#: What is beyond these was not measured well.
-_LOW, _HIGH = 0.8, 2.0
+#: What is beyond these was not measured well.  Less than estimated is no news: a cache is counted
+#: by the system only where something was written into it.
+_LOW, _HIGH = 1.0, 2.0
 _MOST_MODELS = 256
 
 

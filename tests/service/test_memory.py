@@ -111,7 +111,7 @@ def test_whatever_is_measured_a_factor_stays_within_reason(measurements):
     known = Calibration()
     for key, measured, estimated in measurements:
         known.learn(key, measured, estimated)
-    assert all(0.8 <= known.factor(key) <= 2.0 for key in "abc")
+    assert all(1.0 <= known.factor(key) <= 2.0 for key in "abc")
 
 
 def ways(n_free, *, n_layers=0):
