@@ -6,6 +6,7 @@ import pytest
 
 from runner.hub.packaged import find_starter
 from runner.protocol.messages import Load
+from tests.engine.running import Running
 from tests.fakes.models import tiny_model
 
 #: Small, so that sixteen sequences must give way to each other.
@@ -42,3 +43,12 @@ def tiny(tmp_path_factory):
     backend = load(path, n_ctx=256, n_cells=256, n_seq_max=4, n_batch=256, n_threads=1)
     yield backend
     backend.close()
+
+
+@pytest.fixture
+def running(starter):
+    """A loop over the starter model, with nothing in its cache."""
+    starter.clear()
+    with Running(starter.model, starter) as made:
+        yield made
+    starter.clear()

@@ -48,14 +48,6 @@ CAMPAIGN = {
 
 
 @pytest.fixture
-def running(starter):
-    starter.clear()
-    with Running(starter.model, starter) as made:
-        yield made
-    starter.clear()
-
-
-@pytest.fixture
 def spelling(tiny):
     """A loop on the model whose tokens are bytes: nothing is certain to it, and it is quick."""
     tiny.clear()

@@ -58,14 +58,6 @@ def ask(running: Running, request_id: str, **fields) -> Outcome:
     return outcome
 
 
-@pytest.fixture
-def running(starter):
-    starter.clear()
-    with Running(starter.model, starter) as made:
-        yield made
-    starter.clear()
-
-
 @pytest.mark.live
 def test_a_prompt_is_told_as_llama_cpp_computes_it(running, starter):
     from runner.engine.llama.evaluate import Reader

@@ -79,7 +79,7 @@ def test_models_that_push_each_other_out_answer_all_that_is_asked(crowd):
     assert len(crowd.ask("GET", "/api/ps").json["models"]) <= 2
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals are those of Unix")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL and no SIGSEGV to send")
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV"])
 def test_a_model_that_dies_is_loaded_with_less_and_the_others_notice_nothing(crowd, how):
     number = getattr(signal, how)

@@ -9,6 +9,7 @@ import llama_cpp
 import numpy as np
 import pytest
 
+from bench.tools import tensors_of
 from runner.domain.file_types import FILE_TYPES
 from runner.errors import BadModelFile, InvalidRequest
 from runner.gguf.reader import read_header
@@ -25,16 +26,6 @@ def task(source, out="", file_type="Q4_K_M", **more):
 def quantized(source, out, file_type, **more):
     told = []
     return run(task(source, out, file_type, **more), told.append), told
-
-
-def tensors_of(path):
-    """Type and bytes of each; the gguf package does not know all types."""
-    header, raw = read_header(path), path.read_bytes()
-    found = {}
-    for one in header.tensors:
-        start = header.data_offset + one.offset
-        found[one.name] = one.type_name, raw[start : start + one.n_bytes]
-    return found
 
 
 def by_llama(source, out, number, imatrix=None):
