@@ -72,9 +72,13 @@ _RETRY_AFTER: tuple[tuple[type[CorralError], int], ...] = (
 
 @dataclass(slots=True)
 class Facts:
-    """What the log line of one request tells beside method, path and status."""
+    """What the log line of one request tells beside method, path and status.
+
+    ``written``: the model as the caller wrote it, for the error that there is none.
+    """
 
     model: str = ""
+    written: str = ""
     finished: Finished | None = None
     error: str = ""
 
@@ -170,7 +174,10 @@ def error_answer(
     """Return ``error`` in the caller's dialect, with the status of its class unless given."""
     if status is None:
         status = next((number for cls, number in STATUSES if isinstance(error, cls)), 500)
-    facts_of(request).error = error.code
+    facts = facts_of(request)
+    facts.error = error.code
+    if facts.written and isinstance(error, ModelNotFound):
+        error = ModelNotFound(facts.written)  # clients look for the name that they sent
     error = told_to(request, error)
     body: msgspec.Struct
     headers = {}
