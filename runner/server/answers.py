@@ -38,8 +38,8 @@ from runner.errors import (
 from runner.server.connections import LIMITS, refusal_of
 from runner.server.marks import DOOR, caller_of
 
-#: Paths of rerankers that stand under no version.
-_RERANKERS = frozenset({"/rerank", "/reranking", "/score"})
+#: Paths of rerankers, and those of vLLM and llama-server, that stand under no version.
+_UNVERSIONED = frozenset({"/rerank", "/reranking", "/score", "/tokenize", "/detokenize"})
 
 #: Largest body taken, in bytes.
 MAX_BODY = 64 * 1024 * 1024
@@ -104,7 +104,7 @@ def facts_of(request: web.Request) -> Facts:
 def is_openai(request: web.Request) -> bool:
     """Whether the caller speaks OpenAI's dialect, or a reranker's, by the path."""
     path = request.path
-    is_its_own = path.startswith(("/v1/", "/v2/")) or path in _RERANKERS
+    is_its_own = path.startswith(("/v1/", "/v2/")) or path in _UNVERSIONED
     return is_its_own and not is_anthropic(request)
 
 
