@@ -17,6 +17,7 @@ from runner.cli.option_words import form_word, option_value, options_of, think_w
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers, UsageError
 from runner.cli.pull import fetch, local_path
+from runner.cli.suggest import suggest_model
 from runner.client.client import Client
 from runner.client.decode import ShownModel
 from runner.domain.duration import keep_alive_seconds
@@ -172,10 +173,11 @@ def _present(client: Client, name: str, out: Output) -> tuple[str, bool]:
         out.say(f"'{name}' is not in the library; pulling it")
     try:
         fetch(client, name, out)
+    except ModelNotFound as error:  # main.py suggests what was perhaps meant
+        error.name = name
+        raise
     except CorralError as error:
-        # A name that no hub knows was perhaps only mistyped: main.py suggests one.
-        if isinstance(error, ModelNotFound):
-            error.name = name
+        suggest_model(error, client, name)
         raise
     _tell_unused(client, out)
     return name, _is_embedder(client.show(name))

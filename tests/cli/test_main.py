@@ -182,11 +182,30 @@ def test_a_first_run_tells_of_a_graphics_card_that_is_not_used(corral, daemon):
     assert told not in corral("run", "smollm2", "x").err
 
 
-def test_a_model_that_no_hub_knows_may_be_a_slip(corral, daemon):
-    daemon.script.pull = [{"error": "model 'smolm2' not found", "code": "model_not_found"}]
+@pytest.mark.parametrize("code", ["model_not_found", "source_failed", "offline"])
+def test_a_model_that_no_hub_knows_may_be_a_slip(corral, daemon, code):
+    daemon.script.pull = [{"error": "nobody has 'smolm2'", "code": code, "hint": "look"}]
     done = corral("run", "smolm2", "x")
     assert done.returncode == 1
-    assert "error: model 'smolm2' not found\n  did you mean 'smollm2:latest'?" in done.err
+    assert "error: nobody has 'smolm2'\n  did you mean 'smollm2:latest'?" in done.err
+
+
+@pytest.mark.parametrize("words", [["pull", "no.gguf"], ["run", "no.gguf", "x"]])
+def test_a_file_that_is_not_there_is_looked_for_on_no_hub(corral, daemon, words):
+    done = corral(*words)
+    assert done.returncode == 1
+    assert "error: there is no file 'no.gguf' in this folder" in done.err
+    assert daemon.bodies("/api/pull") == []
+
+
+def test_an_empty_library_says_how_to_begin(corral, daemon):
+    daemon.script.models.clear()
+    done = corral("list")
+    assert (done.out, done.err) == (
+        "NAME    ID    SIZE    MODIFIED\n",
+        "nothing is here yet; begin with: corral run smollm2\n",
+    )
+    assert corral("list", "--json").err == ""
 
 
 def test_a_pull_says_its_phases_and_how_to_go_on(corral):
