@@ -26,6 +26,20 @@ class DecodeFailed(Exception):
     """The step could not be computed, and what the cache holds is unknown."""
 
 
+class NoMemory(DecodeFailed):
+    """The step could not be computed, since it found no memory."""
+
+
+#: What ``llama_decode`` returns where ggml could not allocate: ``src/llama-context.cpp``.
+NO_MEMORY = -2
+
+
+def decode_failed(code: int, what: str) -> DecodeFailed:
+    """Return the error of ``llama_decode`` that returned ``code`` for ``what``."""
+    kind = NoMemory if code == NO_MEMORY else DecodeFailed
+    return kind(f"llama_decode returned {code} for {what}")
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Tokens that the model wants around a text, and between the two of a pair."""

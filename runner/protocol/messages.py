@@ -26,6 +26,7 @@ from runner.domain.options import SamplingParams, Speculate
 from runner.domain.request import AdapterUse, Constraint, Terms, Think, ThoughtBound
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
+from runner.protocol.failed import Failed as Failed
 from runner.protocol.load import (  # the first messages of a worker's life, with the others
     Load as Load,
     Loaded as Loaded,
@@ -374,20 +375,6 @@ class CacheState(Struct, frozen=True, tag=True):
     n_cells: int
     n_host_bytes: int
     prompts: tuple[StoredPrompt, ...] = ()
-
-
-class Failed(Struct, frozen=True, tag=True):
-    """A request ended with an error: ``errors.CorralError``'s own words, and the field at fault.
-
-    ``n_needed`` is the context that would have been enough, in tokens, where that is what lacked.
-    """
-
-    request_id: str
-    code: str
-    message: str
-    hint: str = ""
-    param: str = ""
-    n_needed: int = 0
 
 
 Message = (

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence as Seq
 from typing import Any
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
 from runner.domain.event import TokenLogprob
 from runner.domain.option_lists import NEVER
 from runner.domain.options import SamplingParams
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.context import Context
 from runner.engine.llama.model import Model
 from runner.engine.logprobs import token_logprob

@@ -15,6 +15,7 @@ from runner.prompt.thinking import Markers, ThinkingSplitter, markers_of, opened
 from runner.prompt.toolcalls import (
     command,
     deepseek,
+    gemma4,
     glm,
     harmony,
     hermes,
@@ -22,12 +23,14 @@ from runner.prompt.toolcalls import (
     kimi,
     listed,
     llama3,
+    minimax_m3,
     mistral,
     pythonic,
     qwen3_coder,
 )
 from runner.prompt.toolcalls.command import Command
 from runner.prompt.toolcalls.deepseek import DeepSeek
+from runner.prompt.toolcalls.gemma4 import Gemma4
 from runner.prompt.toolcalls.generic import Generic
 from runner.prompt.toolcalls.glm import Glm
 from runner.prompt.toolcalls.harmony import HarmonyParser
@@ -36,6 +39,7 @@ from runner.prompt.toolcalls.invoke import Invoke
 from runner.prompt.toolcalls.kimi import Kimi
 from runner.prompt.toolcalls.listed import Listed
 from runner.prompt.toolcalls.llama3 import Llama3
+from runner.prompt.toolcalls.minimax_m3 import MinimaxM3
 from runner.prompt.toolcalls.mistral import Mistral
 from runner.prompt.toolcalls.parser import AnswerParser, CallParser, Piece, Syntax
 from runner.prompt.toolcalls.pythonic import Gemma, Lfm
@@ -96,6 +100,13 @@ FAMILIES: tuple[Family, ...] = (
         invoke.CONTROLS,
         lambda template, tools: Invoke(tools, is_dsml=False),
     ),
+    Family(
+        "minimax-m3",
+        (minimax_m3.MARK,),
+        minimax_m3.CONTROLS,
+        lambda template, tools: MinimaxM3(tools),
+    ),
+    Family("gemma4", (gemma4.BEGIN, gemma4.END), gemma4.CONTROLS, _always(Gemma4)),
     Family(
         "qwen3-coder",
         ("<function=", "<parameter="),

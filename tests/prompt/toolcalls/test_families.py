@@ -145,6 +145,11 @@ STREAMED = {
     ),
     "qwen3-coder": ("<tool_call>\n<function=get_weather>\n<parameter=city>\n", "Berlin"),
     "glm": ("<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>", "Berlin"),
+    "gemma4": ('<|tool_call>call:get_weather{city:<|"|>', "Berlin"),
+    "minimax-m3": (
+        ']<]minimax[>[<tool_call>\n]<]minimax[>[<invoke name="get_weather">]<]minimax[>[<city>',
+        "Berlin",
+    ),
     "minimax": (
         '<minimax:tool_call><invoke name="get_weather"><parameter name="city">',
         "Berlin",
@@ -192,6 +197,8 @@ WORDS = st.lists(
             ),
             *("<|START_RESPONSE|>", "<|END_RESPONSE|>", "<response>", "</response>", "get_weather"),
             *("<|tool_call_begin|>", "<|tool_call_argument_begin|>", ":0", "<parameter=city>"),
+            *("<|tool_call>", "call:clock{", "city:", '<|"|>', "<tool_call|>", "<channel|>"),
+            *("]<]minimax[>[", "<city>", "</city>", "<|channel>", "thought"),
             *("<|channel|>", "<|message|>", "<|end|>", "<|start|>", " to=functions.clock", "final"),
         ]
     ),
