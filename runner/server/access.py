@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
-#: Pages of this machine, and apps that are pages inside; a ``*`` stands for any text.
+#: Pages of this machine, and apps that are pages inside; a ``*`` stands for any text, after a
+#: colon at the end for any port.
 _DEFAULT_ORIGINS = (
     *(
         f"{scheme}://{host}{port}"
@@ -92,6 +93,11 @@ class Access:
 
 
 def _matches(pattern: str, text: str) -> bool:
+    if pattern.endswith(":*"):
+        text, _, port = text.rpartition(":")
+        if not (port.isascii() and port.isdigit()):
+            return False
+        pattern = pattern.removesuffix(":*")
     parts = (re.escape(part) for part in pattern.split("*"))
     return re.fullmatch(".*".join(parts), text) is not None
 

@@ -51,7 +51,8 @@ def test_pages_and_apps_of_this_machine_may_call(origin):
 @pytest.mark.parametrize(
     "origin",
     ["null", "", "https://evil.com", "http://localhost.evil.com", "http://evil.com:11434",
-     "chrome-extension://abc", "http://127.0.0.1.evil.com", "app://\udcff"],
+     "chrome-extension://abc", "http://127.0.0.1.evil.com", "app://\udcff",
+     "http://localhost:3000.evil.com", "http://localhost:", "http://localhost:\u0661"],
 )  # fmt: skip
 def test_other_pages_may_not(origin):
     assert not access().allows_origin(origin, "evil.com:11434")

@@ -27,6 +27,7 @@ from runner.dialects.openai.turns import (
     call_delta,
     message_object,
     parse_effort,
+    parse_template_kwargs,
     parse_think_budget,
     parse_tool_choice,
     parse_turn,
@@ -100,6 +101,12 @@ _NOT_OFFERED = (
     "functions",
     "audio",
     "web_search_options",
+    # vLLM's, which would change the form of the answer
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+    "structured_outputs",
 )
 
 
@@ -177,6 +184,13 @@ class ChatBody(msgspec.Struct):
     reasoning_effort: Any = None
     reasoning: dict[str, Any] | None = None
     thinking_budget_tokens: int | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    enable_thinking: bool | None = None
+    guided_json: Any = None
+    guided_regex: Any = None
+    guided_choice: Any = None
+    guided_grammar: Any = None
+    structured_outputs: Any = None
     grammar: Any = None
     regex: Any = None
     lark: Any = None
@@ -295,11 +309,16 @@ def _tool_choice(asked: ChatBody) -> ToolChoice:
 
 
 def _think(asked: ChatBody) -> Think:
-    if _think_budget(asked) == 0:
+    told = parse_template_kwargs(asked.chat_template_kwargs)
+    if told is False or asked.enable_thinking is False or _think_budget(asked) == 0:
         return False
     if asked.reasoning_effort is None and asked.reasoning:
-        return parse_effort(asked.reasoning.get("effort"), "reasoning.effort")
-    return parse_effort(asked.reasoning_effort, "reasoning_effort")
+        effort = parse_effort(asked.reasoning.get("effort"), "reasoning.effort")
+    else:
+        effort = parse_effort(asked.reasoning_effort, "reasoning_effort")
+    if effort is not None:
+        return effort
+    return asked.enable_thinking if told is None else told
 
 
 def _think_budget(asked: ChatBody) -> int | None:

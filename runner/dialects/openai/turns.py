@@ -145,6 +145,32 @@ def parse_effort(effort: Any, param: str) -> Think:
     return _EFFORTS[effort]
 
 
+def parse_template_kwargs(kwargs: dict[str, Any] | None) -> Think:
+    """Return what vLLM's and llama-server's ``chat_template_kwargs`` say of thinking.
+
+    Raises:
+        RequestError: A value is mistyped, or meant for a template's own variable.
+    """
+    field = "chat_template_kwargs"
+    effort: Think = None
+    is_on: bool | None = None
+    for key, value in (kwargs or {}).items():
+        param = f"{field}.{key}"
+        if key == "reasoning_effort":
+            effort = parse_effort(value, param)
+        elif key not in ("enable_thinking", "thinking"):
+            raise Unsupported(
+                f"{param[:80]} is not offered",
+                hint="offered: enable_thinking, thinking and reasoning_effort",
+                param=param,
+            )
+        elif not isinstance(value, bool):
+            raise InvalidRequest(f"'{param}' must be a boolean", param=param)
+        else:
+            is_on = value and is_on is not False
+    return is_on if effort is None or is_on is False else effort
+
+
 def parse_think_budget(budget: Any, param: str) -> int | None:
     """Return how many tokens of thoughts there may be; 0: none, negative: as many as it likes.
 

@@ -87,6 +87,24 @@ def test_a_budget_of_thoughts_goes_by_llama_servers_name_and_openrouters():
     assert parse(thinking_budget_tokens=-1).request.n_think_max is None, "as many as it likes"
 
 
+@pytest.mark.parametrize(
+    ("fields", "think"),
+    [
+        ({"chat_template_kwargs": {"enable_thinking": False}}, False),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, True),
+        ({"chat_template_kwargs": {"thinking": True, "reasoning_effort": "high"}}, "high"),
+        ({"chat_template_kwargs": {"reasoning_effort": "high"}}, "high"),
+        ({"chat_template_kwargs": {"enable_thinking": True}, "reasoning_effort": "low"}, "low"),
+        ({"chat_template_kwargs": {"enable_thinking": False}, "reasoning_effort": "low"}, False),
+        ({"chat_template_kwargs": {}}, None),
+        ({"enable_thinking": False}, False),
+        ({"enable_thinking": True}, True),
+    ],
+)
+def test_thinking_is_turned_on_and_off_as_other_servers_have_it(fields, think):
+    assert parse(**fields).request.think == think
+
+
 def test_nothing_said_about_effort_is_left_to_the_model():
     assert parse().request.think is None
     assert parse(reasoning={}).request.think is None
@@ -101,6 +119,7 @@ def test_nothing_said_about_effort_is_left_to_the_model():
         ({"tools": [{"type": "function"}]}, "tools[0].function"),
         ({"reasoning_effort": "a lot"}, "reasoning_effort"),
         ({"thinking_budget_tokens": "a lot"}, "thinking_budget_tokens"),
+        ({"chat_template_kwargs": {"enable_thinking": 1}}, "chat_template_kwargs.enable_thinking"),
         ({"reasoning": {"max_tokens": True}}, "reasoning.max_tokens"),
         ({"reasoning": {"effort": 3}}, "reasoning.effort"),
     ],
