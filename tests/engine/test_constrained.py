@@ -84,6 +84,15 @@ def test_an_answer_follows_a_schema_and_ends_with_it(running):
     assert outcome.reason is FinishReason.STOP
 
 
+@pytest.mark.parametrize("text", ["root ::= secret (", 'root ::= "a" secret', 'secret ::= "a"'])
+def test_a_grammar_that_cannot_be_read_is_not_written_down(spelling, capfd, text):
+    """llama.cpp repeats it on stderr, which is a worker's log."""
+    refused(spelling, Constraint("gbnf", text))
+    assert "secret" not in "".join(capfd.readouterr())
+    os.write(2, b"heard")
+    assert "heard" in capfd.readouterr().err
+
+
 def test_what_is_certain_is_not_drawn(running):
     """Names of members and what stands between them cost no step of their own."""
     n_before = running.n_steps

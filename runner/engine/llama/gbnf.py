@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Seq
+import contextlib
+import os
+from collections.abc import Iterator, Sequence as Seq
 
 import numpy as np
 
@@ -30,7 +32,8 @@ class GbnfMatcher:
         text = constraint.text.encode("utf-8", "replace")
         handle = None
         if b"\0" not in text:
-            handle = llama_cpp.llama_sampler_init_grammar(model.vocab, text, b"root")
+            with _unheard():
+                handle = llama_cpp.llama_sampler_init_grammar(model.vocab, text, b"root")
         if not handle:
             raise InvalidRequest(
                 f"{constraint.field} is not a GBNF grammar that llama.cpp reads",
@@ -69,3 +72,22 @@ class GbnfMatcher:
         candidates.fill(tokens, np.zeros(len(tokens), np.float32))
         candidates.apply(self._grammar)
         return candidates.left()
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Let what is written to stderr meanwhile go nowhere.
+
+    llama.cpp repeats there a grammar that it cannot read, and what a request says is not for a log.
+    It writes past its own log callback, to the process's stderr: another thread's line of these few
+    microseconds is lost with it.
+    """
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
