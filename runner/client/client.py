@@ -37,7 +37,7 @@ from runner.domain.progress import Progress
 from runner.domain.quality import BenchReport, QualityReport
 from runner.domain.request import Priority, Think
 from runner.domain.running import RunningRequest
-from runner.domain.search import SearchResult
+from runner.domain.search import ModelCard, SearchResult
 from runner.domain.storage import DiskUse, Pruned
 from runner.errors import DaemonError, ModelNotFound
 
@@ -197,6 +197,11 @@ class Client(Keeping):
         """Return models on the hubs; ``hub`` is ``all``, ``hf`` or ``modelscope``."""
         query = urlencode({"q": words, "hub": hub, "limit": limit})
         return decoded(decode.search_result, self._call("GET", f"/api/search?{query}"))
+
+    def card(self, name: str) -> ModelCard:
+        """Return what the owner of ``name``, a hub's repository, wrote about it."""
+        query = urlencode({"name": name})
+        return decoded(decode.model_card, self._call("GET", f"/api/search/card?{query}"))
 
     def verify(self, name: str | None = None, *, deep: bool = False) -> Stream[Progress]:
         """Look at a model, or all; ``decode_storage.verified`` reads the stream's last line."""

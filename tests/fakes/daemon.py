@@ -176,6 +176,7 @@ class Script:
         failures: Path → (status, body) instead of the ordinary reply.
         search: What every search finds.
         shown: What it shows of every model.
+        card: The card of every repository.
         active: What ``/api/ps`` reports as active requests.
         loaded: Whether the model is in memory.
         kept: What it says of settings, secrets, keys and the machine.
@@ -189,6 +190,9 @@ class Script:
     pull: list = field(default_factory=lambda: list(PULL))
     search: dict = field(default_factory=lambda: dict(SEARCH))
     shown: dict = field(default_factory=lambda: dict(SHOWN))
+    card: dict = field(
+        default_factory=lambda: {"name": "x", "text": "# A card", "truncated": False}
+    )
     models: list = field(default_factory=lambda: [dict(MODEL)])
     requests: list = field(default_factory=lambda: [dict(REQUEST)])
     load_s: float = 0.0
@@ -284,6 +288,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/create": lambda: self._pull(name, body),
             "/api/shutdown": self._shutdown,
             "/api/search": lambda: self._json(script.search),
+            "/api/search/card": lambda: self._json(script.card),
         }
         if (kept := script.kept.answer(self.command, self.path, body)) is not None:
             return self._json(kept[1], kept[0])
