@@ -13,6 +13,7 @@ from runner.domain.name import ModelName
 from runner.domain.quality import QualityReport
 from runner.errors import StoreError
 from runner.service.cache import CacheService
+from runner.service.last_use import LastUse
 from runner.service.loads import running
 from runner.service.modelfile import modelfile_of
 from runner.store.library import Library
@@ -25,18 +26,34 @@ logger = logging.getLogger(__name__)
 class ModelService:
     """List, show, copy, delete; and what is in memory."""
 
-    def __init__(self, library: Library, pool: Pool, cache: CacheService | None = None) -> None:
-        """Take what is needed; ``cache`` is what has kept prompts, if anything has."""
+    def __init__(
+        self,
+        library: Library,
+        pool: Pool,
+        cache: CacheService | None = None,
+        last_use: LastUse | None = None,
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            library: The models on disk.
+            pool: Those in memory.
+            cache: What has kept prompts, if anything has.
+            last_use: What knows when each was used, if anything does.
+        """
         #: Called when a name came or went.
         self.on_change: Callable[[], None] = lambda: None
         self._library = library
         self._pool = pool
         self._cache = cache
+        self._last_use = last_use or LastUse()
         self._quality = Reports(library.models, "quality", QualityReport)
 
     async def list_models(self) -> list[ModelInfo]:
         """Return every usable model, newest first."""
-        return await asyncio.to_thread(self._library.list)
+        found = await asyncio.to_thread(self._library.list)
+        of = self._last_use.of
+        return [replace(info, used_at=at) if (at := of(info.name)) else info for info in found]
 
     async def show(self, name: ModelName, *, verbose: bool) -> ModelDetails:
         """Return all there is to tell about a model.
@@ -92,6 +109,7 @@ class ModelService:
             await self._delete_whole(name, manifest.key)
             return
         await asyncio.to_thread(self._library.delete, name)
+        self._last_use.forget(name)
         self.on_change()
 
     async def _delete_whole(self, name: ModelName, key: str) -> None:
@@ -104,6 +122,7 @@ class ModelService:
             # First, since Windows cannot remove a file that is mapped.
             await self._pool.unload(key)
         await asyncio.to_thread(self._library.delete, name)
+        self._last_use.forget(name)
         self.on_change()
         if cache:
             await cache.remove(key)
