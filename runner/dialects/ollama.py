@@ -485,10 +485,9 @@ class AnswerEncoder:
 def rfc3339(time_ns: int) -> str:
     """Return a moment as Go writes it, in UTC with nine digits after the point."""
     seconds, nanos = divmod(time_ns, 1_000_000_000)
-    minutes, second = divmod(seconds, 60)
-    hours, minute = divmod(minutes, 60)
-    day, hour = divmod(hours, 24)
-    return f"{_date(day)}T{hour:02d}:{minute:02d}:{second:02d}.{nanos:09d}Z"
+    day, second = divmod(seconds, 86_400)
+    clock = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+    return f"{_date(day)}T{clock}.{nanos:09d}Z"
 
 
 @lru_cache(maxsize=1 << 10)  # a list of thousands tells as many moments, of few days
