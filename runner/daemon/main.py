@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 import os
@@ -220,6 +221,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             pool.configure(_pool_settings(_merged(settings, new), paths))
 
         live.when_changed(_AT_ONCE, follow)
+        gc.freeze()  # what there is now stays: not to be looked through for garbage again
         address = await stack.enter_async_context(listening(app, settings, grace_s=_STRAGGLERS_S))
         write_record(
             paths.daemon_file,
@@ -426,10 +428,14 @@ def _job_table(paths: Paths) -> JobTable | None:
 
 
 def _tidy(library: Library, shelf: Shelf) -> None:
-    """Remove what interrupted imports and writers left; never a reason not to serve."""
+    """Remove what interrupted imports and writers left, and look through what there is.
+
+    Never a reason not to serve.
+    """
     shelf.tidy()
     try:
         n_bytes = library.prune()
+        library.list()  # the first who asks for it shall not be the one who waits
     except CorralError as error:
         logger.warning("the library was not tidied: %s", error.message)
         return
