@@ -23,7 +23,7 @@ from runner.domain.cache import Hit
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, PromptToken, TokenLogprob
 from runner.domain.options import SamplingParams, Speculate
-from runner.domain.request import AdapterUse, Constraint, Terms, Think
+from runner.domain.request import AdapterUse, Constraint, Terms, Think, ThoughtBound
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
 from runner.protocol.failed import Failed as Failed
@@ -64,6 +64,7 @@ class Generate(Struct, frozen=True, tag=True):
         terms: How the engine is to treat it; its deadline counts from here.
         tools: For the template.
         think: For the template.
+        thoughts: How much of the answer they may be; ``None``: all of it.
         template: In place of the model's own; ``None``: the model's own.
         keeps_control: Control tokens whose text stays in the answer, for who parses it there;
             all others vanish.
@@ -92,6 +93,7 @@ class Generate(Struct, frozen=True, tag=True):
     terms: Terms = Terms()
     tools: tuple[Tool, ...] = ()
     think: Think = None
+    thoughts: ThoughtBound | None = None
     template: str | None = None
     keeps_control: tuple[str, ...] = ()
     constraint: Constraint | None = None

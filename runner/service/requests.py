@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
+from runner.domain.name import ModelName
 from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest, Terms
 from runner.domain.running import RequestState, RunningRequest
 from runner.errors import Cancelled, CorralError, DeadlineExceeded, RequestNotFound
@@ -114,8 +115,7 @@ class Ongoing:
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"the request's deadline passed while it waited for {self.request.model} "
-            f"({self.request.terms.deadline_s:g} seconds)",
+            f"the request's deadline passed while it waited for {self.request.model}",
             hint="allow more time with deadline_s, or load the model beforehand",
         )
 
@@ -154,10 +154,12 @@ class RequestService:
 
     Attributes:
         on_change: Called when one came or ended.
+        on_used: Called with a model's name when one ended that its worker had.
     """
 
     def __init__(self) -> None:
         self.on_change: Callable[[], None] = lambda: None
+        self.on_used: Callable[[ModelName], None] = lambda name: None
         self._ongoing: dict[str, Ongoing] = {}
         self._ids = itertools.count(1)
 
@@ -173,6 +175,8 @@ class RequestService:
             raise ongoing.failure(error) from None
         finally:
             del self._ongoing[ongoing.id]
+            if ongoing.worker is not None:
+                self.on_used(request.model)
             self.on_change()
 
     async def list_requests(self) -> list[RunningRequest]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from runner.domain.chat import Tool
 from runner.domain.event import TextDelta, ToolCallDelta
-from runner.domain.request import Constraint
+from runner.domain.request import Constraint, Think, ThoughtBound
 from runner.prompt.capabilities import abilities
 from runner.prompt.marks import unmarked
 from runner.prompt.thinking import Markers, ThinkingSplitter, markers_of, opened_by
@@ -149,6 +149,12 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+#: What templates read that tell the model how hard to think.
+_LEVELS_IN_TEMPLATES = ("reasoning_effort", ".ThinkLevel")
+#: How much of an answer thoughts may be, by how hard to think; as OpenRouter divides it.
+_SHARES = {"low": 0.2, "medium": 0.5, "high": 0.8, "max": 0.95}
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
     """How the answers of one model are written.
@@ -224,6 +230,30 @@ class AnswerFormat:
             return Constraint("lark", harmony.grammar(tools, thinks=thinks))
         text = self.family.syntax(self.template, tools).grammar(tools, several=several)
         return Constraint("lark", text, after=self.answer_begin)
+
+    def bound(self, think: Think, n_most: int | None, *, has_tools: bool) -> ThoughtBound | None:
+        """Return how much of an answer its thoughts may be; ``None``: as much as they like.
+
+        A template that knows how hard to think tells the model; where it does not, how hard to
+        think is a share of the answer's tokens.
+
+        Args:
+            think: Whether to think, and how hard.
+            n_most: Most tokens that the caller wants to be thoughts.
+            has_tools: Whether a call may follow them.
+        """
+        heeds = any(word in self.template for word in _LEVELS_IN_TEMPLATES)
+        share = 1.0 if heeds or not isinstance(think, str) else _SHARES[think]
+        if think is False or (n_most is None and share == 1.0):
+            return None
+        if self.is_harmony:
+            ending = harmony.ending(has_tools=has_tools)
+            return ThoughtBound(harmony.THOUGHTS, harmony.END, ending, n_most, share)
+        if self.markers is None:
+            return None
+        return ThoughtBound(
+            self.markers.open, self.markers.close, self.markers.close, n_most, share
+        )
 
     @property
     def answer_begin(self) -> str:
