@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 from runner.cli.suggest import meant
-from runner.domain.options import OPTION_SPECS, Options, parse_option, parse_options
+from runner.domain.options import OPTION_SPECS, Options, literal, parse_option, parse_options
 from runner.domain.request import Think
 from runner.errors import InvalidRequest
 
@@ -44,7 +45,7 @@ def option_value(name: str, text: str) -> Any:
     if spec.kind is dict:
         return parse_option(name, text)
     try:
-        return parse_option(name, _literal(text))
+        return parse_option(name, literal(text))
     except InvalidRequest:
         raise InvalidRequest(f"{name} must be {wanted(name)}, not '{text}'", param=name) from None
 
@@ -66,19 +67,6 @@ def wanted(name: str) -> str:
     return f"{kind} from {spec.low} to {spec.high}"
 
 
-def _literal(text: str) -> object:
-    """A number or truth value, or else the text itself, which ``parse_option`` then refuses."""
-    word = text.strip().lower()
-    if word in ("true", "false"):
-        return word == "true"
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return text
-
-
 def think_word(text: str) -> Think:
     """Return what a word for thinking means.
 
@@ -93,3 +81,21 @@ def think_word(text: str) -> Think:
         case _:
             pass
     raise ValueError(f"want true, false, low, medium, high or max, not '{text}'")
+
+
+def form_word(text: str) -> str | dict[str, Any]:
+    """Return what a word for the form of answers means: ``json``, or a JSON schema.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if text.strip().lower() == "json":
+        return "json"
+    try:
+        schema = json.loads(text)
+    except (ValueError, RecursionError):
+        schema = None
+    if isinstance(schema, dict):
+        return schema
+    shown = text if len(text) <= 40 else f"{text[:40]}..."
+    raise ValueError(f'want json or a JSON schema such as {{"type": "object"}}, not \'{shown}\'')

@@ -97,6 +97,7 @@ class Client(Keeping):
         keep_alive: float | None = None,
         priority: Priority | None = None,
         think: Think = None,
+        form: str | Json | None = None,
         conversation: str = "",
     ) -> Stream[Event]:
         """Answer a conversation.
@@ -109,6 +110,7 @@ class Client(Keeping):
                 for the daemon's own setting.
             priority: Its class; ``None`` for the daemon's default.
             think: Whether to think first, and how hard; ``None``: as the model does by itself.
+            form: ``json``, or the JSON schema that the answer must follow.
             conversation: Its name, by which ``clear_cache`` finds what is kept of it.
         """
         turns = [_turn(message) for message in messages]
@@ -117,6 +119,8 @@ class Client(Keeping):
             body["priority"] = priority.value
         if think is not None:
             body["think"] = think
+        if form is not None:
+            body["format"] = form
         if conversation:
             body["conversation"] = conversation
         return Stream(self._exchange("POST", "/api/chat", body), decode.chat_events, _is_done)
@@ -148,6 +152,11 @@ class Client(Keeping):
             body["raw"] = True
         exchange = self._exchange("POST", "/api/generate", body)
         return Stream(exchange, decode.generate_events, _is_done)
+
+    def embed(self, model: str, text: str) -> list[float]:
+        """Return the vector of one text."""
+        value = self._call("POST", "/api/embed", {"model": model, "input": text}, model=model)
+        return decoded(lambda v: [float(n) for n in v["embeddings"][0]], value)
 
     def pull(
         self, name: str, path: Path | None = None, *, limit: str | None = None

@@ -32,6 +32,7 @@ from runner.engine.scheduler import Scheduler
 from runner.engine.sequence import Sequence
 from runner.engine.speculate import Speculation
 from runner.engine.tiers import Saved
+from runner.engine.uncomputed import not_computed
 from runner.engine.underway import Fate, Underway
 from runner.engine.vectors import VectorTurns, aborted
 from runner.errors import CorralError, WorkerError
@@ -328,7 +329,7 @@ class Loop:
             row = grid.compute(chunk)
         except (NoSlot, DecodeFailed) as error:
             grid.reset()
-            self._fail(chunk.seq, _not_computed(error))
+            self._fail(chunk.seq, not_computed(error))
             return
         self._n_steps += 1
         self._n_tokens += chunk.n
@@ -487,11 +488,4 @@ class Loop:
         self._backend.clear()
         self._scheduler.restart()
         for seq in {chunk.seq for chunk in plan.chunks}:
-            self._fail(seq, _not_computed(error))
-
-
-def _not_computed(error: Exception) -> WorkerError:
-    return WorkerError(
-        f"the engine could not compute this step ({error})",
-        hint="try again; if it happens again, restart the daemon",
-    )
+            self._fail(seq, not_computed(error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +11,7 @@ from runner.domain.loading import LoadMoment
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.quality import QualityReport
-from runner.errors import ModelNotFound, StoreError
+from runner.errors import StoreError
 from runner.service.cache import CacheService
 from runner.service.last_use import LastUse
 from runner.service.loads import running
@@ -130,8 +129,5 @@ class ModelService:
 
     def _is_shared(self, name: ModelName, key: str) -> bool:
         """Whether another name has the same weights: what runs for it shall go on."""
-        for info in self._library.list():
-            with contextlib.suppress(ModelNotFound, StoreError):  # it went while we looked
-                if info.name != name and self._library.find(info.name).key == key:
-                    return True
-        return False
+        entries = self._library.entries()
+        return any(one.key == key and one.info.name != name for one in entries)
