@@ -63,6 +63,7 @@ class Device:
             "kind": self.kind,
             "n_free": self.n_free,
             "n_total": self.n_total,
+            "hardware_id": self.hardware_id,
         }
 
 
