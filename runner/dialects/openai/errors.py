@@ -28,13 +28,14 @@ _TYPES = {
 
 
 class ErrorDetail(msgspec.Struct, omit_defaults=True):
-    """What went wrong; ``hint`` is our own, left out when empty."""
+    """What went wrong; ``hint`` and ``queue_position`` are our own, left out when empty."""
 
     message: str
     type: str
     param: str | None
     code: str
     hint: str = ""
+    queue_position: int = 0
 
 
 class ErrorBody(msgspec.Struct):
@@ -53,5 +54,6 @@ def error_body(error: CorralError, status: int) -> ErrorBody:
             param=getattr(error, "param", None) or _PARAMS.get(error.code),
             code=_CODES.get(error.code, error.code),
             hint=error.hint,
+            queue_position=getattr(error, "position", 0),
         )
     )
