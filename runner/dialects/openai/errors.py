@@ -31,13 +31,14 @@ _TYPES = {
 
 
 class ErrorDetail(msgspec.Struct, omit_defaults=True):
-    """What went wrong; ``hint`` is our own, left out when empty."""
+    """What went wrong; ``hint`` and ``queue_position`` are our own, left out when empty."""
 
     message: str
     type: str
     param: str | None
     code: str
     hint: str = ""
+    queue_position: int = 0
 
 
 class ErrorBody(msgspec.Struct):
@@ -58,5 +59,6 @@ def error_body(error: CorralError, status: int) -> ErrorBody:
             param=param,
             code=_CODES.get(error.code, error.code),
             hint=hint or error.hint,
+            queue_position=getattr(error, "position", 0),
         )
     )
