@@ -48,14 +48,13 @@ from runner.domain.event import (
     TokenLogprob,
     ToolCallDelta,
 )
-from runner.domain.name import DEFAULT_HOST, ModelName
+from runner.domain.name import ModelName
 from runner.domain.options import parse_options
 from runner.domain.request import Constraint, InferenceRequest, Terms
 from runner.errors import (
     CorralError,
     InvalidRequest,
     ModelNotFound,
-    Unsupported,
     from_code,
 )
 
@@ -281,17 +280,6 @@ def token_ids(tokens: list[int], field: str) -> tuple[int, ...]:
     return tuple(tokens)
 
 
-def _refuse_if(wanted: object, name: ModelName, ability: str, param: str) -> None:
-    if not wanted:
-        return
-    host = "registry.ollama.ai" if name.host == DEFAULT_HOST else name.host
-    raise Unsupported(
-        f"{host}/{name.namespace}/{name.model}:{name.tag} does not support {ability}",
-        hint=f"this version of Corral cannot honour '{param}'; leave it out",
-        param=param,
-    )
-
-
 # Answers
 
 
@@ -301,8 +289,7 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     Durations are in nanoseconds; what is zero is left out.  ``shifted_tokens`` and
     ``dropped_messages`` are ours: what the answer and the prompt lost, where ``shift`` and
     ``truncate`` allowed it; so are ``draft_count`` and ``draft_accepted_count``: tokens guessed
-    beforehand, and those guessed right.
-    Durations are in nanoseconds; what is zero is left out.  ``prompt_eval_cached_count`` is our
+    beforehand, and those guessed right.  ``prompt_eval_cached_count`` is our
     own: how many tokens of ``prompt_eval_count`` were not computed, since the cache had them.
     """
 
