@@ -235,7 +235,8 @@ class AnswerFormat:
         """Return how much of an answer its thoughts may be; ``None``: as much as they like.
 
         A template that knows how hard to think tells the model; where it does not, how hard to
-        think is a share of the answer's tokens.
+        think is a share of the answer's tokens.  One that opens thoughts although there shall be
+        none has them ended at once; harmony's models cannot do without.
 
         Args:
             think: Whether to think, and how hard.
@@ -244,7 +245,9 @@ class AnswerFormat:
         """
         heeds = any(word in self.template for word in _LEVELS_IN_TEMPLATES)
         share = 1.0 if heeds or not isinstance(think, str) else _SHARES[think]
-        if think is False or (n_most is None and share == 1.0):
+        if think is False:
+            n_most = None if self.is_harmony else 0
+        if n_most is None and share == 1.0:
             return None
         if self.is_harmony:
             ending = harmony.ending(has_tools=has_tools)

@@ -268,7 +268,8 @@ def test_control_tokens_are_asked_for_only_where_they_are_read():
     [
         ("<think>", None, None, None),
         ("<think>", True, None, None),
-        ("<think>", False, 9, None),
+        ("<think>", False, 9, ("</think>", 0, 1.0)),
+        ("{{ tools }}<|channel|>analysis", False, 9, None),
         ("no thoughts", "low", 9, None),
         ("<think>", True, 9, ("</think>", 9, 1.0)),
         ("[THINK]", "low", None, ("[/THINK]", None, 0.2)),
