@@ -17,6 +17,8 @@ assert _spec is not None and _spec.loader is not None
 taken_along = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(taken_along)
 
+ZLIB = Path("/usr/share/doc/zlib1g/copyright")
+
 names = st.sampled_from("abcdef")
 graphs = st.dictionaries(names, st.lists(st.sampled_from("abcdefg"), max_size=3))
 
@@ -58,6 +60,7 @@ def _link(folder, code, name, needed):
 
 
 @pytest.mark.skipif(not shutil.which("dpkg-query"), reason="no dpkg on this machine")
+@pytest.mark.skipif(not ZLIB.exists(), reason="this machine keeps no papers of its packages")
 def test_the_texts_of_what_is_no_package_of_python_are_copied(tmp_path):
     internal, source = tmp_path / "bundle", tmp_path / "llama.cpp"
     internal.mkdir()
@@ -72,7 +75,8 @@ def test_the_texts_of_what_is_no_package_of_python_are_copied(tmp_path):
     assert (texts / "llama.cpp" / "LICENSE-jsonhpp").is_file()
     assert "zlib" in (texts / "system" / "zlib1g" / "copyright").read_text().lower()
     assert "GNU LESSER GENERAL PUBLIC LICENSE" in (texts / "common" / "LGPL-3").read_text()
-    assert "PYTHON SOFTWARE FOUNDATION" in (texts / "python" / "LICENSE.txt").read_text()
+    of_python = "".join(path.read_text() for path in (texts / "python").iterdir())
+    assert "PYTHON SOFTWARE FOUNDATION" in of_python.upper()
     assert "Bootloader" in (texts / "pyinstaller" / "COPYING.txt").read_text()
 
 
