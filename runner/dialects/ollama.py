@@ -330,16 +330,21 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class ErrorBody(msgspec.Struct, omit_defaults=True):
-    """Every error; ``error`` is a string, and clients stop at its mere presence."""
+    """Every error; ``error`` is a string, and clients stop at its mere presence.
+
+    ``queue_position`` is the place that a request would have had for which no place was left.
+    """
 
     error: str
     code: str
     hint: str = ""
+    queue_position: int = 0
 
 
 def error_body(error: CorralError) -> ErrorBody:
     """Return ``error`` in Ollama's form, with the stable code and the hint beside it."""
-    return ErrorBody(error.message or "internal error", error.code, error.hint)
+    position = getattr(error, "position", 0)
+    return ErrorBody(error.message or "internal error", error.code, error.hint, position)
 
 
 def whole(call: Call, events: Sequence[Event], *, at_ns: int) -> bytes:
