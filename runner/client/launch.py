@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import sys
 import time
@@ -33,6 +34,7 @@ PROBE_S = 3.0  # longest wait for a daemon that is there
 START_S = 20.0  # longest wait for one that starts
 STOP_S = 30.0  # longest wait for one that finishes its answers
 _YIELD_S = 1.5  # a daemon of ours that ended may have left the place to another one
+_LEAST_FREE = 1 << 16  # bytes: with less, no daemon writes its first files
 _LOG_LIMIT = 4 * 1024 * 1024  # bytes; a longer log is put aside when a daemon starts
 _PATH_VARIABLES = ("CORRAL_HOME", "CORRAL_MODELS", "PYTHONPATH")
 
@@ -312,8 +314,21 @@ def _size(path: Path) -> int:
         return 0
 
 
+def _free(path: Path) -> int:
+    try:
+        return shutil.disk_usage(path.parent).free
+    except OSError:
+        return _LEAST_FREE
+
+
 def _ended(paths: Paths, code: int, log_start: int) -> DaemonError:
     lines = last_lines(paths.daemon_log, 8, log_start)
+    if not lines and (n_free := _free(paths.daemon_log)) < _LEAST_FREE:
+        return DaemonError(
+            f"the daemon cannot start, nor say why: {n_free} bytes are free on the disk of"
+            f" {paths.daemon_log.parent}",
+            hint="make room there, or set CORRAL_HOME to a folder on another disk",
+        )
     said = "\n".join(f"  {line}" for line in lines) or "  (it said nothing)"
     return DaemonError(
         f"the daemon ended with exit code {code} before it answered:\n{said}",

@@ -245,34 +245,25 @@ def _recipe(hub: Hub, listing: Listing, choice: Choice) -> Recipe:
         for file in listing.files
         if file.path in _BRIDGE and file.n_bytes <= _MAX_TEXT
     }
-    template = texts.get("template", "")
-    if template and not is_jinja(template):
-        note += "; the repository's own template is in Go syntax, the file's is used"
-        template = ""
+    parameters = _parameters(texts.get("params", ""))
+    if parameters is None:
+        note += "; its file params is left out, since it is no JSON object"
     return Recipe(
-        parameters=_parameters(texts.get("params", ""), listing),
+        parameters=parameters or {},
         system=texts.get("system", "").strip(),
-        template=template,
+        template=texts.get("template", ""),
         note=note,
     )
 
 
-def is_jinja(template: str) -> bool:
-    """Whether a chat template is Jinja; Go's has ``{{ .Prompt }}`` and no ``{%``."""
-    return "{%" in template or ("{{" in template and "{{ ." not in template.replace("{{-", "{{"))
-
-
-def _parameters(text: str, listing: Listing) -> Mapping[str, Any]:
+def _parameters(text: str) -> Mapping[str, Any] | None:
     if not text.strip():
         return {}
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        logger.warning("params ignored repository=%s reason=no JSON object", listing.repository)
-        return {}
-    return value
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _near(hub: Hub, name: ModelName) -> str:

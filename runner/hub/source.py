@@ -53,7 +53,8 @@ class Recipe:
     Attributes:
         parameters: Options by name, not yet checked: a stranger may have written them.
         system: The model's own system message.
-        template: A chat template in place of the file's own, in Jinja; empty: the file's.
+        template: A chat template in place of the file's own, in Jinja or Go's language, not yet
+            checked; empty: the file's.
         note: What was chosen and why, in words fit to show.
     """
 

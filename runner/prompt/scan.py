@@ -16,6 +16,8 @@ from enum import StrEnum
 import jinja2
 from jinja2 import nodes
 
+from runner.errors import TemplateFailed
+from runner.prompt.compiled import check, is_go
 from runner.prompt.source import MAX_SOURCE, texts_of
 from runner.prompt.template import new_environment
 
@@ -85,6 +87,9 @@ def scan(template: str) -> tuple[Finding, ...]:
         message = f"the template has {len(template)} characters, at most {MAX_SOURCE} are sensible"
         return (Finding(Severity.REFUSE, "too_large", message),)
     found = [*_hidden(template)]
+    if is_go(template):  # its language reaches nothing but the conversation
+        found += _invalid_go(template)
+        return tuple(sorted(set(found), key=lambda finding: (finding.line, finding.code)))
     try:
         tree = new_environment().parse(template)
     except jinja2.TemplateSyntaxError as error:
@@ -102,6 +107,13 @@ def scan(template: str) -> tuple[Finding, ...]:
             *_clock(tree),
         ]
     return tuple(sorted(set(found), key=lambda finding: (finding.line, finding.code)))
+
+
+def _invalid_go(template: str) -> Iterator[Finding]:
+    try:
+        check(template)
+    except TemplateFailed as error:
+        yield Finding(Severity.WARN, "invalid", error.message)
 
 
 def is_refused(findings: tuple[Finding, ...]) -> bool:

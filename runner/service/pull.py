@@ -156,6 +156,8 @@ class PullService:
             files = source.resolve(name)
             if note := files[0].recipe.note:
                 yield Progress(f"chose {note}")
+            for words in extras_of(files[0]).left_out:
+                yield Progress(f"warning: {words}")
             if all(file.is_local for file in files):
                 for file in files:
                     yield from _as_pulled(self._library, name, file)
@@ -195,10 +197,10 @@ class PullService:
                     yield Progress(f"warning: chat template, {warning}")
                 yield Progress("writing manifest")
                 is_done = self._library.keep(arrivals, manifest)
-            except BadModelFile:
+            except BadModelFile as error:
                 for arrival in arrivals:
                     arrival.discard()  # its bytes are the promised ones: no use to keep them
-                raise
+                raise _named(error, paths, files) from None
             finally:
                 for arrival in arrivals:
                     arrival.close()
@@ -216,6 +218,14 @@ class PullService:
             hint=f"find one with: corral search {name.model}; or name it in full:"
             " hf.co/owner/repo:Q4_K_M, modelscope.cn/owner/repo, ./model.gguf",
         )
+
+
+def _named(error: BadModelFile, paths: Sequence[Path], files: Sequence[RemoteFile]) -> BadModelFile:
+    """Return ``error`` with files called as their source has them, not as they lie here."""
+    for path, file in zip(paths, files, strict=False):
+        error.message = error.message.replace(path.name, file.name)
+    error.args = (error.message,)
+    return error
 
 
 def _as_pulled(library: Library, name: ModelName, file: RemoteFile) -> Iterator[Progress]:

@@ -1,6 +1,7 @@
 """Finding, telling apart and starting the daemon, with real processes."""
 
 import json
+import shutil
 import socket
 import sys
 import threading
@@ -107,6 +108,18 @@ def test_a_daemon_that_cannot_start_says_why(place, monkeypatch):
         launch.start(paths, address, command=FAKE)
     assert "cannot listen: out of luck" in caught.value.message
     assert "an older line" not in caught.value.message
+
+
+def test_a_daemon_that_had_no_room_to_say_why_is_spoken_for(place, monkeypatch):
+    paths, address = place
+    mute = [sys.executable, "-c", "raise SystemExit(1)"]
+    with pytest.raises(DaemonError, match="it said nothing"):
+        launch.start(paths, address, command=mute)
+    free = shutil.disk_usage(paths.logs)._replace(free=17)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(DaemonError, match="17 bytes are free") as caught:
+        launch.start(paths, address, command=mute)
+    assert "make room" in caught.value.hint
 
 
 def test_a_daemon_that_never_answers_is_ended(place, monkeypatch):

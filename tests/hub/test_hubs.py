@@ -246,7 +246,7 @@ def test_the_bridge_files_of_a_repository_become_its_recipe(hub, resolve):
     recipe = resolve("Own/Repo")[0].recipe
     assert recipe.parameters == {"temperature": 0.5, "stop": ["<|end|>"], "unheard_of": 1}
     assert recipe.system == "Be kind."
-    assert recipe.template == "" and "Go syntax" in recipe.note
+    assert recipe.template == "{{ .Prompt }}"
 
 
 def test_a_jinja_template_of_the_repository_is_taken(hub, resolve):
@@ -255,6 +255,7 @@ def test_a_jinja_template_of_the_repository_is_taken(hub, resolve):
     recipe = resolve("Own/Repo")[0].recipe
     assert recipe.template == template.decode()
     assert recipe.parameters == {}
+    assert "params is left out" in recipe.note
 
 
 def test_the_other_hub_offers_the_same_bytes(hub):

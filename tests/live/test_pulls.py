@@ -131,6 +131,36 @@ def test_a_model_in_several_files_is_one_model(tmp_path, hub, small):
     assert [layer.kind for layer in layers] == ["model", *["shard"] * (len(parts) - 1)]
 
 
+def test_what_lies_beside_a_model_comes_along_as_far_as_it_is_good(tmp_path, hub, small):
+    """The files of Ollama's bridge, its template in Go's language among them."""
+    params = b'{"temperature": 0.3, "top_k": "many", "stop": ["###"]}'
+    beside = {"template": b"{{ .System }}|{{ .Prompt }}|", "system": b"Be brief.", "params": params}
+    hub.add("owner/Beside-GGUF", {"m-Q8_0.gguf": small, **beside})
+    bad = {"template": b"{{ if .System }}", "params": b"no json"}
+    hub.add("owner/Bad-GGUF", {"m-Q8_0.gguf": small, **bad})
+    with daemon_at(tmp_path / "home", hub) as daemon:
+        said = [line["status"] for line in pull(daemon, "hf.co/owner/Beside-GGUF")]
+        assert said[-1] == "success"
+        assert len([words for words in said if "top_k" in words]) == 1
+        shown = daemon.ask("POST", "/api/show", {"model": "hf.co/owner/Beside-GGUF"}).json
+        assert shown["template"] == beside["template"].decode()
+        assert shown["system"] == "Be brief."
+        assert "temperature" in shown["parameters"] and "top_k" not in shown["parameters"]
+        assert "warnings" not in shown
+        said = [line["status"] for line in pull(daemon, "hf.co/owner/Bad-GGUF")]
+        assert said[-1] == "success"
+        assert any("params is left out" in words for words in said)
+        assert any("template beside the model is left out" in words for words in said)
+
+
+def test_a_file_that_is_no_model_is_called_as_its_hub_calls_it(tmp_path, hub):
+    hub.add("owner/Bad-GGUF", {"bad-Q8_0.gguf": b"GGUF" + b"\xff" * 500})
+    with daemon_at(tmp_path / "home", hub) as daemon:
+        assert "bad-Q8_0.gguf: at byte 4" in pull(daemon, "hf.co/owner/Bad-GGUF")[-1]["error"]
+        assert daemon.ask("GET", "/api/tags").json["models"] == []
+    assert not [*(tmp_path / "home" / "models" / "partial").glob("*.data")]
+
+
 def test_a_wrong_byte_is_found_and_fetched_again(tmp_path, hub, large):
     hub.add("owner/Tiny-GGUF", {"tiny-Q8_0.gguf": large})
     path = f"/{hashlib.sha256(large).hexdigest()}"

@@ -84,3 +84,11 @@ def test_any_text_can_be_looked_at(source):
 
 def test_nothing_is_run():
     assert scan("{{ raise_exception('ran') }}{% for i in range(9999) %}{% endfor %}") == ()
+
+
+def test_a_template_of_gos_language_is_scanned_as_such():
+    """What hides in it is found as anywhere; what Jinja makes of it is of no account."""
+    assert scan("{{ .System }}{{ range .Messages }}{{ .Content }}{{ end }}") == ()
+    (finding,) = scan("{{ if .System }}")
+    assert finding.severity is Severity.WARN and "Jinja" not in finding.message
+    assert is_refused(scan("{{ .Prompt }}" + chr(0x202E)))

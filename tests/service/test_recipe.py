@@ -1,5 +1,6 @@
 """What a stranger wrote beside a model: the good of it is kept, the rest left out."""
 
+import pytest
 from hypothesis import given, strategies as st
 
 from runner.domain.options import Options
@@ -23,11 +24,29 @@ def test_what_is_good_comes_into_the_manifest():
         file(
             parameters={"temperature": 0.5, "stop": ["<|a|>"], "num_ctx": -7, "heat": 1},
             system="Be kind.",
-            template="{% x %}",
+            template="{{ messages }}",
         )
     )
     assert extras.parameters == Options(temperature=0.5, stop=("<|a|>",))
-    assert (extras.system, extras.license, extras.template) == ("Be kind.", "MIT", "{% x %}")
+    assert (extras.system, extras.license, extras.template) == ("Be kind.", "MIT", "{{ messages }}")
+    (words,) = extras.left_out
+    assert "num_ctx" in words
+
+
+@pytest.mark.parametrize(
+    ("template", "is_good"),
+    [
+        ("{{ .System }}{{ .Prompt }}", True),
+        ("{% for m in messages %}{{ m.content }}{% endfor %}", True),
+        ("{{ if .System }}", False),
+        ("{% x %}", False),
+    ],
+)
+def test_a_template_of_either_language_is_taken_when_it_is_valid(template, is_good):
+    extras = extras_of(file(template=template))
+    assert extras.template == (template if is_good else None)
+    assert len(extras.left_out) == (not is_good)
+    assert is_good or "template" in extras.left_out[0]
 
 
 def test_a_file_without_a_recipe_adds_nothing():

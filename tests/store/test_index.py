@@ -141,7 +141,7 @@ def edit(path: Path, what: str, content: bytes) -> None:
             path.parent.rename(path.parent.with_name("moved"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(story=st.lists(changes, min_size=1, max_size=10))
 def test_whatever_others_change_the_list_is_as_one_read_afresh(story, tmp_path_factory):
     """For a process that has been here all the time, and for one that begins with the file."""
@@ -210,7 +210,7 @@ def test_what_is_kept_of_one_is_not_all_of_it(models):
     assert index.manifest(NAMES[0]).system == "Be long."
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(at=st.floats(0, 1), bit=st.integers(0, 7), keep=st.sampled_from(("flip", "cut", "nothing")))
 def test_a_damaged_file_is_as_good_as_none(at, bit, keep, tmp_path_factory):
     models = fresh(tmp_path_factory.mktemp("damaged"))
