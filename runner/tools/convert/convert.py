@@ -6,6 +6,7 @@ The file appears under its name when it is whole; what was begun is removed when
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,7 @@ import gguf
 import numpy as np
 
 from runner.domain.progress import Progress
-from runner.errors import BadModelFile, UnsupportedArchitecture
+from runner.errors import BadModelFile, DiskFull, UnsupportedArchitecture
 from runner.tools.convert.architecture import Architecture, TensorPlan
 from runner.tools.convert.bert import Bert
 from runner.tools.convert.decoder import Llama, Qwen2, Qwen3
@@ -57,6 +58,7 @@ def convert(
 
     Raises:
         UnsupportedArchitecture: There is no converter for this architecture.
+        DiskFull: There is no room for the result.
         BadModelFile: The folder lacks something, or holds something damaged.
     """
     partial = out.with_name(f"{out.name}.partial")
@@ -115,6 +117,8 @@ def _write(
             dtype = np.dtype(_dtype(plan, file_type))
             sizes.append(math.prod(plan.shape) * dtype.itemsize)
             writer.add_tensor_info(plan.target, plan.shape, dtype, sizes[-1])
+        assert writer.path, "it was made with one"
+        _check_room(writer.path.parent, sum(sizes))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
@@ -127,6 +131,15 @@ def _write(
             progress(Progress("converting", n_done, n_bytes))
     finally:
         writer.close()
+
+
+def _check_room(folder: Path, n_bytes: int) -> None:
+    n_free = shutil.disk_usage(folder).free
+    if n_free < n_bytes:
+        raise DiskFull(
+            f"{n_bytes} bytes are needed for the converted model, {n_free} bytes are free",
+            hint="make room: corral list shows what models take, corral rm removes one",
+        )
 
 
 def _dtype(plan: TensorPlan, file_type: FileType) -> type[np.float16] | type[np.float32]:
