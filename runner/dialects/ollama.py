@@ -51,12 +51,7 @@ from runner.domain.event import (
 from runner.domain.name import ModelName
 from runner.domain.options import parse_options
 from runner.domain.request import Constraint, InferenceRequest, Terms
-from runner.errors import (
-    CorralError,
-    InvalidRequest,
-    ModelNotFound,
-    from_code,
-)
+from runner.errors import CorralError, InvalidRequest, ModelNotFound, from_code
 
 #: The release of Ollama whose API this one follows; clients look at it to know what they may use.
 OLLAMA_LEVEL = "0.32.15"
