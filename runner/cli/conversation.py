@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 from runner.cli import human
 from runner.cli.output import Output
@@ -30,6 +31,7 @@ class Conversation:
         is_wrapped: Whether answers are fitted to the terminal, word by word.
         think: Whether the model thinks first, and how hard; ``None``: as it does by itself.
         shows_thinking: Whether thoughts are shown before the answer.
+        form: ``json``, or the JSON schema that answers follow; ``None``: any text.
         turns: What was said, system message apart.
     """
 
@@ -42,6 +44,7 @@ class Conversation:
     is_wrapped: bool = True
     think: Think = None
     shows_thinking: bool = True
+    form: str | dict[str, Any] | None = None
     turns: list[Message] = field(default_factory=list)
 
     def load(self, out: Output) -> None:
@@ -80,6 +83,7 @@ class Conversation:
             keep_alive=self.keep_alive,
             priority=Priority.INTERACTIVE,  # somebody looks at the answer as it comes
             think=self.think,
+            form=self.form,
         )
         parts: list[str] = []
         thoughts = out.thoughts(is_shown=self.shows_thinking)
@@ -110,6 +114,28 @@ class Conversation:
         self._remember(question, parts)
         if finished is not None:
             self._report(finished, out)
+
+    def own_turns(self) -> tuple[Message, ...]:
+        """Return the messages that the model itself begins every conversation with."""
+        return self.client.show(self.model).details.messages
+
+    def save(self, name: str) -> None:
+        """Make a model of this conversation: its model, settings and what was said.
+
+        Raises:
+            CorralError: The name is none, or the model cannot be made.
+        """
+        turns = [*self.own_turns(), *self.turns]
+        body: dict[str, Any] = {
+            "from": self.model,
+            "parameters": self.options.set_values(),
+            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
+        }
+        if self.system:
+            body["system"] = self.system
+        with self.client.create(name, body) as steps:
+            for _ in steps:
+                pass
 
     def _remember(self, question: Message, parts: list[str]) -> None:
         self.turns += [question, Message("assistant", "".join(parts))]

@@ -81,6 +81,8 @@ def _engine(paths: Paths) -> Iterator[Check]:
     except WorkerError as error:
         python = Path(sys.executable).name
         fix = f"{python} -m pip install --force-reinstall --no-deps llama-cpp-python"
+        if getattr(sys, "frozen", False):  # a bundle has no pip
+            fix = "install Corral's package again, or unpack the bundle once more"
         yield Check("engine", State.FAIL, error.message, fix)
         return
     yield Check("engine", State.OK, found.build)

@@ -14,6 +14,7 @@ from runner.domain.request import Constraint
 from runner.domain.vectors import Pooling
 from runner.engine.chunks import Chunk
 from runner.engine.embed import Piece
+from runner.engine.rules import Bound
 from runner.engine.sequence import Sampler
 
 
@@ -211,6 +212,7 @@ class Backend(Protocol):
         *,
         constraint: Constraint | None = None,
         n_logprobs: int | None = None,
+        budget: Bound | None = None,
     ) -> Sampler:
         """Return a sampler that has seen the end of ``prompt``; called from one thread.
 
@@ -219,6 +221,7 @@ class Backend(Protocol):
             prompt: What precedes the answer.
             constraint: What the answer must look like.
             n_logprobs: Likeliest tokens to tell at each place; ``None``: no log probabilities.
+            budget: Bounds the thoughts.
 
         Raises:
             CorralError: The model or llama.cpp cannot do what is asked.

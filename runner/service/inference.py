@@ -424,6 +424,9 @@ def _generate(
         n_draft_max=options.draft_num_predict,
         tools=tools,
         think=request.think,
+        thoughts=form.bound(request.think, request.n_think_max, has_tools=bool(tools))
+        if form
+        else None,
         template=manifest.template if request.template is None else request.template,
         keeps_control=form.keeps(has_tools=bool(tools)) if form else (),
         constraint=constraint_of(request, form),

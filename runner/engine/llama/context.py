@@ -8,12 +8,12 @@ import time
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
 from runner.engine.backend import NoSlot, decode_failed
 from runner.engine.chunks import Chunk
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.candidates import Candidates
 from runner.engine.llama.model import Model
 from runner.engine.llama.params import RopeParams, use_rope

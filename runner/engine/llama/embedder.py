@@ -10,13 +10,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence as Seq
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
 from runner.domain.vectors import Pooling
 from runner.engine.backend import DecodeFailed, decode_failed
 from runner.engine.embed import Piece
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.model import Model
 from runner.errors import NotEnoughMemory
 
