@@ -79,10 +79,10 @@ def _engine(paths: Paths) -> Iterator[Check]:
     try:
         found, devices = asyncio.run(_look_at_devices(paths))
     except WorkerError as error:
-        python = Path(sys.executable).name
-        fix = f"{python} -m pip install --force-reinstall --no-deps llama-cpp-python"
-        if getattr(sys, "frozen", False):  # a bundle has no pip
-            fix = "install Corral's package again, or unpack the bundle once more"
+        fix = "install Corral's package again, or unpack the bundle once more"
+        if not getattr(sys, "frozen", False):  # a bundle has no pip
+            python = Path(sys.executable).name
+            fix = f"{python} -m pip install --force-reinstall --no-deps llama-cpp-python"
         yield Check("engine", State.FAIL, error.message, fix)
         return
     yield Check("engine", State.OK, found.build)

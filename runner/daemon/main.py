@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 import os
@@ -178,12 +179,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             lambda: live.in_force("devices"),
         )
         stack.push_async_callback(devices.close)
-        keys = await asyncio.to_thread(
-            KeyService,
-            paths.keys_file,
-            on_revoked=lambda key_id: cache.clear(owner_id=key_id),
-        )
-        stack.push_async_callback(keys.close)
+        keys = await _keys(paths, cache, stack)
         _check_door(settings, keys)
         inference = await asyncio.to_thread(_inference, settings, paths, library, pool, requests)
         needs = Needs(
@@ -225,6 +221,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             pool.configure(_pool_settings(_merged(settings, new), paths))
 
         live.when_changed(_AT_ONCE, follow)
+        gc.freeze()  # what there is now stays: not to be looked through for garbage again
         address = await stack.enter_async_context(listening(app, settings, grace_s=_STRAGGLERS_S))
         write_record(
             paths.daemon_file,
@@ -242,6 +239,15 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         _tail.end()
         # Still listening: who comes now is told so, instead of finding nobody.
         await asyncio.gather(pool.close(_GRACE_S), jobs.close())
+
+
+async def _keys(paths: Paths, cache: CacheService, stack: contextlib.AsyncExitStack) -> KeyService:
+    """Return the keys of the API; what a revoked one's requests left in the cache goes with it."""
+    keys = await asyncio.to_thread(
+        KeyService, paths.keys_file, on_revoked=lambda key_id: cache.clear(owner_id=key_id)
+    )
+    stack.push_async_callback(keys.close)
+    return keys
 
 
 async def _serve_and_end(paths: Paths, settings: Settings) -> None:
@@ -432,10 +438,14 @@ def _job_table(paths: Paths) -> JobTable | None:
 
 
 def _tidy(library: Library, shelf: Shelf) -> None:
-    """Remove what interrupted imports and writers left; never a reason not to serve."""
+    """Remove what interrupted imports and writers left, and look through what there is.
+
+    Never a reason not to serve.
+    """
     shelf.tidy()
     try:
         n_bytes = library.prune()
+        library.list()  # the first who asks for it shall not be the one who waits
     except CorralError as error:
         logger.warning("the library was not tidied: %s", error.message)
         return
