@@ -278,7 +278,7 @@ class Cancelled(CorralError):
 class WorkerError(CorralError):
     """An engine process could not load its model, or died.
 
-    ``is_crash``: it died of a signal, or of an error that it did not expect.
+    ``is_crash``: it died of a signal, or for want of memory.
     """
 
     code = "worker_failed"

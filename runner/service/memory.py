@@ -117,6 +117,8 @@ class MemoryService:
             return self._known(options, self._fitted(manifest, parts, options, sizes))
         sizes = self._sizes(manifest, parts, options, asked)
         note = ""
+        if 0 < n_max < asked:
+            note = f"num_ctx {asked} was asked for, the model was made for {n_max} tokens"
         if asked and sizes.n_ctx < least:
             note = f"num_ctx {asked} was asked for, {sizes.n_ctx} tokens fit in memory"
             if resident is not None and sizes.n_ctx < resident.n_ctx * 5 // 4:

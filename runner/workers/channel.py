@@ -57,6 +57,8 @@ _N_LOG_LINES = 20
 _MAX_LOG_LINE = 64 * 1024  # bytes; a worker that prints without end must not fill the daemon
 #: Seconds that a process may outlive its stdout, and its pipes may outlive it.
 _LINGER_S = 0.3
+#: Exit codes that a program chooses; Windows has larger ones for what it was ended for.
+_LAST_OWN_CODE = 255
 
 #: How a C or Python program says why it dies; log lines begin with their time instead.
 _LAST_WORDS = re.compile(r"\D.*GGML_ASSERT|terminate called|\s*what\(\):|\w*(Error|Exception)\b")
@@ -326,8 +328,12 @@ class Channel(asyncio.SubprocessProtocol):
             f"{reason} (model {self._name})",
             hint=f"try again, the model will be loaded {how}; the log has more: corral daemon logs",
         )
-        error.is_crash = self.exited.done() and self.exited.result() != 0
+        error.is_crash = self.exited.done() and self._was_struck_down(self.exited.result())
         return error
+
+    def _was_struck_down(self, code: int) -> bool:
+        """Whether less may help: it found no memory, or died of a signal or of what Windows has."""
+        return self.found_no_memory or code < 0 or code > _LAST_OWN_CODE
 
     def _log(self, chunk: bytes) -> None:
         """Pass the worker's log on; it is formatted already."""

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from runner.domain.chat import Message as ChatMessage
 from runner.domain.event import FinishReason
 from runner.domain.options import SamplingParams
-from runner.engine.backend import DecodeFailed, NoSlot
+from runner.engine.backend import DecodeFailed, NoMemory, NoSlot
 from runner.protocol.messages import Abort, Failed, Generate, Outcome, Step, Tokenize, Tokenized
 from tests.engine.running import Running
 from tests.fakes.backend import FakeBackend, FakeVocabulary, answer
@@ -267,16 +267,19 @@ def test_a_prompt_without_tokens_is_refused():
             assert (ending.code, "empty" in ending.message) == ("invalid_request", True)
 
 
-def test_a_failed_step_fails_its_requests_and_the_others_go_on():
+@pytest.mark.parametrize(
+    ("fault", "code"), [(DecodeFailed, "worker_failed"), (NoMemory, "not_enough_memory")]
+)
+def test_a_failed_step_fails_its_requests_and_the_others_go_on(fault, code):
     """The step has room for one prompt at a time: the second waits for its turn, and gets it."""
-    backend = FakeBackend(n_cells=64, faults=[None, None, DecodeFailed])
+    backend = FakeBackend(n_cells=64, faults=[None, None, fault])
     with Running(VOCABULARY, backend) as running:
         running.send(Generate("first", ON, prompt="x" * 30, max_tokens=30))
         second = Generate("second", ON, prompt="y" * 30, max_tokens=30)
         running.send(second)
         failed = running.ending("first")
         assert isinstance(failed, Failed)
-        assert failed.code == "worker_failed"
+        assert failed.code == code
         assert failed.hint
         running.ending("second")
         check_answer(running, second, 64)

@@ -13,7 +13,7 @@ from runner.domain.options import SamplingParams
 from runner.domain.request import Terms
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
-from runner.engine.backend import DecodeFailed, EmbeddingFacts
+from runner.engine.backend import DecodeFailed, EmbeddingFacts, NoMemory
 from runner.engine.embed import normalized
 from runner.protocol.messages import (
     Abort,
@@ -211,12 +211,15 @@ def test_who_asks_hears_of_vectors_too():
     assert (place.n_prompt, place.n_cached, place.n_generated) == (500 * 14, 0, 0)
 
 
-def test_a_step_that_fails_fails_its_requests_and_the_next_one_works():
-    backend = FakeBackend(n_ctx=30, faults=[DecodeFailed])
+@pytest.mark.parametrize(
+    ("fault", "code"), [(DecodeFailed, "worker_failed"), (NoMemory, "not_enough_memory")]
+)
+def test_a_step_that_fails_fails_its_requests_and_the_next_one_works(fault, code):
+    backend = FakeBackend(n_ctx=30, faults=[fault])
     with Running(FakeVocabulary(), backend) as running:
         failed = running.ask(Embed("e", ("abc", "x" * 100)))
         assert isinstance(failed, Failed)
-        assert failed.code == "worker_failed"
+        assert failed.code == code
         assert isinstance(running.ask(Embed("f", ("x",))), Embedded)
 
 

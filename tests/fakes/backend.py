@@ -266,9 +266,9 @@ class FakeBackend:
         assert len({chunk.seq.seq_id for chunk in chunks}) == len(chunks), "a seq_id twice"
         assert len({chunk.seq.adapters for chunk in chunks}) == 1, "a step has one set of adapters"
         fault = next(self._faults, None)
-        if fault is DecodeFailed:
+        if fault and issubclass(fault, DecodeFailed):
             self._is_lost = True
-            raise DecodeFailed("injected")
+            raise fault("injected")
         n_used = self.n_used()
         if n_used + sum(chunk.n for chunk in chunks) > self.n_cells:
             self.n_refused += 1

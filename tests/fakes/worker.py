@@ -18,6 +18,8 @@ How it loads is told by files beside ``Load.path``, how a request goes by its pr
     hang            one piece, then nothing until ``Abort``; of texts to embed, nothing at all
     die             one piece, then the process kills itself
     crash           as llama.cpp ends when a check of its own fails
+    starve          no memory for its prompt while the cache holds more than one context; else two
+                    pieces; of texts to embed, one like the others
     lose            it ends as it does when a device of another machine is lost
     refuse          fails as a prompt that is too long does
     long 5000       fails as one of so many tokens does, where the context holds fewer
@@ -250,6 +252,8 @@ class FakeWorker:
             return
         if "die" in request.inputs:
             os.kill(os.getpid(), signal.SIGKILL)
+        if "starve" in request.inputs and self.starves(request.request_id):
+            return
         self.embedding.add(request.request_id)
         if "hang" in request.inputs:
             return
@@ -271,12 +275,16 @@ class FakeWorker:
             tail = text = ""
         self.send(Started(request.request_id, len(prompt), 0, tail=tail))
         self.note_request(request)
+        if prompt == "starve" and self.starves(request.request_id):
+            return
         if text:
             self.write(request, text)
             return
         run = _Running(request.max_tokens, FinishReason.LENGTH)
         if prompt.startswith("say "):
             run = _Running(int(prompt.split()[1]), FinishReason.STOP)
+        if prompt == "starve":
+            run = _Running(2, FinishReason.STOP)
         if prompt in ("hang", "die", "crash", "lose", "garbage"):
             self.tell(Delta(request.request_id, "so "))
             run.hangs = True
@@ -284,6 +292,14 @@ class FakeWorker:
             run.ends_s = time.monotonic() + request.terms.deadline_s
         self.running[request.request_id] = run
         break_down(prompt)
+
+    def starves(self, request_id: str) -> bool:
+        """Whether it fails for want of memory, which less would help."""
+        if self.load.n_cells <= self.load.n_ctx:
+            return False
+        error = NotEnoughMemory("no memory to compute this step", hint="take less")
+        self.send(Failed(request_id, error.code, error.message, error.hint))
+        return True
 
     def refuses(self, request: Generate, prompt: str) -> bool:
         """Whether the prompt is too long, or is said to be."""

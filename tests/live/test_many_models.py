@@ -16,6 +16,8 @@ from tests.real_daemon import RealDaemon, wait_for
 
 pytestmark = pytest.mark.live
 
+#: Read here: tests themselves run without the user's settings.
+IS_SOAK = bool(os.environ.get("CORRAL_SOAK"))
 #: What each model says, over and over.
 WORDS = {"alpha": "abcdefgh", "beta": "ijklmnop", "gamma": "qrstuvwx"}
 
@@ -58,10 +60,9 @@ def client(daemon, seed, until, found):
 def test_models_that_push_each_other_out_answer_all_that_is_asked(crowd):
     """Ten minutes where ``CORRAL_SOAK`` is set, else a few dozen answers."""
     end = time.monotonic() + 600.0
-    is_long = bool(os.environ.get("CORRAL_SOAK"))
 
     def until(n_done):
-        return time.monotonic() < end if is_long else n_done < 8
+        return time.monotonic() < end if IS_SOAK else n_done < 8
 
     answers = [[] for _ in range(4)]
     threads = [

@@ -56,6 +56,7 @@ def test_the_socket_is_for_this_machine_and_starts_the_service():
     service = unit("corral.service")["Service"]
     assert service["ExecStart"] == "/usr/bin/corral serve"
     assert service["NoNewPrivileges"] == "yes"
+    assert service["OOMPolicy"] == "continue", "the kernel ends a model, not the daemon"
     assert unit("corral.service")["Install"]["Also"] == "corral.socket"
 
 

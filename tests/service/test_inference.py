@@ -13,7 +13,7 @@ from runner.domain.chat import Message
 from runner.domain.event import Begun, Finished, FinishReason, TextDelta
 from runner.domain.name import ModelName
 from runner.domain.options import Options
-from runner.domain.request import InferenceRequest, Terms
+from runner.domain.request import EmbedRequest, InferenceRequest, Terms
 from runner.errors import ModelNotFound, PromptTooLong, Unsupported, WorkerError
 from runner.protocol.messages import Generate
 from runner.service.inference import InferenceService, _generate
@@ -99,6 +99,35 @@ def test_names_of_the_same_weights_share_a_worker(library, name):
             await place.events(chat(name, "say 1"))
             await place.events(chat(other, "say 1"))
             assert len(place.pool.resident()) == 1
+
+    asyncio.run(story())
+
+
+def test_a_prompt_that_found_no_memory_is_answered_by_a_worker_with_less(library, name):
+    """It begins once for who hears of it, though two processes began with it."""
+
+    async def story():
+        async with open_place(library, name) as place:
+            await place.events(chat(name, "say 1"))
+            *texts, end = await place.events(chat(name, "starve"))
+            assert texts == [TextDelta("1 "), TextDelta("2 ")]
+            assert end.reason is FinishReason.STOP
+            assert len(place.heard("load")) == 2
+            (row,) = place.pool.resident()
+            assert "memory was short: no memory to compute this step" in row.notes[0]
+
+    asyncio.run(story())
+
+
+def test_texts_that_found_no_memory_are_embedded_by_a_worker_with_less(library, name):
+    async def story():
+        async with open_place(library, name) as place:
+            found = await place.service.embed(EmbedRequest(name, ("starve", "x")))
+            assert found.n_tokens == (6, 1)
+            assert len(place.heard("load")) == 2
+            with pytest.raises(WorkerError):
+                await place.service.embed(EmbedRequest(name, ("die",)))
+            assert len(place.heard("load")) == 3, "whatever killed the first kills the second"
 
     asyncio.run(story())
 

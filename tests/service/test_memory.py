@@ -45,6 +45,15 @@ def test_a_context_beyond_memory_is_cut_and_told(library, name):
     assert "num_ctx 100000" in fitted.note
 
 
+def test_a_context_beyond_what_the_model_was_made_for_is_cut_and_told(library, name):
+    memory = memory_of(library, n_free=1 << 34)
+    n_max = library.find(name).facts.n_ctx_train
+    assert memory.fit(library.find(name), Options(), asked=n_max).note == ""
+    fitted = memory.fit(library.find(name), Options(), asked=n_max + 1)
+    assert fitted.sizes.n_ctx == n_max
+    assert f"num_ctx {n_max + 1} was asked for, the model was made for {n_max}" in fitted.note
+
+
 def test_what_never_fits_is_refused_with_the_numbers(library, name):
     memory = memory_of(library, n_free=20 * MIB)
     with pytest.raises(NotEnoughMemory, match=r"needs 0\.0 GB .* context of 4096 tokens"):

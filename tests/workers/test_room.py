@@ -178,6 +178,18 @@ def test_what_is_needed_is_never_given_up(models):
     asyncio.run(story())
 
 
+def test_a_process_that_ends_itself_for_another_reason_is_not_tried_again_with_less(models):
+    models.mark("a", "die")
+
+    async def story():
+        async with open_pool() as pool:
+            with pytest.raises(WorkerError, match="exit code 3"):
+                await use(pool, replace(models.wanted(n_ctx=4096), n_least=512))
+            assert len(models.heard("a", "load")) == 1
+
+    asyncio.run(story())
+
+
 def test_a_file_that_is_refused_is_not_tried_again_with_less(models):
     models.mark("a", "refuse", "no such tensor")
 
