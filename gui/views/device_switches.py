@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from PySide6.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
@@ -43,7 +44,7 @@ class DeviceSwitches(QWidget, Spoken):
             if device.id not in self.boxes:
                 box = self.boxes[device.id] = QCheckBox()
                 name = device.name or device.id
-                self.say(box.setText, lambda name=name: tr("Models may use {name}", name=name))
+                self.say(box.setText, partial(tr, "Models may use {name}", name=name))
                 box.clicked.connect(lambda on, one=device.id: self._switch(one, on))
                 self._column.insertWidget(self._column.count() - 1, box)
         self._write()
