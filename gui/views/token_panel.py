@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBox
 from gui.theme import M, S
 from gui.views.daemon_settings import SettingsSource
 from gui.widgets.spoken import Spoken
-from gui.words import tr
+from gui.words import sentence, tr
 from runner.client.decode_keeping import KeptSettings
 from runner.errors import CorralError
 
@@ -125,7 +125,7 @@ class _TokenLine(QWidget, Spoken):
 
     def show_error(self, error: CorralError) -> None:
         """Say why it was refused."""
-        self.note.setText(" ".join(text for text in (error.message, error.hint) if text))
+        self.note.setText(sentence(error))
         self.note.show()
 
     def say_again(self) -> None:
