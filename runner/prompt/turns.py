@@ -11,6 +11,7 @@ in its ``utils/chat_template_utils.py``.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -89,14 +90,17 @@ def system_in_user_turn(messages: Sequence[Message]) -> list[Message] | None:
     return [replace(user, content=content), *messages[2:]]
 
 
-def turn_object(message: Message) -> dict[str, Any]:
-    """Return one message as a template's dictionary; what it does not have is left out."""
+def turn_object(message: Message, *, has_text_arguments: bool = False) -> dict[str, Any]:
+    """Return one message as a template's dictionary; what it does not have is left out.
+
+    ``has_text_arguments``: those of calls are JSON text, as in OpenAI's API, and no dictionary.
+    """
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.thinking:
         # Templates know it under either name; transformers gives both, in this order.
         turn = {"thinking": message.thinking, **turn, "reasoning_content": message.thinking}
     if message.tool_calls:
-        turn["tool_calls"] = [_call_object(call) for call in message.tool_calls]
+        turn["tool_calls"] = [_call_object(call, has_text_arguments) for call in message.tool_calls]
     if message.tool_name:
         turn["name"] = message.tool_name
     if message.tool_call_id:
@@ -104,8 +108,10 @@ def turn_object(message: Message) -> dict[str, Any]:
     return turn
 
 
-def _call_object(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": _plain(call.arguments)}
+def _call_object(call: ToolCall, is_text: bool) -> dict[str, Any]:
+    arguments = _plain(call.arguments)
+    told = json.dumps(arguments, ensure_ascii=False) if is_text else arguments
+    function = {"name": call.name, "arguments": told}
     made: dict[str, Any] = {"type": "function", "function": function}
     return {**made, "id": call.id} if call.id else made
 
