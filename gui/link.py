@@ -45,6 +45,8 @@ _N_AT_ONCE = 32
 _FRAME_MS = 33
 #: Seconds between two looks at a daemon that does not tell: with the window in sight, and without.
 _LOOK_S, _GLANCE_S = 2.0, 10.0
+#: Seconds that a daemon which was killed may still seem to answer.
+_ENDING_S = 0.3
 
 
 class Phase(Enum):
@@ -378,6 +380,10 @@ class Link(QObject):
     def _look(self) -> State:
         try:
             found = launch.probe(self.address)
+            if found.kind is Kind.STRANGER and self.state.phase is Phase.UP:
+                # One that is ending takes a connection and drops it: who is there after it?
+                self._wake.wait(_ENDING_S)
+                found = launch.probe(self.address)
             if found.kind is Kind.NOTHING and self._is_paused:
                 raise _paused()
             if found.kind is Kind.NOTHING and self._starts:

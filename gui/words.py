@@ -9,6 +9,7 @@ from __future__ import annotations
 from PySide6.QtCore import QLocale, QObject, Signal
 
 from gui import words_zh, words_zh_making, words_zh_settings
+from runner.errors import CorralError
 
 CHINESE = {**words_zh.CHINESE, **words_zh_settings.CHINESE, **words_zh_making.CHINESE}
 LANGUAGES = {"en": "English", "zh": "简体中文"}
@@ -34,6 +35,11 @@ class Words(QObject):
 
 
 WORDS = Words()
+
+
+def sentence(error: CorralError) -> str:
+    """Return an error in a line: what happened, and what helps."""
+    return "; ".join(part for part in (error.message, error.hint) if part)
 
 
 def tr(english: str, **values: object) -> str:

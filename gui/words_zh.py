@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 CHINESE: dict[str, str] = {
+    "1 model, {size} on disk": "1 个模型，占用磁盘 {size}",
     "A job is done": "任务已完成",
     "A model is ready": "模型已就绪",
     "A second name for {name}": "为 {name} 添加别名",

@@ -18,6 +18,8 @@ _OF_OTHERS = (
     "OPENAI_",
     "TRANSFORMERS_",
 )
+# No test finds the keyring of whoever runs it: the library reads this when it is first asked.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 _PROXIES = ("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 for _name in list(os.environ):
     if _name.upper().startswith(_OF_OTHERS) or _name.upper() in _PROXIES:

@@ -58,6 +58,7 @@ TAGS = {
 }
 #: Tabs of a page that have a picture of their own, after the first one.
 TABS = {
+    "discover": ("card",),
     "settings": ("models", "network", "downloads", "privacy"),
     "server": ("snippets", "log"),
 }
@@ -66,6 +67,27 @@ SCENES = [
     *(f"{key}-{part}" for key, parts in TABS.items() for part in parts),
 ]
 QUESTION = "Write a Python function that adds two numbers, and say how it works."
+#: What the owners of the loopback hub's models wrote about them.
+CARD = """---
+license: apache-2.0
+---
+
+<h1 align="center">Aster</h1>
+
+Small models that run on **your own computer**, in several sizes.
+
+| file | bits a weight | for |
+|---|---|---|
+| `Q4_K_M` | 4.8 | most computers |
+| `Q8_0` | 8.5 | the best answers |
+
+```sh
+corral run hf.co/meadow/Aster-4B-Instruct-GGUF
+```
+
+- speaks English and Chinese
+- made for this picture; there is no such model
+"""
 QUANTS = ("Q2_K", "Q4_K_M", "Q5_K_M", "Q8_0")
 
 
@@ -104,7 +126,7 @@ def a_home(root: Path) -> Iterator[RealDaemon]:
             told = dict(zip(files, (int(size * GIGABYTE) for size in sizes), strict=True))
             hub.add(
                 repo,
-                files,
+                {**files, "README.md": CARD.encode()},
                 license=licence,
                 gated=gated,
                 n_likes=likes,
@@ -171,6 +193,10 @@ def prepare(key: str, part: str, page: object) -> None:
     if key == "discover":
         page.words.setText("Aster")
         page.search()
+        page.pane.tabs.setCurrentIndex(1 if part else 0)
+        if part:
+            spin(lambda: page.pane.card.content.is_shown and page.pane.card.text.is_drawn)
+        return
     if key == "machine" and len(page.history) < 8:
         end = time.monotonic() + 16
         spin(lambda: time.monotonic() > end)

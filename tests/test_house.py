@@ -64,6 +64,7 @@ FENCED = {
     "aiohttp": ("runner/server/", "runner/hub/", "runner/daemon/"),
     "jinja2": ("runner/prompt/",),
     "PySide6": ("gui/",),
+    "keyring": ("runner/service/wallet.py",),
     "prompt_toolkit": ("runner/cli/",),
     "wcwidth": ("runner/cli/wrap.py",),
 }

@@ -39,7 +39,7 @@ from gui.widgets.starters import Starters
 from gui.widgets.toast import Toast
 from gui.widgets.transcript import WIDEST, Transcript
 from gui.widgets.warm import Warming
-from gui.words import tr
+from gui.words import sentence, tr
 from runner.client.client import Client
 from runner.client.decode_keeping import Change
 from runner.domain.model import Capability, ModelInfo
@@ -369,7 +369,7 @@ class ChatPage(Page):
 
     @Slot(object)
     def _tell(self, error: CorralError) -> None:
-        self._toast.tell(" ".join(part for part in (error.message, error.hint) if part))
+        self._toast.tell(sentence(error))
 
     def _keep_parameters(self, system: str, options: dict[str, Any]) -> None:
         if self._conversation is not None:

@@ -14,7 +14,7 @@ from gui.models.setting_fields import fields_of, waiting
 from gui.theme import S
 from gui.widgets.setting_line import SettingLine
 from gui.widgets.spoken import Spoken
-from gui.words import tr
+from gui.words import sentence, tr
 from runner.client.connection import decoded
 from runner.client.decode_keeping import Change, KeptSettings, settings
 from runner.domain.setting import SettingState
@@ -133,7 +133,7 @@ class DaemonSettings(QWidget, Spoken):
     def _refused(self, names: list[str], error: CorralError) -> None:
         for name in names:
             if name in self.lines:
-                self.lines[name].show_error(" ".join(t for t in (error.message, error.hint) if t))
+                self.lines[name].show_error(sentence(error))
 
 
 class RestartBar(QWidget, Spoken):

@@ -11,7 +11,7 @@ from gui.models import device_switch
 from gui.theme import S
 from gui.views.daemon_settings import SettingsSource
 from gui.widgets.spoken import Spoken
-from gui.words import tr
+from gui.words import sentence, tr
 from runner.client.decode_keeping import KeptSettings
 from runner.domain.machine import Device
 from runner.domain.setting import SettingState
@@ -61,7 +61,7 @@ class DeviceSwitches(QWidget, Spoken):
     def _refused(self, names: list[str], error: CorralError) -> None:
         if device_switch.NAME in names:
             self._write()
-            self.note.setText(" ".join(text for text in (error.message, error.hint) if text))
+            self.note.setText(sentence(error))
 
     def _switch(self, device_id: str, is_on: bool) -> None:
         if self._state is not None:

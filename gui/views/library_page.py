@@ -188,7 +188,8 @@ class LibraryPage(Sheet):
         if text.strip():
             self.summary.setText(tr("{n} of {all} models", n=self.sorted.rowCount(), all=n))
         else:
-            self.summary.setText(tr("{n} models, {size} on disk", n=n, size=size))
+            words = tr("1 model, {size} on disk") if n == 1 else tr("{n} models, {size} on disk")
+            self.summary.setText(words.format(n=n, size=size))
 
     def _choose(self, row: LibraryRow | None) -> None:
         self.details.show_row(row)

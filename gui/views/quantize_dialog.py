@@ -35,7 +35,7 @@ from gui.theme import XL, M, S
 from gui.widgets.bars import Bar, Bars
 from gui.widgets.content import Content
 from gui.widgets.grid import Grid
-from gui.words import tr
+from gui.words import sentence, tr
 from runner.client.client import Client
 from runner.client.connection import Json, decoded
 from runner.domain.job import Job
@@ -186,7 +186,7 @@ class QuantizeDialog(QDialog):
 
     def _failed(self, error: CorralError) -> None:
         self._is_begun = False
-        self.problem.setText(" ".join(t for t in (error.message, error.hint) if t))
+        self.problem.setText(sentence(error))
         self.problem.show()
         self._choose()
 

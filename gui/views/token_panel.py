@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBox
 from gui.theme import M, S
 from gui.views.daemon_settings import SettingsSource
 from gui.widgets.spoken import Spoken
-from gui.words import tr
+from gui.words import sentence, tr
 from runner.client.decode_keeping import KeptSettings
 from runner.errors import CorralError
 
@@ -37,8 +37,8 @@ class TokenPanel(QWidget, Spoken):
         self.say(
             words.setText,
             lambda: tr(
-                "For models whose owners want to know who downloads. Kept on this computer, shown"
-                " to nobody."
+                "For models whose owners want to know who downloads. Kept in the desktop's keyring"
+                " where there is one, else in a file that only you can read; shown to nobody."
             ),
         )
         self._column = QVBoxLayout(self)
@@ -62,7 +62,7 @@ class TokenPanel(QWidget, Spoken):
             if name not in self.lines:
                 line = self.lines[name] = _TokenLine(name, self._source)
                 self._column.addWidget(line)
-            self.lines[name].show_set(is_set)
+            self.lines[name].show_set(is_set, kept.places.get(name, ""))
         self.setVisible(bool(self.lines))
 
     def _refused(self, names: list[str], error: CorralError) -> None:
@@ -77,7 +77,7 @@ class _TokenLine(QWidget, Spoken):
     def __init__(self, name: str, source: SettingsSource) -> None:
         QWidget.__init__(self)
         Spoken.__init__(self)
-        self._is_set = False
+        self._is_set, self._place = False, ""
         self._title, page = _HUBS.get(name, (name, ""))
         title, self.note = QLabel(self._title), QLabel()
         title.setFixedWidth(210)
@@ -116,16 +116,16 @@ class _TokenLine(QWidget, Spoken):
         column.addWidget(self.note)
         self.show_set(False)
 
-    def show_set(self, is_set: bool) -> None:
-        """Say whether the daemon has a token of this hub."""
-        self._is_set = is_set
+    def show_set(self, is_set: bool, place: str = "") -> None:
+        """Say whether the daemon has a token of this hub, and where: ``file`` or ``keyring``."""
+        self._is_set, self._place = is_set, place
         self.note.hide()
         self.remove.setVisible(is_set)
         self._hint()
 
     def show_error(self, error: CorralError) -> None:
         """Say why it was refused."""
-        self.note.setText(" ".join(text for text in (error.message, error.hint) if text))
+        self.note.setText(sentence(error))
         self.note.show()
 
     def say_again(self) -> None:
@@ -136,9 +136,11 @@ class _TokenLine(QWidget, Spoken):
         return f"{button.text()}: {self._title}"
 
     def _hint(self) -> None:
-        self.field.setPlaceholderText(
-            tr("a token is kept; type another to replace it") if self._is_set else tr("no token")
-        )
+        kept = {
+            "keyring": tr("in the desktop's keyring; type another to replace it"),
+            "file": tr("in a file of yours alone; type another to replace it"),
+        }.get(self._place, tr("a token is kept; type another to replace it"))
+        self.field.setPlaceholderText(kept if self._is_set else tr("no token"))
 
     def _offer(self) -> None:
         token = self.field.text().strip()

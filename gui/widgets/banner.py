@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton
 
 from gui.theme import M, S
 from gui.widgets.notice import Action
-from gui.words import tr
+from gui.words import sentence, tr
 from runner.errors import CorralError
 
 
@@ -49,8 +49,7 @@ class Banner(QFrame):
 
     def show_error(self, title: str, error: CorralError) -> None:
         """Say what went wrong, why, what helps, and its code."""
-        words = " ".join(part for part in (error.message, error.hint) if part)
-        self._say(f"{title}: {words} [{error.code}]", "bad")
+        self._say(f"{title}: {sentence(error)} [{error.code}]", "bad")
 
     def show_warning(self, text: str, action: Action) -> None:
         """Say what is not as it should be, with a button that helps."""

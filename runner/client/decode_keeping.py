@@ -21,10 +21,12 @@ class KeptSettings:
     Attributes:
         settings: Each setting as it is now.
         secrets: Whether each is set, by its name.
+        places: Where those are kept that are set: ``file`` or ``keyring``.
     """
 
     settings: tuple[SettingState, ...]
     secrets: Mapping[str, bool] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ def settings(value: Json) -> KeptSettings:
     return KeptSettings(
         settings=tuple(_setting(row) for row in value["settings"]),
         secrets={str(name): bool(is_set) for name, is_set in value["secrets"].items()},
+        places={str(name): str(at) for name, at in (value.get("secret_places") or {}).items()},
     )
 
 

@@ -67,6 +67,7 @@ from runner.service.search import SearchService
 from runner.service.secret import SecretService
 from runner.service.storage import StorageService
 from runner.service.tools import Tools
+from runner.service.wallet import Wallet
 from runner.store.arrival import discard_arrival
 from runner.store.library import Library
 from runner.store.state import JobTable
@@ -145,7 +146,9 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     shelf = Shelf(paths.kv)
     await asyncio.to_thread(_tidy, library, shelf)
     token = secrets.token_urlsafe(32)
-    hub_tokens = await asyncio.to_thread(SecretService, paths.secrets_file)
+    hub_tokens = await asyncio.to_thread(
+        SecretService, paths.secrets_file, Wallet(paths.secrets_file.parent)
+    )
     live = LiveSettings(paths.config_file, settings)
     allow_files(settings.max_connections)
     async with contextlib.AsyncExitStack() as stack:

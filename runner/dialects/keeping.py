@@ -117,8 +117,10 @@ def new_key(key: Key, secret: str) -> bytes:
     return wire.encode({**msgspec.structs.asdict(_row(key)), "key": secret})
 
 
-def settings(found: Sequence[SettingState], secrets: Mapping[str, bool]) -> bytes:
-    """Return ``GET /api/settings``; of secrets only whether they are set."""
+def settings(
+    found: Sequence[SettingState], secrets: Mapping[str, bool], places: Mapping[str, str]
+) -> bytes:
+    """Return ``GET /api/settings``; of secrets only whether they are set, and where they are."""
     rows = [
         SettingRow(
             one.name,
@@ -132,7 +134,7 @@ def settings(found: Sequence[SettingState], secrets: Mapping[str, bool]) -> byte
         )
         for one in found
     ]
-    return wire.encode({"settings": rows, "secrets": dict(secrets)})
+    return wire.encode({"settings": rows, "secrets": dict(secrets), "secret_places": dict(places)})
 
 
 def machine(report: MachineReport) -> bytes:

@@ -167,10 +167,11 @@ class RevokedShape(msgspec.Struct):
 
 
 class SettingsShape(msgspec.Struct):
-    """``GET /api/settings``; of secrets only whether they are set."""
+    """``GET /api/settings``; of secrets only whether they are set, and where they are kept."""
 
     settings: list[SettingRow]
     secrets: dict[str, bool]
+    secret_places: dict[str, str]
 
 
 class SecretShape(msgspec.Struct):

@@ -127,6 +127,8 @@ async def _list(request: web.Request, topic: Topic) -> bytes:
                 if not caller.is_owner and not (caller.key and caller.key.opens(Scope.ADMIN)):
                     return b""
                 shown = needs.settings.list_settings()
-                return keeping.settings(shown, needs.secrets.list_names())
+                return keeping.settings(
+                    shown, needs.secrets.list_names(), needs.secrets.list_places()
+                )
     except CorralError:  # a list that cannot be read now is told by its own path
         return b""

@@ -54,6 +54,10 @@ class Secrets(Protocol):
         """Return which there can be, and whether each is set."""
         ...
 
+    def list_places(self) -> Mapping[str, str]:
+        """Return where each that is set is kept: ``file`` or ``keyring``."""
+        ...
+
     async def put(self, name: str, value: str | None) -> None:
         """Set one; ``None`` takes it away."""
         ...

@@ -6,14 +6,16 @@ All but the machine's figures are for the owner and admin keys: ``scopes.py`` sa
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from aiohttp import web
 
 from runner.dialects import keeping, wire
+from runner.domain.setting import SettingState
 from runner.errors import InvalidRequest
 from runner.server.answers import json_answer, read_body
-from runner.server.needs import NEEDS
+from runner.server.needs import NEEDS, Needs
 
 routes = web.RouteTableDef()
 
@@ -48,8 +50,7 @@ async def revoke_key(request: web.Request) -> web.Response:
 async def show_settings(request: web.Request) -> web.Response:
     """All settings: value, default, who says so."""
     needs = request.app[NEEDS]
-    told = keeping.settings(needs.settings.list_settings(), needs.secrets.list_names())
-    return json_answer(request, told)
+    return json_answer(request, _settings(needs, needs.settings.list_settings()))
 
 
 @routes.patch("/api/settings")
@@ -57,7 +58,7 @@ async def change_settings(request: web.Request) -> web.Response:
     """Change those that the body names, all or none; null takes a value away."""
     needs = request.app[NEEDS]
     changed = await needs.settings.change(keeping.parse_changes(await read_body(request)))
-    return json_answer(request, keeping.settings(changed, needs.secrets.list_names()))
+    return json_answer(request, _settings(needs, changed))
 
 
 @routes.put("/api/secrets/{name}")
@@ -93,6 +94,10 @@ async def show_logs(request: web.Request) -> web.StreamResponse:
             await response.write(f"{line}\n".encode("utf-8", "replace"))
     await response.write_eof()
     return response
+
+
+def _settings(needs: Needs, found: Sequence[SettingState]) -> bytes:
+    return keeping.settings(found, needs.secrets.list_names(), needs.secrets.list_places())
 
 
 def _lines_asked(request: web.Request) -> int:

@@ -96,6 +96,9 @@ class FakeSecrets:
     def list_names(self) -> Mapping[str, bool]:
         return {"hf": "hf" in self.values}
 
+    def list_places(self) -> Mapping[str, str]:
+        return dict.fromkeys(self.values, "file")
+
     async def put(self, name: str, value: str | None) -> None:
         if value is None:
             self.values.pop(name, None)

@@ -63,6 +63,7 @@ SETTINGS = {
         setting("of_a_later_version", "1", "1"),
     ],
     "secrets": {"hf": False, "modelscope": True},
+    "secret_places": {"modelscope": "file"},
 }
 
 
@@ -109,6 +110,7 @@ class Kept:
                 return 400, {"error": "'value' must be a token", "code": "invalid_request"}
             self.tokens[last] = body["value"]
             self.settings["secrets"][last] = body["value"] is not None
+            self.settings["secret_places"][last] = "keyring"
             return 200, {"name": last, "set": body["value"] is not None}
         return None
 

@@ -84,7 +84,7 @@ def test_the_library_shows_its_models_and_the_details_of_the_one_chosen(desk, fa
     desk.until(lambda: page.content.is_shown and page.details.content.is_shown)
     assert page.grid.current.name == "smollm2:latest"
     assert page.details.row.running is not None
-    assert page.summary.text() == "1 models, 92 MB on disk"
+    assert page.summary.text() == "1 model, 92 MB on disk"
     desk.until(lambda: fake.bodies("/api/show"))
 
 
