@@ -19,6 +19,7 @@ from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
 from runner.engine.chunks import Chunk
+from runner.engine.computing import computed, no_room, not_computed
 from runner.engine.deadlines import Deadline, Deadlines, too_late
 from runner.engine.disk import DiskTier, Fetched
 from runner.engine.draft_model import DraftModel
@@ -34,7 +35,7 @@ from runner.engine.speculate import Speculation
 from runner.engine.tiers import Saved
 from runner.engine.underway import Fate, Underway
 from runner.engine.vectors import VectorTurns, aborted
-from runner.errors import CorralError, WorkerError
+from runner.errors import CorralError
 from runner.kv.packed import n_tokens, pack
 from runner.protocol.messages import (
     FLUSH_S,
@@ -62,7 +63,6 @@ logger = logging.getLogger(__name__)
 
 #: Longest wait for news, in seconds: what is longer than a C ``time_t`` cannot be waited for.
 _MAX_WAIT_S = 3600.0
-
 
 #: What is asked about requests that are there.
 Question = Abort | AskCache | ClearCache | Inspect | Deadline | UseThreads
@@ -293,12 +293,9 @@ class Loop:
             if not chunk.seq.started_s:
                 chunk.seq.started_s = now
         try:
-            rows = self._backend.decode(plan.chunks)
-        except NoSlot:
-            self._on_no_slot(plan)
-            return
-        except DecodeFailed as error:
-            self._on_decode_failed(plan, error)
+            rows = computed(self._backend, plan)
+        except (NoSlot, DecodeFailed, CorralError) as error:
+            self._on_not_computed(plan, error)
             return
         self._scheduler.commit(plan)
         if self._checkpoints is not None:
@@ -328,7 +325,7 @@ class Loop:
             row = grid.compute(chunk)
         except (NoSlot, DecodeFailed) as error:
             grid.reset()
-            self._fail(chunk.seq, _not_computed(error))
+            self._fail(chunk.seq, not_computed(error))
             return
         self._n_steps += 1
         self._n_tokens += chunk.n
@@ -464,6 +461,15 @@ class Loop:
             n_host_us = int(self._host_s * 1e6)
             self._send(Step(tuple(deltas), self._n_steps, self._n_tokens, n_host_us))
 
+    def _on_not_computed(self, plan: Plan, error: NoSlot | DecodeFailed | CorralError) -> None:
+        """A step brought nothing; a ``CorralError`` is about the picture that it was to be."""
+        if isinstance(error, NoSlot):
+            self._on_no_slot(plan)
+        elif isinstance(error, DecodeFailed):
+            self._on_decode_failed(plan, error)
+        else:
+            self._fail(plan.chunks[0].seq, error)
+
     def _on_no_slot(self, plan: Plan) -> None:
         """llama.cpp disagrees about the free cells: give some back, or fail the last one."""
         if self._speculation.pause(plan):
@@ -473,13 +479,7 @@ class Loop:
             self._apply(effects)
             return
         seq = plan.chunks[0].seq
-        self._fail(
-            seq,
-            WorkerError(
-                f"no room in the cache for {len(seq.tokens)} tokens",
-                hint="shorten the prompt, or load the model with a larger num_ctx",
-            ),
-        )
+        self._fail(seq, no_room(len(seq.tokens)))
 
     def _on_decode_failed(self, plan: Plan, error: DecodeFailed) -> None:
         """Fail the requests of the step; the others are computed anew in a clean cache."""
@@ -487,11 +487,4 @@ class Loop:
         self._backend.clear()
         self._scheduler.restart()
         for seq in {chunk.seq for chunk in plan.chunks}:
-            self._fail(seq, _not_computed(error))
-
-
-def _not_computed(error: Exception) -> WorkerError:
-    return WorkerError(
-        f"the engine could not compute this step ({error})",
-        hint="try again; if it happens again, restart the daemon",
-    )
+            self._fail(seq, not_computed(error))
