@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from runner.domain.chat import Image
@@ -15,6 +17,21 @@ from runner.errors import InvalidRequest, Unsupported
 
 #: Most pictures of one turn, and bytes of one.
 MAX_IMAGES, MAX_IMAGE_BYTES = 64, 32 << 20
+
+
+def laid_out(parts: Iterable[str | Image]) -> tuple[str, tuple[Image, ...]]:
+    """Return the text of a turn made of parts, and its pictures, each where it stands.
+
+    A line break is between texts; none is around a picture, as models were trained.
+    """
+    text, images, follows_text = "", [], False
+    for part in parts:
+        if isinstance(part, Image):
+            images.append(replace(part, at=len(text)))
+        else:
+            text += f"\n{part}" if follows_text else part
+        follows_text = not isinstance(part, Image)
+    return text, tuple(images)
 
 
 def parse_images(raw: list[Any] | None, where: str) -> tuple[Image, ...]:

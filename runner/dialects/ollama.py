@@ -174,6 +174,13 @@ def parse_generate(body: bytes) -> Call:
     turns = [Message("system", asked.system)] if asked.system else []
     images = parse_images(asked.images, "images")
     is_raw = bool(asked.raw or asked.suffix)  # a gap is filled without a conversation around it
+    if images and is_raw:
+        field = "raw" if asked.raw else "suffix"
+        raise InvalidRequest(
+            f"a request with '{field}' takes no images: the model's template says where they stand",
+            hint=f"leave '{field}' out, or send the images to /api/chat",
+            param="images",
+        )
     request = InferenceRequest(
         model=name,
         messages=None if is_raw else (*turns, Message("user", prompt, images=images)),

@@ -43,6 +43,8 @@ _MAX_BITS = 4096
 _SHORT_IDS = re.compile(r"\|\s*length\s*!=\s*9\b")
 
 _WALKS_TOOLS = re.compile(r"\bin\s+tools\b")
+#: How templates of models that see ask what a part of a turn is.
+_ASKS_TYPE = re.compile(r"""\.type\b|\[\s*['"]type['"]\s*\]""")
 
 
 class ChatTemplate:
@@ -58,6 +60,8 @@ class ChatTemplate:
         self._specials = {"bos_token": bos_text, "eos_token": eos_text}
         self._wants_short_ids = _SHORT_IDS.search(source) is not None
         self._walks_tools = _WALKS_TOOLS.search(source) is not None
+        self._may_want_parts = _ASKS_TYPE.search(source) is not None
+        self._wants_parts = False
         try:
             self._template = _Environment().from_string(source)
         except jinja2.TemplateSyntaxError as error:
@@ -118,14 +122,32 @@ class ChatTemplate:
             raise _failed(_words(error)) from None
 
     def _generate(self, turns: Sequence[Message], variables: Mapping[str, Any]) -> str:
-        """Run the template; what it raises on purpose is ``_RaisedByTemplate``."""
+        """Run the template; what it raises on purpose is ``_RaisedByTemplate``.
+
+        Some of models that see know turns as lists of parts only, and say nothing of plain text.
+        """
+        if self._wants_parts:
+            return self._run(turns, variables, in_parts=True)
+        prompt = self._run(turns, variables)
+        if not self._may_want_parts or _has_question(prompt, turns):
+            return prompt
+        try:
+            in_parts = self._run(turns, variables, in_parts=True)
+        except (TemplateFailed, _RaisedByTemplate):
+            return prompt
+        self._wants_parts = _has_question(in_parts, turns)
+        return in_parts if self._wants_parts else prompt
+
+    def _run(
+        self, turns: Sequence[Message], variables: Mapping[str, Any], *, in_parts: bool = False
+    ) -> str:
         pieces: list[str] = []
         n_chars = 0
         continues = is_continued(turns)
         turns = marked(turns) if continues else turns
         try:
             for piece in self._template.generate(
-                messages=[turn_object(turn) for turn in turns],
+                messages=[turn_object(turn, in_parts=in_parts) for turn in turns],
                 add_generation_prompt=not continues,
                 **variables,
                 **self._specials,
@@ -148,6 +170,12 @@ class ChatTemplate:
 def new_environment() -> jinja2.Environment:
     """Return what templates are compiled in; for looking at a source without running it."""
     return _Environment()
+
+
+def _has_question(prompt: str, turns: Sequence[Message]) -> bool:
+    """Whether the user's last words are in the prompt; true where there are none."""
+    said = [turn.content.strip() for turn in turns if turn.role == "user"]
+    return not said or said[-1] in prompt
 
 
 def plain_prompt(messages: Sequence[Message]) -> str:
