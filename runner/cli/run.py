@@ -99,7 +99,7 @@ def add(commands: Subparsers) -> None:
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Answer once on stdout, or hold a chat."""
     piped = _piped(out)
-    words = [_valid(word) for word in ([piped] if piped else []) + args.prompt]
+    text = " ".join(map(_valid, args.prompt))
     is_chat = not args.prompt and not piped.strip()
     if is_chat and not (_stdin_is_tty() and out.answer_is_tty):
         raise UsageError(
@@ -123,9 +123,9 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         from runner.cli.repl import Repl  # the line editor takes longer to import than all else
 
         return Repl(conversation, out).run()
-    prompt = " ".join(words)
-    if prompt.strip():
-        conversation.ask(prompt, out, waiting=f"loading {conversation.model}")
+    if text.strip() or piped.strip():
+        waiting = f"loading {conversation.model}"
+        conversation.ask(text, out, waiting, before=_valid(piped))
     else:
         conversation.load(out)  # as in Ollama: an empty prompt only loads
     return 0

@@ -207,12 +207,12 @@ class Scheduler:
         picture = seq.picture
         assert picture is not None
         effects += self.make_free(picture.n)
-        if self.n_free < picture.n:
+        while is_alone and seq.seq_id >= 0 and self.n_free < picture.n:
+            if not self.preempt(effects):  # nobody else will end, and so make room
+                break
+        if seq.seq_id < 0 or self.n_free < picture.n:
             self._has_looked = False
-            if is_alone:  # nobody else will end, and so make room
-                self.preempt(effects)
-                return Plan(effects, [])
-            return None
+            return Plan(effects, []) if is_alone else None
         chunk = Chunk(seq, seq.n_computed, picture.n, draw=False)
         return Plan(effects, [chunk], picture=picture)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 
 import anthropic
 import ollama
@@ -11,6 +12,7 @@ import pytest
 
 from tests.fakes.random_models import random_llama
 from tests.fakes.vision import png, random_projector
+from tests.real_daemon import command, environment
 
 pytestmark = pytest.mark.live
 
@@ -138,3 +140,21 @@ def test_the_projector_of_another_model_is_refused_with_both_numbers(daemon, tmp
     assert reply.status >= 400
     assert "96 numbers" in reply.json["error"]
     assert "have 64" in reply.json["error"]
+
+
+def test_the_command_shows_files_whose_paths_are_in_the_prompt(seeing, tmp_path):
+    path = tmp_path / "my cat.png"
+    path.write_bytes(png(1))
+    env = environment(seeing.home, seeing.address)
+    asked = ["run", "sees", SEE, f"'{path}'", "-o", "temperature=0", "-o", "num_predict=8"]
+    told = subprocess.run(command(*asked), env=env, capture_output=True, stdin=subprocess.DEVNULL)
+    assert told.returncode == 0, told.stderr
+    assert f"Added image '{path}'" in told.stderr.decode()
+    blind = subprocess.run(
+        command("run", "tiny", SEE, f"{path}", "-o", "num_predict=8"),
+        env=env,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert blind.returncode == 0, blind.stderr
+    assert b"Added" not in blind.stderr
