@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from runner.cli.suggest import meant
-from runner.domain.options import OPTION_SPECS, Options, parse_option, parse_options
+from runner.domain.options import OPTION_SPECS, Options, literal, parse_option, parse_options
 from runner.domain.request import Think
 from runner.errors import InvalidRequest
 
@@ -44,7 +44,7 @@ def option_value(name: str, text: str) -> Any:
     if spec.kind is dict:
         return parse_option(name, text)
     try:
-        return parse_option(name, _literal(text))
+        return parse_option(name, literal(text))
     except InvalidRequest:
         raise InvalidRequest(f"{name} must be {wanted(name)}, not '{text}'", param=name) from None
 
@@ -64,19 +64,6 @@ def wanted(name: str) -> str:
     if spec.high >= 2**32:  # more digits than anybody reads
         return f"{kind} of 64 bits"
     return f"{kind} from {spec.low} to {spec.high}"
-
-
-def _literal(text: str) -> object:
-    """A number or truth value, or else the text itself, which ``parse_option`` then refuses."""
-    word = text.strip().lower()
-    if word in ("true", "false"):
-        return word == "true"
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return text
 
 
 def think_word(text: str) -> Think:

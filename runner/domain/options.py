@@ -282,6 +282,19 @@ def parse_option(name: str, value: Any) -> Any:
     return _parse_plain(name, spec, value)
 
 
+def literal(text: str) -> int | float | bool | str:
+    """Return what a person typed for an option: a truth, a number, or else the text itself."""
+    word = text.strip().lower()
+    if word in ("true", "false"):
+        return word == "true"
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return text
+
+
 def parse_speculate(value: Any) -> Speculate:
     """Return ``value`` as one of the words of ``Speculate``; a bool means ``on`` or ``off``.
 

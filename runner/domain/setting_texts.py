@@ -11,7 +11,7 @@ from typing import Any
 from runner.domain.devices import device_words
 from runner.domain.load_options import KV_TYPES
 from runner.domain.name import ModelName
-from runner.domain.options import OPTION_SPECS, Speculate, parse_option
+from runner.domain.options import OPTION_SPECS, Speculate, literal, parse_option
 from runner.errors import InvalidName, InvalidRequest
 
 _SWITCH: Mapping[str, bool | None] = {
@@ -61,21 +61,10 @@ def parse_model_options(text: str) -> tuple[tuple[str, Any], ...]:
         if not is_pair or name not in OPTION_SPECS:
             raise ValueError(f"want options such as num_gpu=20, not '{pair[:60]}'")
         try:
-            found[name] = parse_option(name, _literal(value))
+            found[name] = parse_option(name, literal(value))
         except InvalidRequest as error:
             raise ValueError(error.message) from None
     return tuple(found.items())
-
-
-def _literal(text: str) -> int | float | bool | str:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def parse_list(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.domain.chat import Message
-from runner.domain.options import OPTION_SPECS, Options, parse_options
+from runner.domain.options import OPTION_SPECS, Options, literal, parse_options
 from runner.errors import CorralError, InvalidRequest
 from runner.modelfile.parse import Instruction
 
@@ -130,22 +130,9 @@ class _Line:
                 f"unknown parameter '{name}'", f"known are: {', '.join(sorted(OPTION_SPECS))}"
             )
         kind = OPTION_SPECS[name].kind
-        value = [text] if kind is str else _literal(text) if kind in (int, float, bool) else text
+        value = [text] if kind is str else literal(text) if kind in (int, float, bool) else text
         try:
             parse_options({name: value})
         except CorralError as error:
             raise self.bad(f"PARAMETER {name} '{text[:80]}': {error.message}") from None
         return value
-
-
-def _literal(text: str) -> int | float | bool | str:
-    """A number or truth value, or else the text itself."""
-    word = text.strip().lower()
-    if word in ("true", "false"):
-        return word == "true"
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return text

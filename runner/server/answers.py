@@ -20,6 +20,7 @@ from runner.errors import (
     CapacityError,
     CorralError,
     DeadlineExceeded,
+    DeviceError,
     Forbidden,
     JobNotFound,
     KeyNotFound,
@@ -61,6 +62,7 @@ STATUSES: tuple[tuple[type[CorralError], int], ...] = (
     (NotOnHub, 404),
     (Cancelled, 499),
     (SourceError, 502),
+    (DeviceError, 502),
 )
 #: Seconds after which another try is worth it.
 _RETRY_AFTER: tuple[tuple[type[CorralError], int], ...] = (

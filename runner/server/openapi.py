@@ -45,7 +45,7 @@ _MEANINGS = (
     | {
         404: "there is no such thing",
         499: "the request was cancelled",
-        502: "a hub, or a model's file, is not as it should be",
+        502: "a hub, a device or a model's file is not as it should be",
         504: "the time that the request allowed is over",
     }
 )

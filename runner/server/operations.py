@@ -235,7 +235,7 @@ _OWN: dict[str, Operation] = {
     "GET /api/settings": Operation(shapes.SettingsShape),
     "PATCH /api/settings": Operation(shapes.SettingsShape, dict[str, Any]),
     "GET /api/devices": Operation(devices.DeviceList),
-    "POST /api/devices": Operation(devices.DeviceRow, devices.DeviceBody, status=201),
+    "POST /api/devices": Operation(devices.DeviceRow, devices.DeviceBody, status=201, fails=(502,)),
     "DELETE /api/devices/{address}": Operation(devices.RemovedDevice),
     "PUT /api/secrets/{name}": Operation(shapes.SecretShape, keeping.SecretBody),
     "GET /api/logs": Operation(kind=TEXT, query=(_N_LINES, _FOLLOW)),

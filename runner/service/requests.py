@@ -114,8 +114,7 @@ class Ongoing:
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"the request's deadline passed while it waited for {self.request.model} "
-            f"({self.request.terms.deadline_s:g} seconds)",
+            f"the request's deadline passed while it waited for {self.request.model}",
             hint="allow more time with deadline_s, or load the model beforehand",
         )
 

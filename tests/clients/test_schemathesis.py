@@ -19,9 +19,21 @@ from tests.real_daemon import RealDaemon
 pytestmark = pytest.mark.clients
 
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
+CONFIG = Path(__file__).with_name("schemathesis.toml")
 #: What is looked at.  Left out are the streams without an end and what ends the daemon.
 COMMAND = (
-    *("run", "--no-color", "--seed", "1", "--max-examples", "3", "--max-time", "90"),
+    *(
+        "--config-file",
+        str(CONFIG),
+        "run",
+        "--no-color",
+        "--seed",
+        "1",
+        "--max-examples",
+        "3",
+        "--max-time",
+        "90",
+    ),
     *("--request-timeout", "30", "--phases", "examples,coverage,fuzzing,stateful"),
     *("--exclude-path", "/api/events", "--exclude-path", "/api/logs"),
     *("--exclude-path", "/api/shutdown", "--checks"),

@@ -11,6 +11,7 @@ from runner.domain.options import (
     OPTION_SPECS,
     Options,
     SamplingParams,
+    literal,
     parse_option,
     parse_options,
 )
@@ -157,3 +158,15 @@ def test_a_range_is_told_with_every_digit(name, value, words):
     with pytest.raises(InvalidRequest) as caught:
         parse_option(name, value)
     assert caught.value.message == words
+
+
+@given(st.integers() | st.floats(allow_nan=False) | st.booleans())
+def test_what_is_typed_as_a_number_or_a_truth_is_that(value):
+    typed = literal(f" {value} ")
+    assert typed == value
+    assert type(typed) is type(value)
+
+
+@pytest.mark.parametrize("text", ["", "f16", "5m", "truth", "1,5", "0x10"])
+def test_what_is_typed_as_anything_else_stays_text(text):
+    assert literal(text) == text

@@ -13,6 +13,7 @@ from runner.errors import (
     BadModelFile,
     Cancelled,
     DeadlineExceeded,
+    DeviceError,
     ModelNotFound,
     NotEnoughMemory,
     QueueFull,
@@ -76,6 +77,7 @@ def test_an_empty_answer_still_opens_with_the_role(house):
         (Cancelled("request canceled"), 499, "cancelled"),
         (WorkerError("cannot load"), 500, "worker_failed"),
         (SourceError("hub says no"), 502, "source_failed"),
+        (DeviceError("lost"), 502, "device_failed"),
         (RuntimeError("secret"), 500, "internal"),
     ],
 )
