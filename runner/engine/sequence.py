@@ -191,6 +191,15 @@ class Sequence:
         return self.may_share and self.has_own_adapters and not self.pictures
 
     @property
+    def uses_checkpoints(self) -> bool:
+        """Whether its state may come from one that cannot be cut, and be kept as such.
+
+        Where pictures bend positions, these would not be those of its tokens.
+        """
+        is_straight = all(picture.n == picture.n_positions for picture in self.pictures)
+        return self.may_share and self.has_own_adapters and is_straight
+
+    @property
     def keeps(self) -> CacheUse:
         """Where its state may be kept once it has left the cache."""
         return self.cache if self.has_own_adapters and not self.pictures else CacheUse.NONE

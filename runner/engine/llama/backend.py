@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence as Seq
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from runner.domain.loading import LoadStage
 from runner.domain.options import SamplingParams
@@ -24,11 +25,13 @@ from runner.engine.llama.lora import AdapterSet
 from runner.engine.llama.model import Model
 from runner.engine.llama.params import params_of, rope_of
 from runner.engine.llama.sampler import new_sampler
-from runner.engine.llama.vision import LlamaEyes, open_eyes
 from runner.engine.pictures import Picture
 from runner.engine.sequence import Sampler, Sequence
 from runner.errors import Unsupported
 from runner.protocol.messages import Load
+
+if TYPE_CHECKING:
+    from runner.engine.llama.vision import LlamaEyes
 
 #: Ended sequences that stay in the cache: the last one; the others wait in host memory.
 _N_COLD_MAX = 1
@@ -95,6 +98,8 @@ class LlamaBackend:
                 self._generator = Context(self.model, self._params)
             self._take_sizes()
             if self._generator and load.projector_path:
+                from runner.engine.llama.vision import open_eyes  # a library of its own
+
                 on_stage(LoadStage.PROJECTOR, 0.0)
                 self.eyes = open_eyes(self.model, self._generator, load, self.n_threads)
             if load.generates:

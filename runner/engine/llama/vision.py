@@ -179,7 +179,8 @@ class LlamaEyes:
         if not made.bitmap:
             raise InvalidRequest(
                 f"the image cannot be decoded: its head says {size.format},"
-                f" {size.width} x {size.height} pixels, but its data is damaged or cut short",
+                f" {size.width} x {size.height} pixels, but its data is damaged, cut short or"
+                " packed in a way that is not known here",
                 hint="open it in an image program and save it anew, as PNG or JPEG",
             )
         return made.bitmap
