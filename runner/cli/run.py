@@ -49,7 +49,7 @@ def add(commands: Subparsers) -> None:
         "prompt",
         nargs="*",
         default=[],  # with a default of its own, argparse does not call it required
-        help="what to ask; none: open a chat",
+        help="what to ask, with paths of images for a model that sees; none: open a chat",
     )
     parser.add_argument("--system", default="", metavar="TEXT", help="the system message")
     parser.add_argument(

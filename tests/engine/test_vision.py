@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from runner.domain.chat import Image, Message
 from runner.domain.options import SamplingParams
@@ -11,13 +12,13 @@ from runner.domain.request import CacheUse, Terms
 from runner.engine.chunks import Chunk, chunk_of
 from runner.engine.detokenize import Detokenizer
 from runner.engine.sequence import Sequence
-from runner.errors import BadModelFile
+from runner.errors import BadModelFile, RequestError
 from runner.protocol.messages import Failed, Generate, Outcome
 from tests.engine.conftest import load
 from tests.engine.running import Running
 from tests.engine.sequences import NoSampler
 from tests.fakes.random_models import random_llama, random_qwen2vl, random_sliding
-from tests.fakes.vision import png, random_projector
+from tests.fakes.vision import bmp, png, random_projector
 
 pytestmark = pytest.mark.live
 
@@ -202,3 +203,37 @@ def test_places_that_are_marked_lie_in_no_picture(running):
     assert again == first
     assert [ask(running, f"new{i}", talk, terms=none) for i, talk in enumerate(turns)] == first
     assert all(running.started[f"again{i}"].n_cached > len(text) for i in range(len(turns)))
+
+
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    random_llama(folder / "model.gguf")
+    projector = random_projector(folder / "mmproj.gguf")
+    backend = load(folder / "model.gguf", projector_path=str(projector), **SIZES)
+    yield backend
+    backend.close()
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([png(1), bmp()]),
+    st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=6),
+    st.integers(0, 4000),
+)
+def test_whatever_bytes_a_file_has_it_is_seen_or_refused(llava, content, changes, n):
+    raw = bytearray(content[:n])
+    for place, value in changes:
+        if 30 < place < len(raw):  # a size beyond what the door lets in is not for here
+            raw[place] = value
+    try:
+        seen = llava.eyes.look(bytes(raw))
+    except RequestError as error:
+        assert error.message
+        assert error.hint
+    else:
+        assert len(seen.tokens) == 16
+
+
+def test_formats_that_are_told_of_are_decoded(llava):
+    assert llava.eyes.look(bmp()).tokens != llava.eyes.look(png()).tokens

@@ -119,6 +119,13 @@ def _qwen(make: _Random, n_embd: int) -> dict[str, Array]:
 _ENDS = {"mlp": _llava, "gemma3": _gemma, "qwen2vl_merger": _qwen}
 
 
+def bmp(width: int = SIDE, height: int = SIDE) -> bytes:
+    """A BMP of one colour; source of the format: BITMAPINFOHEADER of the Windows API."""
+    pixels = b"\x20\x40\x60" * width * height
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, len(pixels), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + len(pixels), 0, 0, 54) + head + pixels
+
+
 def png(seed: int = 0, width: int = SIDE, height: int = SIDE) -> bytes:
     """A PNG of random pixels; source of the format: W3C, Portable Network Graphics."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width * 3), dtype=np.uint8)

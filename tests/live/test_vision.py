@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 
 import anthropic
@@ -47,9 +48,11 @@ def asked(*images: bytes) -> list[dict]:
     return [{"role": "user", "content": SEE, "images": list(images)}]
 
 
-def test_the_library_says_that_it_sees(native):
+def test_the_library_says_that_it_sees(native, seeing):
     assert "vision" in native.show("sees").capabilities
     assert "vision" not in native.show("tiny").capabilities
+    rows = {row["name"]: row for row in seeing.ask("GET", "/api/tags").json["models"]}
+    assert "vision" in rows["sees:latest"]["capabilities"]
 
 
 def test_every_dialect_shows_the_model_the_same_picture(native, standard, seeing):
@@ -142,14 +145,17 @@ def test_the_projector_of_another_model_is_refused_with_both_numbers(daemon, tmp
     assert "have 64" in reply.json["error"]
 
 
-def test_the_command_shows_files_whose_paths_are_in_the_prompt(seeing, tmp_path):
+def test_the_command_shows_files_whose_paths_are_in_the_prompt(seeing, native, tmp_path):
     path = tmp_path / "my cat.png"
     path.write_bytes(png(1))
     env = environment(seeing.home, seeing.address)
-    asked = ["run", "sees", SEE, f"'{path}'", "-o", "temperature=0", "-o", "num_predict=8"]
-    told = subprocess.run(command(*asked), env=env, capture_output=True, stdin=subprocess.DEVNULL)
-    assert told.returncode == 0, told.stderr
-    assert f"Added image '{path}'" in told.stderr.decode()
+    words = ["run", "sees", SEE, f"'{path}'", "--verbose", "-o", "num_predict=8"]
+    told = subprocess.run(command(*words), env=env, capture_output=True, stdin=subprocess.DEVNULL)
+    said = told.stderr.decode()
+    assert told.returncode == 0, said
+    assert f"Added image '{path}'" in said
+    n_prompt = native.chat("sees", asked(png(1)), options=GREEDY).prompt_eval_count
+    assert re.search(rf"prompt eval count: +{n_prompt} token", said), said
     blind = subprocess.run(
         command("run", "tiny", SEE, f"{path}", "-o", "num_predict=8"),
         env=env,
