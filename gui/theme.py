@@ -186,7 +186,7 @@ QStatusBar QLabel {{ padding: 2px 8px; color: {muted}; }}
 QStatusBar::item {{ border: none; }}
 QStatusBar {{ background: {surface}; border-top: 1px solid {line}; color: {muted}; }}
 QSplitter::handle {{ background: {line}; width: 1px; height: 1px; }}
-QTabBar::tab {{ padding: 6px 10px; border-bottom: 2px solid transparent; color: {muted}; }}
+QTabBar::tab {{ padding: 6px 7px; border-bottom: 2px solid transparent; color: {muted}; }}
 QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; }}
 QTabWidget::pane {{ border: none; }}
 QSlider::groove:horizontal {{ height: 4px; background: {line}; border-radius: 2px; }}

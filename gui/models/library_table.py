@@ -89,6 +89,11 @@ def stay(row: LibraryRow) -> str:
     return figures.until(row.running.expires_at, time.time()) if row.running else ""
 
 
+def last_used(row: LibraryRow) -> str:
+    """Return when it was last asked something; empty while that is not known."""
+    return figures.ago(row.info.used_at, time.time()) if row.info.used_at else ""
+
+
 def abilities(info: ModelInfo) -> str:
     """Return what a model can do beside completing, in words."""
     return ", ".join(tr(ABILITIES[one]) for one in info.capabilities if one in ABILITIES)
@@ -100,7 +105,6 @@ def library_table() -> Table[LibraryRow]:
         (
             Column("Name", lambda r: r.name, tip=lambda r: r.name),
             Column("Size", lambda r: figures.size(r.info.n_bytes), lambda r: r.info.n_bytes, True),
-            Column("Quantization", lambda r: r.info.quantization),
             Column(
                 "In memory",
                 standing,
@@ -108,6 +112,8 @@ def library_table() -> Table[LibraryRow]:
                 True,
                 stay,
             ),
+            Column("Quantization", lambda r: r.info.quantization),
+            Column("Last used", last_used, lambda r: -r.info.used_at),
             Column(
                 "Weights",
                 lambda r: figures.count(r.info.n_params) if r.info.n_params else "",

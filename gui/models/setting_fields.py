@@ -103,6 +103,11 @@ DOWNLOADS = (
         "Speed of all downloads",
         "Bytes a second, such as 5M or 500k; 0 is no limit.",
     ),
+    SettingField(
+        "proxy",
+        "Proxy",
+        "Such as http://127.0.0.1:7890; empty takes HTTPS_PROXY of the daemon's environment.",
+    ),
     SettingField("download_ranges", "Connections of a download", "From 1 to 16 at once."),
 )
 PRIVACY = (

@@ -89,7 +89,7 @@ class DiscoverPage(Sheet):
         self.note.setProperty("role", "muted")
         self.note.hide()
         self.list = QListView()
-        self.pane = FoundPane()
+        self.pane = FoundPane(self.link)
         self.pane.pulled.connect(self._pull_quant)
         self.content = Content(self._body())
         self.column.addLayout(self._asking())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from gui import figures, icons
+from gui.link import Link
 from gui.models.found_list import QuantRow, quant_rows, quant_table
 from gui.models.table import Sorted
-from gui.theme import L, M, S
+from gui.theme import L, S
+from gui.views.card_view import CardView
 from gui.widgets.found_card import facts_line
 from gui.widgets.grid import Grid
 from gui.widgets.spoken import Spoken
@@ -31,14 +35,16 @@ class FoundPane(QWidget, Spoken):
 
     pulled = Signal(object)
 
-    def __init__(self) -> None:
+    def __init__(self, link: Link) -> None:
         QWidget.__init__(self)
         Spoken.__init__(self)
         self.model: FoundModel | None = None
+        self.card = CardView(link)
         self.table = quant_table()
         self.grid = Grid(Sorted(self.table, self), stretched=2, widths=(130, 90))
         self.grid.sortByColumn(1, Qt.SortOrder.AscendingOrder)
         self._here: set[str] = set()
+        self._address = ""
         self._name, self._facts, self._gate = QLabel(), QLabel(), QLabel()
         for label, role in ((self._name, "heading"), (self._facts, "muted"), (self._gate, "warn")):
             label.setProperty("role", role)
@@ -51,7 +57,8 @@ class FoundPane(QWidget, Spoken):
         self.download.clicked.connect(lambda _=False: self._pull(self.grid.current))
         self.page = QPushButton()
         self.page.clicked.connect(lambda _=False: self._open_page())
-        self.say(self.page.setText, lambda: tr("Open its page"))
+        icons.dress(self.page, "open")
+        self.say(self.page.setAccessibleName, lambda: tr("Open its page"))
         self.say(self.grid.setAccessibleName, lambda: tr("Quantizations"))
         self.grid.chosen.connect(self._choose)
         self.grid.activated_row.connect(self._pull)
@@ -64,8 +71,7 @@ class FoundPane(QWidget, Spoken):
         column.setSpacing(S)
         for widget in (self._name, self._facts, self._gate):
             column.addWidget(widget)
-        column.addSpacing(M - S)
-        column.addWidget(self.grid, 1)
+        column.addWidget(self._tabs(), 1)
         column.addLayout(row)
         self.setVisible(False)
 
@@ -82,15 +88,32 @@ class FoundPane(QWidget, Spoken):
         self._gate.setText(tr("Its owner wants a licence accepted on its page first, and a token."))
         where = _PAGES.get(model.hub, "")
         self.page.setEnabled(bool(where))
-        self.page.setToolTip(f"{where}{model.name.removeprefix(f'{model.hub}/')}" if where else "")
+        self._address = f"{where}{model.name.removeprefix(f'{model.hub}/')}" if where else ""
+        self.page.setToolTip(f"{tr('Open its page')}: {self._address}" if where else "")
         self.table.set_rows(quant_rows(model, here))
         if is_new and not self.grid.choose(lambda row: row.is_recommended):
             self.grid.choose(lambda row: True)
         self._choose(self.grid.current)
+        self.card.show_model(model.name)
 
     def say_again(self) -> None:
         super().say_again()
+        self.card.retranslate()
         self.show_model(self.model, self._here)
+
+    def _tabs(self) -> QTabWidget:
+        self.tabs = QTabWidget()
+        quants = QWidget()
+        column = QVBoxLayout(quants)
+        column.setContentsMargins(0, S, 0, 0)
+        column.addWidget(self.grid)
+        for widget, text in (
+            (quants, lambda: tr("Quantizations")),
+            (self.card, lambda: tr("Model card")),
+        ):
+            at = self.tabs.addTab(widget, "")
+            self.say(partial(self.tabs.setTabText, at), text)
+        return self.tabs
 
     def _choose(self, row: QuantRow | None) -> None:
         self.download.setEnabled(row is None or not row.is_here)
@@ -110,5 +133,5 @@ class FoundPane(QWidget, Spoken):
             self.pulled.emit(row)
 
     def _open_page(self) -> None:
-        if self.page.toolTip():
-            QDesktopServices.openUrl(QUrl(self.page.toolTip()))
+        if self._address:
+            QDesktopServices.openUrl(QUrl(self._address))

@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 
 from gui import figures, icons
 from gui.link import Link
-from gui.models.library_table import LibraryRow, abilities, stay
+from gui.models.library_table import LibraryRow, abilities, last_used, stay
 from gui.models.table import Column, Sorted, Table
 from gui.theme import L, M, S
 from gui.views.sheet import scrolled
@@ -276,6 +276,7 @@ def _facts_of(shown: ShownModel, row: LibraryRow | None) -> Sequence[tuple[str, 
         (tr("Context"), _tokens(details.info.n_ctx_train or info.n_ctx_train)),
         (tr("Embedding"), figures.grouped(info.n_embd) if info.n_embd else ""),
         (tr("Abilities"), abilities(info)),
+        (tr("Last used"), last_used(row) if row is not None else ""),
         (tr("Parameters"), shown.parameters.strip()),
         (tr("System prompt"), details.system),
         (tr("Also named"), "\n".join(row.others) if row is not None else ""),

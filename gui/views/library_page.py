@@ -46,9 +46,7 @@ class LibraryPage(Sheet):
         super().__init__(house)
         self.table = library_table()
         self.sorted = Sorted(self.table, self)
-        self.grid = Grid(
-            self.sorted, stretched=None, widths=(178, 72, 118, 92, 85, 90, 110, 130, 110)
-        )
+        self.grid = Grid(self.sorted, widths=(178, 76, 96, 118, 100, 85, 90, 110, 130, 110))
         self.grid.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.details = LibraryDetails(self.link)
         self.details.show_row(None)
@@ -138,9 +136,9 @@ class LibraryPage(Sheet):
         body.addWidget(self.details)
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
-        body.setSizes([460, 520])
-        self.details.setMinimumWidth(440)
-        left.setMinimumWidth(240)
+        body.setSizes([560, 480])
+        self.details.setMinimumWidth(456)
+        left.setMinimumWidth(300)
         return body
 
     def _on_told(self, change: Change) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QByteArray, QEvent, Signal
-from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -23,9 +23,14 @@ from gui.icons import dress
 from gui.link import Link, Phase, State
 from gui.pages import House, Page
 from gui.settings import Choices, Settings
-from gui.theme import XS, S
+from gui.theme import THEME, XS, S
 from gui.widgets.keys_dialog import KeysDialog
 from gui.words import WORDS, tr
+
+#: Widths of the window, in sizes of its type, below which the side has icons alone.
+_NARROW_TYPES = 74
+#: Pixels that the side has with words.
+_SIDE_PX = 190
 
 
 class MainWindow(QMainWindow):
@@ -51,6 +56,7 @@ class MainWindow(QMainWindow):
         self.restoreGeometry(QByteArray.fromHex(settings.choices.geometry.encode()))
         link.changed.connect(self._show_state)
         WORDS.changed.connect(self._retranslate)
+        THEME.changed.connect(self._fit_side)
         self._retranslate()
         self._show_state(link.state)
         self._shortcuts()
@@ -86,6 +92,11 @@ class MainWindow(QMainWindow):
         for page in self._pages.values():
             page.leaving()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow window has the pages' icons alone at its side."""
+        super().resizeEvent(event)
+        self._fit_side()
+
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember where the window stood."""
         geometry = self.saveGeometry().toHex().data()
@@ -100,9 +111,8 @@ class MainWindow(QMainWindow):
             self._link.set_seen(self.isVisible() and not self.isMinimized())
 
     def _frame(self) -> QWidget:
-        side = QWidget()
+        side = self._side = QWidget()
         side.setObjectName("sidebar")
-        side.setFixedWidth(190)
         column = QVBoxLayout(side)
         column.setContentsMargins(S, S, S, S)
         column.setSpacing(XS)
@@ -150,11 +160,20 @@ class MainWindow(QMainWindow):
     def _retranslate(self) -> None:
         self.setWindowTitle(tr("Corral"))
         for number, (key, entry) in enumerate(self._entries.items(), 1):
-            self._buttons[key].setText(tr(entry.title))
+            self._buttons[key].setAccessibleName(tr(entry.title))
             self._buttons[key].setToolTip(f"{tr(entry.title)} (Ctrl+{number})")
+        self._fit_side()
         for page in self._pages.values():
             page.retranslate()
         self._show_state(self._link.state)
+
+    def _fit_side(self) -> None:
+        """Give the side the width that its words need, or that of icons."""
+        is_narrow = self.width() < _NARROW_TYPES * self._settings.choices.font_px
+        for key, entry in self._entries.items():
+            self._buttons[key].setText("" if is_narrow else tr(entry.title))
+        wanted = self._side.minimumSizeHint().width()
+        self._side.setFixedWidth(wanted if is_narrow else max(_SIDE_PX, wanted))
 
     def _show_state(self, state: State) -> None:
         self._status.setText(status_text(state))

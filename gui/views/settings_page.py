@@ -157,12 +157,6 @@ class SettingsPage(Sheet):
             lambda: tr("Downloads"),
             topic("downloads", lambda: tr("Downloads")),
             _carded(self.tokens),
-            _carded(
-                self.label(
-                    lambda: tr("A proxy is taken from HTTPS_PROXY in the daemon's environment."),
-                    "muted",
-                )
-            ),
         )
         self._tab(
             lambda: tr("Privacy and help"),

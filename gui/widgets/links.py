@@ -1,4 +1,4 @@
-"""Opening a link from an answer: its target is shown first, and nothing is fetched here."""
+"""Opening a link of an answer or a card: its target is shown first, and nothing is fetched here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ask_and_open(parent: QWidget, url: QUrl) -> QMessageBox:
     box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     box.setTextFormat(Qt.TextFormat.PlainText)
     box.setWindowTitle(tr("Open link"))
-    box.setText(tr("The answer links to this address. Open it?"))
+    box.setText(tr("This link leads to the following address. Open it?"))
     box.setInformativeText(address[:_SHOWN_CHARS])
     if url.scheme() in _SCHEMES:
         opens = box.addButton(tr("Open"), QMessageBox.ButtonRole.AcceptRole)

@@ -44,8 +44,20 @@ begin
   Result := Pos(';' + Uppercase(ExpandConstant('{app}')) + ';', ';' + Uppercase(Path) + ';') = 0;
 end;
 
+procedure LeavePath;
+var
+  Path: String;
+begin
+  if not RegQueryStringValue(HKCU, 'Environment', 'Path', Path) then
+    exit;
+  if StringChangeEx(Path, ';' + ExpandConstant('{app}'), '', True) > 0 then
+    RegWriteExpandStringValue(HKCU, 'Environment', 'Path', Path);
+end;
+
 procedure CurUninstallStepChanged(Step: TUninstallStep);
 begin
+  if Step = usUninstall then
+    LeavePath;
   if Step = usPostUninstall then
     MsgBox('Models, chats and settings stay in ' + ExpandConstant('{localappdata}\corral') +
       '. Delete that folder to remove them too.', mbInformation, MB_OK);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 from runner.cli import human
 from runner.cli.output import Output
@@ -15,7 +16,7 @@ from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.request import Priority, Think
-from runner.errors import CorralError
+from runner.errors import CorralError, InvalidRequest
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class Conversation:
         is_wrapped: Whether answers are fitted to the terminal, word by word.
         think: Whether the model thinks first, and how hard; ``None``: as it does by itself.
         shows_thinking: Whether thoughts are shown before the answer.
+        form: ``json``, or the JSON schema that answers follow; ``None``: any text.
         turns: What was said, system message apart.
     """
 
@@ -44,6 +46,7 @@ class Conversation:
     is_wrapped: bool = True
     think: Think = None
     shows_thinking: bool = True
+    form: str | dict[str, Any] | None = None
     turns: list[Message] = field(default_factory=list)
     _sees: tuple[str, bool] = ("", False)  # whether the model of that name does
 
@@ -90,6 +93,7 @@ class Conversation:
             keep_alive=self.keep_alive,
             priority=Priority.INTERACTIVE,  # somebody looks at the answer as it comes
             think=self.think,
+            form=self.form,
         )
         parts: list[str] = []
         thoughts = out.thoughts(is_shown=self.shows_thinking)
@@ -124,17 +128,44 @@ class Conversation:
     def _question(self, text: str, before: str, out: Output) -> Message:
         found = typed(text)
         if not found.paths or not self._is_seeing():
-            return Message("user", _joined(before, text))
+            return Message("user", joined(before, text))
         images = tuple(read(path) for path in found.paths)
         for path in found.paths:
             out.say(f"Added image '{path}'")
-        return Message("user", _joined(before, found.text), images=images)
+        return Message("user", joined(before, found.text), images=images)
 
     def _is_seeing(self) -> bool:
         if self._sees[0] != self.model:
             can = self.client.show(self.model).details.info.capabilities
             self._sees = self.model, Capability.VISION in can
         return self._sees[1]
+
+    def own_turns(self) -> tuple[Message, ...]:
+        """Return the messages that the model itself begins every conversation with."""
+        return self.client.show(self.model).details.messages
+
+    def save(self, name: str) -> None:
+        """Make a model of this conversation: its model, settings and what was said.
+
+        Raises:
+            CorralError: The name is none, the model cannot be made, or images were shown.
+        """
+        if any(turn.images for turn in self.turns):
+            raise InvalidRequest(
+                "what was said has images, and a model keeps words alone",
+                hint="forget it with /clear, then save the model and its settings",
+            )
+        turns = [*self.own_turns(), *self.turns]
+        body: dict[str, Any] = {
+            "from": self.model,
+            "parameters": self.options.set_values(),
+            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
+        }
+        if self.system:
+            body["system"] = self.system
+        with self.client.create(name, body) as steps:
+            for _ in steps:
+                pass
 
     def _remember(self, question: Message, parts: list[str]) -> None:
         self.turns += [question, Message("assistant", "".join(parts))]
@@ -150,7 +181,8 @@ class Conversation:
                 out.say(line)
 
 
-def _joined(before: str, text: str) -> str:
+def joined(before: str, text: str) -> str:
+    """Return what came in before a prompt, and the prompt."""
     return f"{before} {text}" if before and text else before or text
 
 

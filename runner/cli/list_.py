@@ -42,6 +42,8 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         out.json([as_json(model) for model in models])
     else:
         print_table(models, out)
+        if not models and not args.prefix:
+            out.whisper("nothing is here yet; begin with: corral run smollm2")
     return 0
 
 

@@ -51,7 +51,15 @@ COMMANDS = {
     "daemon": "daemon",
     "completion": "completion",
 }
-ALIASES = {"ls": "list"}
+ALIASES = {"ls": "list", "start": "serve"}
+#: Words that people try by habit, and what to do instead.
+INSTEAD = {
+    "push": "nothing can be pushed: give others the file, or its address on a hub",
+    **dict.fromkeys(("signin", "signout", "login", "logout"), "no account is needed"),
+    "launch": "other programs need the daemon's address; it is told by: corral daemon status",
+    "chat": "a chat opens with: corral run MODEL",
+    **{verb: f"did you mean 'corral daemon {verb}'?" for verb in ("status", "restart", "logs")},
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -122,7 +130,7 @@ def _run(words: Sequence[str], out: Output) -> int:
 
 def _help(words: Sequence[str], out: Output) -> int:
     if len(words) > 1 and words[0] == "help":
-        return _run([words[1], "--help"], out)
+        return _run([*words[1:], "--help"], out)
     parser, _ = build_parser()
     out.text(parser.format_help(), end="")
     return 0
@@ -149,8 +157,9 @@ def _unknown(word: str) -> UsageError:
     if word.startswith("-"):
         return UsageError(f"unknown option '{word}'", hint="see: corral --help")
     near = nearest(word, [*COMMANDS, *ALIASES])
-    question = f"did you mean '{near}'?\n" if near else ""
-    return UsageError(f"unknown command '{word}'", hint=f"{question}see: corral --help")
+    advice = INSTEAD.get(word) or (f"did you mean '{near}'?" if near else "")
+    hint = f"{advice}\nsee: corral --help" if advice else "see: corral --help"
+    return UsageError(f"unknown command '{word}'", hint=hint)
 
 
 def _expect_command(name: str, below: Sequence[str], words: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -80,3 +81,21 @@ def think_word(text: str) -> Think:
         case _:
             pass
     raise ValueError(f"want true, false, low, medium, high or max, not '{text}'")
+
+
+def form_word(text: str) -> str | dict[str, Any]:
+    """Return what a word for the form of answers means: ``json``, or a JSON schema.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if text.strip().lower() == "json":
+        return "json"
+    try:
+        schema = json.loads(text)
+    except (ValueError, RecursionError):
+        schema = None
+    if isinstance(schema, dict):
+        return schema
+    shown = text if len(text) <= 40 else f"{text[:40]}..."
+    raise ValueError(f'want json or a JSON schema such as {{"type": "object"}}, not \'{shown}\'')

@@ -81,7 +81,13 @@ def fetch(
     limit: str | None = None,
     as_json: bool = False,
 ) -> str:
-    """Pull a model with its progress on stderr; return the name the daemon gave it, if any."""
+    """Pull a model with its progress on stderr; return the name the daemon gave it, if any.
+
+    Raises:
+        InvalidRequest: The name is one of a file that is not there.
+    """
+    if path is None and "/" not in name and name.lower().endswith(".gguf"):
+        raise InvalidRequest(f"there is no file '{name}' in this folder", hint="give its path")
     try:
         with client.pull(name, path, limit=limit) as steps:
             if as_json:

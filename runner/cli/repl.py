@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import create_app_session, get_app
 from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.history import FileHistory, History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import ColorDepth, Output as Screen, create_output
 from prompt_toolkit.output.plain_text import PlainTextOutput
@@ -22,9 +23,10 @@ from prompt_toolkit.utils import is_dumb_terminal
 from runner.cli.connect import place
 from runner.cli.conversation import Conversation
 from runner.cli.list_ import matching, print_table
-from runner.cli.option_words import options_of, think_word
+from runner.cli.option_words import form_word, options_of, think_word
 from runner.cli.output import Output
 from runner.cli.show import part_text, print_all
+from runner.cli.suggest import nearest
 from runner.domain.options import OPTION_SPECS
 from runner.errors import CorralError, InvalidRequest
 
@@ -37,9 +39,12 @@ Commands:
   /set parameter NAME VALUE   set a model option, for example temperature 0.2
   /set verbose | quiet        show timings after each answer, or not
   /set think [HOW] | nothink  let the model think first: low, medium, high, max; or not
+  /set format json | SCHEMA   answers in JSON, or by a JSON schema; noformat: any text
   /set wordwrap | nowordwrap  break an answer's lines between words, or not
-  /show info | parameters | system | template
+  /set history | nohistory    keep what you type for the next chat, or not
+  /show info | license | modelfile | parameters | system | template
   /load MODEL                 go on with another model, from the beginning
+  /save MODEL                 make a model of this chat: settings and what was said
   /list [PREFIX]              list the models in the library
   /clear                      forget what was said
   /bye, /exit                 end the chat
@@ -57,9 +62,11 @@ Keys:
 
 _SET_USAGE = (
     "Usage: /set system TEXT | parameter NAME VALUE\n"
-    "       /set verbose | quiet | wordwrap | nowordwrap\n"
+    "       /set format json | SCHEMA | noformat\n"
+    "       /set verbose | quiet | wordwrap | nowordwrap | history | nohistory\n"
     "       /set think [low | medium | high | max] | nothink"
 )
+_SHOW_USAGE = "Usage: /show info | license | modelfile | parameters | system | template"
 
 
 class Repl:
@@ -73,6 +80,7 @@ class Repl:
     def __init__(self, conversation: Conversation, out: Output) -> None:
         self._chat = conversation
         self._out = out
+        self._history = _History(place()[0].history)
         self._commands: dict[str, Callable[[str], None]] = {
             "/?": self._help,
             "/help": self._help,
@@ -80,6 +88,7 @@ class Repl:
             "/set": self._set,
             "/show": self._show,
             "/load": self._load,
+            "/save": self._save,
             "/list": self._list,
         }
 
@@ -92,7 +101,8 @@ class Repl:
         with _silent_terminal():
             self._chat.load(self._out)
             self._greet()
-            session = _session()
+            self._replay()
+            session = _session(self._history)
             draft = ""
             while (text := self._read(session, draft)) is not None:
                 draft = self._take(text) if text else ""
@@ -104,6 +114,13 @@ class Repl:
             n_ctx = self._chat.n_ctx()
             context = f"context {n_ctx} tokens, " if n_ctx else ""
             self._out.whisper(f"{self._chat.model}: {context}/? for help")
+
+    def _replay(self) -> None:
+        """Show what the model itself begins a conversation with, of which answers may speak."""
+        if self._out.notes_are_tty:
+            for turn in self._chat.own_turns():
+                mark = _PROMPT if turn.role == "user" else ""
+                self._out.whisper(mark + turn.content)
 
     def _read(self, session: PromptSession[str], draft: str) -> str | None:
         """Return the next message without its fences; ``None`` at the end of the chat."""
@@ -139,7 +156,9 @@ class Repl:
         name, _, rest = text.partition(" ")
         command = self._commands.get(name)
         if command is None:
-            self._out.say(f"Unknown command '{name}'. Type /? for help")
+            near = nearest(name, [*self._commands, "/bye", "/exit"])
+            question = f" Did you mean '{near}'?" if near else ""
+            self._out.say(f"Unknown command '{name}'.{question} Type /? for help")
         else:
             command(rest.strip())
 
@@ -159,6 +178,11 @@ class Repl:
             case "wordwrap" | "nowordwrap":
                 self._chat.is_wrapped = what == "wordwrap"
                 self._out.say(f"Set '{what}' mode.")
+            case "history" | "nohistory":
+                self._history.is_kept = what == "history"
+                self._out.say(f"Set '{what}' mode.")
+            case "format" | "noformat":
+                self._set_form(what, value.strip())
             case "think" | "nothink":
                 self._set_thinking(what, value.strip())
             case "system":
@@ -174,6 +198,13 @@ class Repl:
             self._chat.think = what == "think" and think_word(level or "true")
         except ValueError as error:
             raise InvalidRequest(str(error), hint="/set think high") from None
+        self._out.say(f"Set '{what}' mode.")
+
+    def _set_form(self, what: str, form: str) -> None:
+        try:
+            self._chat.form = form_word(unfenced(form)) if what == "format" else None
+        except ValueError as error:
+            raise InvalidRequest(str(error), hint="/set format json") from None
         self._out.say(f"Set '{what}' mode.")
 
     def _set_parameter(self, rest: str) -> None:
@@ -202,7 +233,7 @@ class Repl:
             case "template" | "license" | "modelfile":
                 self._out.text(part_text(model, part).strip() or f"The model has no {part}.")
             case _:
-                self._out.say("Usage: /show info | parameters | system | template")
+                self._out.say(_SHOW_USAGE)
 
     def _load(self, name: str) -> None:
         if not name:
@@ -217,6 +248,14 @@ class Repl:
             raise
         self._chat.turns.clear()
         self._out.say(f"Talking to '{name}' now.")
+        self._replay()
+
+    def _save(self, name: str) -> None:
+        if not name:
+            self._out.say("Usage: /save MODEL")
+            return
+        self._chat.save(name)
+        self._out.say(f"Created new model '{name}'.")
 
     def _list(self, prefix: str) -> None:
         print_table(matching(self._chat.client.list_models(), prefix), self._out)
@@ -244,7 +283,7 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
-def _session() -> PromptSession[str]:
+def _session(history: History) -> PromptSession[str]:
     no_colour = bool(os.environ.get("NO_COLOR"))
     grey = FormattedText([("" if no_colour else "ansibrightblack", "Send a message (/? for help)")])
 
@@ -258,7 +297,7 @@ def _session() -> PromptSession[str]:
             prompt_continuation="... ",
             multiline=True,
             key_bindings=_bindings(),
-            history=_history(),
+            history=history,
             placeholder=placeholder,
             reserve_space_for_menu=0,
             color_depth=ColorDepth.DEPTH_1_BIT if no_colour else None,
@@ -295,11 +334,34 @@ def _bindings() -> KeyBindings:
     return bindings
 
 
-def _history() -> History:
-    """The lines of former chats; in a file that is its user's alone."""
-    if os.environ.get("CORRAL_NOHISTORY") or os.environ.get("OLLAMA_NOHISTORY"):
-        return InMemoryHistory()
-    path = place()[0].history
+class _History(FileHistory):
+    """The lines of former chats, in a file that is its user's alone.
+
+    Attributes:
+        is_kept: Whether lines go to the file; those of this chat can be had back all the same.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.is_kept = not (
+            os.environ.get("CORRAL_NOHISTORY") or os.environ.get("OLLAMA_NOHISTORY")
+        )
+        if self.is_kept:
+            self.is_kept = _made_ready(path)
+
+    def load_history_strings(self) -> Iterable[str]:
+        """Return the lines of former chats, the last one first."""
+        return super().load_history_strings() if self.is_kept else ()
+
+    def store_string(self, string: str) -> None:
+        """Put a line into the file, if lines are kept."""
+        if self.is_kept:
+            with contextlib.suppress(OSError):
+                super().store_string(string)
+
+
+def _made_ready(path: Path) -> bool:
+    """Make the file, and cut a long one to half of the limit; return whether it can be had."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -312,8 +374,8 @@ def _history() -> History:
                 file.write(raw[start:] if start >= 0 else b"")
                 file.truncate()
     except OSError:
-        return InMemoryHistory()
-    return FileHistory(path)
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -6,16 +6,20 @@ With a prompt, or with something piped in, it answers once; else it opens the ch
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import threading
+from typing import Any
 
-from runner.cli.conversation import Conversation
+from runner.cli.conversation import Conversation, joined
 from runner.cli.devices import introduce
-from runner.cli.option_words import option_value, options_of, think_word, wanted
+from runner.cli.option_words import form_word, option_value, options_of, think_word, wanted
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers, UsageError
 from runner.cli.pull import fetch, local_path
+from runner.cli.suggest import suggest_model
 from runner.client.client import Client
+from runner.client.decode import ShownModel
 from runner.domain.duration import keep_alive_seconds
 from runner.domain.options import OPTION_SPECS
 from runner.domain.request import Think
@@ -87,6 +91,13 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--hidethinking", action="store_true", help="do not show what the model thinks"
     )
+    parser.add_argument(
+        "--format",
+        dest="form",
+        type=_form,
+        metavar="FORM",
+        help="the form of the answer: json, or a JSON schema as text",
+    )
     parser.add_argument("--verbose", action="store_true", help="show timings after each answer")
     parser.add_argument(
         "--nowordwrap",
@@ -97,8 +108,8 @@ def add(commands: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
-    """Answer once on stdout, or hold a chat."""
-    piped = _piped(out)
+    """Answer once on stdout, or hold a chat; a model of vectors gives its vector as JSON."""
+    piped = _valid(_piped(out))
     text = " ".join(map(_valid, args.prompt))
     is_chat = not args.prompt and not piped.strip()
     if is_chat and not (_stdin_is_tty() and out.answer_is_tty):
@@ -108,9 +119,12 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         )
     introduce(args.devices, client, out)
     chosen = [("devices", word) for word in args.devices]
+    name, is_embedder = _present(client, args.model, out)
+    if is_embedder:
+        return _embed(client, name, joined(piped, text), out)
     conversation = Conversation(
         client,
-        _present(client, args.model, out),
+        name,
         system=_valid(args.system),
         options=options_of([*args.options, *chosen]),
         keep_alive=args.keepalive,
@@ -118,36 +132,59 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         is_wrapped=not args.nowordwrap,
         think=args.think,
         shows_thinking=not args.hidethinking,
+        form=args.form,
     )
     if is_chat:
         from runner.cli.repl import Repl  # the line editor takes longer to import than all else
 
         return Repl(conversation, out).run()
     if text.strip() or piped.strip():
-        waiting = f"loading {conversation.model}"
-        conversation.ask(text, out, waiting, before=_valid(piped))
+        conversation.ask(text, out, f"loading {name}", before=piped)
     else:
         conversation.load(out)  # as in Ollama: an empty prompt only loads
     return 0
 
 
-def _present(client: Client, name: str, out: Output) -> str:
-    """Return the name of a model that is in the library now; a missing one was pulled."""
+def _embed(client: Client, name: str, text: str, out: Output) -> int:
+    """Print the vector of a text as one line of JSON, as Ollama does for such a model."""
+    if not text.strip():
+        raise UsageError(
+            f"'{name}' makes vectors and no answers: it needs a text",
+            hint=f'give it one: corral run {name} "some text"',
+        )
+    with out.waiting(f"loading {name}"):
+        vector = client.embed(name, text)
+    out.text(json.dumps(vector, separators=(",", ":")))
+    return 0
+
+
+def _present(client: Client, name: str, out: Output) -> tuple[str, bool]:
+    """Return the name of a model that is in the library now, and whether it makes vectors alone.
+
+    A missing one was pulled.
+    """
     if path := local_path(name):
-        return fetch(client, "", out, path=path)
+        name = fetch(client, "", out, path=path)
+        return name, _is_embedder(client.show(name))
     try:
-        client.show(name)
+        return name, _is_embedder(client.show(name))
     except ModelNotFound:
         out.say(f"'{name}' is not in the library; pulling it")
-        try:
-            fetch(client, name, out)
-        except CorralError as error:
-            # A name that no hub knows was perhaps only mistyped: main.py suggests one.
-            if isinstance(error, ModelNotFound):
-                error.name = name
-            raise
-        _tell_unused(client, out)
-    return name
+    try:
+        fetch(client, name, out)
+    except ModelNotFound as error:  # main.py suggests what was perhaps meant
+        error.name = name
+        raise
+    except CorralError as error:
+        suggest_model(error, client, name)
+        raise
+    _tell_unused(client, out)
+    return name, _is_embedder(client.show(name))
+
+
+def _is_embedder(model: ShownModel) -> bool:
+    capabilities = model.details.info.capabilities
+    return "embedding" in capabilities and "completion" not in capabilities
 
 
 def _tell_unused(client: Client, out: Output) -> None:
@@ -198,6 +235,13 @@ def _option(text: str) -> tuple[str, str]:
     except CorralError as error:
         raise UsageError(error.message, hint=error.hint) from None
     return name, value
+
+
+def _form(text: str) -> str | dict[str, Any]:
+    try:
+        return form_word(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _think(text: str) -> Think:

@@ -24,6 +24,7 @@ def add(commands: Subparsers) -> None:
     )
     parser = commands.add_parser(
         "serve",
+        aliases=["start"],
         help="run the daemon in the foreground",
         description="Run the daemon in the foreground; Ctrl-C ends it.",
         epilog=f"environment:\n{settings}",

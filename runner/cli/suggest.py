@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from runner.client.client import Client
-from runner.errors import CorralError, ModelNotFound
+from runner.errors import CorralError
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -23,9 +23,12 @@ def meant(word: str, words: Iterable[str]) -> str:
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 
-def suggest_model(error: ModelNotFound, client: Client) -> None:
-    """Put the library's nearest name, if there is one, first in the hint of ``error``."""
-    wanted = getattr(error, "name", "").lower()
+def suggest_model(error: CorralError, client: Client, wanted: str = "") -> None:
+    """Put the library's nearest name, if there is one, first in the hint of ``error``.
+
+    ``wanted`` is what was asked for, where the error itself does not say.
+    """
+    wanted = (wanted or getattr(error, "name", "")).lower()
     try:
         names = [model.name for model in client.list_models()] if wanted else []
     except CorralError:

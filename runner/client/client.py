@@ -37,7 +37,7 @@ from runner.domain.progress import Progress
 from runner.domain.quality import BenchReport, QualityReport
 from runner.domain.request import Priority, Think
 from runner.domain.running import RunningRequest
-from runner.domain.search import SearchResult
+from runner.domain.search import ModelCard, SearchResult
 from runner.domain.storage import DiskUse, Pruned
 from runner.errors import DaemonError, ModelNotFound
 
@@ -97,6 +97,7 @@ class Client(Keeping):
         keep_alive: float | None = None,
         priority: Priority | None = None,
         think: Think = None,
+        form: str | Json | None = None,
         conversation: str = "",
     ) -> Stream[Event]:
         """Answer a conversation.
@@ -109,6 +110,7 @@ class Client(Keeping):
                 for the daemon's own setting.
             priority: Its class; ``None`` for the daemon's default.
             think: Whether to think first, and how hard; ``None``: as the model does by itself.
+            form: ``json``, or the JSON schema that the answer must follow.
             conversation: Its name, by which ``clear_cache`` finds what is kept of it.
         """
         turns = [_turn(message) for message in messages]
@@ -117,6 +119,8 @@ class Client(Keeping):
             body["priority"] = priority.value
         if think is not None:
             body["think"] = think
+        if form is not None:
+            body["format"] = form
         if conversation:
             body["conversation"] = conversation
         return Stream(self._exchange("POST", "/api/chat", body), decode.chat_events, _is_done)
@@ -148,6 +152,11 @@ class Client(Keeping):
             body["raw"] = True
         exchange = self._exchange("POST", "/api/generate", body)
         return Stream(exchange, decode.generate_events, _is_done)
+
+    def embed(self, model: str, text: str) -> list[float]:
+        """Return the vector of one text."""
+        value = self._call("POST", "/api/embed", {"model": model, "input": text}, model=model)
+        return decoded(lambda v: [float(n) for n in v["embeddings"][0]], value)
 
     def pull(
         self, name: str, path: Path | None = None, *, limit: str | None = None
@@ -188,6 +197,11 @@ class Client(Keeping):
         """Return models on the hubs; ``hub`` is ``all``, ``hf`` or ``modelscope``."""
         query = urlencode({"q": words, "hub": hub, "limit": limit})
         return decoded(decode.search_result, self._call("GET", f"/api/search?{query}"))
+
+    def card(self, name: str) -> ModelCard:
+        """Return what the owner of ``name``, a hub's repository, wrote about it."""
+        query = urlencode({"name": name})
+        return decoded(decode.model_card, self._call("GET", f"/api/search/card?{query}"))
 
     def verify(self, name: str | None = None, *, deep: bool = False) -> Stream[Progress]:
         """Look at a model, or all; ``decode_storage.verified`` reads the stream's last line."""

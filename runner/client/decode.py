@@ -37,7 +37,14 @@ from runner.domain.options import OPTION_SPECS, Options, parse_options
 from runner.domain.progress import Progress
 from runner.domain.request import Priority
 from runner.domain.running import RequestState, RunningRequest
-from runner.domain.search import FoundModel, FoundQuant, HubFailure, Opened, SearchResult
+from runner.domain.search import (
+    FoundModel,
+    FoundQuant,
+    HubFailure,
+    ModelCard,
+    Opened,
+    SearchResult,
+)
 
 _FOREVER_S = 20 * 365 * 86400  # a later expiry means never; Ollama's own border
 _SCALE = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -355,6 +362,7 @@ def _info(entry: Json, name: str) -> ModelInfo:
         digest=str(entry.get("digest") or ""),
         n_bytes=int(entry.get("size") or 0),
         modified_at=moment(modified_at) if modified_at else 0.0,
+        used_at=moment(used_at) if (used_at := entry.get("last_used_at")) else 0.0,
         architecture=str(details.get("family") or ""),
         n_params=int(n_params) if n_params else _count(str(details.get("parameter_size") or "")),
         quantization=str(details.get("quantization_level") or ""),
@@ -403,6 +411,11 @@ def search_result(value: Json) -> SearchResult:
             for each in value.get("errors", ())
         ),
     )
+
+
+def model_card(value: Json) -> ModelCard:
+    """``GET /api/search/card``."""
+    return ModelCard(str(value["name"]), str(value["text"]), bool(value.get("truncated")))
 
 
 def _found(value: Json) -> FoundModel:

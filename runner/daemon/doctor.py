@@ -95,6 +95,8 @@ def _engine(_paths: Paths) -> Iterator[Check]:
 
 def _no_engine(reason: str) -> Check:
     fix = f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps llama-cpp-python"
+    if getattr(sys, "frozen", False):  # a bundle has no pip
+        fix = "install Corral's package again, or unpack the bundle once more"
     return Check("engine", State.FAIL, f"llama.cpp does not start: {reason}", fix)
 
 

@@ -32,6 +32,7 @@ from runner.domain.options import Options
 from runner.domain.topic import Topic
 from runner.errors import CorralError, DiskFull, InvalidRequest, StoreError
 from runner.hub.places import hubs_and_sources
+from runner.hub.proxied import name_proxy
 from runner.hub.throttle import Throttle
 from runner.kv.shelf import Shelf
 from runner.paths import Paths, find_paths, own_command
@@ -50,6 +51,7 @@ from runner.service.downloads import Downloads
 from runner.service.inference import InferenceService
 from runner.service.jobs import JobService
 from runner.service.keys import PREFIX, KeyService
+from runner.service.last_use import LastUse
 from runner.service.machine import MachineService
 from runner.service.memory import MemoryService
 from runner.service.models import ModelService
@@ -117,6 +119,7 @@ def main(argv: list[str]) -> int:
         settings = load_settings(paths.config_file)
         if _NO_KEY in argv[2:]:
             settings = replace(settings, insecure_no_key=True)
+        name_proxy(settings.proxy, os.environ)
         logs.configure(settings.log_level)
         logging.getLogger().addHandler(_tail)
         logging.getLogger("aiohttp.server").addFilter(_in_one_line)
@@ -168,7 +171,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         pulls = PullService(library, sources, jobs, downloads, memory_bytes())
         tools, making, works = _making(library, jobs, settings)
         await pulls.restore(*works)
-        models = ModelService(library, pool, cache)
+        models = ModelService(library, pool, cache, await _last_use(paths, requests, stack))
         _tell(jobs, pool, requests, models, live)
         keys = await asyncio.to_thread(
             KeyService,
@@ -248,6 +251,16 @@ async def _serve_and_end(paths: Paths, settings: Settings) -> None:
     last = threading.Timer(_LAST_S, leave)
     last.daemon = True
     last.start()
+
+
+async def _last_use(
+    paths: Paths, requests: RequestService, stack: contextlib.AsyncExitStack
+) -> LastUse:
+    """Return what knows when models were used; it learns of every request, and ends in order."""
+    known = await asyncio.to_thread(LastUse, paths.state / "used.json")
+    stack.push_async_callback(known.close)
+    requests.on_used = known.note
+    return known
 
 
 def _tell(

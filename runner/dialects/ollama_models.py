@@ -133,7 +133,7 @@ class Details(msgspec.Struct):
 
 
 class Tag(msgspec.Struct):
-    """One line of ``/api/tags``."""
+    """One line of ``/api/tags``; ``last_used_at``, null where it is not known, is ours."""
 
     name: str
     model: str
@@ -142,6 +142,7 @@ class Tag(msgspec.Struct):
     digest: str
     details: Details
     capabilities: list[str]
+    last_used_at: str | None
 
 
 class PlacedRow(msgspec.Struct):
@@ -323,6 +324,7 @@ def _tag(model: ModelInfo) -> Tag:
         digest=model.digest,
         details=_details(model),
         capabilities=[ability.value for ability in model.capabilities],
+        last_used_at=_moment(model.used_at) if model.used_at else None,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from runner.dialects import wire
-from runner.domain.search import FoundModel, Opened, SearchResult
+from runner.domain.search import FoundModel, ModelCard, Opened, SearchResult
 from runner.errors import InvalidRequest
 
 
@@ -73,6 +73,14 @@ class SearchBody(msgspec.Struct):
     errors: list[FailureBody]
 
 
+class CardBody(msgspec.Struct):
+    """``GET /api/search/card``; ``text`` is empty when there is no card."""
+
+    name: str
+    text: str
+    truncated: bool
+
+
 def parse_search(query: Mapping[str, str]) -> Search:
     """Return the call that a query string makes.
 
@@ -89,6 +97,11 @@ def found(result: SearchResult) -> bytes:
     """Return what was found, as JSON."""
     failures = [FailureBody(one.hub, one.message, one.code, one.hint) for one in result.failures]
     return wire.encode(SearchBody([_model(model) for model in result.models], failures))
+
+
+def card(told: ModelCard) -> bytes:
+    """Return a repository's card, as JSON."""
+    return wire.encode(CardBody(told.name, told.text, told.is_cut))
 
 
 def _model(model: FoundModel) -> ModelBody:

@@ -40,6 +40,7 @@ class ModelInfo:
         n_ctx_train: Context length it was trained for, in tokens; 0 if the file does not say.
         n_embd: Width of its embeddings; 0 if the file does not say.
         capabilities: What it can do.
+        used_at: When it was last asked something, in seconds since the epoch; 0: not known.
     """
 
     name: ModelName
@@ -52,6 +53,7 @@ class ModelInfo:
     n_ctx_train: int
     n_embd: int
     capabilities: tuple[Capability, ...]
+    used_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,25 @@ class Constraint:
 
 
 @dataclass(frozen=True, slots=True)
+class ThoughtBound:
+    """How a model's thoughts are told from its answer, and how much of it they may be.
+
+    Attributes:
+        open: What begins them.
+        close: What ends them.
+        ending: What is put there when they have reached their bound; it begins with ``close``.
+        n_most: Most tokens of thoughts; ``None``: ``share`` alone bounds them.
+        share: Of all the tokens that the answer may have.
+    """
+
+    open: str
+    close: str
+    ending: str
+    n_most: int | None = None
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class ToolChoice:
     """Whether to call tools: as the model likes, not at all, at least one, or the one named.
 
@@ -116,6 +135,7 @@ class InferenceRequest:
         tool_choice: Whether it must.
         think: Whether it shall think first.
         thinks_if_able: A model that knows no thinking answers without; else it is an error.
+        n_think_max: Most tokens of thoughts, then they are ended; ``None``: as ``think`` says.
         constraint: What the answer must look like.
         n_logprobs: Most likely tokens to tell at each place, 0: the drawn one; ``None``: none.
         tells_prompt: Whether to tell the same of the prompt's tokens.
@@ -139,6 +159,7 @@ class InferenceRequest:
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     think: Think = None
     thinks_if_able: bool = False
+    n_think_max: int | None = None
     constraint: Constraint | None = None
     n_logprobs: int | None = None
     tells_prompt: bool = False

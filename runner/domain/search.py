@@ -78,6 +78,21 @@ class FoundModel:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a repository's owner wrote about it, in Markdown.
+
+    Attributes:
+        name: ``hf.co/owner/repo``, as the hub spells it now.
+        text: Without the facts that a card begins with; empty when there is no card.
+        is_cut: Whether there is more than ``text`` has.
+    """
+
+    name: str
+    text: str
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HubFailure:
     """A hub that could not be searched, and why, in the words of its error."""
 

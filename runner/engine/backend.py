@@ -15,6 +15,7 @@ from runner.domain.vectors import Pooling
 from runner.engine.chunks import Chunk
 from runner.engine.embed import Piece
 from runner.engine.pictures import Picture, Seen
+from runner.engine.rules import Bound
 from runner.engine.sequence import Sampler
 
 
@@ -24,6 +25,20 @@ class NoSlot(Exception):
 
 class DecodeFailed(Exception):
     """The step could not be computed, and what the cache holds is unknown."""
+
+
+class NoMemory(DecodeFailed):
+    """The step could not be computed, since it found no memory."""
+
+
+#: What ``llama_decode`` returns where ggml could not allocate: ``src/llama-context.cpp``.
+NO_MEMORY = -2
+
+
+def decode_failed(code: int, what: str) -> DecodeFailed:
+    """Return the error of ``llama_decode`` that returned ``code`` for ``what``."""
+    kind = NoMemory if code == NO_MEMORY else DecodeFailed
+    return kind(f"llama_decode returned {code} for {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +239,7 @@ class Backend(Protocol):
         *,
         constraint: Constraint | None = None,
         n_logprobs: int | None = None,
+        budget: Bound | None = None,
     ) -> Sampler:
         """Return a sampler that has seen the end of ``prompt``; called from one thread.
 
@@ -232,6 +248,7 @@ class Backend(Protocol):
             prompt: What precedes the answer.
             constraint: What the answer must look like.
             n_logprobs: Likeliest tokens to tell at each place; ``None``: no log probabilities.
+            budget: Bounds the thoughts.
 
         Raises:
             CorralError: The model or llama.cpp cannot do what is asked.

@@ -19,7 +19,7 @@ from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
 from runner.engine.chunks import Chunk
-from runner.engine.computing import computed, no_room, not_computed
+from runner.engine.computing import computed
 from runner.engine.deadlines import Deadline, Deadlines, too_late
 from runner.engine.disk import DiskTier, Fetched
 from runner.engine.draft_model import DraftModel
@@ -33,6 +33,7 @@ from runner.engine.scheduler import Scheduler
 from runner.engine.sequence import Sequence
 from runner.engine.speculate import Speculation
 from runner.engine.tiers import Saved
+from runner.engine.uncomputed import no_room, not_computed
 from runner.engine.underway import Fate, Underway
 from runner.engine.vectors import VectorTurns, aborted
 from runner.errors import CorralError
@@ -63,6 +64,7 @@ logger = logging.getLogger(__name__)
 
 #: Longest wait for news, in seconds: what is longer than a C ``time_t`` cannot be waited for.
 _MAX_WAIT_S = 3600.0
+
 
 #: What is asked about requests that are there.
 Question = Abort | AskCache | ClearCache | Inspect | Deadline | UseThreads

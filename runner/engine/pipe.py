@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from runner.protocol.codec import encode
-from runner.protocol.messages import Message
+from runner.protocol.frames import encode
+
+if TYPE_CHECKING:  # a tool process knows few of them, and starts sooner without the others
+    from runner.protocol.messages import Message
 
 
 def keep_the_pipe() -> tuple[int, int]:

@@ -28,6 +28,7 @@ from runner.domain.options import SamplingParams
 from runner.domain.request import CacheUse, Priority
 from runner.engine.adapters import adapters_of, own_adapters
 from runner.engine.backend import Backend, Vocabulary
+from runner.engine.budget import budget_of
 from runner.engine.detokenize import Detokenizer
 from runner.engine.draft import Drafter
 from runner.engine.embed import Job
@@ -232,6 +233,9 @@ class Preparer:
                 only_tokens(tokens) if pictures else tokens,
                 constraint=request.constraint,
                 n_logprobs=request.n_logprobs,
+                budget=budget_of(
+                    request, self._vocabulary, limits, n_prompt=len(tokens), tail=tail
+                ),
             ),
             detokenizer=Detokenizer(),
             stop=StopMatcher(request.stop),

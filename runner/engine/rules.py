@@ -1,8 +1,8 @@
 """Which tokens may come next in one answer, whatever their probabilities.
 
-Joins what can forbid a token: bans, banned strings, an answer that must not end yet, and a
-constraint.  Tokens are chosen among those that are left, so the answer's distribution is the
-model's own under that condition.  No llama.cpp, no text: ids and masks.
+Joins what can forbid a token: bans, banned strings, an answer that must not end yet, a constraint,
+and thoughts that have to end.  Tokens are chosen among those that are left, so the answer's
+distribution is the model's own under that condition.  No llama.cpp, no text: ids and masks.
 """
 
 from __future__ import annotations
@@ -54,6 +54,19 @@ class Matcher(Protocol):
         ...
 
 
+class Bound(Protocol):
+    """What may end the thoughts of one answer."""
+
+    @property
+    def must(self) -> int | None:
+        """The only token that may come next; ``None``: it is not for this to say."""
+        ...
+
+    def take(self, token: int) -> None:
+        """Go on after ``token``."""
+        ...
+
+
 class Rules:
     """What may come next in one answer.
 
@@ -65,6 +78,7 @@ class Rules:
         banned: Follows the strings that must not appear.
         matcher: The constraint.
         may_force: Whether tokens without an alternative may be taken as they are.
+        budget: Bounds the thoughts: where it says what must come, nothing else has a say.
     """
 
     def __init__(
@@ -77,6 +91,7 @@ class Rules:
         banned: Completions | None = None,
         matcher: Matcher | None = None,
         may_force: bool = True,
+        budget: Bound | None = None,
     ) -> None:
         self._n_vocab = n_vocab
         self._ends = ends
@@ -86,6 +101,7 @@ class Rules:
         self._banned = banned
         self._matcher = matcher
         self._may_force = may_force and self._never is None and banned is None
+        self._budget = budget
         self._n_taken = 0
 
     @property
@@ -94,6 +110,7 @@ class Rules:
         return (
             self._matcher is None
             and self._never is None
+            and self._must is None
             and self._n_taken >= self._n_least
             and (self._banned is None or not self._banned.now().size)
         )
@@ -114,6 +131,8 @@ class Rules:
         It is not where a constraint says what may come, or where nothing could be left: then
         ``mask`` has to be asked, and ``logits`` are as they were.
         """
+        if self._must is not None:
+            return False
         forbidden = self._forbidden()
         if self._matcher is not None or sum(map(len, forbidden)) >= self._n_vocab:
             return False
@@ -123,6 +142,8 @@ class Rules:
 
     def allows(self, token: int) -> bool:
         """Return whether ``token`` may come next."""
+        if self._must is not None:
+            return token == self._must
         if self._n_taken < self._n_least and token in self._ending:
             return False
         if self._never is not None and token in self._never:
@@ -140,6 +161,10 @@ class Rules:
         Raises:
             InvalidRequest: No token is left.
         """
+        if self._must is not None:
+            only = np.zeros(self._n_vocab, np.bool_)
+            only[self._must] = True
+            return only
         mask = self._matcher.mask() if self._matcher else np.ones(self._n_vocab, np.bool_)
         ends = self._ends[mask[self._ends]] if self._matcher else self._ends[:0]
         for tokens in self._forbidden():
@@ -166,12 +191,20 @@ class Rules:
         if self._banned is not None:
             for each in (token, *forced):
                 self._banned.take(each)
+        if self._budget is not None:
+            for each in (token, *forced):
+                self._budget.take(each)
         return forced
 
     def close(self) -> None:
         """Free the constraint."""
         if self._matcher is not None:
             self._matcher.close()
+
+    @property
+    def _must(self) -> int | None:
+        """The token that ends thoughts, where they have to end."""
+        return self._budget.must if self._budget is not None else None
 
     def _forbidden(self) -> list[Tokens]:
         found = []

@@ -16,6 +16,7 @@ import numpy as np
 from runner.domain.vectors import Pooling
 from runner.engine.backend import Backend, DecodeFailed, Embedder
 from runner.engine.embed import EmbedQueue, Job, Piece
+from runner.engine.uncomputed import not_computed
 from runner.errors import CorralError
 from runner.protocol.messages import Embedded, Failed
 
@@ -99,16 +100,10 @@ class VectorTurns:
         """Fail the requests of a step; all that was half done is in it, so nothing else is lost."""
         logger.error("embedding step failed error=%r n_inputs=%d", str(error), len(pieces))
         embedder.clear()
+        told = not_computed(error)
         for job in dict.fromkeys(piece.job for piece in pieces):
             queue.remove(job.request_id)
-            self._send(
-                Failed(
-                    job.request_id,
-                    "worker_failed",
-                    f"the engine could not compute this step ({error})",
-                    "try again; if it happens again, restart the daemon",
-                )
-            )
+            self._send(Failed(job.request_id, told.code, told.message, told.hint))
 
 
 def aborted(request_id: str) -> Failed:

@@ -25,14 +25,24 @@ TAIL_CHARS = 64
 
 @dataclass(frozen=True, slots=True)
 class Markers:
-    """What stands before and after a family's thoughts."""
+    """What stands before and after a family's thoughts.
+
+    Attributes:
+        open: Before them.
+        close: After them.
+        label: A word behind the first that is none of the thoughts.
+        is_lone: Whether the second one alone opens an answer without thoughts.
+    """
 
     open: str
     close: str
+    label: str = ""
+    is_lone: bool = False
 
     def spelt(self, controls: Collection[str]) -> Markers:
         """Return them as they stand in text whose ``controls`` are marked as tokens."""
-        return Markers(spelt(self.open, controls), spelt(self.close, controls))
+        opening, closing = spelt(self.open, controls), spelt(self.close, controls)
+        return replace(self, open=opening, close=closing)
 
 
 #: By family; the first pair that a template mentions is its model's.
@@ -43,7 +53,8 @@ FAMILIES: tuple[Markers, ...] = (
     Markers("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker, Sky-T1
     Markers("<|START_THINKING|>", "<|END_THINKING|>"),  # Command R and A
     Markers("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
-    Markers("<mm:think>", "</mm:think>"),  # MiniMax M3
+    Markers("<mm:think>", "</mm:think>", is_lone=True),  # MiniMax M3
+    Markers("<|channel>", "<channel|>", "thought\n"),  # Gemma 4
     Markers("<thinking>", "</thinking>"),
     Markers("<thought>", "</thought>"),
 )
@@ -59,7 +70,8 @@ def markers_of(template: str) -> Markers | None:
 
 def opened_by(tail: str, markers: Markers) -> bool:
     """Whether a prompt that ends with ``tail`` leaves a block of thinking open."""
-    return tail.rstrip().endswith(markers.open)
+    end = tail.rstrip()
+    return end.endswith((markers.open, (markers.open + markers.label).rstrip()))
 
 
 def settled(constraint: Constraint, tail: str, think: Think) -> Constraint:
@@ -102,6 +114,7 @@ class ThinkingSplitter:
         """Begin; ``is_open``: the prompt has opened the block already."""
         self._markers = markers
         self._phase = _Phase.OPENED if is_open else _Phase.BEFORE
+        self._label = markers.label
         self._held = ""
         self._may_open = True
 
@@ -147,12 +160,31 @@ class ThinkingSplitter:
             self._may_open = self._phase is not _Phase.OPENED  # it may be said twice, not more
             self._phase = _Phase.OPENED
             return True
-        if not text or (self._may_open and self._markers.open.startswith(text)):
+        if self._is_lone and text.startswith(self._markers.close):
+            self._held = text.removeprefix(self._markers.close)
+            self._phase, self._may_open = _Phase.BETWEEN, False
+            return True
+        if not text or self._may_become(text):
             return False
+        if self._phase is _Phase.OPENED and text.startswith(self._label):
+            text = text.removeprefix(self._label)
         if self._phase is not _Phase.BEFORE:
             self._held = text
         self._phase = _Phase.THINKING if self._phase is _Phase.OPENED else _Phase.ANSWER
         return True
+
+    @property
+    def _is_lone(self) -> bool:
+        return self._markers.is_lone and self._phase is _Phase.BEFORE
+
+    def _may_become(self, text: str) -> bool:
+        """Whether ``text`` may be the beginning of a marker, or of the label behind one."""
+        words = [self._markers.open] if self._may_open else []
+        if self._is_lone:
+            words.append(self._markers.close)
+        elif self._phase is _Phase.OPENED:
+            words.append(self._label)
+        return any(word.startswith(text) for word in words if word != text)
 
     def _think(self, found: list[ThinkingDelta | TextDelta]) -> bool:
         """Give out thoughts up to the closing marker, without the white space before it."""

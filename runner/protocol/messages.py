@@ -23,9 +23,10 @@ from runner.domain.cache import Hit
 from runner.domain.chat import Message as ChatMessage, Tool
 from runner.domain.event import FinishReason, PromptToken, TokenLogprob
 from runner.domain.options import SamplingParams, Speculate
-from runner.domain.request import AdapterUse, Constraint, Terms, Think
+from runner.domain.request import AdapterUse, Constraint, Terms, Think, ThoughtBound
 from runner.domain.running import RequestState
 from runner.domain.vectors import Pooling
+from runner.protocol.failed import Failed as Failed
 from runner.protocol.load import (  # the first messages of a worker's life, with the others
     Load as Load,
     Loaded as Loaded,
@@ -63,6 +64,7 @@ class Generate(Struct, frozen=True, tag=True):
         terms: How the engine is to treat it; its deadline counts from here.
         tools: For the template.
         think: For the template.
+        thoughts: How much of the answer they may be; ``None``: all of it.
         template: In place of the model's own; ``None``: the model's own.
         keeps_control: Control tokens whose text stays in the answer, for who parses it there;
             all others vanish.
@@ -91,6 +93,7 @@ class Generate(Struct, frozen=True, tag=True):
     terms: Terms = Terms()
     tools: tuple[Tool, ...] = ()
     think: Think = None
+    thoughts: ThoughtBound | None = None
     template: str | None = None
     keeps_control: tuple[str, ...] = ()
     constraint: Constraint | None = None
@@ -372,20 +375,6 @@ class CacheState(Struct, frozen=True, tag=True):
     n_cells: int
     n_host_bytes: int
     prompts: tuple[StoredPrompt, ...] = ()
-
-
-class Failed(Struct, frozen=True, tag=True):
-    """A request ended with an error: ``errors.CorralError``'s own words, and the field at fault.
-
-    ``n_needed`` is the context that would have been enough, in tokens, where that is what lacked.
-    """
-
-    request_id: str
-    code: str
-    message: str
-    hint: str = ""
-    param: str = ""
-    n_needed: int = 0
 
 
 Message = (

@@ -24,7 +24,7 @@ from runner.domain.progress import Progress
 from runner.domain.prompt import Prompt
 from runner.domain.request import EmbedRequest, InferenceRequest, KeepAlive, RerankRequest
 from runner.domain.running import RunningRequest
-from runner.domain.search import SearchResult
+from runner.domain.search import ModelCard, SearchResult
 from runner.domain.storage import DiskUse, Pruned, Repaired, Verified
 from runner.domain.topic import Topic
 from runner.domain.vectors import Embeddings, Ranking
@@ -210,6 +210,10 @@ class Searches(Protocol):
 
     async def search(self, words: str, *, hub: str, limit: int) -> SearchResult:
         """Return what the hubs have; those that could not be asked are named in the result."""
+        ...
+
+    async def card(self, text: str) -> ModelCard:
+        """Return what the owner of a repository wrote about it."""
         ...
 
 

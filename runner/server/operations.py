@@ -165,6 +165,8 @@ _SEARCH = (
     Query("limit", {"type": "integer", "minimum": 1, "maximum": 50}, "most models to tell"),
 )
 
+_CARD = (Query("name", {"type": "string"}, "full name of a repository, or a link to it"),)
+
 _MODEL = (Query("model", {"type": "string"}, "which model"),)
 
 _OWN: dict[str, Operation] = {
@@ -182,6 +184,7 @@ _OWN: dict[str, Operation] = {
     "POST /api/tokenize": _infers(ollama_prompts.TokensBody, ollama_prompts.TokenizeBody),
     "POST /api/detokenize": _infers(ollama_prompts.TextBody, ollama_prompts.DetokenizeBody),
     "GET /api/search": Operation(search.SearchBody, query=_SEARCH, fails=_FROM_A_HUB),
+    "GET /api/search/card": Operation(search.CardBody, query=_CARD, fails=_FROM_A_HUB),
     "POST /api/modelfile/check": Operation(ollama_create.CheckAnswer, ollama_create.CheckBody),
     "GET /api/requests": Operation(shapes.RequestsShape),
     "DELETE /api/requests/{id}": Operation(shapes.CancelledShape, fails=(404,)),

@@ -21,3 +21,10 @@ async def search(request: web.Request) -> web.Response:
     searches = request.app[NEEDS].searches
     result = await searches.search(call.words, hub=call.hub, limit=call.limit)
     return json_answer(request, dialect.found(result))
+
+
+@routes.get("/api/search/card")
+async def show_card(request: web.Request) -> web.Response:
+    """What the owner of a repository wrote about it: its README in Markdown, cut where too long."""
+    card = await request.app[NEEDS].searches.card(request.query.get("name", ""))
+    return json_answer(request, dialect.card(card))

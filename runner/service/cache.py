@@ -7,7 +7,7 @@ import contextlib
 
 from runner.domain.cache import CachedPrompt, CacheReport, CacheTier, Cleared
 from runner.domain.name import ModelName
-from runner.errors import CorralError, ModelNotFound, StoreError
+from runner.errors import CorralError
 from runner.kv.shelf import KeptPrompt, Shelf
 from runner.protocol.messages import AskCache, CacheState, ClearCache
 from runner.store.library import Library
@@ -101,9 +101,8 @@ class CacheService:
     def _on_disk(self) -> tuple[list[KeptPrompt], dict[str, str]]:
         """What the folder has, and the names of the weights in the library."""
         names: dict[str, str] = {}
-        for info in self._library.list():
-            with contextlib.suppress(ModelNotFound, StoreError):  # it went while we looked
-                names.setdefault(self._library.find(info.name).key, str(info.name))
+        for one in sorted(self._library.entries(), key=lambda one: -one.info.modified_at):
+            names.setdefault(one.key, str(one.info.name))
         return self._shelf.prompts(), names
 
 

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from runner.domain.chat import Message
-from runner.domain.event import Event, FinishReason
+from runner.domain.event import Begun, Event, FinishReason
 from runner.domain.loading import LoadMoment
 from runner.domain.memory import MemoryNeed
 from runner.domain.model import Capability, RunningModel
@@ -19,7 +19,7 @@ from runner.domain.name import ModelName
 from runner.domain.options import MAX_SEED, Options, Speculate
 from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest, Terms
 from runner.domain.vectors import Embeddings, Ranking
-from runner.errors import PromptTooLong, Unsupported, WorkerError
+from runner.errors import CorralError, NotEnoughMemory, PromptTooLong, Unsupported, WorkerError
 from runner.gguf.adapter import check_adapter
 from runner.gguf.reader import read_header
 from runner.prompt.toolcalls.registry import AnswerFormat, answer_format
@@ -41,36 +41,15 @@ from runner.store.library import Library
 from runner.store.manifests import DRAFT, PROJECTOR, Manifest
 from runner.workers.pool import Pool
 from runner.workers.process import Worker, new_request_id
-from runner.workers.wanted import Resident, Wanted
+from runner.workers.wanted import LOAD_FIELDS, Resident, Wanted
 
 logger = logging.getLogger(__name__)
 
-#: Options that a worker is loaded with, by the name ``Load`` has for them.
-_LOAD_FIELDS = {
-    "num_batch": "n_batch",
-    "num_thread": "n_threads",
-    "num_gpu": "n_gpu_layers",
-    "devices": "devices",
-    "use_mmap": "use_mmap",
-    "use_mlock": "use_mlock",
-    "main_gpu": "main_gpu",
-    "tensor_split": "tensor_split",
-    "num_cpu_moe": "n_cpu_moe",
-    "cache_type_k": "kv_type_k",
-    "cache_type_v": "kv_type_v",
-    "flash_attention": "flash_attention",
-    "num_parallel": "n_seq_max",
-    "rope_scaling": "rope_scaling",
-    "rope_frequency_base": "rope_base",
-    "rope_frequency_scale": "rope_scale",
-    "yarn_orig_ctx": "yarn_orig_ctx",
-}
-
 
 class _Died(Exception):
-    """The process that was asked is no more; ``error`` says so in words."""
+    """The process that was asked is no more, or makes way for another; ``error`` says why."""
 
-    def __init__(self, error: WorkerError) -> None:
+    def __init__(self, error: CorralError) -> None:
         super().__init__(error.message)
         self.error = error
 
@@ -95,13 +74,6 @@ class _Prepared:
     def n_ctx(self, worker: Worker) -> int:
         """Return how many tokens one sequence may have."""
         return min(self.wanted.n_ctx, worker.loaded.n_ctx) if self.n_asked else worker.loaded.n_ctx
-
-    def keep_alive(self, asked: float | None) -> float | None:
-        """Return how long the model stays: as asked, as set for it, or ``None``."""
-        stay_s = self.options.keep_alive
-        if asked is not None or stay_s is None:
-            return asked
-        return math.inf if stay_s < 0 else stay_s
 
 
 class InferenceService:
@@ -167,20 +139,26 @@ class InferenceService:
             # In a thread: it reads the template's source, which may be long and is a stranger's.
             template = _template(request, prepared.manifest)
             await asyncio.to_thread(refuse_beyond, request, template, sees=prepared.sees)
+        begun: set[int] = set()  # which choices; that is said once, whoever computes them at last
+        has_spoken = False
         for is_last_try in (False, True):
-            has_started = False
             try:
                 async with aclosing(self._attempt(request, prepared, ongoing)) as events:
                     async for event in events:
-                        has_started = True
+                        if isinstance(event, Begun):
+                            if event.choice in begun:
+                                continue
+                            begun.add(event.choice)
+                        else:
+                            has_spoken = True
                         yield event
                 return
             except _Died as died:
-                # Nothing was said yet: the next process, loaded with less, may hear the request.
-                if has_started or is_last_try:
+                # Nothing was said yet: the next process may hear the request.
+                if has_spoken or is_last_try:
                     raise died.error from None
             except PromptTooLong as error:
-                larger = None if has_started or is_last_try else await self._grown(prepared, error)
+                larger = None if begun or is_last_try else await self._grown(prepared, error)
                 if larger is None:
                     raise
                 prepared = larger
@@ -192,8 +170,8 @@ class InferenceService:
         manifest, wanted = prepared.manifest, prepared.wanted
         async with AsyncExitStack() as stack:
             async with ongoing.waiting():
-                stay_s = prepared.keep_alive(request.keep_alive)
-                worker = await stack.enter_async_context(self._pool.lease(wanted, stay_s))
+                lease = self._pool.lease(wanted, request.keep_alive)
+                worker = await stack.enter_async_context(lease)
             template = _template(request, manifest)
             refuse_gap(request, template, can_infill=worker.loaded.can_infill)
             terms = ongoing.terms_left()
@@ -222,8 +200,8 @@ class InferenceService:
                             ongoing.check_cancelled()
                         for event in readers[choice].events(reply):
                             yield event
-                except WorkerError as error:
-                    if worker.channel.exited.done():
+                except (WorkerError, NotEnoughMemory) as error:
+                    if self._pool.gives_way(worker, error):
                         raise _Died(error) from None
                     raise
 
@@ -248,7 +226,6 @@ class InferenceService:
         with self._requests.entry(request) as ongoing:
             async with ongoing.waiting():
                 prepared = await self._prepare(request.model, request.options, None)
-            request = replace(request, keep_alive=prepared.keep_alive(request.keep_alive))
             return await vectors.embed(self._pool, prepared.wanted, request, ongoing)
 
     async def rerank(self, request: RerankRequest) -> Ranking:
@@ -271,10 +248,10 @@ class InferenceService:
             CorralError: As ``infer`` does before its first event.
         """
         prepared = await self._prepare(request.model, request.options)
-        manifest, stay_s = prepared.manifest, prepared.keep_alive(request.keep_alive)
+        manifest = prepared.manifest
         template = _template(request, manifest)
         await asyncio.to_thread(refuse_beyond, request, template, sees=prepared.sees)
-        async with self._pool.lease(prepared.wanted, stay_s) as worker:
+        async with self._pool.lease(prepared.wanted, request.keep_alive) as worker:
             refuse_gap(request, template, can_infill=worker.loaded.can_infill)
             n_ctx = prepared.n_ctx(worker)
             yield worker, _generate(request, manifest, prepared.options, n_ctx=n_ctx)
@@ -293,7 +270,7 @@ class InferenceService:
         """
         began = time.monotonic()
         prepared = await self._prepare(name, options, needed)
-        async with self._pool.lease(prepared.wanted, prepared.keep_alive(keep_alive)):
+        async with self._pool.lease(prepared.wanted, keep_alive):
             return time.monotonic() - began
 
     async def load_apart(
@@ -314,7 +291,7 @@ class InferenceService:
         """
         prepared = await self._prepare(name, options, None)
         wanted = replace(prepared.wanted, is_pinned=pins or prepared.wanted.is_pinned)
-        async with aclosing(moments(self._pool, wanted, prepared.keep_alive(keep_alive))) as told:
+        async with aclosing(moments(self._pool, wanted, keep_alive)) as told:
             async for moment in told:
                 yield running(moment) if isinstance(moment, Resident) else moment
         if pins is not None:
@@ -363,9 +340,7 @@ class InferenceService:
         if not settings.get("num_thread"):
             settings.pop("num_thread", None)  # 0 leaves it to us
         fixed: tuple[tuple[str, object], ...] = tuple(
-            (field, settings[option])
-            for option, field in _LOAD_FIELDS.items()
-            if option in settings
+            (field, settings[option]) for option, field in LOAD_FIELDS.items() if option in settings
         )
         if Capability.COMPLETION not in info.capabilities:
             fixed += (("generates", False),)
@@ -385,6 +360,7 @@ class InferenceService:
             n_layers=fitted.n_layers,
             is_pinned=manifest.name.key in self._pinned,
             note=fitted.note,
+            stay_s=math.inf if (options.keep_alive or 0) < 0 else options.keep_alive,
         )
 
     def _adapters(self, manifest: Manifest) -> tuple[str, ...]:
@@ -458,6 +434,9 @@ def _generate(
         n_draft_max=options.draft_num_predict,
         tools=tools,
         think=request.think,
+        thoughts=form.bound(request.think, request.n_think_max, has_tools=bool(tools))
+        if form
+        else None,
         template=manifest.template if request.template is None else request.template,
         keeps_control=form.keeps(has_tools=bool(tools)) if form else (),
         constraint=constraint_of(request, form),

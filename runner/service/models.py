@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +11,9 @@ from runner.domain.loading import LoadMoment
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.quality import QualityReport
-from runner.errors import ModelNotFound, StoreError
+from runner.errors import StoreError
 from runner.service.cache import CacheService
+from runner.service.last_use import LastUse
 from runner.service.loads import running
 from runner.service.modelfile import modelfile_of
 from runner.store.library import Library
@@ -26,18 +26,34 @@ logger = logging.getLogger(__name__)
 class ModelService:
     """List, show, copy, delete; and what is in memory."""
 
-    def __init__(self, library: Library, pool: Pool, cache: CacheService | None = None) -> None:
-        """Take what is needed; ``cache`` is what has kept prompts, if anything has."""
+    def __init__(
+        self,
+        library: Library,
+        pool: Pool,
+        cache: CacheService | None = None,
+        last_use: LastUse | None = None,
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            library: The models on disk.
+            pool: Those in memory.
+            cache: What has kept prompts, if anything has.
+            last_use: What knows when each was used, if anything does.
+        """
         #: Called when a name came or went.
         self.on_change: Callable[[], None] = lambda: None
         self._library = library
         self._pool = pool
         self._cache = cache
+        self._last_use = last_use or LastUse()
         self._quality = Reports(library.models, "quality", QualityReport)
 
     async def list_models(self) -> list[ModelInfo]:
         """Return every usable model, newest first."""
-        return await asyncio.to_thread(self._library.list)
+        found = await asyncio.to_thread(self._library.list)
+        of = self._last_use.of
+        return [replace(info, used_at=at) if (at := of(info.name)) else info for info in found]
 
     async def show(self, name: ModelName, *, verbose: bool) -> ModelDetails:
         """Return all there is to tell about a model.
@@ -93,6 +109,7 @@ class ModelService:
             await self._delete_whole(name, manifest.key)
             return
         await asyncio.to_thread(self._library.delete, name)
+        self._last_use.forget(name)
         self.on_change()
 
     async def _delete_whole(self, name: ModelName, key: str) -> None:
@@ -105,14 +122,12 @@ class ModelService:
             # First, since Windows cannot remove a file that is mapped.
             await self._pool.unload(key)
         await asyncio.to_thread(self._library.delete, name)
+        self._last_use.forget(name)
         self.on_change()
         if cache:
             await cache.remove(key)
 
     def _is_shared(self, name: ModelName, key: str) -> bool:
         """Whether another name has the same weights: what runs for it shall go on."""
-        for info in self._library.list():
-            with contextlib.suppress(ModelNotFound, StoreError):  # it went while we looked
-                if info.name != name and self._library.find(info.name).key == key:
-                    return True
-        return False
+        entries = self._library.entries()
+        return any(one.key == key and one.info.name != name for one in entries)

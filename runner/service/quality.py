@@ -52,7 +52,7 @@ class QualityService:
     def tidy(self) -> None:
         """Remove what was measured of weights that are gone; blocks."""
         if self._library.used() is not None:  # else some name cannot be read
-            tidy(self._library.models, {one.key for one in self._library.manifests()})
+            tidy(self._library.models, {one.key for one in self._library.entries()})
 
     async def quality(self, name: ModelName) -> tuple[QualityReport, ...]:
         """Return what is known of how good a model is, the latest first.

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
+from runner.domain.name import ModelName
 from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest, Terms
 from runner.domain.running import RequestState, RunningRequest
 from runner.errors import Cancelled, CorralError, DeadlineExceeded, RequestNotFound
@@ -153,10 +154,12 @@ class RequestService:
 
     Attributes:
         on_change: Called when one came or ended.
+        on_used: Called with a model's name when one ended that its worker had.
     """
 
     def __init__(self) -> None:
         self.on_change: Callable[[], None] = lambda: None
+        self.on_used: Callable[[ModelName], None] = lambda name: None
         self._ongoing: dict[str, Ongoing] = {}
         self._ids = itertools.count(1)
 
@@ -172,6 +175,8 @@ class RequestService:
             raise ongoing.failure(error) from None
         finally:
             del self._ongoing[ongoing.id]
+            if ongoing.worker is not None:
+                self.on_used(request.model)
             self.on_change()
 
     async def list_requests(self) -> list[RunningRequest]:

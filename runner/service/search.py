@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from runner.domain.name import ModelName
-from runner.domain.search import SearchResult
+from runner.domain.search import ModelCard, SearchResult
 from runner.errors import InvalidName, InvalidRequest
+from runner.hub.card import read_card
 from runner.hub.repository import Hub
 from runner.hub.search import search
 from runner.service.opened import Opener
@@ -58,6 +59,24 @@ class SearchService:
         chosen = list(self._hubs.values()) if hub == ALL else [self._hubs[hub]]
         ask = partial(search, memory_bytes=self._memory_bytes)
         return await loop.run_in_executor(self._askers, ask, chosen, words.strip(), limit)
+
+    async def card(self, text: str) -> ModelCard:
+        """Return the card of the repository that ``text`` names in full, or links to.
+
+        Raises:
+            InvalidRequest: It names none.
+            NotOnHub: There is no such repository.
+            SourceError: The hub refused or failed.
+        """
+        named = self._named(text.strip())
+        if named is None:
+            raise InvalidRequest(
+                f"name must be a repository of a hub, not '{text[:80]}'",
+                hint="such as hf.co/owner/repository",
+                param="name",
+            )
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._askers, read_card, *named)
 
     def _named(self, words: str) -> tuple[Hub, ModelName] | None:
         """Return the repository that ``words`` name in full, and its hub; else ``None``."""

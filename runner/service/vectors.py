@@ -11,7 +11,7 @@ from msgspec import structs
 from runner.domain.event import Timings
 from runner.domain.request import EmbedRequest, RerankRequest
 from runner.domain.vectors import Embeddings, Pooling, Ranking
-from runner.errors import WorkerError
+from runner.errors import NotEnoughMemory, WorkerError
 from runner.protocol.messages import Embed, Embedded, Rerank
 from runner.service.requests import Ongoing
 from runner.workers.pool import Pool
@@ -78,10 +78,9 @@ async def _ask(
             ongoing.sent(worker, question.request_id)
             try:
                 answer = await worker.embed(structs.replace(question, terms=ongoing.terms_left()))
-            except WorkerError:
+            except (WorkerError, NotEnoughMemory) as error:
                 ongoing.check_cancelled()
-                # One that had ended itself in good order never heard this: the next one will.
-                if is_last_try or not worker.has_retired:
+                if is_last_try or not pool.gives_way(worker, error):
                     raise
             else:
                 total_s = time.monotonic() - ongoing.arrived_s

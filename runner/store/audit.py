@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from runner.domain.name import ModelName
 from runner.domain.progress import Progress
 from runner.domain.storage import Fault, Verified
-from runner.errors import BadModelFile, CorralError, StoreError
+from runner.errors import BadModelFile, CorralError, ModelNotFound, StoreError
 from runner.gguf.reader import read_header
 from runner.store.blobs import CHUNK_BYTES
 from runner.store.disk import explained
@@ -51,10 +51,13 @@ def parts_of(manifest: Manifest, layer: Layer) -> Parts | None:
 
 def known_parts(library: Library, layer: Layer) -> Parts | None:
     """Return the digests of a blob's parts, if any manifest of the library has them."""
-    for manifest in library.manifests():
-        for other in manifest.layers:
-            if other.digest == layer.digest and (parts := parts_of(manifest, other)):
-                return parts
+    for entry in library.entries():
+        for other in entry.layers:
+            if other.digest != layer.digest:
+                continue
+            with suppress(ModelNotFound, StoreError):  # it went while we looked
+                if parts := parts_of(library.find(entry.info.name), other):
+                    return parts
     return None
 
 

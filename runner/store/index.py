@@ -2,14 +2,19 @@
 
 Reading needs no lock: manifests appear and vanish whole.  One that cannot be read is left where it
 is, logged once, and never stands in another's way.  Who writes is ``library.py``.
+
+What many of them said is kept for the next process (``summary.py``); few are read in no time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,13 +26,18 @@ from runner.store import manifests
 from runner.store.blobs import DIGEST, Blobs
 from runner.store.capabilities import capabilities_of
 from runner.store.disk import explained, in_words
-from runner.store.manifests import Manifest
-from runner.store.tree import Tree
+from runner.store.manifests import Layer, Manifest
+from runner.store.summary import FILE, Entry, read_summary, write_summary
+from runner.store.tree import Sizes, Stamp, Tree, is_settled, stamp_of
 
 logger = logging.getLogger(__name__)
 
 #: Folders above a manifest: host, namespace, model.
 _DEPTH = 3
+#: Manifests kept in memory for whoever wants one whole.
+_MAX_WHOLE = 64
+#: So many are read at every start; more of them are worth a file that says what they said.
+_MAX_UNKEPT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,44 +55,62 @@ class Broken:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A manifest as read, its line of the list, and what tells whether its file is the same."""
-
-    stamp: tuple[int, int, int]
-    manifest: Manifest
-    info: ModelInfo
-    files: tuple[tuple[str, int], ...]  # where its blobs lie, and how large they are
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scan:
-    """What was found the last time, when nothing was broken: an entry for each path, in order."""
+    """What was found the last time, when all was good and settled: a stamp for each path."""
 
     paths: list[str]
+    stamps: list[Stamp]
     sizes: Mapping[str, int]
     entries: list[Entry]
 
 
 class Index:
-    """All manifests below one folder.  Safe from any thread, at any time."""
+    """All manifests below one folder.  Safe from any thread, at any time.
 
-    def __init__(self, folder: Path, blobs: Blobs) -> None:
+    Args:
+        folder: Theirs.
+        blobs: What they name.
+        now_ns: The clock that says what has settled.
+    """
+
+    def __init__(
+        self, folder: Path, blobs: Blobs, *, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self.folder = folder
         self._blobs = blobs
-        self._tree = Tree()
+        self._now_ns = now_ns
+        self._tree = Tree(now_ns)
+        self._sizes = Sizes(str(blobs.folder), now_ns)
         self._entries: dict[str, Entry] = {}
+        self._whole: dict[str, tuple[Entry, Manifest]] = {}
         self._told: set[tuple[Path, str]] = set()  # what is broken is logged once
         self._last: _Scan | None = None
+        self._file = folder.parent / FILE
+        self._n_unkept = 0  # entries that are not in the file
+        self._is_begun = False
+        self._keeping = threading.Lock()
 
     def path(self, name: ModelName) -> Path:
         """Return where the manifest of ``name`` lies, or would."""
         return self.folder / manifests.relative_path(name)
 
-    def paths(self) -> list[Path]:
-        """Return where the manifests are, in no order."""
-        with explained("cannot read the library"):
-            return [Path(path) for path in self._tree.walk(str(self.folder), _DEPTH)]
+    def entries(self) -> list[Entry]:
+        """Return what every manifest says that can be read, whole or not, in no order."""
+        found = []
+        for file in self._walk():
+            with contextlib.suppress(OSError, StoreError):  # ``scan`` tells of it
+                found.append(self._load(file))
+        self._write_down()
+        return found
+
+    def manifests(self) -> list[Manifest]:
+        """Return the same with all that they say; reads every file."""
+        found = []
+        for file in self._walk():
+            with contextlib.suppress(OSError, StoreError):
+                found.append(self.manifest_at(Path(file)))
+        return found
 
     def entry(self, name: ModelName, asked: str = "") -> Entry:
         """Return what ``name`` means.
@@ -91,57 +119,71 @@ class Index:
             ModelNotFound: There is no such name; ``asked`` is how the user wrote it.
             StoreError: Its manifest is damaged, or cannot be read.
         """
-        try:
+        with self._explained(name, asked):
             return self.load(self.path(name))
-        except OSError as error:
-            # ENAMETOOLONG: a good name, but longer than any file's here can be.
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-                raise ModelNotFound(asked or str(name)) from None
-            raise in_words(error, f"cannot read the manifest of {name}") from error
+
+    def manifest(self, name: ModelName, asked: str = "") -> Manifest:
+        """Return all of what ``name`` means; raises as ``entry``."""
+        with self._explained(name, asked):
+            return self.manifest_at(self.path(name))
 
     def load(self, path: Path) -> Entry:
+        """Return what the manifest at ``path`` says; may raise ``OSError`` or ``StoreError``."""
+        return self._load(str(path))
+
+    def manifest_at(self, path: Path) -> Manifest:
         """Return the manifest at ``path``; may raise ``OSError`` or ``StoreError``."""
-        return self._load(str(path), path.stat())
+        return self._read(str(path), stamp_of(path.stat()))[1]
 
     def forget(self, path: Path) -> None:
         """Read the manifest anew next time, however its file looks."""
         self._entries.pop(str(path), None)
+        self._whole.pop(str(path), None)
         self._last = None
 
     def scan(self) -> tuple[list[Entry], list[Broken]]:
-        """Return the models that can be used, in no order, and what is wrong with the others.
+        """Return the models that can be used, newest first, and what is wrong with the others.
 
         The list is the very same one as before while nothing has changed; it is not to be changed.
         """
-        found: list[Entry] = []
+        found: list[tuple[int, str, Entry]] = []
         broken: list[Broken] = []
+        n_settled = 0
+        paths = self._walk()
         with explained("cannot read the library"):
-            paths = [*self._tree.walk(str(self.folder), _DEPTH)]
-            sizes = self._tree.files(str(self._blobs.folder))
+            sizes = self._sizes.read()
         if (last := self._last) is not None and _is_same(last, paths, sizes):
             return last.entries, []
+        look, known = os.stat, self._entries
         for file in paths:
             try:
-                entry = self._load(file, os.stat(file))  # noqa: PTH116 - a Path costs more than this
-                if not _holds(entry, sizes) and (problem := self.missing(entry.manifest)):
+                stamp = stamp_of(look(file))
+                entry = known.get(file)
+                if entry is None or entry.stamp != stamp:
+                    entry = self._read(file, stamp)[0]
+                if not _holds(entry, sizes) and (problem := self.missing(entry.layers)):
                     raise StoreError(problem)
             except (OSError, StoreError) as error:
                 path = Path(file)
                 if path.exists():  # else it was removed while we looked
                     broken.append(Broken(path, self._name_at(path), str(error)))
             else:
-                found.append(entry)
+                found.append((-entry.stamp[0], file, entry))
+                n_settled += known.get(file) is entry
         self._keep_only(set(paths))
-        self._last = _Scan(paths, sizes, found) if len(found) == len(paths) else None
+        stamps = [entry.stamp for _, _, entry in found]
+        entries = [entry for _, _, entry in sorted(found)]
+        self._last = _Scan(paths, stamps, sizes, entries) if n_settled == len(paths) else None
+        self._write_down()
         for one in broken:
             if (one.path, one.reason) not in self._told:
                 self._told.add((one.path, one.reason))
                 logger.warning("model skipped %s", pairs(path=one.path, reason=one.reason))
-        return found, broken
+        return entries, broken
 
-    def missing(self, manifest: Manifest) -> str:
+    def missing(self, layers: Iterable[Layer]) -> str:
         """Which blob is not there as it should be, in words; empty when all are."""
-        for layer in manifest.layers:
+        for layer in layers:
             path = self._blobs.path(layer.digest)
             try:
                 size = path.stat().st_size
@@ -153,27 +195,77 @@ class Index:
                 return f"its file {path.name} has {size} bytes instead of {layer.n_bytes}"
         return ""
 
+    def digests(self) -> set[str]:
+        """Return all blobs, whether a manifest names them or not; raises ``StoreError``."""
+        with explained("cannot read the library"):
+            names = [*self._sizes.read()]
+        found = {name.replace("sha256-", "sha256:", 1) for name in names}
+        return {digest for digest in found if DIGEST.fullmatch(digest)}
+
     def used(self) -> set[str] | None:
         """Return every digest that a manifest names; ``None`` when one cannot be told."""
         used: set[str] = set()
-        for path in self.paths():
+        for file in self._walk():
             try:
-                used.update(layer.digest for layer in self.load(path).manifest.layers)
+                entry = self._load(file)
+                used.update(layer.digest for layer in entry.layers)
                 continue
             except (OSError, CorralError):
                 pass
-            named = digests_in(path)
+            named = digests_in(Path(file))
             if not named:
-                logger.warning("blobs kept %s", pairs(path=path, reason="manifest unreadable"))
+                logger.warning("blobs kept %s", pairs(path=file, reason="manifest unreadable"))
                 return None
             used |= named
+        self._write_down()
         return used
 
-    def _load(self, path: str, status: os.stat_result) -> Entry:
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+    def _walk(self) -> list[str]:
+        """Return the paths of all manifests; the first time, takes over what is written down."""
+        with self._keeping:
+            if not self._is_begun:
+                self._is_begun = True
+                self._entries, folders = read_summary(self._file, self.folder)
+                self._tree.believe(folders)
+        with explained("cannot read the library"):
+            return self._tree.walk(str(self.folder), _DEPTH)
+
+    def _write_down(self) -> None:
+        """Write down what the manifests say, if the next process would miss it."""
+        with self._keeping:
+            if self._n_unkept <= _MAX_UNKEPT:
+                return
+            self._n_unkept = 0
+            entries, folders = dict(self._entries), dict(self._tree.seen)
+            scratch = self._blobs.partial
+            write_summary(self._file, self.folder, entries, folders, scratch=scratch)
+
+    @contextlib.contextmanager
+    def _explained(self, name: ModelName, asked: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # ENAMETOOLONG: a good name, but longer than any file's here can be.
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                raise ModelNotFound(asked or str(name)) from None
+            raise in_words(error, f"cannot read the manifest of {name}") from error
+
+    def _load(self, path: str) -> Entry:
+        stamp = stamp_of(os.stat(path))  # noqa: PTH116 - a Path costs more than the call
         entry = self._entries.get(path)
         if entry is not None and entry.stamp == stamp:
             return entry
+        return self._read(path, stamp)[0]
+
+    def _read(self, path: str, stamp: Stamp) -> tuple[Entry, Manifest]:
+        """Return what the file of this stamp says, which is kept once it cannot change unseen."""
+        whole = self._whole.get(path)
+        if whole is not None and whole[0].stamp == stamp:
+            self._entries.setdefault(path, whole[0])
+            return whole
+        now_ns = self._now_ns()
+        if (known := self._entries.get(path)) is not None and known.stamp != stamp:
+            self._entries.pop(path, None)
         here = Path(path)
         manifest = manifests.decode(manifests.read_bytes(here))
         place = self._name_at(here)
@@ -181,11 +273,14 @@ class Index:
             raise StoreError("the manifest's place means no name")
         if place != manifest.name:
             manifest = replace(manifest, name=place)  # moved by hand: its place counts
-        layers = manifest.layers
-        files = tuple((str(self._blobs.path(layer.digest)), layer.n_bytes) for layer in layers)
-        entry = Entry(stamp, manifest, _info(manifest, status.st_mtime_ns), files)
-        self._entries[path] = entry
-        return entry
+        entry = Entry(stamp, _info(manifest, stamp[0]), manifest.layers)
+        if is_settled(stamp, now_ns):
+            if len(self._whole) >= _MAX_WHOLE:
+                self._whole = {}
+            self._whole[path] = entry, manifest
+            self._n_unkept += path not in self._entries
+            self._entries[path] = entry
+        return entry, manifest
 
     def _keep_only(self, there: set[str]) -> None:
         for path in self._entries.keys() - there:
@@ -205,7 +300,7 @@ def digests_in(path: Path) -> set[str]:
 
 
 def _is_same(last: _Scan, paths: list[str], sizes: Mapping[str, int]) -> bool:
-    """Whether the folders and every manifest's file are as they were; a look at each file's time.
+    """Whether the folders and every manifest's file are as they were.
 
     The hot loop of a list of thousands.
     """
@@ -213,9 +308,8 @@ def _is_same(last: _Scan, paths: list[str], sizes: Mapping[str, int]) -> bool:
         return False
     look = os.stat
     try:
-        for path, entry in zip(paths, last.entries, strict=True):
-            status = look(path)
-            if (status.st_mtime_ns, status.st_size, status.st_ino) != entry.stamp:
+        for path, stamp in zip(paths, last.stamps, strict=True):
+            if stamp_of(look(path)) != stamp:
                 return False
     except OSError:  # it went just now
         return False
@@ -224,7 +318,10 @@ def _is_same(last: _Scan, paths: list[str], sizes: Mapping[str, int]) -> bool:
 
 def _holds(entry: Entry, sizes: Mapping[str, int]) -> bool:
     """Whether all its blobs were there when the blobs were last looked through."""
-    return all(sizes.get(path) == n_bytes for path, n_bytes in entry.files)
+    for layer in entry.layers:  # noqa: SIM110 - a generator costs as much as all the rest
+        if sizes.get(f"sha256-{layer.digest[7:]}") != layer.n_bytes:
+            return False
+    return True
 
 
 def _info(manifest: Manifest, mtime_ns: int) -> ModelInfo:

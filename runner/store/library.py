@@ -30,10 +30,11 @@ from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
 from runner.store.blobs import Blobs, Written
 from runner.store.disk import explained, extended, replace_file
-from runner.store.index import Broken, Entry, Index, digests_in
+from runner.store.index import Broken, Index, digests_in
 from runner.store.intake import bring
 from runner.store.lock import WAIT_S, StoreLock
 from runner.store.manifests import MODEL, SHARD, Layer, Manifest
+from runner.store.summary import SCRATCH_PREFIX as INDEX_PREFIX, Entry
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +62,7 @@ class Library:
         entries = self._index.scan()[0]
         before, infos = self._listed
         if entries is not before:  # else nothing has changed
-            unsorted = (entry.info for entry in entries)
-            infos = sorted(unsorted, key=lambda info: (-info.modified_at, info.name.key))
+            infos = [entry.info for entry in entries]
             self._listed = entries, infos
         return infos.copy()
 
@@ -71,12 +71,15 @@ class Library:
         return self._index.scan()[1]
 
     def manifests(self) -> builtins.list[Manifest]:
-        """Return what every name means whose manifest can be read, whole or not, in no order."""
-        found = []
-        for path in self._index.paths():
-            with contextlib.suppress(OSError, StoreError):  # ``broken`` tells of it
-                found.append(self._index.load(path).manifest)
-        return found
+        """Return what every name means whose manifest can be read, whole or not, in no order.
+
+        Reads every manifest; ``entries`` has all but the long texts, in no time.
+        """
+        return self._index.manifests()
+
+    def entries(self) -> builtins.list[Entry]:
+        """Return what the list needs to know of the same."""
+        return self._index.entries()
 
     def used(self) -> set[str] | None:
         """Return every digest that a manifest names; ``None`` when one cannot be told."""
@@ -93,7 +96,7 @@ class Library:
             ModelNotFound: There is no such name.
             StoreError: Its manifest is damaged, or cannot be read.
         """
-        return self._index.entry(name, asked).manifest
+        return self._index.manifest(name, asked)
 
     def info(self, name: ModelName, *, asked: str = "") -> ModelInfo:
         """Return the line of the library for ``name``; raises like ``find``."""
@@ -108,7 +111,7 @@ class Library:
             BadModelFile: Its model file is damaged.
         """
         entry = self._index.entry(name, asked)
-        manifest = entry.manifest
+        manifest = self._index.manifest(name, asked)
         header = self._header(manifest)
         template = manifest.facts.template if manifest.template is None else manifest.template
         return ModelDetails(
@@ -132,7 +135,7 @@ class Library:
         Raises:
             StoreError: It is missing, or has another size than it had.
         """
-        if problem := self._index.missing(manifest):
+        if problem := self._index.missing(manifest.layers):
             raise StoreError(
                 f"{manifest.name} is damaged: {problem}",
                 hint=f"download it again with: corral pull {manifest.name}",
@@ -271,7 +274,7 @@ class Library:
         with self._lock.hold(f"add {manifest.name}"):
             for one in written:
                 self.blobs.commit(one)
-            if self._index.missing(manifest):
+            if self._index.missing(manifest.layers):
                 return False
             self._write(manifest)
         return True
@@ -295,10 +298,9 @@ class Library:
             StoreBusy: Another process is changing the store.
         """
         with self._lock.hold(f"copy {source}"):
-            entry = self._index.entry(source, asked)
             if source == target:
-                return entry.info
-            return self._write(replace(entry.manifest, name=target))
+                return self._index.entry(source, asked).info
+            return self._write(replace(self._index.manifest(source, asked), name=target))
 
     def delete(self, name: ModelName, *, asked: str = "") -> int:
         """Remove ``name``, damaged or not, and the blobs that only it used; return their bytes.
@@ -311,7 +313,7 @@ class Library:
         path = self._index.path(name)
         with self._lock.hold(f"delete {name}"):
             try:
-                digests = {layer.digest for layer in self._index.entry(name, asked).manifest.layers}
+                digests = {layer.digest for layer in self._index.entry(name, asked).layers}
             except StoreError:  # damaged, and to be removed all the same
                 digests = digests_in(path)
             with explained(f"cannot remove {name}"):
@@ -338,9 +340,12 @@ class Library:
         with self._lock.hold("prune"), explained("cannot prune the library"):
             n_bytes = self.blobs.prune_partial()
             tidy_arrivals(self._scratch)
-            for path in self._scratch.glob(f"{_SCRATCH_PREFIX}*"):
-                path.unlink(missing_ok=True)  # written under the lock only, and we hold it
-            return n_bytes + self._drop(set(self.blobs.digests()) - set(keep))
+            for prefix in (_SCRATCH_PREFIX, INDEX_PREFIX):
+                for path in self._scratch.glob(f"{prefix}*"):
+                    # Manifests are written under the lock only, and we hold it; an index that
+                    # another process writes now is written another time.
+                    path.unlink(missing_ok=True)
+            return n_bytes + self._drop(self._index.digests() - set(keep))
 
     # Inside
 
@@ -355,14 +360,20 @@ class Library:
         return header
 
     def _write(self, manifest: Manifest) -> ModelInfo:
-        """Write the manifest and drop what its name used before; the lock is held."""
-        if problem := self._index.missing(manifest):
+        """Write the manifest and drop what its name used before; the lock is held.
+
+        A name that is there stays spelled as it was first written.
+        """
+        if problem := self._index.missing(manifest.layers):
             raise StoreError(f"cannot add {manifest.name}: {problem}")
         path = self._index.path(manifest.name)
         try:
-            before: tuple[Layer, ...] = self._index.load(path).manifest.layers
+            there = self._index.load(path)
         except (OSError, StoreError):
-            before = ()
+            before: tuple[Layer, ...] = ()
+        else:
+            before = there.layers
+            manifest = replace(manifest, name=there.info.name)
         with explained(f"cannot write the manifest of {manifest.name}", folder=self.models):
             replace_file(
                 path,

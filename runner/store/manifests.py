@@ -7,7 +7,7 @@ place is the name in lower case: ``manifests/<host>/<namespace>/<model>/<tag>``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class Manifest:
     @property
     def key(self) -> str:
         """What a process that can serve it is known by: names with the same weights share one."""
-        return "+".join(layer.digest for layer in (self.model, *self.adapters))
+        return key_of(self.layers)
 
     @property
     def n_bytes(self) -> int:
@@ -118,6 +118,14 @@ class _Stored(msgspec.Struct, omit_defaults=True):
     messages: tuple[Message, ...] = ()
     requires: str = ""
     provenance: dict[str, Any] = {}
+
+
+def key_of(layers: Iterable[Layer]) -> str:
+    """Return the digests of the weights among ``layers``, and of the adapters in their order."""
+    by_kind: dict[str, list[str]] = {MODEL: [], ADAPTER: []}
+    for layer in layers:
+        by_kind.get(layer.kind, []).append(layer.digest)
+    return "+".join(by_kind[MODEL] + by_kind[ADAPTER])
 
 
 def encode(manifest: Manifest) -> bytes:

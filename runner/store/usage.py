@@ -17,12 +17,12 @@ def disk_use(library: Library) -> DiskUse:
     Raises:
         StoreError: The library cannot be read.
     """
-    entries = library.manifests()
+    entries = library.entries()
     layers = [{layer.digest: layer.n_bytes for layer in one.layers} for one in entries]
     holders = Counter(digest for one in layers for digest in one)
     models = [
         ModelUse(
-            entry.name,
+            entry.info.name,
             sum(one.values()),
             sum(n_bytes for digest, n_bytes in one.items() if holders[digest] > 1),
         )

@@ -6,18 +6,19 @@ What can be told beforehand is: sizes by a dry run, and what would fail half-way
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.domain.file_types import FILE_TYPES
 from runner.engine.llama import quantize as llama
 from runner.errors import BadModelFile, InvalidRequest, Unsupported
-from runner.gguf.metadata import join_shards
 from runner.gguf.reader import Header, read_header
 from runner.gguf.tensor_types import TENSOR_TYPES
 from runner.protocol.tasks import Moment, Quantize, Quantized, TensorPlan
-from runner.tools.imatrix import check_fits, read_imatrix
+
+if TYPE_CHECKING:
+    from runner.tools.imatrix import Matrix
 
 _BY_NAME = {kind.name.lower(): (number, kind) for number, kind in TENSOR_TYPES.items()}
 #: What a tensor may be made from without loss of what was not lost already.
@@ -25,6 +26,8 @@ _PLAIN = frozenset({"f32", "f16", "bf16"})
 #: Types that are worthless without an importance matrix; Q2_K is one only as part of Q2_K_S.
 #: Source: ``tensor_requires_imatrix`` in ``src/llama-quant.cpp``.
 _NEED_MATRIX = frozenset({"iq3_xxs", "iq2_xxs", "iq2_xs", "iq2_s", "iq1_m", "iq1_s"})
+#: Of its progress, a model's thousand tensors being too many: whoever hears of each has work, too.
+_N_MOMENTS = 200
 _ENDS = ("token_embd.weight", "per_layer_token_embd.weight", "output.weight")
 
 
@@ -36,10 +39,8 @@ def run(task: Quantize, tell: Callable[[Moment], None]) -> Quantized:
         BadModelFile: The model, or the importance matrix, cannot be used so.
     """
     headers = [read_header(Path(path)) for path in task.paths]
-    header = join_shards(headers)
-    matrix = read_imatrix(Path(task.imatrix_path)) if task.imatrix_path else None
-    if matrix is not None:
-        check_fits(matrix, header)
+    header = _whole(headers)
+    matrix = _matrix(Path(task.imatrix_path), header) if task.imatrix_path else None
     recipe = llama.Recipe(
         number=FILE_TYPES[task.file_type],
         tensors=[_override(pattern, kind) for pattern, kind in task.tensors],
@@ -59,6 +60,23 @@ def run(task: Quantize, tell: Callable[[Moment], None]) -> Quantized:
     return Quantized(plans, headers[0].data_offset)
 
 
+def _whole(headers: Sequence[Header]) -> Header:
+    if len(headers) == 1:
+        return headers[0]
+    from runner.gguf.metadata import join_shards  # here for the reason below
+
+    return join_shards(headers)
+
+
+def _matrix(path: Path, header: Header) -> Matrix:
+    # Here, because most tasks have none: what reads it takes longer to load than all the rest.
+    from runner.tools.imatrix import check_fits, read_imatrix
+
+    matrix = read_imatrix(path)
+    check_fits(matrix, header)
+    return matrix
+
+
 def _write(
     source: str,
     task: Quantize,
@@ -68,15 +86,20 @@ def _write(
 ) -> None:
     phase = f"quantizing to {task.file_type}"
     n_bytes = sum(plan.n_source for plan in plans)
-    before: dict[str, int] = {}
-    n_done = 0
+    moments: dict[str, Moment] = {}
+    n_done, n_told = 0, 0
     for plan in plans:
-        before[plan.name] = n_done
+        if n_done - n_told >= n_bytes // _N_MOMENTS:
+            moments[plan.name] = Moment(phase, n_done, n_bytes)
+            n_told = n_done
         n_done += plan.n_source
+
+    def begun(name: str) -> None:
+        if moment := moments.get(name):
+            tell(moment)
+
     tell(Moment(phase, 0, n_bytes))
-    llama.quantize(
-        source, task.out, recipe, lambda name: tell(Moment(phase, before.get(name, 0), n_bytes))
-    )
+    llama.quantize(source, task.out, recipe, begun)
     tell(Moment(phase, n_bytes, n_bytes))
 
 
@@ -141,6 +164,8 @@ def _as_one(paths: tuple[str, ...]) -> Iterator[str]:
     if len(paths) == 1:
         yield paths[0]
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="corral-") as made:
         links = [
             Path(made) / f"model-{number:05d}-of-{len(paths):05d}.gguf"

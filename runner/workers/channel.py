@@ -49,6 +49,7 @@ from runner.protocol.messages import (
     Tokenized,
     UseThreads,
 )
+from runner.workers.deaths import died_of_want, n_oom_kills
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Channel(asyncio.SubprocessProtocol):
         exited: Done when the process has ended and all it said was read; its result is the
             exit code.
         log_tail: The last lines it logged.
+        found_no_memory: Whether the process died of that; false while it lives.
         n_steps: Decode steps it has computed.
         n_tokens: Tokens it has computed.
         on_loading: Called with how far the load is.
@@ -86,6 +88,7 @@ class Channel(asyncio.SubprocessProtocol):
     def __init__(self, name: str, on_exit: Callable[[], None]) -> None:
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.log_tail: deque[str] = deque(maxlen=_N_LOG_LINES)
+        self.found_no_memory = False
         self.n_steps = 0
         self.n_tokens = 0
         self.on_loading: Callable[[Loading], None] = lambda stage: None
@@ -99,6 +102,7 @@ class Channel(asyncio.SubprocessProtocol):
         self._streams: dict[str, asyncio.Queue[Reply | CorralError]] = {}
         self._answers: dict[str, asyncio.Future[Answer]] = {}
         self._transport: asyncio.SubprocessTransport | None = None
+        self._n_oom_kills = n_oom_kills()
         self._is_broken = False  # it sent what is no message: nothing more is taken from it
 
     @property
@@ -235,9 +239,11 @@ class Channel(asyncio.SubprocessProtocol):
         if self.exited.done():
             return
         code = self._transport.get_returncode() if self._transport else None
-        self.exited.set_result(code if code is not None else -1)
+        code = code if code is not None else -1
+        self.exited.set_result(code)
         if self._log_rest:
             self._log(b"\n")
+        self.found_no_memory = died_of_want(code, self.log_tail, self._n_oom_kills, n_oom_kills())
         error = self._died()
         self._fail_all(error)
         if isinstance(error, DeviceError):
@@ -313,9 +319,12 @@ class Channel(asyncio.SubprocessProtocol):
             reason += _shown_exit(self.exited.result())
         if words := last_words(self.log_tail):
             reason += f": {words}"
+        elif self.found_no_memory:
+            reason += ": there was no memory left for it"
+        how = "with less" if self.found_no_memory else "anew"
         error = WorkerError(
             f"{reason} (model {self._name})",
-            hint="try again, the model will be loaded anew; the log has more: corral daemon logs",
+            hint=f"try again, the model will be loaded {how}; the log has more: corral daemon logs",
         )
         error.is_crash = self.exited.done() and self.exited.result() != 0
         return error

@@ -19,12 +19,13 @@ class Entry:
     """A model that is loading, loaded or stopping.
 
     ``load`` is smaller than ``asked``, which was begun with, where that did not work; ``notes``
-    tell of it.
+    tell of it.  ``stay_s`` is how long it stays idle, as the last request said that said so;
+    ``held`` is what was asked for and not done, in words.
     """
 
     wanted: Wanted
     load: Load
-    keep_alive_s: float
+    stay_s: float | None = None
     asked: Load = field(init=False)
     loading: asyncio.Task[Worker] = field(init=False)
     n_leases: int = 0
@@ -37,6 +38,7 @@ class Entry:
     stage: LoadStage = LoadStage.MAPPING
     share: float = 0.0
     notes: list[str] = field(default_factory=list)
+    held: str = ""
     broken_off: CorralError | None = None
 
     def __post_init__(self) -> None:
@@ -51,16 +53,10 @@ class Entry:
     def serves(self, wanted: Wanted) -> bool:
         """Whether this worker can serve that request as it is.
 
-        A larger context can, and a larger batch; threads are told to a worker that runs.  What was
-        loaded with less than was asked for would not become more by loading it again.
+        A larger context can.  What was loaded with less than was asked for would not become more
+        by loading it again.
         """
-        return wanted.n_ctx_least <= self.load.n_ctx and all(
-            self.asked.n_batch >= wanted.n_batch
-            if name == "n_batch"
-            else getattr(self.asked, name) == value
-            for name, value in wanted.fixed
-            if name != "n_threads"
-        )
+        return wanted.n_ctx_least <= self.load.n_ctx and not wanted.lacks(self.asked)
 
 
 def worker_of(entry: Entry) -> Worker | None:

@@ -27,6 +27,8 @@ _FILES = {
     "Apple": ("metal",),
 }
 _FILE = re.compile(r"(?:lib)?ggml-([a-z]+)\.(?:so|dylib|dll)")
+#: What ``make gpu`` calls the way for them.
+_MADE_BY = {"NVIDIA": "cuda", "AMD": "vulkan", "Intel": "vulkan", "Apple": "metal"}
 #: What builds the engine for them, best first.
 _FLAGS = {
     "NVIDIA": "-DGGML_CUDA=on",
@@ -91,7 +93,12 @@ def unused(cards: Sequence[str], devices: Collection[str]) -> tuple[str, ...]:
 
 
 def build_command(vendor: str) -> str:
-    """Return the command that builds the engine for a vendor's cards; pure."""
+    """Return the command that builds the engine for a vendor's cards; pure.
+
+    A frozen bundle cannot be built into: that goes in a checkout.
+    """
+    if getattr(sys, "frozen", False):
+        return f"make gpu BACKEND={_MADE_BY[vendor]} (in a checkout of Corral)"
     install = (
         f"{Path(sys.executable).name} -m pip install --force-reinstall --no-cache-dir --no-deps"
         " --no-binary llama-cpp-python llama-cpp-python"

@@ -15,26 +15,26 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
-
-from msgspec.structs import replace
 
 from runner import logs
 from runner.domain.loading import LoadMoment
-from runner.errors import Cancelled, DeviceError, NotEnoughMemory, WorkerError
+from runner.errors import Cancelled, CorralError, DeviceError, NotEnoughMemory, WorkerError
 from runner.protocol.messages import Load, Loading
 from runner.workers import room
 from runner.workers.entry import Entry, worker_of
-from runner.workers.lesser import Less, lesser, within
-from runner.workers.process import Worker, new_request_id
-from runner.workers.refusals import again, closing, is_want_of_memory, queue_full
+from runner.workers.loader import Loader
+from runner.workers.process import Worker
+from runner.workers.refusals import again, closing, queue_full
+from runner.workers.reloads import Reloads
 from runner.workers.sharing import CoreSharing
-from runner.workers.wanted import PoolSettings, Resident, Wanted, load_for
+from runner.workers.wanted import PoolSettings, Resident, Wanted, load_for, named
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which what a model died of is remembered: it is loaded with less until then.
-_LESSON_S = 600.0
+#: Longest time of a timer, in seconds: centuries overflow the selector's timeout.
+_LONGEST_TIMER_S = 86400.0
 
 
 class Pool:
@@ -56,7 +56,8 @@ class Pool:
         """Take limits, and what measures the main memory that is free now, in bytes."""
         self._settings = settings
         self._available = available
-        self._lessons: dict[str, tuple[float, Less]] = {}
+        self._loader = Loader()
+        self._reloads = Reloads()
         self._entries: dict[str, Entry] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Condition()
@@ -89,7 +90,8 @@ class Pool:
 
         Args:
             wanted: The model.
-            keep_alive_s: How long it stays afterwards; ``None``: the pool's setting.
+            keep_alive_s: How long it stays afterwards; ``None``: as a request before said, else as
+                ``wanted`` has it, else the pool's setting.
 
         Raises:
             WorkerError: It could not be loaded.
@@ -97,11 +99,11 @@ class Pool:
             CapacityError: Too many requests wait already, or the pool is closing.
             Cancelled: Its load was broken off.
         """
-        stay_s = self._settings.keep_alive_s if keep_alive_s is None else keep_alive_s
         entry = await self._entry(wanted)
         entry.n_leases += 1
         self.on_change()
-        entry.keep_alive_s = stay_s
+        if keep_alive_s is not None:
+            entry.stay_s = keep_alive_s
         entry.is_pinned |= wanted.is_pinned
         self._stop_timer(entry)
         try:
@@ -111,7 +113,6 @@ class Pool:
             yield worker
         finally:
             entry.n_leases -= 1
-            entry.keep_alive_s = stay_s
             entry.last_used_s = time.monotonic()
             self._on_lease_ended(entry)
 
@@ -125,6 +126,21 @@ class Pool:
         if not entry.n_leases:
             await self._stop(entry)
         return True
+
+    def gives_way(self, worker: Worker, error: CorralError) -> bool:
+        """Whether another process may do what ``error`` says that this worker did not.
+
+        It has ended; or it found no memory to compute, so that one which is loaded with less takes
+        its place, once the requests have ended that it has.
+        """
+        if worker.channel.exited.done():
+            return True
+        entry = next((e for e in self._entries.values() if worker_of(e) is worker), None)
+        if entry is None or not isinstance(error, NotEnoughMemory):
+            return False
+        if not entry.is_leaving:
+            entry.is_leaving = self._loader.learn_want(entry, error, self._settings)
+        return entry.is_leaving
 
     def cancel(self, key: str) -> bool:
         """Break a load off; whoever waits for it hears so.  Returns whether there was one."""
@@ -209,12 +225,12 @@ class Pool:
                 worker,
                 entry.n_leases,
                 # Its time begins when the last answer ends; until then this is the earliest.
-                now + entry.keep_alive_s if entry.n_leases else entry.expires_at,
+                now + self._stay_s(entry) if entry.n_leases else entry.expires_at,
                 entry.wanted.key,
                 n_bytes=entry.wanted.n_bytes,
                 load_s=entry.load_s,
                 is_pinned=entry.is_pinned,
-                notes=tuple(filter(None, (entry.wanted.note, *entry.notes))),
+                notes=tuple(filter(None, (entry.wanted.note, *entry.notes, entry.held))),
             )
             for entry in self._entries.values()
             if (worker := worker_of(entry)) is not None
@@ -269,7 +285,7 @@ class Pool:
             self._unserved.remove(wanted)
 
     async def _find_entry(self, wanted: Wanted) -> Entry:
-        before: Load | None = None  # whose place it takes
+        before: Entry | None = None  # whose place it takes
         while True:
             if self._is_closed:
                 raise closing()
@@ -285,17 +301,32 @@ class Pool:
                     await asyncio.gather(*(self._stop(idle) for idle in in_the_way))
                     continue
             elif not entry.is_leaving:
-                if entry.serves(wanted):
-                    limit = self._settings.n_seq_max + self._settings.max_queue
-                    if entry.n_leases >= limit:
-                        raise queue_full(entry.n_leases - self._settings.n_seq_max)
+                if entry.serves(wanted) or self._holds(entry, wanted):
+                    self._check_queue(entry)
                     return entry
                 entry.is_leaving = True  # another must take its place
-                before = entry.load
+                before = entry
+                if wanted.lacks(entry.asked):
+                    self._reloads.note(wanted.key, entry.asked)
                 if not entry.n_leases:
                     await self._stop(entry)
                     continue
             await self._wait_for_change()
+
+    def _check_queue(self, entry: Entry) -> None:
+        n_waiting = entry.n_leases - self._settings.n_seq_max
+        if n_waiting >= self._settings.max_queue:
+            raise queue_full(n_waiting)
+
+    def _holds(self, entry: Entry, wanted: Wanted) -> bool:
+        """Whether a model stays as it is though other settings are wanted; takes note of it."""
+        is_enough = wanted.n_ctx_least <= entry.load.n_ctx
+        if not (is_enough and self._reloads.is_turn(wanted, entry.load_s)):
+            return False
+        asked = named(wanted.lacks(entry.asked))
+        entry.held = f"{asked} was asked for, but it stays as it is: requests differ in turns"
+        logger.warning("not loaded again model=%s: %s", wanted.info.name, entry.held)
+        return True
 
     async def _wait_for_change(self) -> None:
         if self._n_waiting >= self._settings.max_queue:
@@ -307,17 +338,17 @@ class Pool:
         finally:
             self._n_waiting -= 1
 
-    def _load(self, wanted: Wanted, before: Load | None) -> Entry:
+    def _load(self, wanted: Wanted, before: Entry | None) -> Entry:
         """Begin to load, for the largest context that anyone waits for: one load serves all."""
         alike = [other for other in self._unserved if other.key == wanted.key]
-        load = self.equip(load_for(wanted, alike, self._settings, before))
+        load = load_for(wanted, alike, self._settings, before.load if before else None)
+        load = self.equip(load)
         largest = max((wanted, *alike), key=lambda other: other.n_ctx)
-        entry = Entry(largest, load, self._settings.keep_alive_s)
-        entry.is_pinned = any(other.is_pinned for other in alike)
+        entry = Entry(largest, load, before.stay_s if before else None)
+        was_pinned = before is not None and before.is_pinned
+        entry.is_pinned = was_pinned or any(other.is_pinned for other in alike)
         n_least = max(other.n_ctx_least for other in (wanted, *alike))
-        if lesson := self._lesson(wanted.key):
-            entry.load = within(load, lesson.load, n_least=n_least)
-            entry.notes.append(lesson.note)
+        self._loader.prepare(entry, n_least)
         entry.loading = asyncio.get_running_loop().create_task(self._start(entry, n_least))
         self._own(entry.loading)
         # Whoever waits hears of a failure; when all have left, nobody needs to.
@@ -328,10 +359,21 @@ class Pool:
 
     async def _start(self, entry: Entry, n_least: int) -> Worker:
         """Return a worker that has loaded: what was wanted, or as much less as is needed."""
+
+        def told(moment: Loading) -> None:
+            entry.stage, entry.share = moment.stage, moment.share
+            self._tell_loading()
+
         began = time.monotonic()
         is_loaded = False
         try:
-            worker = await self._start_or_less(entry, n_least)
+            worker = await self._loader.start(
+                entry,
+                n_least,
+                self._settings,
+                on_exit=lambda: self._on_exit(entry),
+                on_loading=told,
+            )
             is_loaded = True
             self._cores.add(worker.channel, worker.loaded.n_threads)
             worker.channel.on_device_lost = self.on_device_lost
@@ -356,72 +398,41 @@ class Pool:
         logger.info("loaded %s", pairs)
         return worker
 
-    async def _start_or_less(self, entry: Entry, n_least: int) -> Worker:
-        def told(moment: Loading) -> None:
-            entry.stage, entry.share = moment.stage, moment.share
-            self._tell_loading()
-
-        while True:
-            try:
-                return await Worker.start(
-                    str(entry.wanted.info.name),
-                    self._settings.command,
-                    entry.load,
-                    timeout_s=self._settings.load_timeout_s,
-                    on_exit=lambda: self._on_exit(entry),
-                    on_loading=told,
-                )
-            except (NotEnoughMemory, WorkerError) as error:
-                less = self._less(entry, n_least) if is_want_of_memory(error) else None
-                if less is None:
-                    raise
-                logger.warning(
-                    "loading again with less model=%s: %s (%s)",
-                    entry.wanted.info.name,
-                    less.note,
-                    error.message,
-                )
-                entry.load = replace(less.load, request_id=new_request_id())
-                entry.notes.append(f"{less.note}, since memory was short: {error.message}")
-
     def _tell_loading(self) -> None:
         self.on_loading()
         for watcher in self._watchers:
             watcher.set()
 
-    def _less(self, entry: Entry, n_least: int) -> Less | None:
-        return lesser(
-            entry.load,
-            n_least=n_least,
-            n_layers=entry.wanted.n_layers,
-            has_accelerator=self._settings.has_accelerator or bool(entry.load.remotes),
-        )
-
-    def _lesson(self, key: str) -> Less | None:
-        """With what less a model is to be loaded, since it died not long ago."""
-        learnt_s, less = self._lessons.get(key, (-math.inf, None))
-        if time.monotonic() - learnt_s > _LESSON_S:
-            self._lessons.pop(key, None)
-            return None
-        return less
+    def _stay_s(self, entry: Entry) -> float:
+        """Seconds that a model stays when it is idle; ``math.inf``: for ever."""
+        told = (entry.stay_s, entry.wanted.stay_s, self._settings.keep_alive_s)
+        return next(stay_s for stay_s in told if stay_s is not None)
 
     def _on_lease_ended(self, entry: Entry) -> None:
         self.on_change()
         if entry.n_leases or self._entries.get(entry.wanted.key) is not entry:
             self._notify()
             return
-        if entry.is_leaving or (entry.keep_alive_s <= 0 and not entry.is_pinned):
+        stay_s = self._stay_s(entry)
+        if entry.is_leaving or (stay_s <= 0 and not entry.is_pinned):
             entry.is_leaving = True
             entry.expires_at = time.time()
             self._spawn(self._stop(entry))
-        elif math.isinf(entry.keep_alive_s) or entry.is_pinned:
+        elif math.isinf(stay_s) or entry.is_pinned:
             entry.expires_at = math.inf
         else:
-            entry.expires_at = time.time() + entry.keep_alive_s
-            # Timers are floats inside; centuries overflow the selector's timeout.
-            delay = min(entry.keep_alive_s, 30 * 86400.0)
-            entry.timer = asyncio.get_running_loop().call_later(delay, self._expire, entry)
+            entry.expires_at = time.time() + stay_s
+            self._expire_in(entry, stay_s)
         self._notify()
+
+    def _expire_in(self, entry: Entry, left_s: float) -> None:
+        """Stop a model after so many seconds; its timer ends when it is used."""
+        if left_s > _LONGEST_TIMER_S:
+            then, rest = _LONGEST_TIMER_S, left_s - _LONGEST_TIMER_S
+            again = partial(self._expire_in, entry, rest)
+            entry.timer = asyncio.get_running_loop().call_later(then, again)
+            return
+        entry.timer = asyncio.get_running_loop().call_later(left_s, self._expire, entry)
 
     def _expire(self, entry: Entry) -> None:
         if not entry.n_leases and self._entries.get(entry.wanted.key) is entry:
@@ -454,18 +465,11 @@ class Pool:
         if not entry.is_leaving:
             name = entry.wanted.info.name
             logger.warning("worker ended by itself model=%s", name)
-            code = entry.loading.result().channel.exited.result()
-            if code != 0:  # else it retired in good order
-                self._learn(entry, code)
+            channel = entry.loading.result().channel
+            if (code := channel.exited.result()) != 0:  # else it retired in good order
+                wants = channel.found_no_memory
+                self._loader.learn_death(entry, code, self._settings, found_no_memory=wants)
         self._forget(entry)
-
-    def _learn(self, entry: Entry, code: int) -> None:
-        """Remember with what less to load a model that died."""
-        less = self._less(entry, entry.wanted.n_ctx_least)
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        if less:
-            note = f"{less.note}, since its process died ({how})"
-            self._lessons[entry.wanted.key] = time.monotonic(), Less(less.load, note)
 
     def _forget(self, entry: Entry) -> None:
         if self._entries.get(entry.wanted.key) is entry:

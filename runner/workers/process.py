@@ -12,7 +12,6 @@ import asyncio
 import itertools
 import logging
 import os
-import re
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -24,14 +23,12 @@ import psutil
 from runner.errors import CorralError, DeviceError, NotEnoughMemory, WorkerError
 from runner.protocol.messages import Embed, Embedded, Generate, Load, Loaded, Loading, Rerank
 from runner.workers.channel import Channel, Reply
+from runner.workers.deaths import says_want_of_memory
 
 logger = logging.getLogger(__name__)
 
 #: Seconds a worker has for ending by itself.
 _STOP_GRACE_S = 3.0
-
-#: How llama.cpp says that it could not allocate.
-_WANT_OF_MEMORY = re.compile(r"(failed|unable|cannot) to allocate|out of memory", re.IGNORECASE)
 
 _ids = itertools.count(1)
 
@@ -93,8 +90,8 @@ class Worker:
                     f"loading {name} took longer than {timeout_s:g} seconds",
                     hint="a slow disk? raise CORRAL_LOAD_TIMEOUT",
                 ) from None
-            if isinstance(error, WorkerError) and reason and not isinstance(error, DeviceError):
-                raise _explained(error, reason) from None
+            if isinstance(error, WorkerError) and not isinstance(error, DeviceError):
+                raise _explained(error, reason, channel) from None
             raise
         assert isinstance(loaded, Loaded)
         return cls(channel, channel.pid, loaded)
@@ -112,11 +109,6 @@ class Worker:
         answer = await self.channel.ask(request)
         assert isinstance(answer, Embedded), "the worker answers what it was asked"
         return answer
-
-    @property
-    def has_retired(self) -> bool:
-        """Whether it ended by itself and in good order, as it does when it is beyond repair."""
-        return self.channel.exited.done() and self.channel.exited.result() == 0
 
     @property
     def n_placed(self) -> int:
@@ -146,10 +138,10 @@ class Worker:
         await end(self.channel)
 
 
-def _explained(error: WorkerError, reason: str) -> CorralError:
-    """The error with llama.cpp's own reason, which may be want of memory."""
-    message = f"{error.message}: {reason}"
-    if _WANT_OF_MEMORY.search(reason):
+def _explained(error: WorkerError, reason: str, channel: Channel) -> CorralError:
+    """The error with llama.cpp's own reason, if it told one; it may be want of memory."""
+    message = f"{error.message}: {reason}" if reason else error.message
+    if channel.found_no_memory or says_want_of_memory(reason):
         return NotEnoughMemory(message, hint="close other programs, or use a smaller model")
     told = WorkerError(message, hint=error.hint)
     told.is_crash = error.is_crash

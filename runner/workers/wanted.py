@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,6 +11,28 @@ from msgspec.structs import replace
 from runner.domain.model import ModelInfo
 from runner.protocol.messages import Load
 from runner.workers.process import Worker, new_request_id
+
+#: Fields of ``Load`` that people set, by the names of their options.
+LOAD_FIELDS = {
+    "num_batch": "n_batch",
+    "num_thread": "n_threads",
+    "num_gpu": "n_gpu_layers",
+    "devices": "devices",
+    "use_mmap": "use_mmap",
+    "use_mlock": "use_mlock",
+    "main_gpu": "main_gpu",
+    "tensor_split": "tensor_split",
+    "num_cpu_moe": "n_cpu_moe",
+    "cache_type_k": "kv_type_k",
+    "cache_type_v": "kv_type_v",
+    "flash_attention": "flash_attention",
+    "num_parallel": "n_seq_max",
+    "rope_scaling": "rope_scaling",
+    "rope_frequency_base": "rope_base",
+    "rope_frequency_scale": "rope_scale",
+    "yarn_orig_ctx": "yarn_orig_ctx",
+}
+_OPTIONS = {field: option for option, field in LOAD_FIELDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +53,8 @@ class Wanted:
         n_layers: Its layers, the output counting as one; 0: unknown.
         is_pinned: Whether it stays until it is told to go.
         note: In what its load differs from what was asked; may be empty.
+        stay_s: Seconds that it stays idle where no request has said so; ``None``: as the pool has
+            it.
     """
 
     info: ModelInfo
@@ -46,6 +70,19 @@ class Wanted:
     n_layers: int = 0
     is_pinned: bool = False
     note: str = ""
+    stay_s: float | None = None
+
+    def lacks(self, load: Load) -> dict[str, object]:
+        """Return what it insists on and a load has not, by the names of ``Load``'s fields.
+
+        A larger batch serves a smaller one; threads are told to a worker that runs.
+        """
+        return {
+            name: value
+            for name, value in self.fixed
+            if name != "n_threads"
+            and (load.n_batch < self.n_batch if name == "n_batch" else getattr(load, name) != value)
+        }
 
     @property
     def n_ctx_least(self) -> int:
@@ -61,6 +98,11 @@ class Wanted:
     def n_threads(self) -> int:
         """Threads that it is to be computed with; 0: as many as there are for it."""
         return int(cast(int, dict(self.fixed).get("n_threads", 0)))
+
+
+def named(lacking: Mapping[str, object]) -> str:
+    """Return settings as people write them: ``num_gpu=0, cache_type_k=q8_0``."""
+    return ", ".join(f"{_OPTIONS.get(name, name)}={value}" for name, value in lacking.items())
 
 
 @dataclass(frozen=True, slots=True)

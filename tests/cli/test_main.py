@@ -162,13 +162,6 @@ def test_a_first_run_tells_of_a_graphics_card_that_is_not_used(corral, daemon):
     assert told not in corral("run", "smollm2", "x").err
 
 
-def test_a_model_that_no_hub_knows_may_be_a_slip(corral, daemon):
-    daemon.script.pull = [{"error": "model 'smolm2' not found", "code": "model_not_found"}]
-    done = corral("run", "smolm2", "x")
-    assert done.returncode == 1
-    assert "error: model 'smolm2' not found\n  did you mean 'smollm2:latest'?" in done.err
-
-
 def test_a_pull_says_its_phases_and_how_to_go_on(corral):
     done = corral("pull", "qwen3")
     assert (done.returncode, done.out) == (0, "")

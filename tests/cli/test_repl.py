@@ -192,6 +192,91 @@ def test_the_other_commands_do_what_they_say(chat, daemon):
     assert said(daemon) == ["user: And?"]
 
 
+def test_answers_can_have_a_form_in_the_chat(chat, daemon):
+    for line, reply in (
+        ("/set format nonsense", "want json or a JSON schema"),
+        ("/set format json", "Set 'format' mode."),
+    ):
+        chat.type(line + "\r")
+        chat.wait_for(reply)
+        chat.wait_for(">>> ")
+    chat.type("Why?\r")
+    chat.wait_for("scatters.")
+    chat.wait_for(">>> ")
+    assert daemon.bodies("/api/chat")[-1]["format"] == "json"
+    chat.type("/set noformat\r")
+    chat.wait_for("Set 'noformat' mode.")
+    chat.wait_for(">>> ")
+    chat.type("Why?\r")
+    chat.wait_for("scatters.")
+    assert "format" not in daemon.bodies("/api/chat")[-1]
+
+
+def test_a_chat_can_be_saved_as_a_model_with_what_was_said(chat, daemon):
+    own = {"role": "user", "content": "What the model begins with"}
+    daemon.script.shown["messages"] = [own]
+    for line, reply in (
+        ("/save", "Usage: /save MODEL"),
+        ("/set system Be brief.", "Set the system message."),
+        ("/set parameter temperature 0", "Set 'temperature' to 0."),
+        ("Why?", "scatters."),
+        ("/save mine", "Created new model 'mine'."),
+    ):
+        chat.type(line + "\r")
+        chat.wait_for(reply)
+        chat.wait_for(">>> ")
+    (body,) = daemon.bodies("/api/create")
+    assert body == {
+        "model": "mine",
+        "from": "smollm2",
+        "system": "Be brief.",
+        "parameters": {"temperature": 0.0},
+        "messages": [
+            own,
+            {"role": "user", "content": "Why?"},
+            {"role": "assistant", "content": "Blue light scatters."},
+        ],
+        "stream": True,
+    }
+
+
+def test_what_a_model_begins_with_is_shown_and_sent_by_nobody_twice(corral, daemon):
+    daemon.script.shown["messages"] = [
+        {"role": "user", "content": "An old question"},
+        {"role": "assistant", "content": "An old answer"},
+    ]
+    with Terminal([*corral.command, "run", "smollm2"], corral.environ) as terminal:
+        terminal.wait_for(">>> An old question")
+        terminal.wait_for("An old answer")
+        terminal.wait_for(">>> ")
+        terminal.type("Why?\r")
+        terminal.wait_for("scatters.")
+    assert said(daemon) == ["user: Why?"]
+
+
+def test_a_chat_may_leave_no_lines_behind(corral, tmp_path):
+    with Terminal([*corral.command, "run", "smollm2"], corral.environ) as terminal:
+        for line, reply in (
+            ("One to keep", "scatters."),
+            ("/set nohistory", "Set 'nohistory' mode."),
+            ("One to forget", "scatters."),
+        ):
+            terminal.wait_for(">>> ")
+            terminal.type(f"{line}\r")
+            terminal.wait_for(reply)
+        terminal.wait_for(">>> ")
+        terminal.type("/bye\r")
+        assert terminal.exit_code() == 0
+    kept = (tmp_path / "home/state/history").read_text()
+    assert "One to keep" in kept
+    assert "One to forget" not in kept
+
+
+def test_a_slip_in_a_command_of_the_chat_is_named(chat, daemon):
+    chat.type("/cleer\r")
+    chat.wait_for("Unknown command '/cleer'. Did you mean '/clear'?")
+
+
 def test_a_path_is_no_command(chat, daemon):
     chat.type("/etc/hosts is what?\r")
     chat.wait_for("scatters.")

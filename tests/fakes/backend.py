@@ -362,9 +362,16 @@ class FakeBackend:
             return self._deterministic
 
     def new_sampler(
-        self, params: SamplingParams, prompt: list[int], *, constraint=None, n_logprobs=None
+        self,
+        params: SamplingParams,
+        prompt: list[int],
+        *,
+        constraint=None,
+        n_logprobs=None,
+        budget=None,
     ) -> FakeSampler:
         assert prompt
+        assert budget is None, "the fake knows no thoughts"
         assert constraint is None, "the fake knows no constraint"
         assert n_logprobs is None, "the fake knows no probabilities"
         self.count_sampler(1)

@@ -175,6 +175,8 @@ class Script:
             or "pause" (until ``go`` is set).
         failures: Path → (status, body) instead of the ordinary reply.
         search: What every search finds.
+        shown: What it shows of every model.
+        card: The card of every repository.
         active: What ``/api/ps`` reports as active requests.
         loaded: Whether the model is in memory.
         kept: What it says of settings, secrets, keys and the machine.
@@ -187,6 +189,10 @@ class Script:
     thoughts: tuple[str, ...] = ()
     pull: list = field(default_factory=lambda: list(PULL))
     search: dict = field(default_factory=lambda: dict(SEARCH))
+    shown: dict = field(default_factory=lambda: dict(SHOWN))
+    card: dict = field(
+        default_factory=lambda: {"name": "x", "text": "# A card", "truncated": False}
+    )
     models: list = field(default_factory=lambda: [dict(MODEL)])
     requests: list = field(default_factory=lambda: [dict(REQUEST)])
     load_s: float = 0.0
@@ -269,18 +275,20 @@ class _Handler(BaseHTTPRequestHandler):
             "/api/tags": lambda: self._json({"models": script.models}),
             "/api/requests": lambda: self._json({"requests": script.requests}),
             "/api/ps": lambda: self._json({"models": self._running()}),
-            "/api/show": lambda: self._known(name, SHOWN),
+            "/api/show": lambda: self._known(name, script.shown),
             "/api/estimate": lambda: self._known(name, NEEDED),
             "/api/copy": lambda: self._known(name, None),
             "/api/delete": lambda: self._delete(name),
             "/api/unload": lambda: self._unload(name),
             "/api/chat": lambda: self._answer(name, body, lambda t: {"message": {"content": t}}),
             "/api/generate": lambda: self._answer(name, body, lambda t: {"response": t}),
+            "/api/embed": lambda: self._known(name, {"embeddings": [[0.5, -0.25]]}),
             "/api/pull": lambda: self._pull(name, body),
             "/api/cache": lambda: self._cache(name),
             "/api/create": lambda: self._pull(name, body),
             "/api/shutdown": self._shutdown,
             "/api/search": lambda: self._json(script.search),
+            "/api/search/card": lambda: self._json(script.card),
         }
         if (kept := script.kept.answer(self.command, self.path, body)) is not None:
             return self._json(kept[1], kept[0])

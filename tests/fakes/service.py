@@ -22,7 +22,7 @@ from runner.domain.progress import Progress
 from runner.domain.prompt import Prompt
 from runner.domain.request import EmbedRequest, InferenceRequest, Priority, RerankRequest
 from runner.domain.running import RequestState, RunningRequest
-from runner.domain.search import SearchResult
+from runner.domain.search import ModelCard, SearchResult
 from runner.domain.storage import (
     DiskUse,
     Fault,
@@ -386,12 +386,19 @@ class FakeSearches:
 
     result: SearchResult | Exception = field(default_factory=lambda: SearchResult(()))
     asked: list[tuple[str, str, int]] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
 
     async def search(self, words: str, *, hub: str, limit: int) -> SearchResult:
         self.asked.append((words, hub, limit))
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
+
+    async def card(self, text: str) -> ModelCard:
+        self.opened.append(text)
+        if isinstance(self.result, Exception):
+            raise self.result
+        return ModelCard(text, "# A card", is_cut=True)
 
 
 VERIFIED = Verified(

@@ -85,3 +85,16 @@ def test_a_web_page_may_not_search(house):
     reply = house.ask("GET", "/api/search?q=x", headers={"Origin": "https://page.example"})
     assert reply.status == 403
     assert house.searches.asked == []
+
+
+def test_a_card_is_told_with_its_text(house):
+    reply = house.ask("GET", "/api/search/card?name=hf.co/own/tiny-GGUF")
+    assert reply.status == 200
+    assert reply.json == {"name": "hf.co/own/tiny-GGUF", "text": "# A card", "truncated": True}
+    assert house.searches.opened == ["hf.co/own/tiny-GGUF"]
+
+
+def test_a_card_that_cannot_be_had_says_why(house):
+    house.searches.result = NotOnHub("there is no such repository")
+    reply = house.ask("GET", "/api/search/card?name=hf.co/own/none")
+    assert (reply.status, reply.json["code"]) == (404, "not_on_hub")

@@ -22,6 +22,9 @@ class ListedHub:
         self.asked.append((words, limit))
         return [Found(self.host, "own/tiny")]
 
+    def claims(self, host):
+        return host == self.host
+
     def listing(self, repository, revision=""):
         raise InvalidRequest("not here")
 
@@ -87,3 +90,10 @@ def test_searches_that_wait_for_a_hub_hold_up_nothing_else():
         assert [result.models for result in await asyncio.gather(*others)] == [()] * 19
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("text", ["", "tiny", "own/tiny and more", "ollama.com/own/tiny"])
+def test_a_card_is_of_a_repository_named_in_full(hubs, text):
+    with pytest.raises(InvalidRequest) as caught:
+        asyncio.run(SearchService(hubs).card(text))
+    assert caught.value.param == "name"

@@ -210,7 +210,7 @@ def test_a_new_import_takes_the_name_over_and_drops_the_old_blob(
     put(model_file, "name")
     put(other_file, "Name")
     (info,) = library.list()
-    assert str(info.name) == "Name:latest"
+    assert str(info.name) == "name:latest", "a name is shown as it was first written"
     assert info.n_bytes == other_file.stat().st_size
     assert len(library.blobs.digests()) == 1
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
+import time
 
-from runner.store.tree import Tree
+import pytest
 
-LONG_AGO = 1_000_000_000_000_000_000
+from runner.store.tree import Sizes, Tree
 
 
-def settle(folder):
-    """Let ``folder`` look as if it had not changed for long."""
-    os.utime(folder, ns=(LONG_AGO, LONG_AGO))
+def later() -> int:
+    """A clock by which everything on the disk has settled."""
+    return time.time_ns() + 3_600_000_000_000
 
 
 def test_a_folder_that_did_not_change_is_not_read_again(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(b"1")
-    settle(tmp_path)
-    tree = Tree()
-    assert tree.files(str(tmp_path)) == {str(tmp_path / "a"): 1}
+    tree, sizes = Tree(later), Sizes(str(tmp_path), later)
+    assert tree.walk(str(tmp_path), 0) == [str(tmp_path / "a")]
+    assert sizes.read() == {"a": 1}
     monkeypatch.setattr(os, "scandir", None)
-    assert tree.files(str(tmp_path)) == {str(tmp_path / "a"): 1}
+    assert tree.walk(str(tmp_path), 0) == [str(tmp_path / "a")]
+    assert sizes.read() == {"a": 1}
 
 
 def test_what_comes_and_goes_is_seen(tmp_path):
@@ -28,8 +30,6 @@ def test_what_comes_and_goes_is_seen(tmp_path):
     folder = tmp_path / "x" / "y"
     assert [*tree.walk(str(tmp_path), 2)] == []
     folder.mkdir(parents=True)
-    for one in (tmp_path, tmp_path / "x", folder):
-        settle(one)
     assert [*tree.walk(str(tmp_path), 2)] == []
     (folder / "m").write_bytes(b"")
     assert [*tree.walk(str(tmp_path), 2)] == [str(folder / "m")]
@@ -38,16 +38,35 @@ def test_what_comes_and_goes_is_seen(tmp_path):
 
 
 def test_a_folder_that_changed_just_now_is_not_trusted(tmp_path):
-    tree = Tree()
+    tree, sizes = Tree(), Sizes(str(tmp_path))
     (tmp_path / "a").write_bytes(b"")
-    assert len(tree.files(str(tmp_path))) == 1
+    assert len(tree.walk(str(tmp_path), 0)) == len(sizes.read()) == 1
     status = tmp_path.stat()
     (tmp_path / "b").write_bytes(b"")
     os.utime(tmp_path, ns=(status.st_atime_ns, status.st_mtime_ns))  # within one tick of the clock
-    assert len(tree.files(str(tmp_path))) == 2
+    assert len(tree.walk(str(tmp_path), 0)) == len(sizes.read()) == 2
 
 
 def test_hidden_files_and_missing_folders_are_nothing(tmp_path):
     (tmp_path / ".DS_Store").write_bytes(b"x")
-    assert Tree().files(str(tmp_path)) == {}
-    assert Tree().files(str(tmp_path / "none")) == {}
+    assert Tree().walk(str(tmp_path), 0) == []
+    assert Tree().walk(str(tmp_path / "none"), 0) == []
+    assert Sizes(str(tmp_path / "none")).read() == {}
+
+
+def test_a_link_that_leads_nowhere_has_no_size(tmp_path):
+    (tmp_path / "a").write_bytes(b"1")
+    try:
+        (tmp_path / "b").symlink_to(tmp_path / "none")
+    except OSError:  # Windows, where not everybody may
+        pytest.skip("this system makes no links")
+    assert Sizes(str(tmp_path)).read() == {"a": 1}
+
+
+def test_what_is_there_no_more_is_forgotten(tmp_path):
+    tree = Tree(later)
+    (tmp_path / "x").mkdir()
+    tree.walk(str(tmp_path), 1)
+    (tmp_path / "x").rename(tmp_path / "y")
+    tree.walk(str(tmp_path), 1)
+    assert set(tree.seen) == {str(tmp_path), str(tmp_path / "y")}

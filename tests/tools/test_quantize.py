@@ -74,7 +74,8 @@ def test_progress_counts_the_sources_bytes_up_to_the_end(wide, tmp_path):
     n_bytes = sum(one.n_bytes for one in read_header(wide).tensors)
     assert done == sorted(done)
     assert told[-1] == Moment("quantizing to Q8_0", n_bytes, n_bytes)
-    assert len(told) == len(shapes()) + 2
+    # Those of tensors that count: the small ones are not worth a word.
+    assert len(set(done)) == len(done) > len([one for one in shapes().values() if len(one) > 1])
 
 
 def test_a_tensor_that_is_named_gets_its_own_type(wide, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from runner.workers.graphics import build_command, build_needs, built, unused, usable, vendors
@@ -62,3 +64,10 @@ def test_the_command_names_the_build_option(vendor, flag):
     assert command.startswith(f'CMAKE_ARGS="-D{flag}=on')
     assert command.endswith("llama-cpp-python")
     assert build_needs(vendor)
+
+
+@pytest.mark.parametrize("vendor", ["NVIDIA", "AMD", "Intel", "Apple"])
+def test_a_bundle_cannot_be_built_into_and_says_where_that_goes(monkeypatch, vendor):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert build_command(vendor).startswith("make gpu BACKEND=")
+    assert "pip" not in build_command(vendor)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import signal
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -12,6 +14,7 @@ import pytest
 from runner.domain.loading import LoadStage
 from runner.errors import Cancelled, NotEnoughMemory, WorkerError
 from runner.service.loads import moments
+from runner.workers import channel
 from runner.workers.pool import Pool
 from tests.workers.pieces import SETTINGS, ask, open_pool, until, whole
 from tests.workers.test_pool import holding, names, pid_of, use
@@ -187,16 +190,79 @@ def test_a_file_that_is_refused_is_not_tried_again_with_less(models):
     asyncio.run(story())
 
 
-def test_a_model_that_died_is_loaded_with_less_the_next_time(models):
+async def load_and_kill(pool, wanted, number):
+    await use(pool, wanted)
+    psutil.Process(pid_of(pool)).send_signal(number)
+    await until(lambda: not pool.resident())
+
+
+def test_a_model_that_the_system_killed_for_its_memory_is_loaded_with_less(models, monkeypatch):
+    counts = itertools.count()
+    monkeypatch.setattr(channel, "n_oom_kills", lambda: next(counts))
+
     async def story():
         async with open_pool() as pool:
             wanted = replace(models.wanted(n_ctx=4096), n_least=512)
-            await use(pool, wanted)
-            psutil.Process(pid_of(pool)).kill()
-            await until(lambda: not pool.resident())
+            await load_and_kill(pool, wanted, signal.SIGKILL)
             assert await use(pool, wanted)
             (row,) = pool.resident()
             assert row.worker.loaded.n_cells == 4096, "no more than one conversation"
             assert "its process died (signal 9)" in row.notes[0]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_model_that_died_of_something_else_is_loaded_as_before_unless_it_repeats(
+    models, monkeypatch, number
+):
+    monkeypatch.setattr(channel, "n_oom_kills", lambda: 1)
+
+    async def story():
+        async with open_pool() as pool:
+            wanted = replace(models.wanted(n_ctx=4096), n_least=512)
+            await load_and_kill(pool, wanted, number)
+            await use(pool, wanted)
+            (row,) = pool.resident()
+            assert (row.worker.loaded.n_cells, row.notes) == (8192, ())
+            await load_and_kill(pool, wanted, number)
+            await use(pool, wanted)
+            (row,) = pool.resident()
+            assert row.worker.loaded.n_cells == 4096
+            assert f"its process died (signal {int(number)}, again)" in row.notes[0]
+
+    asyncio.run(story())
+
+
+def test_a_model_that_found_no_memory_for_a_step_makes_way_for_one_with_less(models):
+    async def story():
+        async with open_pool() as pool:
+            wanted = replace(models.wanted(n_ctx=4096), n_least=512)
+            holder = await holding(pool, wanted)
+            error = NotEnoughMemory("no memory to compute this step")
+            assert not pool.gives_way(holder.worker, WorkerError("another reason"))
+            assert pool.gives_way(holder.worker, error)
+            assert pool.gives_way(holder.worker, error), "all that are in the step are told so"
+            later = asyncio.create_task(use(pool, wanted))
+            replies = await whole(holder.worker.generate(ask("say 3")))
+            assert len(replies) == 4, "the others go on"
+            await holder.end()
+            assert await later
+            (row,) = pool.resident()
+            assert row.worker.loaded.n_cells == 4096
+            assert "memory was short: no memory to compute this step" in row.notes[0]
+            assert pool.gives_way(holder.worker, WorkerError("it is gone"))
+
+    asyncio.run(story())
+
+
+def test_a_model_that_cannot_do_with_less_stays(models):
+    async def story():
+        async with open_pool() as pool:
+            wanted = replace(models.wanted(n_ctx=512), n_cells=512)
+            holder = await holding(pool, replace(wanted, fixed=(("n_batch", 32),)))
+            assert not pool.gives_way(holder.worker, NotEnoughMemory("none"))
+            await holder.end()
+            assert names(pool) == ["a"]
 
     asyncio.run(story())

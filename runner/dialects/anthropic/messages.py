@@ -115,7 +115,7 @@ class ToolChoiceBody(msgspec.Struct):
 
 
 class ThinkingBody(msgspec.Struct):
-    """Whether to think first."""
+    """Whether to think first, and for how many tokens at most."""
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: int | None = None
@@ -227,6 +227,7 @@ def _request(asked: CountBody, options: Options) -> InferenceRequest:
         tools=tools,
         tool_choice=_tool_choice(asked.tool_choice, tools),
         think=_think(asked),
+        n_think_max=_budget(asked),
         thinks_if_able=True,  # its clients ask for thoughts whatever the model is
         constraint=_constraint(asked),
     )
@@ -398,6 +399,22 @@ def _think(asked: CountBody) -> Think:
     if effort is None:
         return True
     return "max" if effort == "xhigh" else effort
+
+
+def _budget(asked: CountBody) -> int | None:
+    """Return how many tokens the thoughts may have.
+
+    Anthropic itself wants 1024 at least, and fewer than ``max_tokens``; small models do with less.
+    """
+    if asked.thinking is None or asked.thinking.type != "enabled":
+        return None
+    budget = asked.thinking.budget_tokens
+    if budget is None:
+        return None
+    param = "thinking.budget_tokens"
+    if budget < 1:
+        raise InvalidRequest(f"{param} must be at least 1, not {budget}", param=param)
+    return budget
 
 
 def _constraint(asked: CountBody) -> Constraint | None:

@@ -27,6 +27,7 @@ from runner.dialects.openai.turns import (
     call_delta,
     message_object,
     parse_effort,
+    parse_think_budget,
     parse_tool_choice,
     parse_turn,
     unsupported,
@@ -175,6 +176,7 @@ class ChatBody(msgspec.Struct):
     web_search_options: Any = None
     reasoning_effort: Any = None
     reasoning: dict[str, Any] | None = None
+    thinking_budget_tokens: int | None = None
     grammar: Any = None
     regex: Any = None
     lark: Any = None
@@ -234,6 +236,7 @@ def parse(body: bytes) -> Call:
         tools=parse_tools(asked.tools),
         tool_choice=_tool_choice(asked),
         think=_think(asked),
+        n_think_max=_think_budget(asked),
         adapters=parse_adapters(asked.lora),
         shifts=asked.shift is True,
         truncates=asked.truncate is True,
@@ -292,9 +295,18 @@ def _tool_choice(asked: ChatBody) -> ToolChoice:
 
 
 def _think(asked: ChatBody) -> Think:
+    if _think_budget(asked) == 0:
+        return False
     if asked.reasoning_effort is None and asked.reasoning:
         return parse_effort(asked.reasoning.get("effort"), "reasoning.effort")
     return parse_effort(asked.reasoning_effort, "reasoning_effort")
+
+
+def _think_budget(asked: ChatBody) -> int | None:
+    """The name that llama-server has for it, or OpenRouter's."""
+    if asked.thinking_budget_tokens is None and asked.reasoning:
+        return parse_think_budget(asked.reasoning.get("max_tokens"), "reasoning.max_tokens")
+    return parse_think_budget(asked.thinking_budget_tokens, "thinking_budget_tokens")
 
 
 def _refuse_what_is_not_offered(asked: ChatBody) -> None:

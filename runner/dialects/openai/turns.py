@@ -144,6 +144,19 @@ def parse_effort(effort: Any, param: str) -> Think:
     return _EFFORTS[effort]
 
 
+def parse_think_budget(budget: Any, param: str) -> int | None:
+    """Return how many tokens of thoughts there may be; 0: none, negative: as many as it likes.
+
+    Raises:
+        InvalidRequest: It is no whole number.
+    """
+    if budget is None:
+        return None
+    if not isinstance(budget, int) or isinstance(budget, bool):
+        raise InvalidRequest(f"'{param}' must be a whole number", param=param)
+    return budget if budget >= 0 else None
+
+
 def message_object(said: WholeAnswer) -> dict[str, Any]:
     """Return the message of an answer; an answer that only calls has no content.
 

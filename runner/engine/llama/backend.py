@@ -26,6 +26,7 @@ from runner.engine.llama.model import Model
 from runner.engine.llama.params import params_of, rope_of
 from runner.engine.llama.sampler import new_sampler
 from runner.engine.pictures import Picture
+from runner.engine.rules import Bound
 from runner.engine.sequence import Sampler, Sequence
 from runner.errors import Unsupported
 from runner.protocol.messages import Load
@@ -168,6 +169,7 @@ class LlamaBackend:
         *,
         constraint: Constraint | None = None,
         n_logprobs: int | None = None,
+        budget: Bound | None = None,
     ) -> Sampler:
         """Return a sampler for one sequence; see ``Backend``.
 
@@ -181,6 +183,7 @@ class LlamaBackend:
             prompt,
             matcher=self._compiler.matcher(constraint) if constraint else None,
             n_logprobs=n_logprobs,
+            budget=budget,
             index=self.model.piece_index,
         )
 

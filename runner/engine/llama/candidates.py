@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
+
+from runner.engine.llama.binding import llama_cpp
 
 # llama.h, struct llama_token_data.
 _RECORD = np.dtype([("token", np.int32), ("logit", np.float32), ("p", np.float32)])

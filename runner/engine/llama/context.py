@@ -8,12 +8,12 @@ import time
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
-from runner.engine.backend import DecodeFailed, NoSlot
+from runner.engine.backend import NoSlot, decode_failed
 from runner.engine.chunks import Chunk
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.candidates import Candidates
 from runner.engine.llama.model import Model
 from runner.engine.llama.params import RopeParams, use_rope
@@ -175,7 +175,7 @@ class Context:
             return last_rows
         if code == 1:  # llama.h: 1 means no KV slot
             raise NoSlot
-        raise DecodeFailed(f"llama_decode returned {code} for {row} tokens")
+        raise decode_failed(code, f"{row} tokens")
 
     def _bend(self, chunks: Seq[Chunk]) -> None:
         """Put what follows pictures where they leave off."""
@@ -212,7 +212,7 @@ class Context:
         code = llama_cpp.llama_decode(self.handle, self._batch)
         self.native_s += time.perf_counter() - began
         if code != 0:
-            raise DecodeFailed(f"llama_decode returned {code} for {n} tokens")
+            raise decode_failed(code, f"{n} tokens")
         if not n_rows:
             return np.empty((0, len(self.all_tokens)), np.float32)
         found = llama_cpp.llama_get_logits(self.handle)

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import llama_cpp
-from llama_cpp import _ggml
-
+from runner.engine.llama.binding import libggml, llama_cpp
 from runner.engine.llama.library import load_backends
 
 #: ``enum ggml_backend_dev_type``.
@@ -70,7 +68,7 @@ def list_devices() -> list[Device]:
     """Return all devices, in llama.cpp's order.  Loads drivers: for short-lived processes."""
     n_devices = load_backends()
     llama_cpp.llama_backend_init()
-    ggml: Any = _ggml.libggml
+    ggml: Any = libggml
     ggml.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
     ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
     for function in (ggml.ggml_backend_dev_name, ggml.ggml_backend_dev_description):

@@ -10,13 +10,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence as Seq
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
 from runner.domain.vectors import Pooling
-from runner.engine.backend import DecodeFailed
+from runner.engine.backend import DecodeFailed, decode_failed
 from runner.engine.embed import Piece
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.model import Model
 from runner.errors import NotEnoughMemory
 
@@ -85,7 +85,7 @@ class LlamaEmbedder:
         else:
             code = llama_cpp.llama_decode(self.handle, self._batch)
         if code != 0:
-            raise DecodeFailed(f"llama.cpp returned {code} for {n} tokens of {len(pieces)} inputs")
+            raise decode_failed(code, f"{n} tokens of {len(pieces)} inputs")
         if self._is_ranker:
             return [self._scores(piece.item.seq_id) for piece in pieces]
         pointer = llama_cpp.llama_get_embeddings(self.handle)

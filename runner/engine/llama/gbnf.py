@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 
-import llama_cpp
 import numpy as np
 
 from runner.domain.request import Constraint
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.candidates import Candidates
 from runner.engine.llama.model import Model
 from runner.engine.rules import Mask

@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-import llama_cpp
-
 from runner.engine.constrain import Compiler
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.gbnf import GbnfMatcher
 from runner.engine.llama.model import Model
 from runner.engine.pieces import PieceIndex

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-import llama_cpp
-
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.context import Context
 from runner.engine.llama.model import Model
 

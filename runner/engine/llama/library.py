@@ -8,8 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
-from llama_cpp import _ggml
+from runner.engine.llama.binding import libggml, libggml_base_path, llama_cpp
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +61,10 @@ def load_backends() -> int:
 
     Source: ``ggml/src/ggml-backend-reg.cpp``.
     """
-    ggml: Any = _ggml.libggml
+    ggml: Any = libggml
     ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
     if not ggml.ggml_backend_dev_count():
         ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
         ggml.ggml_backend_load_all_from_path.restype = None
-        ggml.ggml_backend_load_all_from_path(bytes(Path(_ggml.libggml_base_path)))
+        ggml.ggml_backend_load_all_from_path(bytes(Path(libggml_base_path)))
     return int(ggml.ggml_backend_dev_count())

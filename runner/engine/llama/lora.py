@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ctypes
 
-import llama_cpp
-
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.model import Model
 from runner.engine.sequence import Adapters
 from runner.errors import WorkerError

@@ -6,11 +6,11 @@ import ctypes
 import re
 import unicodedata
 
-import llama_cpp
 import numpy as np
 
 from runner.domain.vectors import Pooling
 from runner.engine.backend import EmbeddingFacts, Frame, Infill
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.params import ModelParams, c_model_params
 from runner.engine.pieces import PieceIndex
 from runner.engine.wordpiece import WordPiece

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import llama_cpp
-from llama_cpp import _ggml
-
+from runner.engine.llama.binding import libggml, llama_cpp
 from runner.protocol.messages import Load
 
 #: ``enum llama_load_mode`` in ``llama.h``, by whether weights are mapped and whether they stay.
@@ -141,7 +139,7 @@ class _Override(ctypes.Structure):
 
 def _on_cpu(n_layers: int) -> Any:
     """A list, ended by an empty one, that keeps experts of the first layers in main memory."""
-    ggml: Any = _ggml.libggml
+    ggml: Any = libggml
     ggml.ggml_backend_cpu_buffer_type.restype = ctypes.c_void_p
     where = ggml.ggml_backend_cpu_buffer_type()
     blocks = [r"blk\.\d+"] if n_layers < 0 else [rf"blk\.{layer}" for layer in range(n_layers)]

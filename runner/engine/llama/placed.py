@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
-
 from runner.domain.loading import LoadStage
 from runner.engine.llama import library
 from runner.engine.llama.backend import LlamaBackend
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.devices import Device, list_devices
 from runner.engine.llama.identity import build
 from runner.engine.llama.rpc import add_server

@@ -11,13 +11,14 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import llama_cpp
-import numpy as np
-import numpy.typing as npt
-
+from runner.engine.llama.binding import llama_cpp
 from runner.errors import BadModelFile, DiskFull
+
+if TYPE_CHECKING:  # most are made without a matrix, and numpy takes longer to load than to quantize
+    import numpy as np
+    import numpy.typing as npt
 
 logger = logging.getLogger(__name__)
 

@@ -11,22 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
-from llama_cpp import _ggml
-
+from runner.engine.llama.binding import libggml, llama_cpp
 from runner.errors import DeviceError
 
 _NAMES = ("libggml-rpc.so", "libggml-rpc.dylib", "ggml-rpc.dll")
 
 
 def _library() -> Any:
-    folder = Path(_ggml.libggml._name).parent
+    folder = Path(libggml._name).parent
     for name in _NAMES:
         if (folder / name).exists():
             return ctypes.CDLL(str(folder / name))
     # A build in one piece has the functions in the library itself.
-    if hasattr(_ggml.libggml, "ggml_backend_rpc_start_server"):
-        return _ggml.libggml
+    if hasattr(libggml, "ggml_backend_rpc_start_server"):
+        return libggml
     raise DeviceError(
         "this build of llama.cpp cannot compute on other machines",
         hint='build it so: CMAKE_ARGS="-DGGML_RPC=ON" pip install --force-reinstall'
@@ -44,7 +42,7 @@ def add_server(endpoint: str) -> list[int]:
         DeviceError: This build cannot do it, or there are none.
     """
     rpc: Any = _library()
-    ggml: Any = _ggml.libggml
+    ggml: Any = libggml
     # Holds the connection, which would end with the first question otherwise.
     rpc.ggml_backend_rpc_init.argtypes = [ctypes.c_char_p, ctypes.c_uint32]
     rpc.ggml_backend_rpc_init.restype = ctypes.c_void_p

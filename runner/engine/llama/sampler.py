@@ -8,18 +8,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence as Seq
 from typing import Any
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
 from runner.domain.event import TokenLogprob
 from runner.domain.option_lists import NEVER
 from runner.domain.options import SamplingParams
+from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.context import Context
 from runner.engine.llama.model import Model
 from runner.engine.logprobs import token_logprob
 from runner.engine.pieces import Completions, PieceIndex
-from runner.engine.rules import Matcher, Rules
+from runner.engine.rules import Bound, Matcher, Rules
 from runner.errors import InvalidRequest
 
 #: A ``llama_sampler *``: an opaque ctypes pointer.
@@ -139,6 +139,7 @@ def new_sampler(
     *,
     matcher: Matcher | None = None,
     n_logprobs: int | None = None,
+    budget: Bound | None = None,
     index: Callable[[], PieceIndex],
 ) -> LlamaSampler:
     """Return the sampler for ``params``, as one that has seen the end of ``prompt``.
@@ -150,6 +151,7 @@ def new_sampler(
         prompt: What penalties look back on.
         matcher: What the answer must look like; the sampler closes it.
         n_logprobs: Likeliest tokens to tell at each place; ``None``: no log probabilities.
+        budget: Bounds the thoughts.
         index: Makes or returns the bytes of all tokens.
 
     Raises:
@@ -174,6 +176,7 @@ def new_sampler(
         banned=banned,
         matcher=matcher,
         may_force=n_logprobs is None,
+        budget=budget,
     )
     chain = None
     if not _is_greedy(params) or _has_penalties(params) or _has_dry(params):

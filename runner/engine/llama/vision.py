@@ -24,7 +24,7 @@ import numpy.typing as npt
 from llama_cpp import mtmd_cpp as mtmd
 
 from runner.domain.picture import PictureSize, size_of
-from runner.engine.backend import DecodeFailed, NoSlot
+from runner.engine.backend import NoSlot, decode_failed
 from runner.engine.llama.context import Context
 from runner.engine.llama.model import Model
 from runner.engine.pictures import Picture, Seen, stand_ins
@@ -254,7 +254,7 @@ class LlamaEyes:
         if code == 1 and picture.n <= context.n_ubatch:  # llama.h: no KV slot; nothing was done
             raise NoSlot
         if code != 0:
-            raise DecodeFailed(f"an image of {picture.n} tokens: llama.cpp returned {code}")
+            raise decode_failed(code, f"an image of {picture.n} tokens")
         assert after.value == first + picture.n_positions
 
 

@@ -28,6 +28,10 @@ CHANNEL, MESSAGE, START, END = "<|channel|>", "<|message|>", "<|start|>", "<|end
 CONSTRAIN, CALL, RETURN = "<|constrain|>", "<|call|>", "<|return|>"
 #: What stands before the answer itself.
 ANSWER = f"{CHANNEL}final{MESSAGE}"
+#: What stands before thoughts, and how another message begins after them: the answer, or where
+#: there are tools what may be either a call or a word to the user.
+THOUGHTS = f"{CHANNEL}analysis{MESSAGE}"
+_NEXT = f"{END}{START}assistant"
 #: All markers; in gpt-oss each is one token.
 CONTROLS = (CHANNEL, MESSAGE, START, END, CONSTRAIN, CALL, RETURN)
 
@@ -202,12 +206,17 @@ def _shown(pieces: list[Piece]) -> list[Piece]:
     return found
 
 
+def ending(*, has_tools: bool) -> str:
+    """Return what ends thoughts that would go on, and begins what is to come instead."""
+    return _NEXT + (f"{CHANNEL}commentary" if has_tools else ANSWER)
+
+
 def grammar(tools: Sequence[Tool], *, thinks: bool) -> str:
     """Return the Lark grammar of one call of one of ``tools``; thoughts may come before it."""
     rules = [f"start: {'thoughts? ' if thinks else ''}call"]
     if thinks:
-        before = spelled(f"{CHANNEL}analysis{MESSAGE}", CONTROLS)
-        after = spelled(f"{END}{START}assistant", CONTROLS)
+        before = spelled(THOUGHTS, CONTROLS)
+        after = spelled(_NEXT, CONTROLS)
         rules += [f"thoughts: {before} TEXT? {after}", r"TEXT: /(.|\n)+/"]
     rules.append("call: " + " | ".join(f"call_{n}" for n in range(len(tools))))
     for n, tool in enumerate(tools):

@@ -64,12 +64,12 @@ class Invoke:
     def _call(self, source: Source) -> Read[None]:
         """Read one call behind ``<invoke``."""
         members = Members(source, self._tools)
-        yield from members.begin((yield from _attribute(source)))
+        yield from members.begin((yield from attribute(source)))
         while True:
             yield from space(source)
             if not (yield from one_of(source, (f"<{self._tag}parameter",))):
                 break
-            key = yield from _attribute(source)
+            key = yield from attribute(source)
             yield from members.member(key, f"</{self._tag}parameter>")
         yield from some(source)  # the end of the answer is not the call's
         yield from members.end()
@@ -93,8 +93,12 @@ class Invoke:
         return "\n".join((*lines, *rules))
 
 
-def _attribute(source: Source) -> Read[str]:
-    """Read the rest of a tag, and return the name in it."""
+def attribute(source: Source) -> Read[str]:
+    """Read the rest of a tag, and return the name in it.
+
+    Raises:
+        NotACall: There is none.
+    """
     found = _NAME.search((yield from name_until(source, ">")))
     if found is None:
         raise NotACall

@@ -40,43 +40,62 @@ class Members:
 
         ``is_set_off``: line ends that set the value off from its tags are not part of it.
         """
-        head = ("{" if not self._n else ", ") + json.dumps(key, ensure_ascii=False) + ": "
-        self._n += 1
-        schema = self._types.get(key)
-        if isinstance(schema, Mapping) and schema.get("type") == "string":
-            yield from give(self._source, head + '"')
-            yield from self._text(closer, is_set_off=is_set_off)
-            yield from give(self._source, '"')
+        if self.is_text(key):
+            yield from give(self._source, self._head(key))
+            yield from told_text(self._source, closer, is_set_off=is_set_off)
             return
         value = yield from until(self._source, closer)
         if is_set_off:
             value = value.removeprefix("\n").removesuffix("\n")
-        told = json.dumps(_typed(value, schema), ensure_ascii=False)
-        yield from give(self._source, head + told)
+        yield from self.tell(key, typed(value, self.schema(key)))
+
+    def tell(self, key: str, value: Any) -> Read[None]:
+        """Tell ``value``, which has been read, under ``key``."""
+        yield from give(self._source, self._head(key) + json.dumps(value, ensure_ascii=False))
+
+    def schema(self, key: str) -> Any:
+        """Return what the tool says of the value under ``key``; ``None``: nothing."""
+        return self._types.get(key)
+
+    def is_text(self, key: str) -> bool:
+        """Whether it is text, and nothing else."""
+        schema = self.schema(key)
+        return isinstance(schema, Mapping) and schema.get("type") == "string"
+
+    def _head(self, key: str) -> str:
+        self._n += 1
+        return ("{" if self._n == 1 else ", ") + json.dumps(key, ensure_ascii=False) + ": "
 
     def end(self) -> Read[None]:
         """Tell that the arguments are whole."""
         yield from give(self._source, "}" if self._n else "{}")
 
-    def _text(self, closer: str, *, is_set_off: bool) -> Read[None]:
-        """Read text up to ``closer`` and past it, and tell it as the inside of a JSON string."""
-        source = self._source
-        end = source.spelt(closer)
-        if is_set_off:
-            while not source.text:
-                yield from more(source)
-            if source.text[0] == "\n":
-                source.take(1)
-        while (at := source.text.find(end)) < 0:
-            held = max(overlap(source.text, end), overlap(source.text, "\n" + end))
-            yield from self._tell(source.take(len(source.text) - held))
-            yield from more(source)
-        n = at - (is_set_off and source.text[:at].endswith("\n"))
-        yield from self._tell(source.take(n))
-        source.take(at - n + len(end))
 
-    def _tell(self, text: str) -> Read[None]:
-        yield from give(self._source, json.dumps(unmarked(text), ensure_ascii=False)[1:-1])
+def told_text(source: Source, closer: str, *, is_set_off: bool = False) -> Read[None]:
+    """Read text up to ``closer`` and past it, and tell it as a JSON string while it comes.
+
+    ``is_set_off``: as for ``Members.member``.
+    """
+    end = source.spelt(closer)
+    yield from give(source, '"')
+    if is_set_off:
+        while not source.text:
+            yield from more(source)
+        if source.text[0] == "\n":
+            source.take(1)
+    while (at := source.text.find(end)) < 0:
+        held = max(overlap(source.text, end), overlap(source.text, "\n" + end))
+        yield from give(source, _inside(source.take(len(source.text) - held)))
+        yield from more(source)
+    n = at - (is_set_off and source.text[:at].endswith("\n"))
+    yield from give(source, _inside(source.take(n)))
+    source.take(at - n + len(end))
+    yield from give(source, '"')
+
+
+def _inside(text: str) -> str:
+    """``text`` as it stands inside a JSON string."""
+    return json.dumps(unmarked(text), ensure_ascii=False)[1:-1]
 
 
 def member_rules(tools: Sequence[Tool], opening: str, closing: str) -> tuple[list[str], list[str]]:
@@ -88,7 +107,7 @@ def member_rules(tools: Sequence[Tool], opening: str, closing: str) -> tuple[lis
         tools: The tools; those of the n-th have rules that end with its number.
         opening: Lark expression of what stands before a value; ``KEY`` stands for its key, and
             ``KIND`` for whether it is text, ``true`` or ``false``.
-        closing: Lark expression of what stands behind it.
+        closing: Lark expression of what stands behind it, likewise.
     """
     bodies, rules = [], []
     for n, tool in enumerate(tools):
@@ -99,7 +118,8 @@ def member_rules(tools: Sequence[Tool], opening: str, closing: str) -> tuple[lis
             body = "TEXT" if _is_text(schema) else f"json_{n}_{i}"
             head = opening.replace("KIND", "true" if body == "TEXT" else "false")
             head = head.replace("KEY", literal(key)[1:-1])
-            rules.append(f"value_{n}_{i}: {head} {body} {closing}")
+            foot = closing.replace("KEY", literal(key)[1:-1])
+            rules.append(f"value_{n}_{i}: {head} {body} {foot}")
             if body != "TEXT":
                 inner = schema if isinstance(schema, dict) else {}
                 rules.append(json_rule(body, {**definitions_of(tool), **inner}))
@@ -114,8 +134,8 @@ def _is_text(schema: Any) -> bool:
     return kind == "string" and "enum" not in schema and "const" not in schema
 
 
-def _typed(value: str, schema: Any) -> Any:
-    """``value`` as its schema wants it: text, or JSON where that is no text."""
+def typed(value: str, schema: Any) -> Any:
+    """Return ``value`` as its schema wants it: text, or JSON where that is no text."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
     try:
         read = json.loads(value)

@@ -8,13 +8,14 @@ from functools import lru_cache
 
 from runner.domain.chat import Tool
 from runner.domain.event import TextDelta, ToolCallDelta
-from runner.domain.request import Constraint
+from runner.domain.request import Constraint, Think, ThoughtBound
 from runner.prompt.capabilities import abilities
 from runner.prompt.marks import unmarked
 from runner.prompt.thinking import Markers, ThinkingSplitter, markers_of, opened_by
 from runner.prompt.toolcalls import (
     command,
     deepseek,
+    gemma4,
     glm,
     harmony,
     hermes,
@@ -22,12 +23,14 @@ from runner.prompt.toolcalls import (
     kimi,
     listed,
     llama3,
+    minimax_m3,
     mistral,
     pythonic,
     qwen3_coder,
 )
 from runner.prompt.toolcalls.command import Command
 from runner.prompt.toolcalls.deepseek import DeepSeek
+from runner.prompt.toolcalls.gemma4 import Gemma4
 from runner.prompt.toolcalls.generic import Generic
 from runner.prompt.toolcalls.glm import Glm
 from runner.prompt.toolcalls.harmony import HarmonyParser
@@ -36,6 +39,7 @@ from runner.prompt.toolcalls.invoke import Invoke
 from runner.prompt.toolcalls.kimi import Kimi
 from runner.prompt.toolcalls.listed import Listed
 from runner.prompt.toolcalls.llama3 import Llama3
+from runner.prompt.toolcalls.minimax_m3 import MinimaxM3
 from runner.prompt.toolcalls.mistral import Mistral
 from runner.prompt.toolcalls.parser import AnswerParser, CallParser, Piece, Syntax
 from runner.prompt.toolcalls.pythonic import Gemma, Lfm
@@ -97,6 +101,13 @@ FAMILIES: tuple[Family, ...] = (
         lambda template, tools: Invoke(tools, is_dsml=False),
     ),
     Family(
+        "minimax-m3",
+        (minimax_m3.MARK,),
+        minimax_m3.CONTROLS,
+        lambda template, tools: MinimaxM3(tools),
+    ),
+    Family("gemma4", (gemma4.BEGIN, gemma4.END), gemma4.CONTROLS, _always(Gemma4)),
+    Family(
         "qwen3-coder",
         ("<function=", "<parameter="),
         qwen3_coder.CONTROLS,
@@ -134,6 +145,12 @@ FAMILIES: tuple[Family, ...] = (
     Family("llama3", ('"parameters": ', '{"name": '), llama3.CONTROLS, _always(Llama3)),
     Family("generic", (), hermes.CONTROLS, _always(Generic)),
 )
+
+
+#: What templates read that tell the model how hard to think.
+_LEVELS_IN_TEMPLATES = ("reasoning_effort", ".ThinkLevel")
+#: How much of an answer thoughts may be, by how hard to think; as OpenRouter divides it.
+_SHARES = {"low": 0.2, "medium": 0.5, "high": 0.8, "max": 0.95}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +228,30 @@ class AnswerFormat:
             return Constraint("lark", harmony.grammar(tools, thinks=thinks))
         text = self.family.syntax(self.template, tools).grammar(tools, several=several)
         return Constraint("lark", text, after=self.answer_begin)
+
+    def bound(self, think: Think, n_most: int | None, *, has_tools: bool) -> ThoughtBound | None:
+        """Return how much of an answer its thoughts may be; ``None``: as much as they like.
+
+        A template that knows how hard to think tells the model; where it does not, how hard to
+        think is a share of the answer's tokens.
+
+        Args:
+            think: Whether to think, and how hard.
+            n_most: Most tokens that the caller wants to be thoughts.
+            has_tools: Whether a call may follow them.
+        """
+        heeds = any(word in self.template for word in _LEVELS_IN_TEMPLATES)
+        share = 1.0 if heeds or not isinstance(think, str) else _SHARES[think]
+        if think is False or (n_most is None and share == 1.0):
+            return None
+        if self.is_harmony:
+            ending = harmony.ending(has_tools=has_tools)
+            return ThoughtBound(harmony.THOUGHTS, harmony.END, ending, n_most, share)
+        if self.markers is None:
+            return None
+        return ThoughtBound(
+            self.markers.open, self.markers.close, self.markers.close, n_most, share
+        )
 
     @property
     def answer_begin(self) -> str:

@@ -128,6 +128,13 @@ def test_thinking_is_asked_for_in_either_form(fields, think):
     assert request(**fields).think == think
 
 
+def test_a_budget_bounds_the_thoughts():
+    asked = request(thinking={"type": "enabled", "budget_tokens": 64})
+    assert (asked.think, asked.n_think_max) == (True, 64)
+    assert request(thinking={"type": "enabled"}).n_think_max is None
+    assert request(thinking={"type": "disabled", "budget_tokens": 64}).n_think_max is None
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -150,6 +157,11 @@ def test_a_schema_becomes_a_constraint(fields):
         ({"messages": []}, "messages", "messages is required"),
         ({"temperature": -1}, "temperature", "temperature must be in"),
         ({"stop_sequences": "END"}, "stop_sequences", "must be an array"),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 0}},
+            "thinking.budget_tokens",
+            "must be at least 1",
+        ),
         ({"tool_choice": {"type": "any"}}, "tool_choice", "needs tools"),
         (
             {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "x"}},

@@ -80,6 +80,13 @@ def test_effort_is_how_hard_to_think(effort, think):
     assert parse(reasoning={"effort": effort}).request.think == think
 
 
+def test_a_budget_of_thoughts_goes_by_llama_servers_name_and_openrouters():
+    for asked in ({"thinking_budget_tokens": 64}, {"reasoning": {"max_tokens": 64}}):
+        assert parse(**asked).request.n_think_max == 64
+    assert parse(reasoning={"max_tokens": 0}).request.think is False, "no thoughts at all"
+    assert parse(thinking_budget_tokens=-1).request.n_think_max is None, "as many as it likes"
+
+
 def test_nothing_said_about_effort_is_left_to_the_model():
     assert parse().request.think is None
     assert parse(reasoning={}).request.think is None
@@ -93,6 +100,8 @@ def test_nothing_said_about_effort_is_left_to_the_model():
         ({"tool_choice": {"type": "function"}, "tools": TOOLS}, "tool_choice"),
         ({"tools": [{"type": "function"}]}, "tools[0].function"),
         ({"reasoning_effort": "a lot"}, "reasoning_effort"),
+        ({"thinking_budget_tokens": "a lot"}, "thinking_budget_tokens"),
+        ({"reasoning": {"max_tokens": True}}, "reasoning.max_tokens"),
         ({"reasoning": {"effort": 3}}, "reasoning.effort"),
     ],
 )

@@ -58,7 +58,7 @@ def cells(table, row=0):
 
 
 def test_the_library_tells_what_is_known_of_a_model():
-    info = model("aster:4b")
+    info = model("aster:4b", used_at=time.time() - 90)
     table = library_table()
     table.set_rows(library_rows([info], [resident(info)]))
     assert cells(table) == {
@@ -70,6 +70,7 @@ def test_the_library_tells_what_is_known_of_a_model():
         "Context": "32,768",
         "Architecture": "llama",
         "Abilities": "Tools, Vision",
+        "Last used": "1 min ago",
         "Changed": "2 h ago",
     }
 

@@ -53,7 +53,11 @@ TEMPLATES = {
     "firefunction": "{{ tools }} functools",
     "lfm": "{{ tools }}<|tool_call_start|>",
     "gemma": "{{ tools }}<start_of_turn>",
+    "gemma4": "{{ tools }}<|tool_call>call:x{}<tool_call|><|channel>thought <channel|>",
+    "minimax-m3": "{{ tools }}]<]minimax[>[<tool_call><invoke name=<mm:think></mm:think>",
 }
+#: The mark of MiniMax M3.
+MARK = "]<]minimax[>["
 BEGIN, END = "<\uff5ctool\u2581calls\u2581begin\uff5c>", "<\uff5ctool\u2581calls\u2581end\uff5c>"
 ONE, ONE_END = "<\uff5ctool\u2581call\u2581begin\uff5c>", "<\uff5ctool\u2581call\u2581end\uff5c>"
 SEP = "<\uff5ctool\u2581sep\uff5c>"
@@ -341,6 +345,62 @@ ANSWERS = [
     ("gemma", "[get_weather(city='Berlin')]", Read(calls=[BERLIN])),
     ("gemma", '```json\n{"name": "clock", "parameters": {}}\n```', Read(calls=[NOW])),
     ("gemma", "[1] says so", Read("same")),
+    (
+        "gemma4",
+        "<|channel>thought\nI look.\n<channel|>Wait.<|tool_call>call:get_weather{city:"
+        '<|"|>Ber"l\\in\n<|"|>,days:3,tags:[<|"|>a<|"|>,<|"|>}],{<|"|>]}<tool_call|>'
+        "<|tool_call>call:clock{}<tool_call|>",
+        Read(
+            "Wait.",
+            "I look.",
+            [("get_weather", {"city": 'Ber"l\\in\n', "days": 3, "tags": ["a", "}],{"]}), NOW],
+        ),
+    ),
+    (
+        "gemma4",
+        '<|tool_call>call:clock{a:{<|"|>b<|"|>:null,c:[],"d":{}}, e : None,f:-1.5,g:true,'
+        'h:"x\\"y",i:word}<tool_call|>',
+        Read(
+            calls=[
+                (
+                    "clock",
+                    {
+                        **{"a": {"b": None, "c": [], "d": {}}, "e": None, "f": -1.5, "g": True},
+                        **{"h": 'x"y', "i": "word"},
+                    },
+                )
+            ]
+        ),
+    ),
+    ("gemma4", "<|channel>thought\n<channel|>Hello.", Read("Hello.")),
+    ("gemma4", "<|tool_call>call:nobody{}<tool_call|>", Read("same")),
+    ("gemma4", "<|tool_call>what now?", Read("same")),
+    (
+        "minimax-m3",
+        f"<mm:think>hm</mm:think>Wait.{MARK}<tool_call>\n"
+        f'{MARK}<invoke name="get_weather">{MARK}<city>Ber\nlin </b>{MARK}</city>'
+        f"{MARK}<days>3{MARK}</days>{MARK}<tags>{MARK}<item>a{MARK}</item>{MARK}<item>b"
+        f"{MARK}</item>{MARK}</tags>{MARK}</invoke>\n"
+        f'{MARK}<invoke name="clock">{MARK}</invoke>\n{MARK}</tool_call>',
+        Read(
+            "Wait.",
+            "hm",
+            [("get_weather", {"city": "Ber\nlin </b>", "days": 3, "tags": ["a", "b"]}), NOW],
+        ),
+    ),
+    (
+        "minimax-m3",
+        f'</mm:think>{MARK}<tool_call>{MARK}<invoke name="clock">{MARK}<a>{MARK}<b>1{MARK}</b>'
+        f"{MARK}<c>x{MARK}</c>{MARK}</a>{MARK}</invoke>{MARK}</tool_call>",
+        Read(calls=[("clock", {"a": {"b": "1", "c": "x"}})]),
+    ),
+    (
+        "minimax-m3",
+        f'{MARK}<tool_call>{MARK}<invoke name="get_weather">{MARK}<tags>{MARK}</tags>'
+        f"{MARK}</invoke>",
+        Read(calls=[("get_weather", {"tags": []})]),
+    ),
+    ("minimax-m3", f"{MARK}<tool_call>what now?", Read("same")),
     ("gemma", "```python\nimport os\n```", Read("same")),
 ]
 #: ``same``: nothing in it is a call.

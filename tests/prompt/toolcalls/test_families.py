@@ -145,6 +145,11 @@ STREAMED = {
     ),
     "qwen3-coder": ("<tool_call>\n<function=get_weather>\n<parameter=city>\n", "Berlin"),
     "glm": ("<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>", "Berlin"),
+    "gemma4": ('<|tool_call>call:get_weather{city:<|"|>', "Berlin"),
+    "minimax-m3": (
+        ']<]minimax[>[<tool_call>\n]<]minimax[>[<invoke name="get_weather">]<]minimax[>[<city>',
+        "Berlin",
+    ),
     "minimax": (
         '<minimax:tool_call><invoke name="get_weather"><parameter name="city">',
         "Berlin",
@@ -192,6 +197,8 @@ WORDS = st.lists(
             ),
             *("<|START_RESPONSE|>", "<|END_RESPONSE|>", "<response>", "</response>", "get_weather"),
             *("<|tool_call_begin|>", "<|tool_call_argument_begin|>", ":0", "<parameter=city>"),
+            *("<|tool_call>", "call:clock{", "city:", '<|"|>', "<tool_call|>", "<channel|>"),
+            *("]<]minimax[>[", "<city>", "</city>", "<|channel>", "thought"),
             *("<|channel|>", "<|message|>", "<|end|>", "<|start|>", " to=functions.clock", "final"),
         ]
     ),
@@ -254,3 +261,34 @@ def test_control_tokens_are_asked_for_only_where_they_are_read():
     assert "[TOOL_CALLS]" in form.keeps(has_tools=True)
     assert answer_format("{{ messages }}").keeps(has_tools=True) == ()
     assert "<|channel|>" in answer_format(TEMPLATES["harmony"]).keeps(has_tools=False)
+
+
+@pytest.mark.parametrize(
+    ("template", "think", "n_most", "bound"),
+    [
+        ("<think>", None, None, None),
+        ("<think>", True, None, None),
+        ("<think>", False, 9, None),
+        ("no thoughts", "low", 9, None),
+        ("<think>", True, 9, ("</think>", 9, 1.0)),
+        ("[THINK]", "low", None, ("[/THINK]", None, 0.2)),
+        ("<think>", "max", 9, ("</think>", 9, 0.95)),
+        ("<think>{{ reasoning_effort }}", "low", None, None),
+        ("<think>{{ reasoning_effort }}", "low", 9, ("</think>", 9, 1.0)),
+    ],
+)
+def test_thoughts_are_bound_where_the_caller_or_the_effort_says_so(template, think, n_most, bound):
+    found = answer_format(template).bound(think, n_most, has_tools=False)
+    told = found and (found.ending, found.n_most, found.share)
+    assert told == bound
+
+
+def test_the_end_of_harmonys_thoughts_opens_another_message():
+    form = answer_format(TEMPLATES["harmony"])
+    plain = form.bound(True, 9, has_tools=False)
+    assert read(form, [plain.open, "hm", plain.ending, "Yes."], tools=()).text == "Yes."
+    assert plain.ending.startswith(plain.close)
+    called = form.bound(True, 9, has_tools=True)
+    call = ' to=functions.get_weather <|constrain|>json<|message|>{"city": "Berlin"}<|call|>'
+    told = read(form, [called.open, "hm", called.ending, call])
+    assert (told.thinking, told.calls) == ("hm", [("get_weather", {"city": "Berlin"})])

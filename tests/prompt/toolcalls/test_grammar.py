@@ -10,7 +10,7 @@ from runner.domain.chat import Tool
 from runner.domain.event import ToolCallDelta
 from runner.prompt.toolcalls.grammar import resolved
 from runner.prompt.toolcalls.registry import answer_format
-from tests.prompt.toolcalls.answers import CLOCK, TEMPLATES, WEATHER
+from tests.prompt.toolcalls.answers import CLOCK, MARK, TEMPLATES, WEATHER
 from tests.prompt.toolcalls.test_families import read
 
 llguidance = pytest.importorskip("llguidance")
@@ -34,6 +34,11 @@ FORCED = [
     ("harmony", "<|channel|>commentary to=functions.clock <|constrain|>json<|message|>{}"),
     ("generic", '{"name": "clock", "arguments": {}}'),
     ("qwen3-coder", "<tool_call>\n<function=clock>\n</function>\n</tool_call>"),
+    ("gemma4", "<|tool_call>call:clock{}<tool_call|>"),
+    (
+        "minimax-m3",
+        f'{MARK}<tool_call>\n{MARK}<invoke name="clock">{MARK}</invoke>\n{MARK}</tool_call>',
+    ),
     (
         "deepseek-3.1",
         "<\uff5ctool\u2581calls\u2581begin\uff5c><\uff5ctool\u2581call\u2581begin\uff5c>clock"
