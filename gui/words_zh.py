@@ -172,6 +172,7 @@ CHINESE: dict[str, str] = {
     "Models come from Hugging Face and ModelScope. Some to begin with:": "模型来自 Hugging Face 和魔搭社区。可以从这些开始：",
     "Models in memory": "内存中的模型",
     "Models in the library": "模型库中的模型",
+    "Models may use {name}": "模型可以使用 {name}",
     "Models run on this computer, and what you ask stays on it. Choose one to begin.": "模型在本机运行，提问内容不会离开这台电脑。选择一个模型开始吧。",
     "Models' disk": "模型磁盘",
     "Models: {size}": "模型：{size}",

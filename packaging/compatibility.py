@@ -110,7 +110,8 @@ NOTES: dict[tuple[str, str], str] = {
     (
         "POST /v1/responses",
         "tools",
-    ): "functions and namespaces of them; `web_search` is left out, others refused",
+    ): "functions and namespaces of them; `web_search` is left out, as `warnings` of the answer "
+    "says; others refused",
     ("POST /v1/responses", "reasoning"): "a model that knows no thinking answers without",
     ("POST /v1/responses", "store"): "accepted, nothing is kept",
     (

@@ -56,6 +56,9 @@ case "$1" in remove|purge)
   echo "corral: models, chats and settings stay with their users, in ~/.local/share/corral,"
   echo "corral: ~/.config/corral, ~/.local/state/corral and ~/.cache/corral."
 esac
+case "$1" in remove)
+  echo "corral: a daemon that still runs ends with: pkill -x corral"
+esac
 """
 COPYRIGHT = """\
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/

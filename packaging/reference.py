@@ -29,7 +29,6 @@ from runner.server.app import ROUTES  # noqa: E402
 FOLDER = ROOT / "docs" / "reference"
 NOTE = "Written by `packaging/reference.py`; do not edit.\n"
 
-ITS_OWN = "Its own hint says what to do."
 #: What to do about each error, by its code.  Its own hint, where it has one, knows more.
 STEPS = {
     "internal": "A fault of Corral's. `corral daemon logs` has the details; please report it.",
@@ -219,7 +218,7 @@ Every error says what happened, and most say what to do next. Programs find the 
         means = _sentence((cls.__doc__ or "").split("; any other")[0].splitlines()[0])
         if cls is CorralError:
             means = "Something went wrong that was not foreseen."
-        rows.append(f"| `{cls.code}` | {shown} | {_cell(means)} | {STEPS.get(cls.code, ITS_OWN)} |")
+        rows.append(f"| `{cls.code}` | {shown} | {_cell(means)} | {STEPS[cls.code]} |")
     return head + "\n".join(rows) + "\n"
 
 

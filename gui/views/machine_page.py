@@ -15,6 +15,8 @@ from gui.models.running_table import running_table
 from gui.models.table import Sorted
 from gui.pages import House
 from gui.theme import L, M, S
+from gui.views.daemon_settings import SettingsSource
+from gui.views.device_switches import DeviceSwitches
 from gui.views.sheet import Sheet, card, scrolled
 from gui.widgets.content import Content
 from gui.widgets.device_card import DeviceCard
@@ -55,6 +57,8 @@ class MachinePage(Sheet):
         )
         self.unload = self.button(lambda: tr("Unload"), self._unload)
         self.devices = DeviceCard(lambda: self.house.go("settings"))
+        self.source = SettingsSource(self.link, self)
+        self.switches = DeviceSwitches(self.source)
         self.content = Content(scrolled(self._body()))  # a small window has not room for all
         self.column.addWidget(self.content, 1)
         self.grid.chosen.connect(lambda row: self.unload.setEnabled(row is not None))
@@ -80,12 +84,14 @@ class MachinePage(Sheet):
 
     def entered(self) -> None:
         super().entered()
+        self.source.refresh()
         if self._is_local and not self.is_up:  # the machine is there without the daemon
             self.link.call(lambda _: measure(), self._took, self._failed)
 
     def retranslate(self) -> None:
         super().retranslate()
         self.devices.say_again()
+        self.switches.say_again()
         for plot in self.device_plots.values():
             plot.say_again()
         if self.machine is not None:
@@ -124,6 +130,7 @@ class MachinePage(Sheet):
         whole.addWidget(models, 2)
         devices, column = card()
         column.addWidget(self.devices)
+        column.addWidget(self.switches)
         whole.addWidget(devices)
         return body
 
@@ -165,6 +172,7 @@ class MachinePage(Sheet):
 
     def _took_report(self, report: MachineReport) -> None:
         self.devices.show_report(report)
+        self.switches.show_devices(report.devices)
         now = time.monotonic()
         for device in report.devices if self._is_local else ():
             if device.n_memory and device.kind != "cpu":

@@ -21,7 +21,7 @@ from gui.widgets.turn_slot import TurnSlot
 from gui.widgets.turn_view import TurnView
 from gui.words import tr
 
-#: Turns at the end that are there at once, when a chat is opened or goes on.
+#: Most turns at the end that are there at once, when a chat is opened or goes on.
 _N_AT_ONCE = 8
 #: Heights of the window beyond its edges within which turns hold views, and beyond which not.
 _NEAR_PAGES, _FAR_PAGES = 1, 3
@@ -152,11 +152,18 @@ class Transcript(QScrollArea):
                 self._column.insertWidget(place, slot)
         self._slots = {turn.id: self._slots[turn.id] for turn in path}
         if self._follows:
-            for turn in path[-_N_AT_ONCE:]:
-                self._fill(turn.id)
+            self._fill_end([turn.id for turn in path[-_N_AT_ONCE:]])
         for turn_id in self.views:
             self._grow(turn_id)
         self._look.start()
+
+    def _fill_end(self, turn_ids: list[int]) -> None:
+        """Make the views at the end, as many as there is time for; the others come soon."""
+        until = time.perf_counter() + _TURN_S
+        for turn_id in reversed(turn_ids):
+            self._fill(turn_id)
+            if time.perf_counter() > until:
+                return
 
     def _grow(self, turn_id: int) -> None:
         conversation, slot = self._conversation, self._slots.get(turn_id)

@@ -32,6 +32,9 @@ from gui.widgets.markdown_view import MarkdownView
 from gui.widgets.pictures import PictureRow
 from gui.words import tr
 
+#: The icons of its buttons.
+ICONS = ("chevron-right", "chevron-left", "copy", "edit", "retry", "play")
+
 
 class TurnView(QFrame):
     """Shows a turn; ``show_turn`` again when it grew.

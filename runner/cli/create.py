@@ -21,6 +21,8 @@ from runner.modelfile.meaning import meaning_of
 from runner.modelfile.parse import Instruction, decode, parse
 
 _DEFAULT = "Modelfile"
+#: More than any licence is long.
+_MOST_BYTES = 16 << 20
 _PATH = re.compile(r"\.{1,2}(?:[/\\]|\Z)|[/\\]|~|[A-Za-z]:[/\\]")
 _FILES = (".gguf", ".safetensors", ".bin", ".pt", ".pth")
 #: What lies beside safetensors: settings, the tokenizer, the chat template, how vectors are pooled.
@@ -107,9 +109,21 @@ def read_modelfile(file: str | None) -> tuple[str, Path]:
     path = Path(file or _DEFAULT).expanduser()
     if file is None and not path.exists():
         return "FROM .\n", Path.cwd()
-    if not path.is_file():
-        raise InvalidRequest(f"there is no file '{path}'", hint="name a Modelfile with -f")
-    return decode(path.read_bytes()), path.absolute().parent
+    # What a shell makes of a command's output is a pipe, and as good as a file.
+    if not path.exists() or path.is_dir():
+        what = f"'{path}' is a folder" if path.is_dir() else f"there is no file '{path}'"
+        raise InvalidRequest(what, hint="name a Modelfile with -f")
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise InvalidRequest(f"cannot read '{path}': {error.strerror}") from None
+    if len(content) > _MOST_BYTES:
+        raise InvalidRequest(
+            f"'{path}' has more than {_MOST_BYTES} bytes: that is no Modelfile",
+            hint="name a Modelfile with -f; a model's file goes behind FROM inside of it",
+        )
+    return decode(content), path.absolute().parent if path.is_file() else Path.cwd()
 
 
 def body_of(found: tuple[Instruction, ...], folder: Path) -> dict[str, Any]:

@@ -106,7 +106,8 @@ def run_logs(args: argparse.Namespace, client: Client, out: Output) -> int:
     if not log.exists():
         raise DaemonError(
             f"there is no log yet at {log}",
-            hint="a daemon started with 'corral serve' writes to its own terminal",
+            hint="a daemon started with 'corral serve' writes to its own terminal;"
+            " one of systemd's to: journalctl --user -u corral",
         )
     end = log.stat().st_size
     for line in launch.last_lines(log, args.lines):

@@ -102,9 +102,10 @@ def body_of(args: argparse.Namespace) -> Json:
 
 def report_rows(report: QualityReport) -> list[tuple[str, str]]:
     """Return what a report says, a line each: what, and its value."""
+    windows = "1 window" if report.n_windows == 1 else f"{report.n_windows} windows"
     rows = [
         ("perplexity", f"{report.perplexity:.4f} ± {report.perplexity_error:.4f}"),
-        ("text", f"{report.text}, {report.n_windows} windows of {report.n_ctx} tokens"),
+        ("text", f"{report.text}, {windows} of {report.n_ctx} tokens"),
         ("speed", f"{report.tokens_per_s:.1f} tokens/s of prompt"),
         ("size", f"{human.size(report.n_bytes)} ({report.quantization})"),
     ]

@@ -57,6 +57,9 @@ def machine(value: Json) -> MachineReport:
                 name=str(one["name"]),
                 n_memory=int(one.get("memory") or 0),
                 n_available=int(one.get("memory_available") or 0),
+                is_used=bool(one.get("used", True)),
+                order=int(one.get("order") or 0),
+                note=str(one.get("note") or ""),
             )
             for one in value.get("devices") or ()
         ),

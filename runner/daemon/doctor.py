@@ -6,31 +6,34 @@ Each look stands alone: one that fails, or cannot be made, never keeps the other
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, TimeoutError as NotInTime
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from runner.client.launch import Kind, probe
 from runner.config import load_settings
 from runner.domain.check import Check, State
+from runner.domain.machine import Device
 from runner.domain.progress import Progress
 from runner.domain.storage import Verified
-from runner.errors import CorralError, Offline
+from runner.errors import CorralError, Offline, WorkerError
 from runner.hub.places import hubs_and_sources
 from runner.hub.repository import Hub
 from runner.paths import Paths, find_paths, own_command
+from runner.service.devices import DeviceList
+from runner.service.remotes import RemoteService
 from runner.store.audit import verify
 from runner.store.library import Library
 from runner.workers.devices import n_cores
 from runner.workers.graphics import build_command, build_needs, unused, vendors
+from runner.workers.inventory import Inventory, take_inventory
 
 #: Seconds for the engine to say what it can compute on, and for a hub to answer.
 _ENGINE_S, _HUB_S = 60.0, 15.0
@@ -72,41 +75,45 @@ def _settings(paths: Paths) -> Iterator[Check]:
     yield Check("settings", State.OK, f"{paths.config_file} is {there}")
 
 
-def _engine(_paths: Paths) -> Iterator[Check]:
+def _engine(paths: Paths) -> Iterator[Check]:
     try:
-        done = subprocess.run(
-            own_command("_devices"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_ENGINE_S,
-            check=False,
-        )
-        told: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        yield _no_engine(str(error))
-        return
-    if not told:
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        yield _no_engine(last[0] if last else f"its process ended with {done.returncode}")
-        return
-    yield Check("engine", State.OK, str(told["build"]))
-    yield from judge_devices(told["devices"], vendors())
-
-
-def _no_engine(reason: str) -> Check:
-    fix = f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps llama-cpp-python"
-    if getattr(sys, "frozen", False):  # a bundle has no pip
+        found, devices = asyncio.run(_look_at_devices(paths))
+    except WorkerError as error:
         fix = "install Corral's package again, or unpack the bundle once more"
-    return Check("engine", State.FAIL, f"llama.cpp does not start: {reason}", fix)
+        if not getattr(sys, "frozen", False):  # a bundle has no pip
+            python = Path(sys.executable).name
+            fix = f"{python} -m pip install --force-reinstall --no-deps llama-cpp-python"
+        yield Check("engine", State.FAIL, error.message, fix)
+        return
+    yield Check("engine", State.OK, found.build)
+    yield from judge_devices(devices, vendors())
 
 
-def judge_devices(devices: Sequence[dict[str, Any]], cards: Sequence[str]) -> Iterator[Check]:
-    """Yield what the engine's devices are, and which of the machine's cards it cannot use."""
+async def _look_at_devices(paths: Paths) -> tuple[Inventory, tuple[Device, ...]]:
+    """Return what the engine says, and of it and of other machines what ``/api/machine`` says."""
+    found = await take_inventory(own_command("_devices"), _ENGINE_S)
+
+    async def take() -> Inventory:
+        return found
+
+    words = load_settings(paths.config_file).devices
+    known = DeviceList(take, RemoteService(paths.devices_file), lambda: words)
+    await known.look()
+    memory = psutil.virtual_memory()
+    return found, known.devices(memory.total, memory.available, "")
+
+
+def judge_devices(devices: Sequence[Device], cards: Sequence[str]) -> Iterator[Check]:
+    """Yield what there is to compute on, and which of the machine's cards the engine cannot use."""
     for device in devices:
-        free, total = device["n_free"] / 1e9, device["n_total"] / 1e9
-        message = f"{device['name']}: {device['description']}, {free:.1f} of {total:.1f} GB free"
-        yield Check("devices", State.OK, message)
-    for vendor in unused(cards, {device["name"] for device in devices}):
+        if device.note:
+            fix = "see to it, or forget it: corral devices rm"
+            yield Check("devices", State.WARN, f"{device.id}: {device.note}", fix)
+            continue
+        free, total = device.n_available / 1e9, device.n_memory / 1e9
+        message = f"{device.id}: {device.name}, {free:.1f} of {total:.1f} GB free"
+        yield Check("devices", State.OK, message if device.is_used else f"{message}, not used")
+    for vendor in unused(cards, {device.id for device in devices}):
         yield Check(
             "devices",
             State.WARN,

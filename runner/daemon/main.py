@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 import os
@@ -36,7 +37,6 @@ from runner.hub.proxied import name_proxy
 from runner.hub.throttle import Throttle
 from runner.kv.shelf import Shelf
 from runner.paths import Paths, find_paths, own_command
-from runner.protocol.messages import Load
 from runner.server.access import Access
 from runner.server.app import make_app
 from runner.server.connections import Limits
@@ -47,6 +47,7 @@ from runner.service.blobs import BlobService
 from runner.service.cache import CacheService
 from runner.service.calibration import Calibration
 from runner.service.create import CreateService
+from runner.service.devices import DeviceList
 from runner.service.downloads import Downloads
 from runner.service.inference import InferenceService
 from runner.service.jobs import JobService
@@ -71,6 +72,7 @@ from runner.store.library import Library
 from runner.store.state import JobTable
 from runner.workers.devices import available_bytes, memory_bytes, n_cores
 from runner.workers.graphics import built, usable, vendors
+from runner.workers.inventory import take_inventory
 from runner.workers.pool import Pool
 from runner.workers.wanted import PoolSettings
 
@@ -85,9 +87,6 @@ _NO_KEY = "--insecure-no-key"
 #: The log's last lines, for ``/api/logs``: a process has one log.
 _tail = logs.Tail()
 
-#: Stands for any load, to ask what devices of other machines one would be given.
-_NO_LOAD = Load("", "", n_ctx=1, n_cells=1, n_seq_max=1)
-
 #: Settings whose new value counts at once.
 _AT_ONCE = (
     "origins",
@@ -96,6 +95,7 @@ _AT_ONCE = (
     "max_loaded_models",
     "max_queue",
     "memory_share",
+    "devices",
 )
 
 #: Seconds that answers may go on when the daemon ends; then they fail with an error of their own.
@@ -173,12 +173,13 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         await pulls.restore(*works)
         models = ModelService(library, pool, cache, await _last_use(paths, requests, stack))
         _tell(jobs, pool, requests, models, live)
-        keys = await asyncio.to_thread(
-            KeyService,
-            paths.keys_file,
-            on_revoked=lambda key_id: cache.clear(owner_id=key_id),
+        devices = DeviceList(
+            partial(take_inventory, own_command("_devices")),
+            remotes,
+            lambda: live.in_force("devices"),
         )
-        stack.push_async_callback(keys.close)
+        stack.push_async_callback(devices.close)
+        keys = await _keys(paths, cache, stack)
         _check_door(settings, keys)
         inference = await asyncio.to_thread(_inference, settings, paths, library, pool, requests)
         needs = Needs(
@@ -204,7 +205,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             settings=live,
             secrets=hub_tokens,
             devices=remotes,
-            machine=MachineService(pool, lambda: _limits_in_force(live)),
+            machine=MachineService(pool, devices, lambda: _limits_in_force(live)),
             logs=_tail,
             version=__version__,
             request_shutdown=ending.set,
@@ -220,6 +221,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             pool.configure(_pool_settings(_merged(settings, new), paths))
 
         live.when_changed(_AT_ONCE, follow)
+        gc.freeze()  # what there is now stays: not to be looked through for garbage again
         address = await stack.enter_async_context(listening(app, settings, grace_s=_STRAGGLERS_S))
         write_record(
             paths.daemon_file,
@@ -237,6 +239,15 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         _tail.end()
         # Still listening: who comes now is told so, instead of finding nobody.
         await asyncio.gather(pool.close(_GRACE_S), jobs.close())
+
+
+async def _keys(paths: Paths, cache: CacheService, stack: contextlib.AsyncExitStack) -> KeyService:
+    """Return the keys of the API; what a revoked one's requests left in the cache goes with it."""
+    keys = await asyncio.to_thread(
+        KeyService, paths.keys_file, on_revoked=lambda key_id: cache.clear(owner_id=key_id)
+    )
+    stack.push_async_callback(keys.close)
+    return keys
 
 
 async def _serve_and_end(paths: Paths, settings: Settings) -> None:
@@ -289,7 +300,7 @@ def _inference(
         memory_bytes=memory_bytes(),
         available=available_bytes,
         calibration=Calibration(paths.state / "memory.json"),
-        is_sure=lambda: not (pool.settings.has_accelerator or pool.equip(_NO_LOAD).remotes),
+        is_sure=lambda: not pool.settings.has_accelerator,
     )
     pool.on_measured = memory.learn
     return InferenceService(
@@ -380,6 +391,7 @@ def _merged(started: Settings, new: Settings) -> Settings:
         max_loaded_models=new.max_loaded_models,
         max_queue=new.max_queue,
         memory_share=new.memory_share,
+        devices=new.devices,
     )
 
 
@@ -426,10 +438,14 @@ def _job_table(paths: Paths) -> JobTable | None:
 
 
 def _tidy(library: Library, shelf: Shelf) -> None:
-    """Remove what interrupted imports and writers left; never a reason not to serve."""
+    """Remove what interrupted imports and writers left, and look through what there is.
+
+    Never a reason not to serve.
+    """
     shelf.tidy()
     try:
         n_bytes = library.prune()
+        library.list()  # the first who asks for it shall not be the one who waits
     except CorralError as error:
         logger.warning("the library was not tidied: %s", error.message)
         return

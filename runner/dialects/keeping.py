@@ -150,6 +150,9 @@ def machine(report: MachineReport) -> bytes:
                     "name": device.name,
                     "memory": device.n_memory,
                     "memory_available": device.n_available,
+                    "used": device.is_used,
+                    "order": device.order,
+                    "note": device.note,
                 }
                 for device in report.devices
             ],

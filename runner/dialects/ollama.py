@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -336,16 +337,21 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class ErrorBody(msgspec.Struct, omit_defaults=True):
-    """Every error; ``error`` is a string, and clients stop at its mere presence."""
+    """Every error; ``error`` is a string, and clients stop at its mere presence.
+
+    ``queue_position`` is the place that a request would have had for which no place was left.
+    """
 
     error: str
     code: str
     hint: str = ""
+    queue_position: int = 0
 
 
 def error_body(error: CorralError) -> ErrorBody:
     """Return ``error`` in Ollama's form, with the stable code and the hint beside it."""
-    return ErrorBody(error.message or "internal error", error.code, error.hint)
+    position = getattr(error, "position", 0)
+    return ErrorBody(error.message or "internal error", error.code, error.hint, position)
 
 
 def whole(call: Call, events: Sequence[Event], *, at_ns: int) -> bytes:
@@ -490,8 +496,15 @@ class AnswerEncoder:
 
 def rfc3339(time_ns: int) -> str:
     """Return a moment as Go writes it, in UTC with nine digits after the point."""
-    second, nanos = divmod(time_ns, 1_000_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{nanos:09d}Z"
+    seconds, nanos = divmod(time_ns, 1_000_000_000)
+    day, second = divmod(seconds, 86_400)
+    clock = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+    return f"{_date(day)}T{clock}.{nanos:09d}Z"
+
+
+@lru_cache(maxsize=1 << 10)  # a list of thousands tells as many moments, of few days
+def _date(day: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(day * 86_400))
 
 
 def nanoseconds(seconds: float) -> int:

@@ -351,16 +351,25 @@ def _running(model: RunningModel, now: float) -> Running:
 
 
 def _details(model: ModelInfo) -> Details:
+    return _details_of(
+        model.architecture, model.n_params, model.quantization, model.n_ctx_train, model.n_embd
+    )
+
+
+@lru_cache(maxsize=1 << 10)  # of thousands of models, many are of one family and size
+def _details_of(
+    architecture: str, n_params: int, quantization: str, n_ctx_train: int, n_embd: int
+) -> Details:
     return Details(
         parent_model="",
         format="gguf",
-        family=model.architecture,
-        families=[model.architecture],
-        parameter_size=human_number(model.n_params),
-        parameter_count=model.n_params,
-        quantization_level=model.quantization,
-        context_length=model.n_ctx_train,
-        embedding_length=model.n_embd,
+        family=architecture,
+        families=[architecture],
+        parameter_size=human_number(n_params),
+        parameter_count=n_params,
+        quantization_level=quantization,
+        context_length=n_ctx_train,
+        embedding_length=n_embd,
     )
 
 

@@ -181,13 +181,20 @@ class SecretShape(msgspec.Struct):
 
 
 class DeviceShape(msgspec.Struct):
-    """Something that computes; memory in bytes."""
+    """Something that computes; memory in bytes.
+
+    ``id`` is its name in the setting ``devices``; ``used``: models are put there; ``order``: which
+    is filled first, from 1 (0: none is; a processor takes what is left); ``note``: what is amiss.
+    """
 
     id: str
     kind: str
     name: str
     memory: int
     memory_available: int
+    used: bool
+    order: int
+    note: str
 
 
 class UnusedCardShape(msgspec.Struct):

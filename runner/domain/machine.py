@@ -7,13 +7,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Something that computes; memory in bytes, 0 where it is not known."""
+    """Something that computes; memory in bytes, 0 where it is not known.
+
+    Attributes:
+        id: What the setting ``devices`` calls it: ``CPU``, ``CUDA0``, ``10.0.0.5:11435``.
+        kind: ``cpu``, ``gpu``, ``igpu`` (shares main memory), ``accel`` or ``rpc`` (another
+            machine's).
+        name: What its driver calls it.
+        n_memory: Its memory.
+        n_available: What of that is free.
+        is_used: Whether models are put there; a processor takes what goes nowhere else.
+        order: Which of those that layers are put on is filled first, from 1; 0: none are.
+        note: Why it cannot be used now; empty: it can.
+    """
 
     id: str
     kind: str
     name: str
     n_memory: int
     n_available: int
+    is_used: bool = True
+    order: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

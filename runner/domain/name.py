@@ -64,8 +64,7 @@ class ModelName:
     @cached_property
     def key(self) -> tuple[str, str, str, str]:
         """The name for comparing and for paths: lower case, in path order."""
-        parts = (self.host, self.namespace, self.model, self.tag)
-        return tuple(part.lower() for part in parts)  # type: ignore[return-value]
+        return self.host.lower(), self.namespace.lower(), self.model.lower(), self.tag.lower()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ModelName) and self.key == other.key

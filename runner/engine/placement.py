@@ -1,4 +1,4 @@
-"""Which devices a model's layers go to, and how many to each.  Pure.
+"""How many of a model's layers go to each device.  Pure.
 
 Sizes of layers are averages here: what does not fit after all, llama.cpp refuses, and then it is
 tried with fewer (``fewer``).
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from runner.errors import DeviceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,49 +46,6 @@ class Need:
     n_layers: int
     layer: int
     fixed: int
-
-
-def chosen(places: Sequence[Place], words: Sequence[str]) -> list[Place]:
-    """Return the accelerators to use, the first to be filled first.
-
-    Args:
-        places: All devices, in llama.cpp's order.
-        words: Names and addresses, which are used in this order and no others; or names with a
-            ``-`` before them, which are left out; empty: all, this machine's first, of graphics
-            cards that share main memory only where there are no others.
-
-    Raises:
-        DeviceError: A name is none of ``places``.
-    """
-    usable = [place for place in places if place.kind in ("gpu", "igpu")]
-    wanted = [word for word in words if not word.startswith("-")]
-    left_out = [word[1:] for word in words if word.startswith("-")]
-    known = {place.name.lower() for place in places}
-    for word in [*wanted, *left_out]:
-        if word.lower() not in known | {"cpu"}:
-            raise DeviceError(
-                f"there is no device '{word}'",
-                hint=f"there are: {', '.join(place.name for place in places)}",
-            )
-    if wanted:
-        usable = [p for word in wanted for p in usable if p.name.lower() == word.lower()]
-    else:
-        own = _once([place for place in usable if not place.is_remote])
-        cards = [place for place in own if place.kind == "gpu"] or own
-        usable = cards + [place for place in usable if place.is_remote]
-    gone = {name.lower() for name in left_out}
-    return [place for place in usable if place.name.lower() not in gone]
-
-
-def _once(places: Sequence[Place]) -> list[Place]:
-    """A card that two drivers show is one card: the first one has it."""
-    seen: set[str] = set()
-    found = []
-    for place in places:
-        if place.hardware_id not in seen:
-            found.append(place)
-        seen |= {place.hardware_id} - {""}
-    return found
 
 
 def spread(places: Sequence[Place], need: Need, n_asked: int) -> list[int]:

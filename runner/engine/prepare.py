@@ -44,6 +44,7 @@ from runner.engine.told import Told
 from runner.errors import (
     CorralError,
     InvalidRequest,
+    NotEnoughMemory,
     PromptTooLong,
     TemplateFailed,
     Unsupported,
@@ -100,7 +101,7 @@ class _Render:
     request: Generate
     done: threading.Event = field(default_factory=threading.Event)
     text: str = ""
-    error: CorralError | None = None
+    error: CorralError | MemoryError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,8 @@ class Preparer:
                 outcome: Outcome = self._prepare(request)
             except CorralError as error:
                 outcome = failed(request.request_id, error)
+            except MemoryError:
+                outcome = failed(request.request_id, _no_memory(0))
             except Exception:
                 logger.exception("preparing a request failed")
                 outcome = Failed(request.request_id, "internal", "the prompt cannot be prepared")
@@ -337,10 +340,12 @@ class Preparer:
         return _Prompt(tokens, text, tail, pictures=tuple(pictures))
 
     def _render(self, job: _Render) -> str:
-        with _memory_limit(), _watchdog():
+        with _memory_limit() as n_allowed, _watchdog():
             self._renders.put(job)
             is_done = job.done.wait(RENDER_TIMEOUT_S)
         if is_done:
+            if isinstance(job.error, MemoryError):
+                raise _no_memory(n_allowed)
             if job.error:
                 raise job.error
             return job.text
@@ -372,13 +377,8 @@ class Preparer:
             while job := renders.get():
                 try:
                     job.text = self._render_one(job)
-                except CorralError as error:
+                except (CorralError, MemoryError) as error:
                     job.error = error
-                except MemoryError:
-                    job.error = TemplateFailed(
-                        f"the model's chat template wants more than {RENDER_MEMORY >> 20} MiB",
-                        hint="the template of this model is broken; send a raw prompt",
-                    )
                 job.done.set()
 
     def _render_one(self, job: _Render) -> str:
@@ -457,7 +457,10 @@ def _watchdog() -> Iterator[None]:
     if log is None:
         yield
         return
-    faulthandler.dump_traceback_later(WATCHDOG_S, exit=True, file=log)
+    try:
+        faulthandler.dump_traceback_later(WATCHDOG_S, exit=True, file=log)
+    except RuntimeError:  # no thread could be started for it
+        raise _no_memory(0) from None
     try:
         yield
     finally:
@@ -465,25 +468,40 @@ def _watchdog() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _memory_limit() -> Iterator[None]:
+def _memory_limit() -> Iterator[int]:
     """Let allocations fail beyond ``RENDER_MEMORY``; only Linux enforces such a limit.
+
+    Yields the bytes that may be allocated: fewer than that where the process has a limit already.
 
     The limit is the process's, so a template that exhausts it may cost this worker; without it,
     it could cost the machine.
     """
     n_pages = _n_pages()
     if resource is None or not n_pages:
-        yield
+        yield RENDER_MEMORY
         return
     old = resource.getrlimit(resource.RLIMIT_AS)
-    limit = n_pages * resource.getpagesize() + RENDER_MEMORY
-    if old[1] != resource.RLIM_INFINITY:
-        limit = min(limit, old[1])
+    n_used = n_pages * resource.getpagesize()
+    set_already = [limit for limit in old if limit != resource.RLIM_INFINITY]
+    limit = min([n_used + RENDER_MEMORY, *set_already])
     resource.setrlimit(resource.RLIMIT_AS, (limit, old[1]))
     try:
-        yield
+        yield max(0, limit - n_used)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, old)
+
+
+def _no_memory(n_allowed: int) -> CorralError:
+    """What to say when a prompt could not be made with so many bytes: whose fault that is."""
+    if n_allowed < RENDER_MEMORY:
+        return NotEnoughMemory(
+            "no memory to make the prompt from the messages",
+            hint="close other programs, or use a smaller model",
+        )
+    return TemplateFailed(
+        f"the model's chat template wants more than {RENDER_MEMORY >> 20} MiB",
+        hint="the template of this model is broken; send a raw prompt",
+    )
 
 
 def _n_pages() -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from runner.domain.chat import Message
 from runner.domain.options import OPTION_SPECS, Options, literal, parse_options
 from runner.errors import CorralError, InvalidRequest
-from runner.modelfile.parse import Instruction
+from runner.modelfile.parse import Instruction, meant
 
 #: Ollama's words for what its engine once had; they change nothing any more.
 DEPRECATED = frozenset(
@@ -126,8 +126,10 @@ class _Line:
         """The value as ``parse_options`` takes it: a list of one text where several may come."""
         name, text = self._one.key, self._one.value
         if name not in OPTION_SPECS:
+            near = meant(name, OPTION_SPECS)
+            known = f"known are: {', '.join(sorted(OPTION_SPECS))}"
             raise self.bad(
-                f"unknown parameter '{name}'", f"known are: {', '.join(sorted(OPTION_SPECS))}"
+                f"unknown parameter '{name}'", f"did you mean '{near}'?" if near else known
             )
         kind = OPTION_SPECS[name].kind
         value = [text] if kind is str else literal(text) if kind in (int, float, bool) else text

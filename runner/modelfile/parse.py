@@ -20,7 +20,7 @@ its catalogue, and one form of value more, for texts in which a line ends with t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from runner.errors import InvalidRequest
@@ -108,7 +108,9 @@ def instructions(text: str) -> Iterator[Instruction]:
             continue
         command, rest = _word(line)
         if command.lower() not in COMMANDS:
-            raise _bad(begin, f"command must be one of {_list(_OLLAMA)}")
+            hint = meant(command.lower(), COMMANDS).upper()
+            hint = f"did you mean {hint}?" if hint else ""
+            raise _bad(begin, f"command must be one of {_list(_OLLAMA)}", hint)
         key = ""
         if command.lower() in ("parameter", "message"):
             key, rest = _word(rest)
@@ -186,5 +188,12 @@ def _list(words: tuple[str, ...]) -> str:
     return f"{', '.join(quoted[:-1])}, or {quoted[-1]}"
 
 
-def _bad(line: int, reason: str) -> InvalidRequest:
-    return InvalidRequest(f"(line {line + 1}): {reason}", param="modelfile")
+def meant(word: str, words: Iterable[str]) -> str:
+    """Return the one of ``words`` that was probably meant by ``word``, or an empty text."""
+    import difflib  # here, because good Modelfiles have no use for it
+
+    return next(iter(difflib.get_close_matches(word[:80], sorted(words), n=1)), "")
+
+
+def _bad(line: int, reason: str, hint: str = "") -> InvalidRequest:
+    return InvalidRequest(f"(line {line + 1}): {reason}", hint=hint, param="modelfile")

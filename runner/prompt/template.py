@@ -24,11 +24,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from runner.domain.chat import Message, Tool
 from runner.domain.request import Think
 from runner.errors import TemplateFailed
+from runner.prompt.concessions import Failure, Told, conceded
 from runner.prompt.continued import cut, is_continued, marked, without_empty_turn
 from runner.prompt.literal import unescape_marks
 from runner.prompt.turns import (
     linked,
-    system_in_user_turn,
     think_variables,
     tool_object,
     turn_object,
@@ -41,10 +41,10 @@ MAX_CHARS = 32 * 1024 * 1024
 _MAX_BITS = 4096
 #: How Mistral's templates ask for ids of nine characters.
 _SHORT_IDS = re.compile(r"\|\s*length\s*!=\s*9\b")
-
-_WALKS_TOOLS = re.compile(r"\bin\s+tools\b")
 #: How templates of models that see ask what a part of a turn is.
 _ASKS_TYPE = re.compile(r"""\.type\b|\[\s*['"]type['"]\s*\]""")
+#: Ways in which one conversation is told, at most.
+_MOST_CONCESSIONS = 8
 
 
 class ChatTemplate:
@@ -59,7 +59,6 @@ class ChatTemplate:
         self.source = source
         self._specials = {"bos_token": bos_text, "eos_token": eos_text}
         self._wants_short_ids = _SHORT_IDS.search(source) is not None
-        self._walks_tools = _WALKS_TOOLS.search(source) is not None
         self._may_want_parts = _ASKS_TYPE.search(source) is not None
         self._wants_parts = False
         try:
@@ -83,8 +82,9 @@ class ChatTemplate:
 
         Where the last of them is the assistant's, the answer goes on with it.
 
-        A template that knows no system role gets the opening system text as part of the user's
-        first turn.
+        A template that fails on a fair conversation is told it in its own way
+        (``concessions.py``): without a system role, say, the opening system text is part of the
+        user's first turn.
 
         Args:
             messages: The conversation; what its tool calls leave out is filled in.
@@ -105,51 +105,48 @@ class ChatTemplate:
             "documents": [dict(document) for document in documents] if documents else None,
             **think_variables(think),
         }
-        try:
-            return self._generate(turns, variables)
-        except _RaisedByTemplate as error:
-            folded = system_in_user_turn(turns) if "system" in str(error).lower() else None
-            if folded is None:
-                raise _failed(_words(error)) from None
-            turns = folded
-        except TemplateFailed:
-            if tools or not self._walks_tools:
-                raise
-            variables["tools"] = []  # it walks through them without asking whether there are any
-        try:
-            return self._generate(turns, variables)
-        except _RaisedByTemplate as error:
-            raise _failed(_words(error)) from None
+        told = Told(turns, variables)
+        for _ in range(_MOST_CONCESSIONS):
+            try:
+                return self._generate(told)
+            except (TemplateFailed, _RaisedByTemplate) as error:
+                is_own = isinstance(error, _RaisedByTemplate)
+                instead = conceded(Failure(self.source, str(error), is_own=is_own), told)
+                if instead is None:
+                    raise (_failed(_words(error)) if is_own else error) from None
+                told = instead
+        raise _failed("it refuses this conversation in every form")
 
-    def _generate(self, turns: Sequence[Message], variables: Mapping[str, Any]) -> str:
+    def _generate(self, told: Told) -> str:
         """Run the template; what it raises on purpose is ``_RaisedByTemplate``.
 
         Some of models that see know turns as lists of parts only, and say nothing of plain text.
         """
         if self._wants_parts:
-            return self._run(turns, variables, in_parts=True)
-        prompt = self._run(turns, variables)
-        if not self._may_want_parts or _has_question(prompt, turns):
+            return self._run(told, in_parts=True)
+        prompt = self._run(told)
+        if not self._may_want_parts or _has_question(prompt, told.turns):
             return prompt
         try:
-            in_parts = self._run(turns, variables, in_parts=True)
+            in_parts = self._run(told, in_parts=True)
         except (TemplateFailed, _RaisedByTemplate):
             return prompt
-        self._wants_parts = _has_question(in_parts, turns)
+        self._wants_parts = _has_question(in_parts, told.turns)
         return in_parts if self._wants_parts else prompt
 
-    def _run(
-        self, turns: Sequence[Message], variables: Mapping[str, Any], *, in_parts: bool = False
-    ) -> str:
+    def _run(self, told: Told, *, in_parts: bool = False) -> str:
         pieces: list[str] = []
         n_chars = 0
-        continues = is_continued(turns)
-        turns = marked(turns) if continues else turns
+        continues = is_continued(told.turns)
+        turns = marked(told.turns) if continues else told.turns
+        texts = told.has_text_arguments
         try:
             for piece in self._template.generate(
-                messages=[turn_object(turn, in_parts=in_parts) for turn in turns],
+                messages=[
+                    turn_object(turn, has_text_arguments=texts, in_parts=in_parts) for turn in turns
+                ],
                 add_generation_prompt=not continues,
-                **variables,
+                **told.variables,
                 **self._specials,
             ):
                 n_chars += len(piece)

@@ -11,6 +11,7 @@ in its ``utils/chat_template_utils.py``.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -89,11 +90,15 @@ def system_in_user_turn(messages: Sequence[Message]) -> list[Message] | None:
     return [replace(user, content=content), *messages[2:]]
 
 
-def turn_object(message: Message, *, in_parts: bool = False) -> dict[str, Any]:
+def turn_object(
+    message: Message, *, has_text_arguments: bool = False, in_parts: bool = False
+) -> dict[str, Any]:
     """Return one message as a template's dictionary; what it does not have is left out.
 
     Args:
         message: The turn; where its pictures stand is marked in its text.
+        has_text_arguments: Whether those of calls are JSON text, as in OpenAI's API, and no
+            dictionary.
         in_parts: Whether its text is to be a list with one part.
     """
     text = message.content
@@ -103,7 +108,7 @@ def turn_object(message: Message, *, in_parts: bool = False) -> dict[str, Any]:
         # Templates know it under either name; transformers gives both, in this order.
         turn = {"thinking": message.thinking, **turn, "reasoning_content": message.thinking}
     if message.tool_calls:
-        turn["tool_calls"] = [_call_object(call) for call in message.tool_calls]
+        turn["tool_calls"] = [_call_object(call, has_text_arguments) for call in message.tool_calls]
     if message.tool_name:
         turn["name"] = message.tool_name
     if message.tool_call_id:
@@ -111,8 +116,10 @@ def turn_object(message: Message, *, in_parts: bool = False) -> dict[str, Any]:
     return turn
 
 
-def _call_object(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": _plain(call.arguments)}
+def _call_object(call: ToolCall, is_text: bool) -> dict[str, Any]:
+    arguments = _plain(call.arguments)
+    told = json.dumps(arguments, ensure_ascii=False) if is_text else arguments
+    function = {"name": call.name, "arguments": told}
     made: dict[str, Any] = {"type": "function", "function": function}
     return {**made, "id": call.id} if call.id else made
 

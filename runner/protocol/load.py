@@ -51,7 +51,7 @@ class Load(Struct, frozen=True, tag=True):
         rope_base: 0: as the file says.
         rope_scale: 0: as the file says; 0.5 doubles the context.
         yarn_orig_ctx: Context that yarn extends, in tokens; 0: the trained one.
-        devices: Which accelerators to use, in this order; see ``engine.placement.chosen``.
+        devices: Which accelerators to use, in this order; see ``domain.device_order``.
         remotes: Those of other machines.
         lost: Devices that are left out because they were lost, for the record.
     """

@@ -39,8 +39,8 @@ from runner.errors import (
 from runner.server.connections import LIMITS, refusal_of
 from runner.server.marks import DOOR, caller_of
 
-#: Paths of rerankers that stand under no version.
-_RERANKERS = frozenset({"/rerank", "/reranking", "/score"})
+#: Paths of rerankers, and those of vLLM and llama-server, that stand under no version.
+_UNVERSIONED = frozenset({"/rerank", "/reranking", "/score", "/tokenize", "/detokenize"})
 
 #: Largest body taken, in bytes.
 MAX_BODY = 64 * 1024 * 1024
@@ -74,9 +74,13 @@ _RETRY_AFTER: tuple[tuple[type[CorralError], int], ...] = (
 
 @dataclass(slots=True)
 class Facts:
-    """What the log line of one request tells beside method, path and status."""
+    """What the log line of one request tells beside method, path and status.
+
+    ``written``: the model as the caller wrote it, for the error that there is none.
+    """
 
     model: str = ""
+    written: str = ""
     finished: Finished | None = None
     error: str = ""
 
@@ -102,7 +106,7 @@ def facts_of(request: web.Request) -> Facts:
 def is_openai(request: web.Request) -> bool:
     """Whether the caller speaks OpenAI's dialect, or a reranker's, by the path."""
     path = request.path
-    is_its_own = path.startswith(("/v1/", "/v2/")) or path in _RERANKERS
+    is_its_own = path.startswith(("/v1/", "/v2/")) or path in _UNVERSIONED
     return is_its_own and not is_anthropic(request)
 
 
@@ -172,7 +176,10 @@ def error_answer(
     """Return ``error`` in the caller's dialect, with the status of its class unless given."""
     if status is None:
         status = next((number for cls, number in STATUSES if isinstance(error, cls)), 500)
-    facts_of(request).error = error.code
+    facts = facts_of(request)
+    facts.error = error.code
+    if facts.written and isinstance(error, ModelNotFound):
+        error = ModelNotFound(facts.written)  # clients look for the name that they sent
     error = told_to(request, error)
     body: msgspec.Struct
     headers = {}

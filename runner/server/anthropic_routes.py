@@ -17,7 +17,8 @@ routes = web.RouteTableDef()
 async def create_message(request: web.Request) -> web.StreamResponse:
     """One answer to a list of messages; a stream when the body says ``"stream": true``."""
     call = messages.parse(await read_body(request))
-    events = request.app[NEEDS].inference.infer(with_terms(request, call.request))
+    asked = with_terms(request, call.request, call.model)
+    events = request.app[NEEDS].inference.infer(asked)
     answer_id = answers.new_id()
     if call.stream:
         return await stream(request, events, answers.Encoder(call, answer_id=answer_id))

@@ -43,7 +43,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
 async def _answers(request: web.Request, call: completions.Call) -> AsyncGenerator[Event, None]:
     """All answers to all prompts as they come, counted through."""
     infer = request.app[NEEDS].inference.infer
-    streams = [infer(with_terms(request, asked)) for asked in call.requests]
+    streams = [infer(with_terms(request, asked, call.model)) for asked in call.requests]
     with _naming_the_prompt():
         async with aclosing(merged(streams)) as found:
             async for number, event in found:

@@ -253,6 +253,9 @@ def _refusal_of_head(error: BadHttpMessage) -> tuple[CorralError, int]:
             ),
             431,
         )
+    if "content-encoding" in str(error):  # aiohttp's words, where it lacks the decoder
+        hint = "send it as it is, or with gzip or deflate"
+        return InvalidRequest("the body's Content-Encoding is not read here", hint=hint), 415
     return InvalidRequest("this is no HTTP request", hint="is it meant for HTTPS?"), 400
 
 

@@ -78,6 +78,10 @@ class Devices(Protocol):
 class Machine(Protocol):
     """The machine and what we take of it."""
 
+    async def look(self) -> None:
+        """Have the next report tell what devices there are."""
+        ...
+
     def report(self) -> MachineReport:
         """Return how it is now."""
         ...

@@ -72,7 +72,9 @@ async def put_secret(request: web.Request) -> web.Response:
 @routes.get("/api/machine")
 async def show_machine(request: web.Request) -> web.Response:
     """Memory, devices and limits."""
-    return json_answer(request, keeping.machine(request.app[NEEDS].machine.report()))
+    machine = request.app[NEEDS].machine
+    await machine.look()
+    return json_answer(request, keeping.machine(machine.report()))
 
 
 @routes.get("/api/logs")

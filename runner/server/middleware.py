@@ -133,12 +133,12 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
         told = RequestError(
             f"method {request.method} is not allowed here", hint=f"allowed: {allowed}"
         )
-    elif error.status == 404 and not is_openai(request):
+    elif error.status == 404 and not (is_openai(request) or is_anthropic(request)):
         return web.Response(text="404 page not found", status=404)
     else:
         told = RequestError(
             f"{request.method} {request.rel_url.raw_path}: {error.reason.lower()}",
-            hint="offered here: /v1/chat/completions and /v1/models",
+            hint="GET /openapi.json lists what is offered",
         )
     response = error_answer(request, told, status=error.status)
     if "Allow" in error.headers:

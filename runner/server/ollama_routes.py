@@ -86,7 +86,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 
 async def _answer(request: web.Request, call: ollama.Call) -> web.StreamResponse:
-    asked = with_terms(request, call.request)
+    asked = with_terms(request, call.request, call.model)
     if call.only_renders:
         prompt = await request.app[NEEDS].prompts.render(call.request)
         return json_answer(request, ollama_prompts.debug(call, prompt, at_ns=time.time_ns()))

@@ -51,7 +51,7 @@ async def model(request: web.Request) -> web.Response:
 async def chat(request: web.Request) -> web.StreamResponse:
     """One answer to a list of messages; a stream when the body says ``"stream": true``."""
     call = openai_chat.parse(await read_body(request))
-    events = request.app[NEEDS].inference.infer(with_terms(request, call.request))
+    events = request.app[NEEDS].inference.infer(with_terms(request, call.request, call.model))
     answer_id, created = openai_chat.new_id(), int(time.time())
     if call.stream:
         encoder = openai_chat.ChunkEncoder(call, answer_id=answer_id, created=created)
@@ -65,7 +65,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
 async def respond(request: web.Request) -> web.StreamResponse:
     """One answer to a list of items; a stream when the body says ``"stream": true``."""
     call = responses.parse(await read_body(request))
-    events = request.app[NEEDS].inference.infer(with_terms(request, call.request))
+    asked = with_terms(request, call.request, call.body.model or "")
+    events = request.app[NEEDS].inference.infer(asked)
     answer = response_events.Response(
         call, answer_id=response_events.new_id(), created=int(time.time())
     )

@@ -142,8 +142,14 @@ _OPENAI: dict[str, Operation] = {
     ),
     "GET /v1/responses/{id}": Operation(status=404),
     "DELETE /v1/responses/{id}": Operation(status=404),
-    "POST /v1/tokenize": _infers(tokens.TokenizedBody, tokens.TokenizeBody),
-    "POST /v1/detokenize": _infers(tokens.DetokenizedBody, tokens.DetokenizeBody),
+    **{
+        f"POST {root}/tokenize": _infers(tokens.TokenizedBody, tokens.TokenizeBody)
+        for root in ("/v1", "")
+    },
+    **{
+        f"POST {root}/detokenize": _infers(tokens.DetokenizedBody, tokens.DetokenizeBody)
+        for root in ("/v1", "")
+    },
     **{f"POST {path}": _RERANK for path in ("/v1/rerank", "/v1/reranking", "/v2/rerank")},
     **{f"POST {path}": _RERANK for path in ("/rerank", "/reranking")},
     "POST /v1/score": _SCORE,

@@ -46,6 +46,7 @@ async def render(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/tokenize")
+@routes.post("/tokenize")
 async def openai_tokenize(request: web.Request) -> web.Response:
     """The tokens of a text or of a conversation."""
     asked = openai_tokens.parse_tokenize(await read_body(request))
@@ -55,6 +56,7 @@ async def openai_tokenize(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/detokenize")
+@routes.post("/detokenize")
 async def openai_detokenize(request: web.Request) -> web.Response:
     """The text of tokens."""
     name, tokens = openai_tokens.parse_detokenize(await read_body(request))

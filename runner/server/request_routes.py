@@ -10,7 +10,7 @@ from aiohttp import web
 from runner.dialects import requests as dialect, wire
 from runner.dialects.terms import parse_priority
 from runner.domain.request import EmbedRequest, InferenceRequest, RerankRequest
-from runner.server.answers import json_answer
+from runner.server.answers import facts_of, json_answer
 from runner.server.callers import name_model
 from runner.server.marks import caller_of
 from runner.server.needs import NEEDS
@@ -23,11 +23,16 @@ Asked = TypeVar("Asked", InferenceRequest, EmbedRequest, RerankRequest)
 PRIORITY_HEADER = "X-Priority"
 
 
-def with_terms(request: web.Request, asked: Asked) -> Asked:
+def with_terms(request: web.Request, asked: Asked, written: str = "") -> Asked:
     """Return ``asked`` with what the connection says: whose it is, and in which class.
 
     Every request for a model comes through here, so its name and its pictures are checked too.
     The header wins over the body's field, so that a proxy can set the class of all it passes on.
+
+    Args:
+        request: The request.
+        asked: What its body asks for.
+        written: The model as the body has it; empty: as ``asked`` has it.
 
     Raises:
         InvalidRequest: The header names no class, or a picture is none.
@@ -35,6 +40,7 @@ def with_terms(request: web.Request, asked: Asked) -> Asked:
         Forbidden: The caller's key is for other models.
     """
     name_model(request, asked.model)
+    facts_of(request).written = written
     if isinstance(asked, InferenceRequest) and asked.messages:
         check_pictures(asked.messages)
     owner_id = caller_of(request).owner_id

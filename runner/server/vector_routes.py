@@ -26,7 +26,7 @@ async def embed(request: web.Request) -> web.Response:
     if not call.request.inputs:
         load_s = await _load(request, call.request)
         return json_answer(request, ollama_embed.empty_answer(call, load_s=load_s))
-    found = await _embed(request, call.request)
+    found = await _embed(request, call.request, call.model)
     return json_answer(request, ollama_embed.embed_answer(call, found))
 
 
@@ -37,7 +37,7 @@ async def embeddings(request: web.Request) -> web.Response:
     if not call.request.inputs:
         await _load(request, call.request)
         return json_answer(request, wire.encode({"embedding": []}))
-    found = await _embed(request, call.request)
+    found = await _embed(request, call.request, call.model)
     return json_answer(request, ollama_embed.embeddings_answer(found))
 
 
@@ -45,7 +45,7 @@ async def embeddings(request: web.Request) -> web.Response:
 async def openai(request: web.Request) -> web.Response:
     """A vector for each input."""
     call = openai_embeddings.parse(await read_body(request))
-    found = await _embed(request, call.request)
+    found = await _embed(request, call.request, call.model)
     return json_answer(request, openai_embeddings.answer(call, found))
 
 
@@ -70,9 +70,9 @@ async def score(request: web.Request) -> web.Response:
     return json_answer(request, rerank.score_answer(call, found, created=int(time.time())))
 
 
-async def _embed(request: web.Request, asked: EmbedRequest) -> Embeddings:
+async def _embed(request: web.Request, asked: EmbedRequest, written: str) -> Embeddings:
     try:
-        return await request.app[NEEDS].inference.embed(with_terms(request, asked))
+        return await request.app[NEEDS].inference.embed(with_terms(request, asked, written))
     except RequestError as error:
         # What comes from the engine has lost its field, and it can only be this one.
         if error.code == "prompt_too_long":

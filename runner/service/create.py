@@ -13,6 +13,7 @@ from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
 from runner.domain.create import CheckedModelfile, CreateRequest
@@ -31,10 +32,12 @@ from runner.gguf.adapter import check_adapter, check_fits
 from runner.gguf.metadata import ModelFacts, describe, join_shards
 from runner.gguf.reader import Header, read_header
 from runner.hub.nowhere import nowhere
+from runner.hub.throttle import Throttle
 from runner.prompt.compiled import check
 from runner.service.gather import File, gather, in_words
 from runner.service.modelfile import check_modelfile
 from runner.service.rewrite import Source, rewrite
+from runner.service.run import Run
 from runner.service.tools import Tools
 from runner.store.blobs import Written, hash_file
 from runner.store.intake import bring
@@ -85,7 +88,9 @@ class CreateService:
                 async for progress in moments:
                     yield progress
             base = await self._base(request)
-        async with aclosing(_stepped(self._make(request, base), self._makers)) as moments:
+        stop = Event()  # set, it ends the process of a tool that may be silent for long
+        work = self._make(request, base, stop)
+        async with aclosing(_stepped(work, self._makers, stop)) as moments:
             async for progress in moments:
                 yield progress
 
@@ -135,17 +140,21 @@ class CreateService:
     # The work, in a thread
 
     def _make(
-        self, request: CreateRequest, base: Manifest | None
+        self, request: CreateRequest, base: Manifest | None, stop: Event
     ) -> Generator[Progress, None, None]:
         yield Progress("gathering model components")
         with ExitStack() as copies:
-            files = yield from gather(self._library, self._tools, request, base, copies)
+            files = yield from gather(
+                self._library, self._tools, request, base, copies=copies, stop=stop
+            )
             facts = _facts(files, base)
             for file in files:
                 if file.kind == ADAPTER:
                     _check_adapter(file, facts, self._model_header(files, base))
             if request.quantize:
-                file = yield from self._rewritten(request, files, base, facts, copies)
+                file = yield from self._rewritten(
+                    request, files, base, facts, copies=copies, stop=stop
+                )
                 files = [file, *(one for one in files if one.kind != MODEL)]
                 facts = describe(file.header)
             layers, partials = yield from self._layers(files, base, copies)
@@ -170,7 +179,9 @@ class CreateService:
         files: list[File],
         base: Manifest | None,
         facts: ModelFacts,
+        *,
         copies: ExitStack,
+        stop: Event,
     ) -> Generator[Progress, None, File]:
         """Return the one model of the request in the type that is asked for."""
         if self._tools is None:
@@ -189,7 +200,12 @@ class CreateService:
                 digest = yield from hash_file(whole, first.stat().st_size)
             _check_digest(request, [Layer(MODEL, digest, 0)])
         source = Source(label, paths, facts.quantization)
-        return (yield from rewrite(self._library, self._tools, source, request.quantize, copies))
+        run = Run(Throttle(), stop=stop)
+        return (
+            yield from rewrite(
+                self._library, self._tools, source, request.quantize, copies=copies, run=run
+            )
+        )
 
     def _layers(
         self, files: list[File], base: Manifest | None, copies: ExitStack
@@ -278,9 +294,12 @@ def _manifest(
 
 
 async def _stepped(
-    work: Generator[Progress, None, None], makers: Executor
+    work: Generator[Progress, None, None], makers: Executor, stop: Event
 ) -> AsyncGenerator[Progress, None]:
-    """Take each step of ``work`` in a thread; closing this waits for the step that runs."""
+    """Take each step of ``work`` in a thread.
+
+    Closing this sets ``stop`` and waits for the step that runs.
+    """
     loop = asyncio.get_running_loop()
     step: asyncio.Future[Progress | None] | None = None
     try:
@@ -291,8 +310,10 @@ async def _stepped(
                 return
             yield moment
     finally:
+        stop.set()
         if step is not None and not step.done():
             await asyncio.wait([step])
+            step.exception()  # of work that was stopped, which nobody waits for any more
         await loop.run_in_executor(makers, work.close)
 
 

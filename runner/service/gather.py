@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TypeVar
 
 from runner.domain.create import CreateRequest
@@ -63,7 +64,9 @@ def gather(
     tools: Tools | None,
     request: CreateRequest,
     base: Manifest | None,
+    *,
     copies: ExitStack,
+    stop: Event,
 ) -> Generator[Progress, None, list[File]]:
     """Return the files of a request, each with its header; folders are converted on the way.
 
@@ -73,6 +76,7 @@ def gather(
         request: Whose.
         base: The model that it builds on.
         copies: Removes what was converted, unless it is committed.
+        stop: Set, it ends the process that converts.
 
     Raises:
         InvalidRequest: A file is missing, or of a kind that is never read.
@@ -91,7 +95,7 @@ def gather(
         if any(entry.label.lower().endswith(_SAFETENSORS) for entry in entries):
             ggufs = [one for one in entries if one.label.lower().endswith(_GGUF)]
             folder = [one for one in entries if one not in ggufs]
-            converter = _Converter(library, tools, request, copies)
+            converter = _Converter(library, tools, request, copies, stop)
             found.append((yield from converter.convert(kind, folder, _base_path(found, base))))
             entries = ggufs
         found += [_looked_at(entry, kind) for entry in entries]
@@ -135,11 +139,13 @@ class _Converter:
         tools: Tools | None,
         request: CreateRequest,
         copies: ExitStack,
+        stop: Event,
     ) -> None:
         self._library = library
         self._tools = tools
         self._request = request
         self._copies = copies
+        self._stop = stop
 
     def convert(
         self, kind: str, entries: list[_Entry], base: Path | str
@@ -161,13 +167,8 @@ class _Converter:
             base_path=str(path) if kind == ADAPTER else "",
         )
         yield Progress("converting model" if kind == MODEL else "converting adapter")
-        run = Run(Throttle())
-        # Whoever closes this between two moments has the process ended.
-        moments = self._tools.do(task, Converted, run)
-        try:
-            yield from moments
-        finally:
-            run.stop.set()
+        run = Run(Throttle(), stop=self._stop)
+        yield from self._tools.do(task, Converted, run)
         digest = yield from made.seal()
         here = self._library.blobs.has(digest, made.n_bytes)
         entry = _Entry(label, made.path, digest if here else "")

@@ -8,7 +8,8 @@ from functools import cache
 
 import psutil
 
-from runner.domain.machine import Device, MachineReport, UnusedCard
+from runner.domain.machine import MachineReport, UnusedCard
+from runner.service.devices import DeviceList
 from runner.workers.devices import n_cores
 from runner.workers.graphics import build_command, build_needs, built, usable, vendors
 from runner.workers.pool import Pool
@@ -17,10 +18,20 @@ from runner.workers.pool import Pool
 class MachineService:
     """Measures when asked."""
 
-    def __init__(self, pool: Pool, limits: Callable[[], tuple[tuple[str, int], ...]]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        devices: DeviceList,
+        limits: Callable[[], tuple[tuple[str, int], ...]],
+    ) -> None:
         """Take what is needed; ``limits`` returns the numbers in force by their settings' names."""
         self._pool = pool
+        self._devices = devices
         self._limits = limits
+
+    async def look(self) -> None:
+        """Have the next report tell of devices what there is; seldom waits."""
+        await self._devices.look()
 
     def report(self) -> MachineReport:
         """Return how the machine is."""
@@ -32,7 +43,7 @@ class MachineService:
             n_memory=total,
             n_available=available,
             n_daemon=int(psutil.Process().memory_info().rss),
-            devices=(Device("cpu", "cpu", name, total, available),),
+            devices=self._devices.devices(total, available, name),
             limits=self._limits(),
             n_loads=self._pool.n_loads,
             n_evictions=self._pool.n_evictions,

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from runner.domain.devices import is_address
 from runner.domain.memory import MemoryNeed
 from runner.domain.name import ModelName
 from runner.domain.options import Options
@@ -114,7 +115,7 @@ class MemoryService:
         least = min(asked, n_max or asked) or min(LEAST, n_max or LEAST)
         if resident is not None and least <= resident.n_ctx:
             sizes = Sizes(least if asked else resident.n_ctx, resident.n_cells, least)
-            return self._known(self._fitted(manifest, parts, options, sizes))
+            return self._known(options, self._fitted(manifest, parts, options, sizes))
         sizes = self._sizes(manifest, parts, options, asked)
         note = ""
         if asked and sizes.n_ctx < least:
@@ -124,13 +125,20 @@ class MemoryService:
             else:
                 logger.warning("context cut model=%s: %s", manifest.name, note)
         fitted = self._fitted(manifest, parts, options, sizes, note)
-        if resident is None and self._is_sure():
+        if resident is None and self._knows_all(options):
             self._refuse_beyond(manifest, options, fitted)
-        return self._known(fitted)
+        return self._known(options, fitted)
 
-    def _known(self, fitted: Fitted) -> Fitted:
+    def _knows_all(self, options: Options) -> bool:
+        """Whether main memory is all there is for a model: no layer goes to another machine."""
+        words = options.devices or self._pool.settings.devices
+        return self._is_sure() and not any(
+            is_address(word) and not word.startswith("-") for word in words
+        )
+
+    def _known(self, options: Options, fitted: Fitted) -> Fitted:
         """What is said of memory, where that can be said."""
-        return fitted if self._is_sure() else replace(fitted, n_bytes=0)
+        return fitted if self._knows_all(options) else replace(fitted, n_bytes=0)
 
     def _refuse_beyond(self, manifest: Manifest, options: Options, fitted: Fitted) -> None:
         """Return if a model can be loaded, once all others had gone."""
@@ -236,7 +244,7 @@ class MemoryService:
             n_memory=self._memory_bytes,
             n_free=min(self._available(), n_free),
             n_cache=n_free - smallest.n_bytes + cost(1)
-            if self._is_sure()
+            if self._knows_all(options)
             else self._memory_bytes // _UNSURE_SHARE,
         )
         return choose_sizes(cost, room, asked=asked, n_ctx_max=_n_ctx_max(parts.model, options))

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
 from runner.domain.devices import SharedDevice, device_address, is_address
-from runner.errors import InvalidRequest
+from runner.errors import DeviceError, InvalidRequest
 from runner.protocol.messages import Load, Remote
 from runner.relay.caller import call
 from runner.service.private import PrivateFile
@@ -72,6 +73,21 @@ class RemoteService:
         self._lost.pop(address, None)
         logger.info("device added address=%s", address)
         return SharedDevice(address)
+
+    async def devices_of(self, address: str) -> list[Mapping[str, Any]]:
+        """Return what another machine says of its devices, as ``engine.devices`` does.
+
+        Raises:
+            DeviceError: It cannot be reached, refuses the key, or says nothing of use.
+        """
+        loop = asyncio.get_running_loop()
+        key = self._keys.get(address, "")
+        peer, told = await loop.run_in_executor(self._callers, call, address, key)
+        peer.close()
+        found = told.get("devices")
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise DeviceError(f"the device {address} does not say what it has")
+        return found
 
     async def remove(self, text: str) -> SharedDevice:
         """Forget a device and its key; models that use it go on.

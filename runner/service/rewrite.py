@@ -7,14 +7,13 @@ and no model by itself, but a file among those that the new model is made of.
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.domain.progress import Progress
 from runner.errors import BadModelFile, DiskFull
 from runner.gguf.reader import read_header
-from runner.hub.throttle import Throttle
 from runner.protocol.tasks import Quantize, Quantized
 from runner.service.gather import File
 from runner.service.run import Run
@@ -38,7 +37,13 @@ class Source:
 
 
 def rewrite(
-    library: Library, tools: Tools, source: Source, file_type: str, copies: ExitStack
+    library: Library,
+    tools: Tools,
+    source: Source,
+    file_type: str,
+    *,
+    copies: ExitStack,
+    run: Run,
 ) -> Generator[Progress, None, File]:
     """Return ``source`` as a file of type ``file_type``; yields progress.
 
@@ -48,6 +53,7 @@ def rewrite(
         source: Read, and left as it is.
         file_type: As ``domain.file_types`` spells it.
         copies: Removes the file, unless it is committed.
+        run: Ends the process when it is stopped.
 
     Raises:
         BadModelFile: It is quantized already, or the type needs an importance matrix; with the
@@ -55,23 +61,20 @@ def rewrite(
         DiskFull: There is no room for it.
     """
     task = Quantize(tuple(map(str, source.paths)), "", file_type, n_threads=tools.n_threads)
-    planned = tools.ask(task, Quantized)
+    planned = tools.ask(task, Quantized, run)
     if planned.problem:
         raise BadModelFile(f"{source.label}: {planned.problem}", hint=_without_flags(planned.hint))
     _check_room(library, planned.n_file_bytes, file_type)
     made = Made(library.blobs)
     copies.callback(made.discard)
-    run = Run(Throttle())
     whole = tools.in_turn(lambda run: _write(tools, task, made, run))
     words = f"quantizing {source.quantization} model to {file_type}"
-    try:
-        for moment in whole(run):
+    with closing(whole(run)) as moments:  # whoever closes this has the process ended
+        for moment in moments:
             if moment.n_bytes:
                 yield replace(moment, phase=words, digest=_NO_DIGEST)
             elif moment.phase.startswith("waiting"):
                 yield moment
-    finally:
-        run.stop.set()  # whoever closes this between two moments has the process ended
     yield Progress("verifying conversion")
     digest = yield from made.seal()
     header = read_header(made.path)

@@ -108,9 +108,9 @@ class Tools:
             raise WorkerError(f"the job's process answered with {type(result).__name__}")
         return result
 
-    def ask(self, task: Task, kind: type[T]) -> T:
-        """Return the result of a short task; raises as ``do``."""
-        moments = self.do(task, kind, Run(Throttle()))
+    def ask(self, task: Task, kind: type[T], run: Run | None = None) -> T:
+        """Return the result of a short task; raises as ``do``, and so when ``run`` is stopped."""
+        moments = self.do(task, kind, run or Run(Throttle()))
         while True:
             try:
                 next(moments)

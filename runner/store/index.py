@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import threading
@@ -25,7 +26,7 @@ from runner.logs import pairs
 from runner.store import manifests
 from runner.store.blobs import DIGEST, Blobs
 from runner.store.capabilities import capabilities_of
-from runner.store.disk import explained, in_words
+from runner.store.disk import explained, in_words, tells_changes
 from runner.store.manifests import Layer, Manifest
 from runner.store.summary import FILE, Entry, read_summary, write_summary
 from runner.store.tree import Sizes, Stamp, Tree, is_settled, stamp_of
@@ -80,8 +81,9 @@ class Index:
         self.folder = folder
         self._blobs = blobs
         self._now_ns = now_ns
-        self._tree = Tree(now_ns)
-        self._sizes = Sizes(str(blobs.folder), now_ns)
+        self._is_told = functools.cache(lambda: tells_changes(blobs.partial))
+        self._tree = Tree(now_ns, self._is_told)
+        self._sizes = Sizes(str(blobs.folder), now_ns, self._is_told)
         self._entries: dict[str, Entry] = {}
         self._whole: dict[str, tuple[Entry, Manifest]] = {}
         self._told: set[tuple[Path, str]] = set()  # what is broken is logged once
@@ -226,7 +228,8 @@ class Index:
             if not self._is_begun:
                 self._is_begun = True
                 self._entries, folders = read_summary(self._file, self.folder)
-                self._tree.believe(folders)
+                if folders and self._is_told():
+                    self._tree.believe(folders)
         with explained("cannot read the library"):
             return self._tree.walk(str(self.folder), _DEPTH)
 

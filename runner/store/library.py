@@ -12,6 +12,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import logging
+import shutil
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -29,7 +30,7 @@ from runner.gguf.reader import GgufArray, Header, read_header
 from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
 from runner.store.blobs import Blobs, Written
-from runner.store.disk import explained, extended, replace_file
+from runner.store.disk import PROBE_PREFIX, explained, extended, replace_file
 from runner.store.index import Broken, Index, digests_in
 from runner.store.intake import bring
 from runner.store.lock import WAIT_S, StoreLock
@@ -345,6 +346,8 @@ class Library:
                     # Manifests are written under the lock only, and we hold it; an index that
                     # another process writes now is written another time.
                     path.unlink(missing_ok=True)
+            for path in self._scratch.glob(f"{PROBE_PREFIX}*"):
+                shutil.rmtree(path, ignore_errors=True)
             return n_bytes + self._drop(self._index.digests() - set(keep))
 
     # Inside

@@ -1,7 +1,8 @@
 """What lies in a folder, read again only when the folder has changed: for lists of thousands.
 
 A folder's times change when a file in it appears, goes or is replaced, which is all that happens to
-manifests and blobs.  What a file holds, its own times tell.
+manifests and blobs; where the disk does not keep to that, folders are read each time.  What a file
+holds, its own times tell.
 """
 
 from __future__ import annotations
@@ -42,15 +43,24 @@ class Seen(msgspec.Struct, frozen=True, array_like=True, gc=False):
 _NOTHING = Seen((0, 0, 0, 0), (), ())
 
 
+def always() -> bool:
+    """Say that this disk tells of every change by a folder's time."""
+    return True
+
+
 class Tree:
     """Reads folders.  Safe from any thread: what is kept is replaced whole.
 
     Args:
         now_ns: The clock that says what has settled.
+        is_told: Whether this disk tells of changes by a folder's time; asked when it matters.
     """
 
-    def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, now_ns: Callable[[], int] = time.time_ns, is_told: Callable[[], bool] = always
+    ) -> None:
         self._now_ns = now_ns
+        self._is_told = is_told
         self._seen: dict[str, Seen] = {}
 
     @property
@@ -92,7 +102,7 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             self._seen.pop(folder, None)
             return _NOTHING
-        if is_settled(stamp, now_ns):
+        if is_settled(stamp, now_ns) and self._is_told():
             self._seen[folder] = seen
         return seen
 
@@ -103,11 +113,18 @@ class Sizes:
     Args:
         folder: Whose.
         now_ns: The clock that says what has settled.
+        is_told: As ``Tree`` has it.
     """
 
-    def __init__(self, folder: str, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        folder: str,
+        now_ns: Callable[[], int] = time.time_ns,
+        is_told: Callable[[], bool] = always,
+    ) -> None:
         self._folder = folder
         self._now_ns = now_ns
+        self._is_told = is_told
         self._last: tuple[Stamp, dict[str, int]] | None = None
 
     def read(self) -> Mapping[str, int]:
@@ -124,7 +141,7 @@ class Sizes:
             sizes = _sizes(self._folder)
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        if is_settled(stamp, now_ns):
+        if is_settled(stamp, now_ns) and self._is_told():
             self._last = stamp, sizes
         return sizes
 

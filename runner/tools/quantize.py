@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from runner.tools.imatrix import Matrix
 
 _BY_NAME = {kind.name.lower(): (number, kind) for number, kind in TENSOR_TYPES.items()}
+#: Types of whole numbers, of other sources, and of what is computed on the way: llama.cpp writes no
+#: weights in them, and ends the process that asks.  Source: ``ggml_quantize_chunk`` in ``ggml.c``.
+_NEVER_WRITTEN = frozenset({"f64", "i8", "i16", "i32", "i64", "q8_1", "q8_k"})
 #: What a tensor may be made from without loss of what was not lost already.
 _PLAIN = frozenset({"f32", "f16", "bf16"})
 #: Types that are worthless without an importance matrix; Q2_K is one only as part of Q2_K_S.
@@ -145,10 +148,11 @@ def _problem(
 
 def _override(pattern: str, kind: str) -> tuple[str, int]:
     number = _BY_NAME.get(kind.lower())
-    if number is None:
+    if number is None or kind.lower() in _NEVER_WRITTEN:
+        what = "no type" if number is None else "weights are not written in the type"
         raise InvalidRequest(
-            f"tensor '{pattern}': no type '{kind[:40]}'",
-            hint=f"there are: {', '.join(sorted(_BY_NAME))}",
+            f"tensor '{pattern}': {what} '{kind[:40]}'",
+            hint=f"there are: {', '.join(sorted(_BY_NAME.keys() - _NEVER_WRITTEN))}",
             param="tensors",
         )
     return pattern, number[0]

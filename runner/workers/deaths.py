@@ -16,7 +16,8 @@ _VMSTAT = Path("/proc/vmstat")
 #: How llama.cpp, C++, Python, the threads' library and the C library say that there is no memory.
 _WANT_OF_MEMORY = re.compile(
     r"(failed|unable|cannot) to allocate|out of memory|insufficient memory|MemoryError"
-    r"|cannot allocate|bad_alloc|Thread creation failed",
+    r"|cannot allocate|bad_alloc|Thread creation failed|can't start new thread"
+    r"|failed to map segment",
     re.IGNORECASE,
 )
 #: Windows ends a process so: STATUS_NO_MEMORY and STATUS_COMMITMENT_LIMIT of ``ntstatus.h``.

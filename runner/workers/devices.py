@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import psutil
 
-_CGROUPS = Path("/sys/fs/cgroup")
+_CGROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+#: Files of a control group, and what counts its cached files, in both versions.
+_SECOND = "memory.max", "memory.current", "inactive_file"
+_FIRST = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
 
 
 def n_cores() -> int:
@@ -26,32 +28,47 @@ def n_cores() -> int:
 
 
 def memory_bytes() -> int:
-    """Return the main memory that this process may use: the machine's, or its container's."""
-    limit, _ = _container(_CGROUPS)
-    return min(int(psutil.virtual_memory().total), limit)
+    """Return the main memory that this process may use: the machine's, or its containers'."""
+    return min([int(psutil.virtual_memory().total), *(limit for limit, _ in containers())])
 
 
 def available_bytes() -> int:
     """Return the main memory that could be used now without pushing anything out."""
-    limit, used = _container(_CGROUPS)
-    return max(0, min(int(psutil.virtual_memory().available), limit - used))
+    left = [limit - used for limit, used in containers()]
+    return max(0, min([int(psutil.virtual_memory().available), *left]))
 
 
-def _container(root: Path) -> tuple[int, int]:
-    """Limit of the container that this process is in, and what is used of it; no limit: a lot.
+def containers(root: Path = _CGROUPS, own: Path = _OWN) -> list[tuple[int, int]]:
+    """Return limit and use, in bytes, of each container that this process is in and that has one.
 
-    Files that are only cached do not count as used.  Source: Linux's ``cgroup-v2.rst``.
+    One lies in the other, and each has a say.  Files that are only cached do not count as used.
+    Source: Linux's ``cgroup-v2.rst``, and ``cgroup-v1/memory.rst`` for the older kind.
     """
     try:
-        own = Path("/proc/self/cgroup").read_text(encoding="ascii").partition("::")[2].strip()
-        folder = root / own.lstrip("/")
-        if not (folder / "memory.max").exists():  # a container sees its own group as the root
-            folder = root
-        limit = int((folder / "memory.max").read_text(encoding="ascii"))
-        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        lines = [line.split(":", 2) for line in own.read_text(encoding="ascii").splitlines()]
+    except (OSError, ValueError):  # another system
+        return []
+    found = []
+    for _, kinds, path in (line for line in lines if len(line) == 3):
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        top, names = (root / "memory", _FIRST) if kinds else (root, _SECOND)
+        folder = top / path.strip().lstrip("/")
+        for each in (folder, *folder.parents):
+            if each.is_relative_to(top) and (one := _container(each, names)):
+                found.append(one)
+    return found
+
+
+def _container(folder: Path, names: tuple[str, str, str]) -> tuple[int, int] | None:
+    """Limit and use of one container; ``None``: there is no such folder, or it has no limit."""
+    limit_file, used_file, cached = names
+    try:
+        limit = int((folder / limit_file).read_text(encoding="ascii"))
+        used = int((folder / used_file).read_text(encoding="ascii"))
         stat = dict(
             line.split() for line in (folder / "memory.stat").read_text("ascii").splitlines()
         )
-        return limit, max(0, used - int(stat.get("inactive_file", 0)))
-    except (OSError, ValueError):  # another system, another version, or "max"
-        return sys.maxsize, 0
+        return limit, max(0, used - int(stat.get(cached, 0)))
+    except (OSError, ValueError):  # or "max"
+        return None

@@ -22,9 +22,11 @@ def closing() -> CapacityError:
 
 def queue_full(n_waiting: int) -> QueueFull:
     """The error of who would be one too many beside those that wait."""
-    return QueueFull(
+    error = QueueFull(
         "server busy, please try again.  maximum pending requests exceeded "
         f"({n_waiting} are waiting)",
         hint=f"this request would have been number {n_waiting + 1};"
         " CORRAL_MAX_QUEUE sets how many may wait",
     )
+    error.position = n_waiting + 1
+    return error

@@ -1,10 +1,12 @@
 """``corral create`` and ``corral modelfile``: what the daemon is asked for, and what is told."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
-from runner.cli.create import body_of, line_of
+from runner.cli.create import body_of, line_of, read_modelfile
 from runner.errors import (
     BadModelFile,
     InvalidRequest,
@@ -168,3 +170,22 @@ def test_a_folder_of_safetensors_comes_with_what_lies_beside(folder):
     (asked,) = [body_of(parse("FROM ./published\n"), folder)["paths"]]
     told = {str(path)[len(str(model)) + 1 :] for path in asked}
     assert told == {*names, "1_Pooling/config.json"}
+
+
+def test_a_modelfile_may_come_out_of_anything_that_can_be_read(tmp_path, monkeypatch):
+    """A device, or the pipe of another command; paths start where the user stands then."""
+    monkeypatch.chdir(tmp_path)
+    assert read_modelfile(os.devnull) == ("", Path.cwd())
+    with pytest.raises(InvalidRequest, match="is a folder"):
+        read_modelfile(str(tmp_path))
+    with pytest.raises(InvalidRequest, match="there is no file"):
+        read_modelfile("nowhere")
+
+
+def test_what_is_too_large_for_a_modelfile_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "model.gguf"
+    with path.open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    with pytest.raises(InvalidRequest, match="no Modelfile") as caught:
+        read_modelfile(str(path))
+    assert "FROM" in caught.value.hint

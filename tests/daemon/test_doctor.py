@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from dataclasses import replace
 
 import huggingface_hub.constants  # noqa: F401 - it reads HF_HUB_OFFLINE once: not in a test that sets it
 import pytest
 
 from runner.daemon.doctor import examine, judge_devices
 from runner.domain.check import State
+from runner.domain.machine import Device
 from runner.domain.name import ModelName
 from runner.paths import find_paths
 from runner.store.library import Library
 from tests.fakes.models import tiny_model
 from tests.real_daemon import ROOT, command, environment
 
-CPU = {"name": "CPU", "description": "a CPU", "n_free": 8 * 10**9, "n_total": 16 * 10**9}
+CPU = Device("CPU", "cpu", "a CPU", 16 * 10**9, 8 * 10**9)
 
 
 @pytest.fixture
@@ -43,8 +45,18 @@ def test_a_card_that_the_build_cannot_use_is_told_with_the_command():
 
 
 def test_a_card_that_is_used_is_no_matter():
-    checks = [*judge_devices([CPU, CPU | {"name": "CUDA0"}], ["NVIDIA"])]
+    checks = [*judge_devices([CPU, replace(CPU, id="CUDA0")], ["NVIDIA"])]
     assert [check.state for check in checks] == [State.OK, State.OK]
+    assert checks[1].message == "CUDA0: a CPU, 8.0 of 16.0 GB free"
+
+
+def test_a_device_that_is_not_used_or_not_there_is_told_so():
+    off = replace(CPU, id="CUDA1", is_used=False)
+    gone = replace(CPU, id="10.0.0.5:11435", kind="rpc", is_used=False, note="out of reach")
+    first, second = judge_devices([off, gone], [])
+    assert (first.state, first.message[-8:]) == (State.OK, "not used")
+    assert (second.state, second.message) == (State.WARN, "10.0.0.5:11435: out of reach")
+    assert "corral devices rm" in second.fix
 
 
 def test_a_fresh_home_is_in_order(paths):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import time
 
 import pytest
 from hypothesis import given, strategies as st
 
 from runner.dialects import ollama_models
+from runner.dialects.ollama import rfc3339
 from runner.domain.model import RunningModel
 from runner.domain.progress import Progress
 from tests.fakes.service import model_info
@@ -58,3 +60,10 @@ def test_a_moment_of_a_pull_leaves_out_what_it_does_not_know(phase, n_done, n_by
 def test_a_line_break_in_a_name_cannot_break_the_line():
     moment = dataclasses.replace(Progress("success"), name="a\u2028\nb")
     assert len(ollama_models.progress(moment).decode().splitlines()) == 1
+
+
+@given(st.integers(0, 9_223_372_036_854_775_807))
+def test_a_moment_is_told_as_the_c_library_has_it(time_ns):
+    second, nanos = divmod(time_ns, 10**9)
+    told = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+    assert rfc3339(time_ns) == f"{told}.{nanos:09d}Z"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from runner.engine.placement import Need, Place, chosen, fewer, in_order, spread
+from runner.domain.device_order import chosen
+from runner.engine.placement import Need, Place, fewer, in_order, spread
 from runner.errors import DeviceError
 
 GIB = 1 << 30

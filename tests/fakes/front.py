@@ -128,6 +128,9 @@ class FakeDevices:
 class FakeMachine:
     """A machine that does not change."""
 
+    async def look(self) -> None:
+        """There is nothing to look for."""
+
     def report(self) -> MachineReport:
         cpu = Device("cpu", "cpu", "a processor", 8_000, 4_000)
         card = UnusedCard("AMD", "the Vulkan SDK", "pip install it")

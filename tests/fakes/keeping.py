@@ -59,6 +59,7 @@ SETTINGS = {
         setting("host", "127.0.0.1:11434", "127.0.0.1:11434", source="environment"),
         setting("share_cache", "false", "false"),
         setting("hub", "auto", "auto"),
+        setting("devices", "", "", live=False),
         setting("of_a_later_version", "1", "1"),
     ],
     "secrets": {"hf": False, "modelscope": True},

@@ -53,7 +53,8 @@ def flat(dialect, body: dict) -> dict:
         assert {"message", "type", "param", "code"} <= set(body["error"])
         return {"hint": ""} | body["error"]
     assert isinstance(body["error"], str)
-    return {"message": body["error"], "code": body["code"], "hint": body.get("hint", "")}
+    told = {"message": body["error"], "code": body["code"], "hint": body.get("hint", "")}
+    return told | {"queue_position": body.get("queue_position", 0)}
 
 
 def answers_well(daemon, model="tiny") -> None:

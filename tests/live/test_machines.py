@@ -131,6 +131,32 @@ def test_a_device_out_of_reach_is_said_and_the_model_runs_here(near, share):
     assert "cannot be reached" in near.running("smollm2")["note"]
 
 
+def test_the_machine_lists_it_and_the_setting_has_models_loaded_there(near, share):
+    """No request names it: the setting does, from the next load on."""
+
+    def devices():
+        return {
+            row["id"]: row for row in near.ask("GET", "/api/machine", owner=True).json["devices"]
+        }
+
+    before = devices()
+    cpu, far = before["CPU"], before[share.address]
+    assert (cpu["kind"], cpu["used"], far["kind"], far["used"]) == ("cpu", True, "rpc", False)
+    assert 0 < far["memory_available"] <= far["memory"]
+    assert far["name"]
+    change = {"devices": [share.address]}
+    assert near.ask("PATCH", "/api/settings", change, owner=True).status == 200
+    assert (devices()[share.address]["used"], devices()[share.address]["order"]) == (True, 1)
+    body = {"model": "smollm2", "prompt": COUNT, "raw": True, "stream": False, "options": SMALL}
+    assert near.ask("POST", "/api/generate", body).json["response"] == " 15, 16, 17,"
+    assert near.running("smollm2")["devices"] == [{"name": share.address, "layers": 31}]
+    near.ask("POST", "/api/unload", {"model": "smollm2"})
+    assert near.ask("PATCH", "/api/settings", {"devices": ["cpu"]}, owner=True).status == 200
+    assert not devices()[share.address]["used"]
+    assert near.ask("POST", "/api/generate", body).status == 200
+    assert near.running("smollm2")["devices"] == []
+
+
 HAS_NAMESPACES = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("ip")
 
 

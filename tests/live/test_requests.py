@@ -111,6 +111,14 @@ def test_a_full_queue_says_how_many_wait_and_when_to_come_back(daemon_of_one):
             told = flat(dialect, reply.json)
             assert told["code"] == "queue_full"
             assert "(2 are waiting)" in told["message"]
+            assert "would have been number 3" in told["hint"]
+            assert told["queue_position"] == 3
+        body = {"model": "tiny", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+        reply = daemon.ask("POST", "/v1/messages", body)
+        assert (reply.status, reply.json["error"]["type"]) == (503, "overloaded_error")
+        assert int(reply.headers["Retry-After"]) >= 1
+        assert "(2 are waiting)" in reply.json["error"]["message"]
+        assert reply.json["error"]["queue_position"] == 3
         for connection in waiting:
             connection.close()
     wait_for(lambda: not listed(daemon), "all to be gone")

@@ -76,3 +76,9 @@ def test_any_text_has_findings_or_a_meaning(text):
     findings = lint(text)
     if not any(one.severity == "error" for one in findings):
         assert meaning_of(parse(text)).bases
+
+
+def test_a_parameter_that_is_nearly_one_is_guessed():
+    with pytest.raises(InvalidRequest, match="unknown parameter 'temperatur'") as caught:
+        meaning_of(parse("FROM a\nPARAMETER temperatur 1"))
+    assert caught.value.hint == "did you mean 'temperature'?"

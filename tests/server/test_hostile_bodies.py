@@ -53,6 +53,8 @@ BODIES = {
     "/v1/responses": responses.ResponsesBody,
     "/v1/tokenize": tokens.TokenizeBody,
     "/v1/detokenize": tokens.DetokenizeBody,
+    "/tokenize": tokens.TokenizeBody,
+    "/detokenize": tokens.DetokenizeBody,
     "/v1/messages": messages.MessagesBody,
     "/v1/messages/count_tokens": messages.CountBody,
 }
@@ -102,7 +104,7 @@ VALUES = st.recursive(
 def bodies(path):
     names = [field.encode_name for field in msgspec.structs.fields(BODIES[path])]
     sound = {name: value for name, value in SOUND.items() if name in names}
-    if path == "/v1/tokenize":
+    if path.endswith("/tokenize") and path != "/api/tokenize":
         del sound["messages"]
     wrong = st.dictionaries(st.sampled_from(names), VALUES, min_size=1, max_size=3)
     return wrong.map(lambda fields: json.dumps(sound | fields).encode())

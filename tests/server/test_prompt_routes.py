@@ -49,7 +49,9 @@ def test_a_completion_answers_each_prompt_as_often_as_asked():
             {"messages": HI},
             {"count": 2, "max_model_len": 4096, "tokens": [72, 105]},
         ),
-        ("/v1/detokenize", {"tokens": [65, 66]}, {"prompt": "AB"}),
+        ("/tokenize", {"content": "A"}, {"count": 1, "max_model_len": 4096, "tokens": [65]}),
+        ("/v1/detokenize", {"tokens": [65, 66]}, {"prompt": "AB", "content": "AB"}),
+        ("/detokenize", {"tokens": [65]}, {"prompt": "A", "content": "A"}),
         ("/v1/messages/count_tokens", {"messages": HI}, {"input_tokens": 2}),
     ],
 )
@@ -69,6 +71,7 @@ def test_prompts_are_told_without_an_answer(path, body, answer):
         ("/api/render", {"messages": 5}),
         ("/v1/tokenize", {}),
         ("/v1/tokenize", {"prompt": "a", "messages": HI}),
+        ("/tokenize", {"content": "a", "messages": HI}),
         ("/v1/detokenize", {"tokens": "a"}),
         ("/v1/messages/count_tokens", {}),
     ],

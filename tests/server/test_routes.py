@@ -129,6 +129,40 @@ def test_a_body_in_another_encoding_than_it_says_is_refused_in_our_words(house):
     assert reply.json["hint"]
 
 
+def test_an_encoding_that_nobody_here_reads_is_named(house, monkeypatch):
+    monkeypatch.setattr("aiohttp.http_parser.HAS_ZSTD", False)
+    reply = house.ask("POST", "/api/chat", CHAT, headers={"Content-Encoding": "zstd"})
+    assert reply.status == 415
+    assert "Content-Encoding" in reply.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/chat", CHAT),
+        ("/api/generate", {"model": "", "prompt": "Hi"}),
+        ("/api/embed", {"input": "Hi"}),
+        ("/v1/chat/completions", CHAT),
+        ("/v1/completions", {"prompt": "Hi"}),
+        ("/v1/responses", {"input": "Hi"}),
+        ("/v1/embeddings", {"input": "Hi"}),
+        ("/v1/messages", CHAT | {"max_tokens": 1}),
+    ],
+)
+@pytest.mark.parametrize("name", ["nobody", "nobody:latest", "Nobody/Here"])
+def test_a_model_that_is_not_there_is_named_as_the_caller_named_it(house, path, body, name):
+    reply = house.ask("POST", path, body | {"model": name})
+    assert reply.status == 404
+    error = reply.json["error"]
+    assert (error if isinstance(error, str) else error["message"]) == f"model '{name}' not found"
+
+
+def test_anthropics_clients_are_told_of_an_unknown_path_in_their_form(house):
+    reply = house.ask("POST", "/v1/messages/batches", {})
+    assert reply.status == 404
+    assert (reply.json["type"], reply.json["error"]["type"]) == ("error", "not_found_error")
+
+
 def test_an_unknown_path_and_a_wrong_method(house):
     reply = house.ask("GET", "/api/nothing")
     assert (reply.status, reply.body) == (404, b"404 page not found")

@@ -44,10 +44,10 @@ def opened(models: Path, now_ns=later) -> Index:
 def tick(models: Path) -> None:
     """Wait until the disk's clock has moved on: later changes have other times."""
     probe = models / "probe"
-    probe.write_bytes(b"")
+    probe.write_bytes(b"x")
     before = probe.stat().st_mtime_ns
     for _ in range(100_000):
-        probe.write_bytes(b"")
+        probe.write_bytes(b"x")
         if probe.stat().st_mtime_ns != before:
             return
     raise AssertionError("the disk's clock stands still")

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from runner.store.disk import tells_changes
 from runner.store.tree import Sizes, Tree
 
 
@@ -63,10 +64,36 @@ def test_a_link_that_leads_nowhere_has_no_size(tmp_path):
     assert Sizes(str(tmp_path)).read() == {"a": 1}
 
 
+def test_where_a_folders_time_tells_nothing_it_is_read_each_time(tmp_path):
+    """As on FAT under Windows: here its time is set back after each change."""
+    tree = Tree(later, lambda: False)
+    sizes = Sizes(str(tmp_path), later, lambda: False)
+    for number in range(1, 4):
+        (tmp_path / f"{number}").write_bytes(b"")
+        os.utime(tmp_path, (1, 1))
+        assert len(tree.walk(str(tmp_path), 0)) == len(sizes.read()) == number
+    assert not tree.seen
+
+
+def test_this_disk_is_tried_and_left_as_it_was(tmp_path, monkeypatch):
+    assert tells_changes(tmp_path / "scratch") == tells_changes(tmp_path / "scratch")
+    real = os.rename
+
+    def set_back(source, target):
+        real(source, target)
+        os.utime(os.path.dirname(target), (1_000_000_000, 1_000_000_000))  # noqa: PTH120
+
+    monkeypatch.setattr(os, "rename", set_back)
+    assert not tells_changes(tmp_path / "scratch")
+    assert [*(tmp_path / "scratch").iterdir()] == []
+    assert not tells_changes(tmp_path / "no" / "such" / "folder")
+
+
 def test_what_is_there_no_more_is_forgotten(tmp_path):
     tree = Tree(later)
     (tmp_path / "x").mkdir()
     tree.walk(str(tmp_path), 1)
     (tmp_path / "x").rename(tmp_path / "y")
+    os.utime(tmp_path, (1, 1))
     tree.walk(str(tmp_path), 1)
     assert set(tree.seen) == {str(tmp_path), str(tmp_path / "y")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ from runner.store.manifests import name_at, relative_path
 from tests.fakes.gguf_files import write_model
 
 ROOT = Path(__file__).parents[2]
+#: A folder on a disk that ignores letters' case, mounted by whoever runs this: exFAT, NTFS, ext4
+#: with ``casefold``.
+CASELESS = os.environ.get("CORRAL_TEST_CASELESS")
 N_STEPS = 40 if os.environ.get("CORRAL_SOAK") else 12
 
 #: Changes the library at random; what it cannot do because another was faster is no fault.
@@ -55,10 +59,27 @@ for _ in range(n):
 """
 
 
+@pytest.fixture(params=["any", "caseless"])
+def folder(request, tmp_path):
+    """A folder of its own; where there is one, also on a file system that ignores letters' case."""
+    if request.param == "any":
+        yield tmp_path
+        return
+    (tmp_path / "Case").touch()
+    if (tmp_path / "cASE").exists():
+        pytest.skip("all of this disk ignores case: it was tried already")
+    if not CASELESS:
+        pytest.skip("CORRAL_TEST_CASELESS names no folder on a file system that ignores case")
+    with tempfile.TemporaryDirectory(dir=CASELESS) as name:
+        (Path(name) / "Case").touch()
+        assert (Path(name) / "cASE").exists(), f"{CASELESS} does not ignore case"
+        yield Path(name)
+
+
 @pytest.mark.timeout(300)
-def test_two_processes_leave_a_library_in_which_all_is_whole(tmp_path):
-    files = [write_model(tmp_path / f"{n}.gguf", n_vocab=64 + 64 * n, seed=n) for n in range(3)]
-    models = tmp_path / "models"
+def test_two_processes_leave_a_library_in_which_all_is_whole(folder):
+    files = [write_model(folder / f"{n}.gguf", n_vocab=64 + 64 * n, seed=n) for n in range(3)]
+    models = folder / "models"
     children = [
         subprocess.Popen(
             [
@@ -103,13 +124,21 @@ def test_names_share_a_place_exactly_when_they_differ_in_case_only(one, two, tag
     assert name_at(relative_path(first)) == first
 
 
-def test_spellings_of_one_name_are_one_model(tmp_path):
-    library = Library(tmp_path / "models")
+def test_spellings_of_one_name_are_one_model(folder):
+    library = Library(folder / "models")
     for number, spelling in enumerate(("Qwen3:4B", "qwen3:4b", "QWEN3:4b")):
-        path = write_model(tmp_path / f"{number}.gguf", seed=number)
+        path = write_model(folder / f"{number}.gguf", seed=number)
         for _ in library.import_file(
             path, ModelName.parse(spelling), provenance={"source": "test"}
         ):
             pass
-    assert len(library.list()) == 1
+        assert [str(info.name) for info in library.list()] == ["Qwen3:4B"], (
+            "as it was first written"
+        )
     assert len(library.blobs.digests()) == 1
+    library.copy(ModelName.parse("QWEN3:4B"), ModelName.parse("Other"))
+    library.copy(ModelName.parse("qwen3:4b"), ModelName.parse("oTHER"))
+    assert {str(info.name) for info in library.list()} == {"Qwen3:4B", "Other:latest"}
+    library.delete(ModelName.parse("qwen3:4b"))
+    library.copy(ModelName.parse("other"), ModelName.parse("QWEN3:4b"))
+    assert {str(info.name) for info in library.list()} == {"QWEN3:4b", "Other:latest"}

@@ -13,6 +13,7 @@ from bench.tools import tensors_of
 from runner.domain.file_types import FILE_TYPES
 from runner.errors import BadModelFile, InvalidRequest
 from runner.gguf.reader import read_header
+from runner.gguf.tensor_types import TENSOR_TYPES
 from runner.protocol.tasks import Moment, Quantize
 from runner.tools.imatrix import read_imatrix
 from runner.tools.quantize import run
@@ -143,6 +144,21 @@ def test_the_older_form_of_a_matrix_is_read(wide, tmp_path):
 def test_a_storage_type_that_is_none_is_refused_by_its_pattern(wide):
     with pytest.raises(InvalidRequest, match="tensor 'ffn': no type 'q99'"):
         run(task(wide, tensors=(("ffn", "q99"),)), lambda _: None)
+
+
+@pytest.mark.parametrize("kind", sorted(one.name.lower() for one in TENSOR_TYPES.values()))
+def test_every_storage_type_is_written_or_refused_by_its_pattern(wide, matrix, tmp_path, kind):
+    """None of them ends the process."""
+    out, pattern = tmp_path / "out.gguf", "blk.0.ffn_down"
+    more = {"tensors": ((pattern, kind),), "imatrix_path": str(matrix)}
+    try:
+        quantized(wide, out, "F16", **more)
+    except InvalidRequest as error:
+        assert f"not written in the type '{kind}'" in error.message
+        assert not out.exists()
+    else:
+        types = {one.name: one.type_name.lower() for one in read_header(out).tensors}
+        assert types[f"{pattern}.weight"] == kind
 
 
 def test_a_pattern_that_is_no_regular_expression_is_refused(wide):

@@ -16,6 +16,8 @@ SAID = [
     "terminate called after throwing an instance of 'std::bad_alloc'",
     "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 64.0 MiB",
     "MemoryError",
+    "RuntimeError: can't start new thread",
+    "ImportError: /lib/_core.so: failed to map segment from shared object",
     "OSError: [Errno 12] Cannot allocate memory",
     "libgomp: Thread creation failed: Resource temporarily unavailable",
 ]

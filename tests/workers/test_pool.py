@@ -333,6 +333,7 @@ def test_too_many_requests_are_refused_and_the_others_answered(models):
             assert [type(end) for end in ends] == [list] * 5 + [QueueFull] * 2
             assert "CORRAL_MAX_QUEUE" in ends[-1].hint
             assert "(3 are waiting)" in ends[-1].message
+            assert ends[-1].position == 4
             assert await use(pool, models.wanted())
 
     asyncio.run(story())

@@ -23,12 +23,13 @@ _TYPES = {
 
 
 class ErrorDetail(msgspec.Struct, omit_defaults=True):
-    """What went wrong; ``code`` and ``hint`` are our own."""
+    """What went wrong; ``code``, ``hint`` and ``queue_position`` are our own."""
 
     type: str
     message: str
     code: str = ""
     hint: str = ""
+    queue_position: int = 0
 
 
 class ErrorBody(msgspec.Struct):
@@ -55,4 +56,5 @@ def error_body(error: CorralError, status: int, request_id: str = "") -> ErrorBo
     """Return ``error`` as Anthropic words it for an answer with ``status``."""
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
     message = _worded(error) or "internal error"
-    return ErrorBody(ErrorDetail(kind, message, error.code, error.hint), request_id)
+    position = getattr(error, "position", 0)
+    return ErrorBody(ErrorDetail(kind, message, error.code, error.hint, position), request_id)

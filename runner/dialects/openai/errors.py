@@ -19,6 +19,9 @@ _PARAMS = {
     PromptTooLong.code: "messages",
 }
 
+#: Fields that are called otherwise in the service, whose words are Ollama's.
+_RENAMED = {"think": ("reasoning_effort", "leave it out, or say none"), "images": ("messages", "")}
+
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -28,13 +31,14 @@ _TYPES = {
 
 
 class ErrorDetail(msgspec.Struct, omit_defaults=True):
-    """What went wrong; ``hint`` is our own, left out when empty."""
+    """What went wrong; ``hint`` and ``queue_position`` are our own, left out when empty."""
 
     message: str
     type: str
     param: str | None
     code: str
     hint: str = ""
+    queue_position: int = 0
 
 
 class ErrorBody(msgspec.Struct):
@@ -45,13 +49,16 @@ class ErrorBody(msgspec.Struct):
 
 def error_body(error: CorralError, status: int) -> ErrorBody:
     """Return ``error`` as OpenAI words it for an answer with ``status``."""
+    param = getattr(error, "param", None) or _PARAMS.get(error.code)
+    param, hint = _RENAMED.get(param or "", (param, ""))
     fallback = "invalid_request_error" if status < 500 else "api_error"
     return ErrorBody(
         ErrorDetail(
             message=error.message or "internal error",
             type=_TYPES.get(status, fallback),
-            param=getattr(error, "param", None) or _PARAMS.get(error.code),
+            param=param,
             code=_CODES.get(error.code, error.code),
-            hint=error.hint,
+            hint=hint or error.hint,
+            queue_position=getattr(error, "position", 0),
         )
     )

@@ -15,8 +15,6 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from runner.dialects import wire
 from runner.dialects.openai.responses import Call
 from runner.domain.event import (
@@ -130,7 +128,8 @@ class Response:
 
     def _begin(self, kind: str) -> bytes:
         """Open a message or a reasoning item with its one part."""
-        item: dict[str, Any] = {"id": f"{kind[:2]}_{secrets.token_hex(16)}", "type": kind}
+        prefix = "msg" if kind == "message" else "rs"
+        item: dict[str, Any] = {"id": f"{prefix}_{secrets.token_hex(16)}", "type": kind}
         if kind == "message":
             item |= {"status": "in_progress", "role": "assistant", "content": []}
             part = _text_part("")
@@ -260,12 +259,12 @@ class Response:
             "temperature": asked.temperature,
             "text": {"format": (asked.text.format if asked.text else None) or {"type": "text"}},
             "tool_choice": asked.tool_choice or "auto",
-            "tools": [msgspec.to_builtins(tool) for tool in asked.tools or []],
+            "tools": self._call.offered_tools,
             "top_p": asked.top_p,
             "truncation": asked.truncation or "disabled",
             "usage": usage_object(usage) if usage else None,
             "user": asked.user,
-        }
+        } | ({"warnings": self._call.warnings} if self._call.warnings else {})
 
 
 def _text_part(text: str) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class ToolBody(msgspec.Struct):
     """A tool; only functions are the model's to call here, and namespaces of them.
 
     A search of the web runs on OpenAI's servers; programs send it along with each request, so it is
-    left out: the model does not hear of it.
+    left out: the model does not hear of it, and the answer says so in ``warnings``.
     """
 
     type: str
@@ -63,6 +63,11 @@ class ToolBody(msgspec.Struct):
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
     tools: list[ToolBody] | None = None
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it is a search of the web, which is left out."""
+        return self.type.startswith("web_search")
 
 
 class ResponsesBody(msgspec.Struct):
@@ -127,6 +132,21 @@ class Call:
     def stream(self) -> bool:
         """Whether the answer comes in pieces."""
         return bool(self.body.stream)
+
+    @property
+    def offered_tools(self) -> list[dict[str, Any]]:
+        """Return the tools that the model hears of, as they came."""
+        told = [msgspec.to_builtins(tool) for tool in self.body.tools or [] if not tool.is_search]
+        return [{k: v for k, v in tool.items() if k != "tools" or v} for tool in told]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return what of the body has no effect, though it is taken."""
+        return [
+            f"tools[{index}]: {tool.type[:40]} runs on OpenAI's servers and is left out"
+            for index, tool in enumerate(self.body.tools or [])
+            if tool.is_search
+        ]
 
 
 def parse(body: bytes) -> Call:
@@ -340,7 +360,7 @@ def _tools(
             if not body.name:
                 raise InvalidRequest(f"'{place}.name' is required", param=f"{place}.name")
             yield from _tools(body.tools or [], f"{place}.tools", namespaces, body.name)
-        elif not body.type.startswith("web_search"):
+        elif not body.is_search:
             tool = _tool(body, place)
             if space:
                 name = _full_name(tool.name, space)

@@ -206,8 +206,11 @@ class ResponseUsageShape(msgspec.Struct):
     total_tokens: int
 
 
-class ResponseShape(msgspec.Struct):
-    """The answer of ``/v1/responses``, and what the last event of its stream carries."""
+class ResponseShape(msgspec.Struct, omit_defaults=True):
+    """The answer of ``/v1/responses``, and what the last event of its stream carries.
+
+    ``warnings`` is ours: what of the body had no effect.
+    """
 
     id: str
     object: Literal["response"]
@@ -228,6 +231,7 @@ class ResponseShape(msgspec.Struct):
     tools: list[dict[str, Any]]
     top_p: float | None
     usage: ResponseUsageShape | None
+    warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ResponseEventShape(msgspec.Struct):

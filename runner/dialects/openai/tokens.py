@@ -1,4 +1,4 @@
-"""``/v1/tokenize`` and ``/v1/detokenize``, in the form that vLLM gave them."""
+"""``/v1/tokenize`` and ``/v1/detokenize``, in vLLM's form, and llama-server's beside it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from runner.errors import InvalidRequest
 
 
 class TokenizeBody(msgspec.Struct):
-    """A text, or a conversation through the model's template."""
+    """A text, or a conversation through the model's template.
+
+    ``content`` is llama-server's name of ``prompt``.
+    """
 
     model: str
     prompt: str | None = None
+    content: str | None = None
     messages: list[TurnBody] | None = None
     tools: list[Any] | None = None
 
@@ -40,9 +44,10 @@ class TokenizedBody(msgspec.Struct):
 
 
 class DetokenizedBody(msgspec.Struct):
-    """The text."""
+    """The text, under vLLM's name and llama-server's."""
 
     prompt: str
+    content: str
 
 
 _tokenize_body = msgspec.json.Decoder(TokenizeBody)
@@ -57,16 +62,15 @@ def parse_tokenize(body: bytes) -> InferenceRequest:
     """
     asked = wire.decode(body, _tokenize_body)
     name = ModelName.parse(asked.model)
-    if (asked.prompt is None) == (asked.messages is None):
+    prompt = asked.content if asked.prompt is None else asked.prompt
+    if (prompt is None) == (asked.messages is None):
         raise InvalidRequest("send either 'prompt' or 'messages'", param="prompt")
     messages = None
     if asked.messages is not None:
         messages = tuple(
             parse_turn(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)
         )
-    return InferenceRequest(
-        name, messages=messages, prompt=asked.prompt, tools=parse_tools(asked.tools)
-    )
+    return InferenceRequest(name, messages=messages, prompt=prompt, tools=parse_tools(asked.tools))
 
 
 def parse_detokenize(body: bytes) -> tuple[ModelName, tuple[int, ...]]:
@@ -86,4 +90,4 @@ def tokenized(prompt: Prompt) -> bytes:
 
 def detokenized(prompt: Prompt) -> bytes:
     """Return the answer of ``/v1/detokenize``."""
-    return wire.encode(DetokenizedBody(prompt.text))
+    return wire.encode(DetokenizedBody(prompt.text, prompt.text))

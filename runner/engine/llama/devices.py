@@ -61,6 +61,7 @@ class Device:
             "kind": self.kind,
             "n_free": self.n_free,
             "n_total": self.n_total,
+            "hardware_id": self.hardware_id,
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,9 @@ def load_backends() -> int:
 
     Source: ``ggml/src/ggml-backend-reg.cpp``.
     """
+    # Else a process that aborts starts a debugger first, where there is one: that takes seconds, in
+    # which nobody hears of the end, and its hundred lines hide the one that says why.
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     ggml: Any = libggml
     ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
     if not ggml.ggml_backend_dev_count():

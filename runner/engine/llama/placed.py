@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from runner.domain.device_order import chosen
 from runner.domain.loading import LoadStage
 from runner.engine.llama import library
 from runner.engine.llama.backend import LlamaBackend
@@ -18,7 +19,7 @@ from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.devices import Device, list_devices
 from runner.engine.llama.identity import build
 from runner.engine.llama.rpc import add_server
-from runner.engine.placement import Need, Place, chosen, fewer, in_order, spread
+from runner.engine.placement import Need, Place, fewer, in_order, spread
 from runner.engine.remote import open_relay
 from runner.errors import DeviceError, NotEnoughMemory, WorkerError
 from runner.protocol.messages import Load, Placed, Remote

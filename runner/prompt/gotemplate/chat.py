@@ -32,7 +32,15 @@ from runner.prompt.gotemplate.nodes import (
     Variable,
 )
 from runner.prompt.gotemplate.parse import parse
-from runner.prompt.gotemplate.values import Shown, ShownList, Struct, TypeNames, Value, json_of
+from runner.prompt.gotemplate.values import (
+    Shown,
+    ShownList,
+    Struct,
+    TypeNames,
+    Value,
+    json_of,
+    sorted_keys,
+)
 
 _RESPONSE = Action(Pipe(((Field(("Response",)),),), line=0))
 
@@ -226,10 +234,8 @@ def _call(call: ToolCall, index: int) -> Struct:
 def _tool(tool: Tool) -> Struct:
     parameters = _parameters(_plain(tool.parameters))
     function = {"Name": tool.name, "Description": tool.description, "Parameters": parameters}
-    written: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        written["description"] = tool.description
-    shown = _shown("template.templateToolFunction", function, {**written, "parameters": parameters})
+    written = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    shown = _shown("template.templateToolFunction", function, written)
     return _shown(
         "template.templateTool",
         {"Type": "function", "Items": None, "Function": shown},
@@ -238,24 +244,29 @@ def _tool(tool: Tool) -> Struct:
 
 
 def _parameters(schema: dict[str, Any]) -> Struct:
-    properties = schema.get("properties")
+    properties = _properties(schema.get("properties"))
+    by_name = Shown((name, properties[name]) for name in sorted_keys(properties))
     known = {
         "type": schema.get("type", "object"),
-        "$defs": schema.get("$defs"),
-        "items": schema.get("items"),
+        "$defs": _sorted(schema.get("$defs")),
+        "items": _sorted(schema.get("items")),
         "required": schema.get("required"),
-        "properties": properties if isinstance(properties, dict) else {},
+        "properties": by_name,
     }
-    rest = {key: value for key, value in schema.items() if key not in known}
-    written = {k: v for k, v in known.items() if v not in (None, []) or k == "properties"}
     fields: dict[str, Value] = {
         "Type": known["type"] if isinstance(known["type"], str) else json_of(known["type"]),
         "Defs": known["$defs"],
         "Items": known["items"],
         "Required": known["required"] if isinstance(known["required"], list) else [],
-        "Properties": Shown({k: _property(v) for k, v in known["properties"].items()}),
+        "Properties": by_name,
     }
-    return _shown("template.templateToolFunctionParameters", fields, {**written, **rest})
+    written = {**_written(known, schema), "properties": by_name}
+    return _shown("template.templateToolFunctionParameters", fields, written)
+
+
+def _properties(schemas: Any) -> dict[str, Value]:
+    found = schemas if isinstance(schemas, dict) else {}
+    return {name: _property(schema) for name, schema in found.items()}
 
 
 def _property(schema: Any) -> Struct:
@@ -263,25 +274,46 @@ def _property(schema: Any) -> Struct:
         schema = {}
     kind = schema.get("type")
     any_of, choices, required = (schema.get(key) for key in ("anyOf", "enum", "required"))
-    below = schema.get("properties")
+    below = _properties(schema.get("properties"))
+    known = {
+        "anyOf": [_property(each) for each in any_of] if isinstance(any_of, list) else any_of,
+        "type": kind[0] if isinstance(kind, list) and len(kind) == 1 else kind,
+        "items": _sorted(schema.get("items")),
+        "description": schema.get("description"),
+        "enum": choices,
+        "properties": below if below else schema.get("properties"),
+        "required": required,
+    }
     fields: dict[str, Value] = {
-        "AnyOf": [_property(each) for each in any_of] if isinstance(any_of, list) else [],
+        "AnyOf": known["anyOf"] if isinstance(any_of, list) else [],
         "Type": TypeNames([kind] if isinstance(kind, str) else kind or []),
-        "Items": schema.get("items"),
+        "Items": known["items"],
         "Description": schema.get("description") or "",
         "Enum": choices if isinstance(choices, list) else [],
         "Required": required if isinstance(required, list) else [],
-        "Properties": Shown(
-            {k: _property(v) for k, v in below.items()} if isinstance(below, dict) else {}
-        ),
+        "Properties": Shown(below),
     }
-    made = Struct("api.ToolProperty", fields, json=schema)
+    written = _written(known, schema)
+    made = Struct("api.ToolProperty", fields, json=written)
     return Struct(
         made.type_name,
         fields,
-        json=schema,
+        json=written,
         methods={"ToTypeScriptType": lambda: typescript_type(made)},
     )
+
+
+def _written(known: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema's JSON: what Ollama knows, in its order and unless it is empty, then all else."""
+    told = {key: value for key, value in known.items() if value not in (None, "", [])}
+    return {**told, **{key: _sorted(value) for key, value in schema.items() if key not in known}}
+
+
+def _sorted(value: Any) -> Any:
+    """``value`` with all its keys in order, as Go writes maps."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted_keys(value)}
+    return [_sorted(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _shown(name: str, fields: Mapping[str, Value], written: Mapping[str, Value]) -> Struct:

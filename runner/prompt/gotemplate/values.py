@@ -66,7 +66,7 @@ class ShownList(list[Value]):
 
 
 class TypeNames(list[Value]):
-    """The types of a property: one prints as itself, several as a list."""
+    """The types of a property: none prints as nothing, one as itself, several as a list."""
 
 
 def held(value: Value) -> Value:
@@ -129,8 +129,8 @@ def print_text(value: Value) -> str:
             return float_text(value) if isinstance(value, float) else str(value)
         case Shown() | ShownList():
             return json_of(value)
-        case TypeNames() if len(value) == 1:
-            return print_text(value[0])
+        case TypeNames() if len(value) <= 1:
+            return "".join(map(print_text, value))
         case dict():
             entries = (f"{key}:{print_text(value[key])}" for key in sorted_keys(value))
             return f"map[{' '.join(entries)}]"

@@ -1,4 +1,4 @@
-"""MiniMax M2 and DeepSeek V3.2: calls as ``<invoke name="…">`` with ``<parameter name="…">``.
+"""MiniMax M2, DeepSeek V3.2 and V4: calls as ``<invoke name="…">`` with ``<parameter name="…">``.
 
     <minimax:tool_call>
     <invoke name="weather">
@@ -6,7 +6,8 @@
     </invoke>
     </minimax:tool_call>
 
-DeepSeek V3.2 puts a word of its own into each tag, and says of each value whether it is text.
+DeepSeek puts a word of its own into each tag, and says of each value whether it is text; the tag
+around its calls is ``function_calls`` in V3.2, and ``tool_calls`` in V4.
 
 Source: those models' chat templates.
 """
@@ -32,7 +33,8 @@ from runner.prompt.toolcalls.source import (
 
 DSML = "\uff5cDSML\uff5c"
 MINIMAX = ("<minimax:tool_call>", "</minimax:tool_call>")
-_DEEPSEEK = (f"<{DSML}function_calls>", f"</{DSML}function_calls>")
+#: What stands around the calls of DeepSeek, by the words of its template.
+V3_2, V4 = "function_calls", "tool_calls"
 _NAME = re.compile(r'name\s*=\s*"([^"]*)"|name\s*=\s*([^\s">]+)')
 #: DeepSeek has no tokens for its tags, only for the word in them.
 CONTROLS = MINIMAX
@@ -44,12 +46,19 @@ class Invoke:
     openers: tuple[str, ...]
     leads: tuple[str, ...] = ()
 
-    def __init__(self, tools: Sequence[Tool], *, is_dsml: bool) -> None:
-        """Begin; ``tools`` say of which type each value is."""
+    def __init__(self, tools: Sequence[Tool], *, dsml: str = "") -> None:
+        """Begin.
+
+        Args:
+            tools: Say of which type each value is.
+            dsml: DeepSeek's tag around its calls; empty: it is MiniMax.
+        """
         self._tools = tools
-        self._is_dsml = is_dsml
-        self._opener, self._closer = _DEEPSEEK if is_dsml else MINIMAX
-        self._tag = DSML if is_dsml else ""
+        self._is_dsml = bool(dsml)
+        self._opener, self._closer = MINIMAX
+        if dsml:
+            self._opener, self._closer = f"<{DSML}{dsml}>", f"</{DSML}{dsml}>"
+        self._tag = DSML if dsml else ""
         self.openers = (self._opener,)
 
     def read(self, source: Source, opener: str) -> Read[None]:

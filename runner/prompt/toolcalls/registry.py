@@ -86,7 +86,9 @@ FAMILIES: tuple[Family, ...] = (
         "dsml",
         (invoke.DSML, "invoke name="),
         (),
-        lambda template, tools: Invoke(tools, is_dsml=True),
+        lambda template, tools: Invoke(
+            tools, dsml=invoke.V3_2 if invoke.V3_2 in template else invoke.V4
+        ),
     ),
     Family(
         "mistral",
@@ -98,7 +100,7 @@ FAMILIES: tuple[Family, ...] = (
         "minimax",
         (invoke.MINIMAX[0], "invoke name="),
         invoke.CONTROLS,
-        lambda template, tools: Invoke(tools, is_dsml=False),
+        lambda template, tools: Invoke(tools),
     ),
     Family(
         "minimax-m3",

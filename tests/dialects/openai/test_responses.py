@@ -156,6 +156,9 @@ def test_functions_of_a_namespace_are_known_by_both_names_and_the_web_is_not_hea
     assert [tool.name for tool in call.request.tools] == ["sum", "agents__sum", "agents__stop"]
     assert call.namespaces["agents__stop"] == ("agents", "stop")
     assert call.request.messages[-1].tool_calls == (ToolCall("agents__stop", {}, "c1"),)
+    assert [tool["type"] for tool in call.offered_tools] == ["function", "namespace"]
+    assert call.warnings == ["tools[2]: web_search runs on OpenAI's servers and is left out"]
+    assert not parse(b'{"model": "m", "input": "Hi"}').warnings
 
 
 def test_a_namespace_needs_a_name():

@@ -41,6 +41,7 @@ def seen(talk, until):
     made = Transcript(lambda: ["m"])
     made.resize(700, 500)
     made.show()
+    made.setFocus()  # as in the app, where no turn has it by itself
     made.show_conversation(talk)
     until(lambda: made.is_settled and at_end(made))
     yield made

@@ -71,7 +71,7 @@ func (t tool) String() string { return text(t) }
 
 type function struct {
 	Name        string `json:"name"`
-	Description string `json:"description,omitempty"`
+	Description string `json:"description"`
 	Parameters  struct {
 		Type       string     `json:"type"`
 		Defs       any        `json:"$defs,omitempty"`
@@ -88,10 +88,11 @@ type properties map[string]property
 func (p properties) String() string { return text(p) }
 
 type property struct {
-	Type        names  `json:"type,omitempty"`
-	Items       any    `json:"items,omitempty"`
-	Description string `json:"description,omitempty"`
-	Enum        []any  `json:"enum,omitempty"`
+	AnyOf       []property `json:"anyOf,omitempty"`
+	Type        names      `json:"type,omitempty"`
+	Items       any        `json:"items,omitempty"`
+	Description string     `json:"description,omitempty"`
+	Enum        []any      `json:"enum,omitempty"`
 }
 
 type names []string
@@ -113,13 +114,20 @@ func (n names) MarshalJSON() ([]byte, error) {
 }
 
 func (n names) String() string {
-	if len(n) == 1 {
-		return n[0]
+	if len(n) <= 1 {
+		return strings.Join(n, "")
 	}
 	return fmt.Sprint([]string(n))
 }
 
 func (p property) ToTypeScriptType() string {
+	var ways []string
+	for _, one := range p.AnyOf {
+		ways = append(ways, one.ToTypeScriptType())
+	}
+	if len(ways) > 0 {
+		return strings.Join(ways, " | ")
+	}
 	known := map[string]string{
 		"string": "string", "number": "number", "integer": "number", "boolean": "boolean",
 		"array": "any[]", "object": "Record<string, any>", "null": "null",

@@ -116,8 +116,11 @@ TOOLS = (
             "type": "object",
             "required": ["city"],
             "properties": {
-                "city": {"type": "string", "description": "Where"},
+                "city": {"description": "Where", "type": "string"},
                 "days": {"type": ["integer", "null"]},
+                "way": {"anyOf": [{"type": "string"}, {"type": ["integer"]}]},
+                "any": {"description": "Whatever"},
+                "list": {"type": "array", "items": {"type": "object", "required": ["b"]}},
                 "unit": {"type": "string", "enum": ["C", "F"]},
             },
         },

@@ -46,7 +46,8 @@ TEMPLATES = {
     "phi": "{{ tools }}<|tool|><|/tool|>",
     "minimax": '{{ tools }}<minimax:tool_call><invoke name="x"><think></think>',
     "minimax-m1": "{{ tools }}<beginning_of_sentence><tool_calls>",
-    "dsml": "{{ tools }}\uff5cDSML\uff5c<invoke name=",
+    "dsml": "{{ tools }}<\uff5cDSML\uff5cfunction_calls><invoke name=",
+    "dsml-4": "{{ tools }}<\uff5cDSML\uff5ctool_calls><invoke name=",
     "seed": "{{ tools }}<seed:tool_call><function=x><parameter=y>",
     "nemotron": "{{ tools }}<TOOLCALL>",
     "apriel": "{{ tools }}<tool_calls>[",
@@ -307,6 +308,13 @@ ANSWERS = [
         '<\uff5cDSML\uff5cparameter name="days" string="false">3</\uff5cDSML\uff5cparameter>\n'
         "</\uff5cDSML\uff5cinvoke>\n</\uff5cDSML\uff5cfunction_calls>",
         Read(calls=[("get_weather", {"city": "Berlin", "days": 3})]),
+    ),
+    (
+        "dsml-4",
+        'Sure.\n\n<\uff5cDSML\uff5ctool_calls>\n<\uff5cDSML\uff5cinvoke name="get_weather">\n'
+        '<\uff5cDSML\uff5cparameter name="city" string="true">Berlin</\uff5cDSML\uff5cparameter>\n'
+        "</\uff5cDSML\uff5cinvoke>\n</\uff5cDSML\uff5ctool_calls>",
+        Read("Sure.", calls=[BERLIN]),
     ),
     (
         "seed",
