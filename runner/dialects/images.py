@@ -45,6 +45,15 @@ def parse_images(raw: list[Any] | None, where: str) -> tuple[Image, ...]:
     return tuple(parse_image(each, f"{where}[{index}]") for index, each in enumerate(raw or ()))
 
 
+def no_images_with(field: str) -> InvalidRequest:
+    """Return the refusal of images in a prompt that no template is put around."""
+    return InvalidRequest(
+        f"a request with '{field}' takes no images: the model's template says where they stand",
+        hint=f"leave '{field}' out, or send the images to /api/chat",
+        param="images",
+    )
+
+
 def parse_image(text: Any, where: str) -> Image:
     """Return the picture that base64 ``text`` holds.
 

@@ -25,7 +25,7 @@ from runner.dialects.fields import (
     parse_adapters,
     parse_keep_alive,
 )
-from runner.dialects.images import parse_images
+from runner.dialects.images import no_images_with, parse_images
 from runner.dialects.ollama_turns import (
     ReplyMessage,
     TurnBody,
@@ -176,12 +176,7 @@ def parse_generate(body: bytes) -> Call:
     images = parse_images(asked.images, "images")
     is_raw = bool(asked.raw or asked.suffix)  # a gap is filled without a conversation around it
     if images and is_raw:
-        field = "raw" if asked.raw else "suffix"
-        raise InvalidRequest(
-            f"a request with '{field}' takes no images: the model's template says where they stand",
-            hint=f"leave '{field}' out, or send the images to /api/chat",
-            param="images",
-        )
+        raise no_images_with("raw" if asked.raw else "suffix")
     request = InferenceRequest(
         model=name,
         messages=None if is_raw else (*turns, Message("user", prompt, images=images)),

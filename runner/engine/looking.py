@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence as Seq
 
+from msgspec import structs
+
 from runner.domain.chat import Image, Message
 from runner.engine.backend import Eyes, Vocabulary
 from runner.engine.pictures import Picture, Seen
 from runner.errors import InvalidRequest, RequestError, TemplateFailed, Unsupported
 from runner.prompt.literal import Part
+from runner.protocol.messages import Generate
 
 
 class Looks:
@@ -105,3 +108,21 @@ def tokenized(
             param="messages",
         )
     return tokens, pictures
+
+
+def with_pictures(request: Generate) -> Generate:
+    """Return a request with pictures in its prompt as it is answered.
+
+    A full context ends the answer: no picture may be cut.  The tokens of a prompt with pictures
+    say nothing without them, so they are not told.
+
+    Raises:
+        Unsupported: It is to be deterministic.
+    """
+    if request.terms.is_deterministic:
+        raise Unsupported(
+            "deterministic answers are about text alone",
+            hint="leave out 'deterministic', or the images",
+            param="deterministic",
+        )
+    return structs.replace(request, shifts=False, wants_tokens=False)

@@ -35,7 +35,7 @@ from runner.engine.embed import Job
 from runner.engine.framing import job_of
 from runner.engine.limits import limits_of, n_ctx_of, room_of
 from runner.engine.logprobs import HeldLogprobs
-from runner.engine.looking import Looks, images_of, tokenized
+from runner.engine.looking import Looks, images_of, tokenized, with_pictures
 from runner.engine.marks import HeldMarks
 from runner.engine.pictures import Picture, moved, only_tokens
 from runner.engine.sequence import Sequence
@@ -410,24 +410,6 @@ def drafter_of(request: Generate, sampling: SamplingParams) -> Drafter | None:
     if is_off or (mode == "auto" and is_seeded):
         return None
     return Drafter(mode, request.n_draft_max)
-
-
-def with_pictures(request: Generate) -> Generate:
-    """Return a request with pictures in its prompt as it is answered.
-
-    A full context ends the answer: no picture may be cut.  The tokens of a prompt with pictures
-    say nothing without them, so they are not told.
-
-    Raises:
-        Unsupported: It is to be deterministic.
-    """
-    if request.terms.is_deterministic:
-        raise Unsupported(
-            "deterministic answers are about text alone",
-            hint="leave out 'deterministic', or the images",
-            param="deterministic",
-        )
-    return structs.replace(request, shifts=False, wants_tokens=False)
 
 
 def settled(request: Generate, tail: str) -> Generate:
