@@ -45,13 +45,24 @@ def parse_images(raw: list[Any] | None, where: str) -> tuple[Image, ...]:
     return tuple(parse_image(each, f"{where}[{index}]") for index, each in enumerate(raw or ()))
 
 
-def no_images_with(field: str) -> InvalidRequest:
-    """Return the refusal of images in a prompt that no template is put around."""
-    return InvalidRequest(
-        f"a request with '{field}' takes no images: the model's template says where they stand",
-        hint=f"leave '{field}' out, or send the images to /api/chat",
-        param="images",
-    )
+def prompt_images(raw: list[Any] | None, bare: str) -> tuple[Image, ...]:
+    """Return the pictures of a prompt.
+
+    Args:
+        raw: As in ``parse_images``.
+        bare: The field for whose sake no template is put around the prompt; empty: one is.
+
+    Raises:
+        InvalidRequest: As ``parse_images``; or nothing says where they would stand.
+    """
+    images = parse_images(raw, "images")
+    if images and bare:
+        raise InvalidRequest(
+            f"a request with '{bare}' takes no images: the model's template says where they stand",
+            hint=f"leave '{bare}' out, or send the images to /api/chat",
+            param="images",
+        )
+    return images
 
 
 def parse_image(text: Any, where: str) -> Image:
