@@ -60,7 +60,10 @@ NOTES: dict[tuple[str, str], str] = {
         "POST /api/generate",
         "suffix",
     ): "by a TEMPLATE's `.Suffix` or the model's tokens for it, else refused",
-    ("POST /api/generate", "images"): "refused by models that read text only",
+    (
+        "POST /api/generate",
+        "images",
+    ): "refused by models that read text only, and with `raw` or `suffix`",
     ("POST /api/generate", "truncate"): "false unless set",
     ("POST /api/generate", "shift"): "false unless set",
     ("POST /api/chat", "truncate"): "false unless set",

@@ -8,13 +8,15 @@ from typing import Any
 
 from runner.cli import human
 from runner.cli.output import Output
+from runner.cli.pictures import read, typed
 from runner.client.client import Client
 from runner.domain.chat import Message
 from runner.domain.event import Finished, FinishReason, TextDelta, ThinkingDelta
+from runner.domain.model import Capability
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.request import Priority, Think
-from runner.errors import CorralError
+from runner.errors import CorralError, InvalidRequest
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Conversation:
     shows_thinking: bool = True
     form: str | dict[str, Any] | None = None
     turns: list[Message] = field(default_factory=list)
+    _sees: tuple[str, bool] = ("", False)  # whether the model of that name does
 
     def load(self, out: Output) -> None:
         """Bring the model into memory, so that what is wrong with it shows before the chat."""
@@ -65,17 +68,24 @@ class Conversation:
             return 0
         return min([*found, self.options.num_ctx or found[0]]) if found else 0
 
-    def ask(self, text: str, out: Output, waiting: str = "") -> None:
+    def ask(self, text: str, out: Output, waiting: str = "", before: str = "") -> None:
         """Write the answer to ``text`` to stdout as it comes, and remember both.
 
-        What Ctrl-C leaves of an answer is remembered too; after an error nothing is.
+        What Ctrl-C leaves of an answer is remembered too; after an error nothing is.  A model that
+        sees is shown the images whose paths are in the text.
+
+        Args:
+            text: What was typed.
+            out: Where the answer goes.
+            waiting: What is said until it comes.
+            before: What stands before the text, and is not looked through for paths.
 
         Raises:
             KeyboardInterrupt: Ctrl-C stopped the answer.
             CorralError: There is no answer, or not all of it.
         """
         system = [Message("system", self.system)] if self.system else []
-        question = Message("user", text)
+        question = self._question(text, before, out)
         request = self.client.chat(
             self.model,
             [*system, *self.turns, question],
@@ -115,6 +125,21 @@ class Conversation:
         if finished is not None:
             self._report(finished, out)
 
+    def _question(self, text: str, before: str, out: Output) -> Message:
+        found = typed(text)
+        if not found.paths or not self._is_seeing():
+            return Message("user", joined(before, text))
+        images = tuple(read(path) for path in found.paths)
+        for path in found.paths:
+            out.say(f"Added image '{path}'")
+        return Message("user", joined(before, found.text), images=images)
+
+    def _is_seeing(self) -> bool:
+        if self._sees[0] != self.model:
+            can = self.client.show(self.model).details.info.capabilities
+            self._sees = self.model, Capability.VISION in can
+        return self._sees[1]
+
     def own_turns(self) -> tuple[Message, ...]:
         """Return the messages that the model itself begins every conversation with."""
         return self.client.show(self.model).details.messages
@@ -123,8 +148,13 @@ class Conversation:
         """Make a model of this conversation: its model, settings and what was said.
 
         Raises:
-            CorralError: The name is none, or the model cannot be made.
+            CorralError: The name is none, the model cannot be made, or images were shown.
         """
+        if any(turn.images for turn in self.turns):
+            raise InvalidRequest(
+                "what was said has images, and a model keeps words alone",
+                hint="forget it with /clear, then save the model and its settings",
+            )
         turns = [*self.own_turns(), *self.turns]
         body: dict[str, Any] = {
             "from": self.model,
@@ -149,6 +179,11 @@ class Conversation:
         if self.is_verbose:
             for line in summary(finished):
                 out.say(line)
+
+
+def joined(before: str, text: str) -> str:
+    """Return what came in before a prompt, and the prompt."""
+    return f"{before} {text}" if before and text else before or text
 
 
 def summary(finished: Finished) -> list[str]:

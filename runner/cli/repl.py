@@ -50,6 +50,9 @@ Commands:
   /bye, /exit                 end the chat
   /?, /help                   this text
 
+Images:
+  ./cat.png                   a path in a message: a model that sees is shown the file
+
 Keys:
   Ctrl-J                      a new line in the message
   \"\"\"                         begins and ends a message of several lines

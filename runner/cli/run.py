@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Any
 
-from runner.cli.conversation import Conversation
+from runner.cli.conversation import Conversation, joined
 from runner.cli.devices import introduce
 from runner.cli.option_words import form_word, option_value, options_of, think_word, wanted
 from runner.cli.output import Output
@@ -53,7 +53,7 @@ def add(commands: Subparsers) -> None:
         "prompt",
         nargs="*",
         default=[],  # with a default of its own, argparse does not call it required
-        help="what to ask; none: open a chat",
+        help="what to ask, with paths of images for a model that sees; none: open a chat",
     )
     parser.add_argument("--system", default="", metavar="TEXT", help="the system message")
     parser.add_argument(
@@ -109,8 +109,8 @@ def add(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Answer once on stdout, or hold a chat; a model of vectors gives its vector as JSON."""
-    piped = _piped(out)
-    words = [_valid(word) for word in ([piped] if piped else []) + args.prompt]
+    piped = _valid(_piped(out))
+    text = " ".join(map(_valid, args.prompt))
     is_chat = not args.prompt and not piped.strip()
     if is_chat and not (_stdin_is_tty() and out.answer_is_tty):
         raise UsageError(
@@ -120,9 +120,8 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     introduce(args.devices, client, out)
     chosen = [("devices", word) for word in args.devices]
     name, is_embedder = _present(client, args.model, out)
-    prompt = " ".join(words)
     if is_embedder:
-        return _embed(client, name, prompt, out)
+        return _embed(client, name, joined(piped, text), out)
     conversation = Conversation(
         client,
         name,
@@ -139,8 +138,8 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         from runner.cli.repl import Repl  # the line editor takes longer to import than all else
 
         return Repl(conversation, out).run()
-    if prompt.strip():
-        conversation.ask(prompt, out, waiting=f"loading {conversation.model}")
+    if text.strip() or piped.strip():
+        conversation.ask(text, out, f"loading {name}", before=piped)
     else:
         conversation.load(out)  # as in Ollama: an empty prompt only loads
     return 0

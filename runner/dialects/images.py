@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from runner.domain.chat import Image
@@ -15,6 +17,21 @@ from runner.errors import InvalidRequest, Unsupported
 
 #: Most pictures of one turn, and bytes of one.
 MAX_IMAGES, MAX_IMAGE_BYTES = 64, 32 << 20
+
+
+def laid_out(parts: Iterable[str | Image]) -> tuple[str, tuple[Image, ...]]:
+    """Return the text of a turn made of parts, and its pictures, each where it stands.
+
+    A line break is between texts; none is around a picture, as models were trained.
+    """
+    text, images, follows_text = "", [], False
+    for part in parts:
+        if isinstance(part, Image):
+            images.append(replace(part, at=len(text)))
+        else:
+            text += f"\n{part}" if follows_text else part
+        follows_text = not isinstance(part, Image)
+    return text, tuple(images)
 
 
 def parse_images(raw: list[Any] | None, where: str) -> tuple[Image, ...]:
@@ -26,6 +43,26 @@ def parse_images(raw: list[Any] | None, where: str) -> tuple[Image, ...]:
     if raw and len(raw) > MAX_IMAGES:
         raise InvalidRequest(f"{where} has {len(raw)} entries, at most {MAX_IMAGES}", param=where)
     return tuple(parse_image(each, f"{where}[{index}]") for index, each in enumerate(raw or ()))
+
+
+def prompt_images(raw: list[Any] | None, bare: str) -> tuple[Image, ...]:
+    """Return the pictures of a prompt.
+
+    Args:
+        raw: As in ``parse_images``.
+        bare: The field for whose sake no template is put around the prompt; empty: one is.
+
+    Raises:
+        InvalidRequest: As ``parse_images``; or nothing says where they would stand.
+    """
+    images = parse_images(raw, "images")
+    if images and bare:
+        raise InvalidRequest(
+            f"a request with '{bare}' takes no images: the model's template says where they stand",
+            hint=f"leave '{bare}' out, or send the images to /api/chat",
+            param="images",
+        )
+    return images
 
 
 def parse_image(text: Any, where: str) -> Image:

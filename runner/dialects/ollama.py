@@ -25,7 +25,7 @@ from runner.dialects.fields import (
     parse_adapters,
     parse_keep_alive,
 )
-from runner.dialects.images import parse_images
+from runner.dialects.images import prompt_images
 from runner.dialects.ollama_turns import (
     ReplyMessage,
     TurnBody,
@@ -167,7 +167,7 @@ def parse_generate(body: bytes) -> Call:
         raise InvalidRequest("raw mode does not support template, system, or context")
     prompt = asked.prompt or ""
     turns = [Message("system", asked.system)] if asked.system else []
-    images = parse_images(asked.images, "images")
+    images = prompt_images(asked.images, "raw" if asked.raw else "suffix" if asked.suffix else "")
     is_raw = bool(asked.raw or asked.suffix)  # a gap is filled without a conversation around it
     request = InferenceRequest(
         model=name,

@@ -9,9 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture in a turn: the bytes of its file, as the caller sent them."""
+    """A picture in a turn.
+
+    Attributes:
+        content: The bytes of its file, as the caller sent them.
+        at: How many characters of the turn's text stand before it.
+    """
 
     content: bytes
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from runner.domain.request import Constraint
 from runner.domain.vectors import Pooling
 from runner.engine.chunks import Chunk
 from runner.engine.embed import Piece
+from runner.engine.pictures import Picture, Seen
 from runner.engine.rules import Bound
 from runner.engine.sequence import Sampler
 
@@ -138,6 +139,18 @@ class Vocabulary(Protocol):
         ...
 
 
+class Eyes(Protocol):
+    """Turns image files into what the model sees of them; safe from any thread."""
+
+    def look(self, content: bytes) -> Seen:
+        """Return what a file is to the model; its pictures are not computed yet.
+
+        Raises:
+            InvalidRequest: It cannot be decoded, or the model cannot take it.
+        """
+        ...
+
+
 class Backend(Protocol):
     """One loaded model with its cache; called from the loop thread only.
 
@@ -151,6 +164,7 @@ class Backend(Protocol):
         native_s: Seconds spent inside llama.cpp's decode call so far.
         embedding: How the model embeds.
         n_adapters: LoRA adapters loaded beside the model.
+        eyes: What looks at images; ``None``: the model sees none.
     """
 
     n_ctx: int
@@ -161,6 +175,9 @@ class Backend(Protocol):
     n_cold_max: int
     embedding: EmbeddingFacts
     n_adapters: int
+
+    @property
+    def eyes(self) -> Eyes | None: ...
 
     def embedder(self) -> Embedder:
         """Return what computes vectors, made when it is first asked for.
@@ -181,6 +198,16 @@ class Backend(Protocol):
         Raises:
             NoSlot: No room; nothing changed.
             DecodeFailed: Anything else; ``clear`` before going on.
+        """
+        ...
+
+    def see(self, chunk: Chunk, picture: Picture) -> None:
+        """Compute a picture as a whole; ``chunk`` is its stand-ins.
+
+        Raises:
+            NoSlot: No room; nothing changed.
+            DecodeFailed: Nothing in the cache is to be trusted; ``clear`` before going on.
+            WorkerError: It could not be looked at; nothing changed.
         """
         ...
 

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence as Seq
 from dataclasses import dataclass
 
 from runner.engine.backend import Backend
+from runner.engine.pictures import whole
 from runner.engine.prefix import n_common
 from runner.engine.sequence import Sequence
 
@@ -101,7 +102,10 @@ class Marks:
         self.end(seq)
         others = [kept.tokens for kept in self._kept if kept.owner_id == seq.owner_id]
         others += [tuple(other.tokens) for other in self._running if other.owner_id == seq.owner_id]
-        seq.halts = halts(tuple(seq.tokens), seq.n_computed, others)
+        places = halts(tuple(seq.tokens), seq.n_computed, others)
+        if seq.pictures:  # nobody stands inside one
+            places = sorted({whole(seq.pictures, n) for n in places})
+        seq.halts = [n for n in places if n > seq.n_computed]
         self._running[seq] = []
         for mark in marks:
             self.add_mark(seq, mark)
@@ -198,7 +202,7 @@ class Checkpoints:
         Returns:
             How many tokens it has now; ``None`` when there was nothing worth it.
         """
-        found = self._marks.find(seq.owner_id, seq.tokens[:-1]) if seq.uses_tiers else None
+        found = self._marks.find(seq.owner_id, seq.tokens[:-1]) if seq.uses_checkpoints else None
         if found is None or found[1] < WORTH_MARKING or len(found[0].tokens) > n_free:
             return None
         kept, n = found
@@ -207,6 +211,8 @@ class Checkpoints:
 
     def begin(self, seq: Sequence) -> None:
         """An admitted sequence begins with ``seq.n_computed`` tokens of a state given by us."""
+        if not seq.uses_checkpoints:
+            return
         marks: list[Mark] = []
         if seq.n_computed:
             found = self._marks.find(seq.owner_id, seq.tokens[: seq.n_computed])
@@ -227,7 +233,7 @@ class Checkpoints:
         marks = self._marks.end(seq)
         n = seq.n_computed
         tokens = tuple(seq.tokens[:n])
-        if n < WORTH_MARKING or not seq.uses_tiers or self._marks.has(seq.owner_id, tokens):
+        if n < WORTH_MARKING or not seq.uses_checkpoints or self._marks.has(seq.owner_id, tokens):
             return
         if blob := self._backend.save(seq.seq_id):
             usable = tuple(mark for mark in marks if mark.n < n)

@@ -19,6 +19,7 @@ from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
 from runner.engine.chunks import Chunk
+from runner.engine.computing import computed
 from runner.engine.deadlines import Deadline, Deadlines, too_late
 from runner.engine.disk import DiskTier, Fetched
 from runner.engine.draft_model import DraftModel
@@ -32,10 +33,10 @@ from runner.engine.scheduler import Scheduler
 from runner.engine.sequence import Sequence
 from runner.engine.speculate import Speculation
 from runner.engine.tiers import Saved
-from runner.engine.uncomputed import not_computed
+from runner.engine.uncomputed import no_room, not_computed
 from runner.engine.underway import Fate, Underway
 from runner.engine.vectors import VectorTurns, aborted
-from runner.errors import CorralError, WorkerError
+from runner.errors import CorralError
 from runner.kv.packed import n_tokens, pack
 from runner.protocol.messages import (
     FLUSH_S,
@@ -294,12 +295,9 @@ class Loop:
             if not chunk.seq.started_s:
                 chunk.seq.started_s = now
         try:
-            rows = self._backend.decode(plan.chunks)
-        except NoSlot:
-            self._on_no_slot(plan)
-            return
-        except DecodeFailed as error:
-            self._on_decode_failed(plan, error)
+            rows = computed(self._backend, plan)
+        except (NoSlot, DecodeFailed, CorralError) as error:
+            self._on_not_computed(plan, error)
             return
         self._scheduler.commit(plan)
         if self._checkpoints is not None:
@@ -465,6 +463,15 @@ class Loop:
             n_host_us = int(self._host_s * 1e6)
             self._send(Step(tuple(deltas), self._n_steps, self._n_tokens, n_host_us))
 
+    def _on_not_computed(self, plan: Plan, error: NoSlot | DecodeFailed | CorralError) -> None:
+        """A step brought nothing; a ``CorralError`` is about the picture that it was to be."""
+        if isinstance(error, NoSlot):
+            self._on_no_slot(plan)
+        elif isinstance(error, DecodeFailed):
+            self._on_decode_failed(plan, error)
+        else:
+            self._fail(plan.chunks[0].seq, error)
+
     def _on_no_slot(self, plan: Plan) -> None:
         """llama.cpp disagrees about the free cells: give some back, or fail the last one."""
         if self._speculation.pause(plan):
@@ -474,13 +481,7 @@ class Loop:
             self._apply(effects)
             return
         seq = plan.chunks[0].seq
-        self._fail(
-            seq,
-            WorkerError(
-                f"no room in the cache for {len(seq.tokens)} tokens",
-                hint="shorten the prompt, or load the model with a larger num_ctx",
-            ),
-        )
+        self._fail(seq, no_room(len(seq.tokens)))
 
     def _on_decode_failed(self, plan: Plan, error: DecodeFailed) -> None:
         """Fail the requests of the step; the others are computed anew in a clean cache."""

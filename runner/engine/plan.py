@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from runner.domain.request import CacheUse
 from runner.engine.chunks import Chunk
+from runner.engine.pictures import Picture
 from runner.engine.sequence import Sequence
 
 
@@ -28,7 +29,7 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Let ``target`` see the first ``n`` cells of ``source``."""
+    """Let ``target`` see the cells of ``source`` at the first ``n`` positions."""
 
     source: int
     target: int
@@ -62,11 +63,13 @@ class Plan:
 
     Attributes:
         is_usual: Whether it is the token drawn last of every stream, and nothing else.
+        picture: What its only chunk stands for; ``None``: chunks are of tokens.
     """
 
     effects: list[Effect]
     chunks: list[Chunk]
     is_usual: bool = False
+    picture: Picture | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -75,5 +78,7 @@ class Plan:
 
     @property
     def has_prompt(self) -> bool:
-        """Whether more than what came last of some stream is in it."""
-        return not self.is_usual and sum(chunk.n_sure for chunk in self.chunks) > len(self.chunks)
+        """Whether tokens beyond what came last of some stream are in it."""
+        if self.is_usual or self.picture:
+            return False
+        return sum(chunk.n_sure for chunk in self.chunks) > len(self.chunks)

@@ -35,7 +35,9 @@ from runner.engine.embed import Job
 from runner.engine.framing import job_of
 from runner.engine.limits import limits_of, n_ctx_of, room_of
 from runner.engine.logprobs import HeldLogprobs
+from runner.engine.looking import Looks, images_of, tokenized, with_pictures
 from runner.engine.marks import HeldMarks
+from runner.engine.pictures import Picture, moved, only_tokens
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.engine.told import Told
@@ -106,13 +108,14 @@ class _Render:
 class _Prompt:
     """Tokens, the text they were made of, and its end: it may have opened thoughts.
 
-    ``n_added``: tokens before them that nobody wrote.
+    ``n_added``: tokens before them that nobody wrote; ``pictures``: those among them.
     """
 
     tokens: list[int]
     text: str
     tail: str = ""
     n_added: int = 0
+    pictures: tuple[Picture, ...] = ()
 
 
 class _Stopped(BaseException):
@@ -186,7 +189,9 @@ class Preparer:
                 return Tokenized(request.request_id, request.tokens, self._spelt(request.tokens))
             case Render():
                 fitted, prompt = self._fit(request.generate)
-                return Tokenized(request.request_id, tuple(fitted.tokens), prompt.text)
+                # What stands for a picture is no token: it is shown as none.
+                shown = tuple(max(token, -1) for token in fitted.tokens)
+                return Tokenized(request.request_id, shown, prompt.text)
             case Generate():
                 return self._sequence(request)
             case _:
@@ -204,8 +209,10 @@ class Preparer:
         fitted, prompt = self._fit(request)
         tail = prompt.tail
         request = settled(request, tail)
-        tokens = fitted.tokens
+        tokens, pictures = fitted.tokens, prompt.pictures
         self._check_tokens(request.context, "context")
+        if pictures:
+            request = with_pictures(request)
         terms = request.terms
         backend = self._backend.deterministic() if terms.is_deterministic else self._backend
         sampling = request.sampling
@@ -226,7 +233,7 @@ class Preparer:
             is_deterministic=terms.is_deterministic,
             sampler=backend.new_sampler(
                 sampling,
-                tokens,
+                only_tokens(tokens) if pictures else tokens,
                 constraint=request.constraint,
                 n_logprobs=request.n_logprobs,
                 budget=budget_of(
@@ -249,21 +256,25 @@ class Preparer:
             and (request.sampling.seed is None or request.sampling.temperature <= 0),
             terms=request.terms,
             cache=request.terms.cache,
-            drafter=drafter_of(request, sampling),
+            pictures=pictures,
+            drafter=None if pictures else drafter_of(request, sampling),
         )
 
     def _fit(self, request: Generate) -> tuple[Fitted, _Prompt]:
         """All tokens of a prompt, without oldest turns where that is allowed, and its text."""
         made: dict[int, _Prompt] = {}  # by the identity of its tokens
+        looks = Looks(self._backend.eyes, request.messages or ())
 
         def kept(prompt: _Prompt) -> list[int]:
             given = [*request.context, *prompt.tokens]
             tokens = self._vocabulary.with_bos(given)
-            made[id(tokens)] = replace(prompt, tokens=tokens, n_added=len(tokens) - len(given))
+            pictures = tuple(moved(prompt.pictures, len(tokens) - len(prompt.tokens)))
+            n_added = len(tokens) - len(given)
+            made[id(tokens)] = replace(prompt, tokens=tokens, n_added=n_added, pictures=pictures)
             return tokens
 
         def rendered(turns: tuple[Message, ...]) -> list[int]:
-            return kept(self._chat_prompt(request, turns))
+            return kept(self._chat_prompt(request, turns, looks))
 
         if request.prompt is not None:
             tokens = kept(self._given_prompt(request))
@@ -286,7 +297,8 @@ class Preparer:
         vocabulary, text, suffix = self._vocabulary, request.prompt or "", request.suffix
         if suffix and request.template and inserts(request.template):
             covered = structs.replace(request, suffix=self._shield.cover(suffix))
-            return self._chat_prompt(covered, (Message("user", text),))
+            turns = (Message("user", text),)
+            return self._chat_prompt(covered, turns, Looks(None, turns))
         if not suffix:
             return _Prompt(vocabulary.tokenize(text, parse_special=True), text)
         infill = vocabulary.infill
@@ -311,27 +323,21 @@ class Preparer:
                 kept[tokens[0]] = spelling.encode()
         return kept
 
-    def _chat_prompt(self, request: Generate, turns: tuple[Message, ...]) -> _Prompt:
+    def _chat_prompt(self, request: Generate, turns: tuple[Message, ...], look: Looks) -> _Prompt:
         """A rendered conversation; its tail is left out where people wrote it.
 
         What people wrote holds no control tokens.
         """
         shield = self._shield
-        messages = tuple(map(shield.cover_message, turns))
+        messages = shield.cover_messages(turns)
         tools = tuple(map(shield.cover_tool, request.tools))
-        parts = shield.uncover(self._render(_Render(messages, tools, request)))
-        tokens: list[int] = []
-        for part in parts:
-            made = self._vocabulary.tokenize(part.text, parse_special=not part.is_literal)
-            if part.is_literal and len(made) == 1:  # a token of a kind that is parsed regardless
-                halves = (part.text[:1], part.text[1:])
-                made = [
-                    t for h in halves for t in self._vocabulary.tokenize(h, parse_special=False)
-                ]
-            tokens += made
+        images = images_of(turns)
+        parts = shield.uncover(self._render(_Render(messages, tools, request)), len(images))
+        tokens, pictures = tokenized(parts, images, self._vocabulary, look)
         is_own = bool(parts) and not parts[-1].is_literal
         tail = parts[-1].text[-TAIL_CHARS:] if is_own else ""
-        return _Prompt(tokens, "".join(part.text for part in parts), tail)
+        text = "".join(part.text for part in parts)
+        return _Prompt(tokens, text, tail, pictures=tuple(pictures))
 
     def _render(self, job: _Render) -> str:
         with _memory_limit() as n_allowed, _watchdog():

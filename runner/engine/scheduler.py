@@ -17,6 +17,9 @@ cells run out under those that run, cold prefixes go first, then again the young
 class.  Who gives way waits before the others of its class; its state is saved outside the cache
 where there is memory for it, else it is computed again, so its client sees a pause and no more.
 
+A picture is computed as a whole, alone in its step, however long that takes; between two pictures
+the others have a step of their own.
+
 No ctypes, no clock, no threads: ``loop.py`` owns one scheduler and calls it from one thread.
 """
 
@@ -27,6 +30,7 @@ from itertools import chain
 
 from runner.domain.request import CacheUse
 from runner.engine.chunks import Chunk, chunk_of, one_for_each
+from runner.engine.pictures import whole
 from runner.engine.plan import Admission, Effect, Free, Park, Plan, Share
 from runner.engine.prefix import PrefixTree, n_common
 from runner.engine.queue import Queue, deal, youngest_of_lowest
@@ -69,6 +73,7 @@ class Scheduler:
     _tree: PrefixTree = field(default_factory=PrefixTree)
     _is_backing_off: bool = False
     _turns: list[Adapters] = field(default_factory=list)  # who has waited longest comes first
+    _has_looked: bool = False  # the last step was a picture, so the others are next
     _may_admit: bool = False  # something changed since nobody more could be let in
 
     def __post_init__(self) -> None:
@@ -160,6 +165,10 @@ class Scheduler:
             return Plan(effects, chunks, is_usual=True)
         self._make_room(effects)
         due = self._due()
+        if looking := [seq for seq in due if seq.pictures and seq.picture]:
+            if plan := self._look(looking, len(due), effects):
+                return plan
+            due = [seq for seq in due if seq not in looking]
         decoding = [seq for seq in due if seq.is_streaming]
         prefilling = [seq for seq in due if not seq.is_streaming]
         n_wanted = min(self.n_batch, sum(seq.n_pending for seq in due))
@@ -187,6 +196,25 @@ class Scheduler:
                 return []
             chunks.append(Chunk(seq, start, 1, draw=True))
         return chunks
+
+    def _look(self, looking: list[Sequence], n_due: int, effects: list[Effect]) -> Plan | None:
+        """Return the step of the picture that has waited longest; ``None``: others are first."""
+        is_alone = len(looking) == n_due
+        self._has_looked = not self._has_looked or is_alone
+        if not self._has_looked:
+            return None
+        seq = min(looking, key=lambda seq: (seq.rank, seq.arrival))
+        picture = seq.picture
+        assert picture is not None
+        effects += self.make_free(picture.n)
+        while is_alone and seq.seq_id >= 0 and self.n_free < picture.n:
+            if not self.preempt(effects):  # nobody else will end, and so make room
+                break
+        if seq.seq_id < 0 or self.n_free < picture.n:
+            self._has_looked = False
+            return Plan(effects, []) if is_alone else None
+        chunk = Chunk(seq, seq.n_computed, picture.n, draw=False)
+        return Plan(effects, [chunk], picture=picture)
 
     def _due(self) -> list[Sequence]:
         """The running sequences of the next step: those with one set of adapters, in turns.
@@ -356,7 +384,8 @@ class Scheduler:
         self._running.remove(seq)
         seq_id, n = seq.seq_id, seq.n_computed
         self._release(seq)
-        effects.append(Park(seq_id, seq, n) if n else Free(seq_id))
+        # What has pictures is computed again: they are not kept outside of the cache.
+        effects.append(Park(seq_id, seq, n) if n and not seq.pictures else Free(seq_id))
         self._queue.put_back(seq)
         self._may_admit = True
 
@@ -397,6 +426,8 @@ class Scheduler:
         seq_id = self._free_ids.pop()
         # The last token is computed in any case: without it there would be nothing to draw from.
         n_most = len(seq.tokens) - 1 if self._may_share(seq) and not self._is_restored(seq) else 0
+        if seq.pictures and n_most:
+            n_most = whole(seq.pictures, min(n_most, self.n_alike(seq)))
         match = self._tree.fork(
             seq_id, seq.tokens, n_most, key=seq.cells_key, n_least=WORTH_SHARING
         )
@@ -410,7 +441,7 @@ class Scheduler:
             return False
         seq.seq_id, seq.n_computed = seq_id, n_shared
         if match:
-            effects.append(Share(match.seq_id, seq_id, n_shared))
+            effects.append(Share(match.seq_id, seq_id, seq.position(n_shared)))
         return True
 
     def _is_restored(self, seq: Sequence) -> bool:

@@ -13,6 +13,7 @@ from runner.engine.detokenize import Detokenizer
 from runner.engine.draft import Drafter
 from runner.engine.logprobs import HeldLogprobs
 from runner.engine.marks import HeldMarks
+from runner.engine.pictures import Picture, next_of, position
 from runner.engine.stop import StopMatcher
 from runner.engine.told import N_STEP, Told
 
@@ -126,6 +127,7 @@ class Sequence:
         guess: Guessed tokens that are in the cache after the computed ones, within a step.
         saved: The state of its cells while it gives way; empty: to be computed again.
         n_saved: Tokens that ``saved`` stands for.
+        pictures: The pictures in its prompt, in order; what stands for them is in ``tokens``.
         cells_key: Among whose cells its own are found: with ``cache: none`` nobody else's.
     """
 
@@ -172,6 +174,7 @@ class Sequence:
     guess: tuple[int, ...] = ()
     saved: bytes = b""
     n_saved: int = 0
+    pictures: tuple[Picture, ...] = ()
     cells_key: tuple[str, Adapters] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -181,13 +184,25 @@ class Sequence:
 
     @property
     def uses_tiers(self) -> bool:
-        """Whether its state may come from outside of the cache, and be kept there."""
-        return self.may_share and self.has_own_adapters
+        """Whether its state may come from outside of the cache, and be kept there.
+
+        Nothing with a picture in it is kept there.
+        """
+        return self.may_share and self.has_own_adapters and not self.pictures
+
+    @property
+    def uses_checkpoints(self) -> bool:
+        """Whether its state may come from one that cannot be cut, and be kept as such.
+
+        Where pictures bend positions, these would not be those of its tokens.
+        """
+        is_straight = all(picture.n == picture.n_positions for picture in self.pictures)
+        return self.may_share and self.has_own_adapters and is_straight
 
     @property
     def keeps(self) -> CacheUse:
         """Where its state may be kept once it has left the cache."""
-        return self.cache if self.has_own_adapters else CacheUse.NONE
+        return self.cache if self.has_own_adapters and not self.pictures else CacheUse.NONE
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -208,7 +223,19 @@ class Sequence:
     def n_until_halt(self) -> int:
         """Most tokens that the next step may compute."""
         n = self.halts[0] - self.n_computed if self.halts else self.n_pending
+        if self.pictures and (picture := next_of(self.pictures, self.n_computed)):
+            n = min(n, picture.start - self.n_computed)
         return min(n, N_STEP) if self.is_telling else n
+
+    @property
+    def picture(self) -> Picture | None:
+        """The picture that is to be computed next; ``None``: a token is."""
+        picture = next_of(self.pictures, self.n_computed) if self.pictures else None
+        return picture if picture and picture.start == self.n_computed else None
+
+    def position(self, index: int) -> int:
+        """Return the position of token ``index``, which is in no picture but may begin one."""
+        return position(self.pictures, index) if self.pictures else index
 
     @property
     def is_telling(self) -> bool:

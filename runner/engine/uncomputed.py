@@ -21,3 +21,11 @@ def not_computed(error: Exception) -> CorralError:
         f"the engine could not compute this step ({error})",
         hint="try again; if it happens again, restart the daemon",
     )
+
+
+def no_room(n_tokens: int) -> WorkerError:
+    """Return the error of the last sequence that still found no room."""
+    return WorkerError(
+        f"no room in the cache for {n_tokens} tokens",
+        hint="shorten the prompt, or load the model with a larger num_ctx",
+    )

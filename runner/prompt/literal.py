@@ -6,6 +6,9 @@ web page pasted into a chat could speak with the system's voice.  So the spellin
 tokens inside messages are swapped for marks before rendering, and swapped back afterwards, in
 parts of the prompt that are tokenized as plain text.
 
+Pictures get marks in the same way: where a turn has one, its text has a mark, which no text can
+forge, and what the template makes of the text says where the picture stands in the prompt.
+
 Pure; everything else in a message reaches the template as it is.
 """
 
@@ -33,10 +36,14 @@ def unescape_marks(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of prompt; control tokens are parsed in it, unless it is literal."""
+    """A stretch of prompt; control tokens are parsed in it, unless it is literal.
+
+    ``image``: the number of the picture that stands here, from 0; its text is only a name for it.
+    """
 
     text: str
     is_literal: bool
+    image: int | None = None
 
 
 class Shield:
@@ -54,12 +61,26 @@ class Shield:
         """Return ``content`` with a mark in place of each spelling."""
         return self._pattern.sub(lambda m: f"{_OPEN}{self._index[m[0]]}{_CLOSE}", content)
 
-    def cover_message(self, message: Message) -> Message:
-        """Return ``message`` with every text in it covered, those of tool calls too."""
+    def cover_messages(self, messages: Iterable[Message]) -> tuple[Message, ...]:
+        """Return ``messages`` covered; their pictures are numbered through."""
+        covered: list[Message] = []
+        n_images = 0
+        for message in messages:
+            covered.append(self.cover_message(message, n_images))
+            n_images += len(message.images)
+        return tuple(covered)
+
+    def cover_message(self, message: Message, n_images: int = 0) -> Message:
+        """Return ``message`` with every text in it covered, those of tool calls too.
+
+        Args:
+            message: The turn.
+            n_images: Pictures in the turns before it.
+        """
         cover = self.cover
         return Message(
             role=cover(message.role),
-            content=cover(message.content),
+            content=self._cover_content(message, n_images),
             thinking=cover(message.thinking),
             images=message.images,
             tool_calls=tuple(
@@ -69,6 +90,17 @@ class Shield:
             tool_name=cover(message.tool_name),
             tool_call_id=cover(message.tool_call_id),
         )
+
+    def _cover_content(self, message: Message, n_images: int) -> str:
+        """The turn's text, covered, with a mark where each of its pictures stands."""
+        if not message.images:
+            return self.cover(message.content)
+        covered, at = "", 0
+        first = len(self._texts) + n_images
+        for number, image in enumerate(message.images, first):
+            covered += self.cover(message.content[at : image.at]) + f"{_OPEN}{number}{_CLOSE}"
+            at = max(at, image.at)
+        return covered + self.cover(message.content[at:])
 
     def cover_tool(self, tool: Tool) -> Tool:
         """Return ``tool`` with every text in it covered, those of its schema too."""
@@ -89,16 +121,24 @@ class Shield:
             return [self._cover_value(entry) for entry in value]
         return value
 
-    def uncover(self, rendered: str) -> list[Part]:
-        """Return the rendered prompt in parts; joined, they are the prompt as it was meant."""
+    def uncover(self, rendered: str, n_images: int = 0) -> list[Part]:
+        """Return the rendered prompt in parts; joined, they are the prompt as it was meant.
+
+        Args:
+            rendered: What a template made of covered turns.
+            n_images: Pictures that the turns have.
+        """
         parts: list[Part] = []
         at = 0
         for mark in _MARK.finditer(rendered):
             if mark.start() > at:
                 parts.append(Part(rendered[at : mark.start()], is_literal=False))
             index = int(mark[1])
-            if index < len(self._texts):  # else a template made it up: nothing to put back
+            image = index - len(self._texts)
+            if image < 0:
                 parts.append(Part(self._texts[index], is_literal=True))
+            elif image < n_images:  # else a template made it up: nothing to put back
+                parts.append(Part(f"[img-{image}]", is_literal=True, image=image))
             at = mark.end()
         if at < len(rendered):
             parts.append(Part(rendered[at:], is_literal=False))

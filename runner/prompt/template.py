@@ -41,6 +41,8 @@ MAX_CHARS = 32 * 1024 * 1024
 _MAX_BITS = 4096
 #: How Mistral's templates ask for ids of nine characters.
 _SHORT_IDS = re.compile(r"\|\s*length\s*!=\s*9\b")
+#: How templates of models that see ask what a part of a turn is.
+_ASKS_TYPE = re.compile(r"""\.type\b|\[\s*['"]type['"]\s*\]""")
 #: Ways in which one conversation is told, at most.
 _MOST_CONCESSIONS = 8
 
@@ -57,6 +59,8 @@ class ChatTemplate:
         self.source = source
         self._specials = {"bos_token": bos_text, "eos_token": eos_text}
         self._wants_short_ids = _SHORT_IDS.search(source) is not None
+        self._may_want_parts = _ASKS_TYPE.search(source) is not None
+        self._wants_parts = False
         try:
             self._template = _Environment().from_string(source)
         except jinja2.TemplateSyntaxError as error:
@@ -114,7 +118,23 @@ class ChatTemplate:
         raise _failed("it refuses this conversation in every form")
 
     def _generate(self, told: Told) -> str:
-        """Run the template; what it raises on purpose is ``_RaisedByTemplate``."""
+        """Run the template; what it raises on purpose is ``_RaisedByTemplate``.
+
+        Some of models that see know turns as lists of parts only, and say nothing of plain text.
+        """
+        if self._wants_parts:
+            return self._run(told, in_parts=True)
+        prompt = self._run(told)
+        if not self._may_want_parts or _has_question(prompt, told.turns):
+            return prompt
+        try:
+            in_parts = self._run(told, in_parts=True)
+        except (TemplateFailed, _RaisedByTemplate):
+            return prompt
+        self._wants_parts = _has_question(in_parts, told.turns)
+        return in_parts if self._wants_parts else prompt
+
+    def _run(self, told: Told, *, in_parts: bool = False) -> str:
         pieces: list[str] = []
         n_chars = 0
         continues = is_continued(told.turns)
@@ -122,7 +142,9 @@ class ChatTemplate:
         texts = told.has_text_arguments
         try:
             for piece in self._template.generate(
-                messages=[turn_object(turn, has_text_arguments=texts) for turn in turns],
+                messages=[
+                    turn_object(turn, has_text_arguments=texts, in_parts=in_parts) for turn in turns
+                ],
                 add_generation_prompt=not continues,
                 **told.variables,
                 **self._specials,
@@ -145,6 +167,12 @@ class ChatTemplate:
 def new_environment() -> jinja2.Environment:
     """Return what templates are compiled in; for looking at a source without running it."""
     return _Environment()
+
+
+def _has_question(prompt: str, turns: Sequence[Message]) -> bool:
+    """Whether the user's last words are in the prompt; true where there are none."""
+    said = [turn.content.strip() for turn in turns if turn.role == "user"]
+    return not said or said[-1] in prompt
 
 
 def plain_prompt(messages: Sequence[Message]) -> str:

@@ -90,12 +90,20 @@ def system_in_user_turn(messages: Sequence[Message]) -> list[Message] | None:
     return [replace(user, content=content), *messages[2:]]
 
 
-def turn_object(message: Message, *, has_text_arguments: bool = False) -> dict[str, Any]:
+def turn_object(
+    message: Message, *, has_text_arguments: bool = False, in_parts: bool = False
+) -> dict[str, Any]:
     """Return one message as a template's dictionary; what it does not have is left out.
 
-    ``has_text_arguments``: those of calls are JSON text, as in OpenAI's API, and no dictionary.
+    Args:
+        message: The turn; where its pictures stand is marked in its text.
+        has_text_arguments: Whether those of calls are JSON text, as in OpenAI's API, and no
+            dictionary.
+        in_parts: Whether its text is to be a list with one part.
     """
-    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    text = message.content
+    content = [{"type": "text", "text": text}] if in_parts else text
+    turn: dict[str, Any] = {"role": message.role, "content": content}
     if message.thinking:
         # Templates know it under either name; transformers gives both, in this order.
         turn = {"thinking": message.thinking, **turn, "reasoning_content": message.thinking}

@@ -42,6 +42,7 @@ class Load(Struct, frozen=True, tag=True):
         adapters: GGUF files of LoRA adapters, numbered from 0.
         shards: All files of the weights in their order, ``path`` first, when they are several.
         draft_path: GGUF file of a small model that guesses what this one says; empty: none.
+        projector_path: GGUF file of the model's eyes; empty: it has none.
         use_mlock: Keep the weights in memory, whatever else wants it.
         main_gpu: The accelerator that holds what is not split.
         tensor_split: Shares of the accelerators, in their order; empty: by their free memory.
@@ -75,6 +76,7 @@ class Load(Struct, frozen=True, tag=True):
     adapters: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
     draft_path: str = ""
+    projector_path: str = ""
     use_mlock: bool = False
     main_gpu: int = 0
     tensor_split: tuple[float, ...] = ()

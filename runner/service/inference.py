@@ -38,7 +38,7 @@ from runner.service.toolchoice import (
     refuse_gap,
 )
 from runner.store.library import Library
-from runner.store.manifests import DRAFT, Manifest
+from runner.store.manifests import DRAFT, PROJECTOR, Manifest
 from runner.workers.pool import Pool
 from runner.workers.process import Worker, new_request_id
 from runner.workers.wanted import LOAD_FIELDS, Resident, Wanted
@@ -65,6 +65,11 @@ class _Prepared:
     wanted: Wanted
     options: Options
     n_asked: int
+
+    @property
+    def sees(self) -> bool:
+        """Whether it takes images."""
+        return Capability.VISION in self.wanted.info.capabilities
 
     def n_ctx(self, worker: Worker) -> int:
         """Return how many tokens one sequence may have."""
@@ -133,7 +138,7 @@ class InferenceService:
             prepared = await self._prepare(request.model, request.options)
             # In a thread: it reads the template's source, which may be long and is a stranger's.
             template = _template(request, prepared.manifest)
-            await asyncio.to_thread(refuse_beyond, request, template)
+            await asyncio.to_thread(refuse_beyond, request, template, sees=prepared.sees)
         begun: set[int] = set()  # which choices; that is said once, whoever computes them at last
         has_spoken = False
         for is_last_try in (False, True):
@@ -245,7 +250,7 @@ class InferenceService:
         prepared = await self._prepare(request.model, request.options)
         manifest = prepared.manifest
         template = _template(request, manifest)
-        await asyncio.to_thread(refuse_beyond, request, template)
+        await asyncio.to_thread(refuse_beyond, request, template, sees=prepared.sees)
         async with self._pool.lease(prepared.wanted, request.keep_alive) as worker:
             refuse_gap(request, template, can_infill=worker.loaded.can_infill)
             n_ctx = prepared.n_ctx(worker)
@@ -330,6 +335,7 @@ class InferenceService:
         path = await asyncio.to_thread(self._library.model_path, manifest)
         fitted = await asyncio.to_thread(self._memory.fit, manifest, options, asked=n_asked)
         draft = self._draft(manifest, options)
+        projector = self._file(manifest, PROJECTOR)
         settings = options.set_values()
         if not settings.get("num_thread"):
             settings.pop("num_thread", None)  # 0 leaves it to us
@@ -344,7 +350,9 @@ class InferenceService:
             path=str(path),
             n_ctx=fitted.sizes.n_ctx,
             n_cells=fitted.sizes.n_cells,
-            fixed=fixed + ((("draft_path", draft),) if draft else ()),
+            fixed=fixed
+            + ((("draft_path", draft),) if draft else ())
+            + ((("projector_path", projector),) if projector else ()),
             adapters=await asyncio.to_thread(self._adapters, manifest),
             shards=tuple(map(str, self._library.shard_paths(manifest))),
             n_least=fitted.sizes.n_least,
@@ -366,10 +374,12 @@ class InferenceService:
 
     def _draft(self, manifest: Manifest, options: Options) -> str:
         """The file of a small model that is to guess for the large one; empty: there is none."""
-        drafts = [layer.digest for layer in manifest.layers if layer.kind == DRAFT]
-        if options.speculate == "off" or not drafts:
-            return ""
-        return str(self._library.blobs.path(drafts[0]))
+        return "" if options.speculate == "off" else self._file(manifest, DRAFT)
+
+    def _file(self, manifest: Manifest, kind: str) -> str:
+        """The only file of a kind that the model has; empty: it has none."""
+        digests = [layer.digest for layer in manifest.layers if layer.kind == kind]
+        return str(self._library.blobs.path(digests[0])) if digests else ""
 
 
 def _lacks(name: ModelName, needed: Capability) -> Unsupported:

@@ -46,6 +46,7 @@ class _Parts:
 
     model: Shape
     draft: Shape | None
+    projector: str  # its digest; names of the same weights may have different ones
     n_projector: int
     n_adapters: int
 
@@ -168,6 +169,8 @@ class MemoryService:
         parts = self._parts.get(wanted.key)
         if parts is None or not load.generates or load.draft_path or not load.use_mmap:
             return
+        if load.projector_path:  # it is read, not mapped
+            measured -= parts.n_projector
         plan = Plan(
             max(load.n_cells, load.n_ctx),
             n_seq_max=load.n_seq_max + 1,
@@ -213,7 +216,8 @@ class MemoryService:
 
     def _of(self, manifest: Manifest) -> _Parts:
         found = self._parts.get(manifest.key)
-        if found is None:
+        projector = "".join(layer.digest for layer in manifest.layers if layer.kind == PROJECTOR)
+        if found is None or found.projector != projector:
             headers = {
                 layer.kind: read_header(self._library.blobs.path(layer.digest))
                 for layer in manifest.layers
@@ -222,6 +226,7 @@ class MemoryService:
             found = self._parts[manifest.key] = _Parts(
                 model=shape_of(self._library.header(manifest)),
                 draft=shape_of(headers[DRAFT]) if DRAFT in headers else None,
+                projector=projector,
                 n_projector=projector_bytes(headers[PROJECTOR]) if PROJECTOR in headers else 0,
                 n_adapters=sum(layer.n_bytes for layer in manifest.adapters),
             )

@@ -12,8 +12,13 @@ from runner.prompt.capabilities import abilities
 from runner.prompt.toolcalls.registry import AnswerFormat
 
 
-def refuse_beyond(request: InferenceRequest, template: str) -> None:
+def refuse_beyond(request: InferenceRequest, template: str, *, sees: bool = False) -> None:
     """Return if a model with this chat template can do what ``request`` asks of it.
+
+    Args:
+        request: What is asked.
+        template: The source of its chat template.
+        sees: Whether it has a projector, so that it takes images.
 
     Raises:
         Unsupported: It sees no pictures, or its template takes no tools or knows no thinking.
@@ -29,7 +34,7 @@ def refuse_beyond(request: InferenceRequest, template: str) -> None:
         )
     if request.messages is None:
         return
-    if any(turn.images for turn in request.messages):
+    if not sees and any(turn.images for turn in request.messages):
         raise Unsupported(
             f"{_full(request.model)} does not support vision",
             hint="leave the images out: this model reads text only",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from runner.domain.model import Capability
 from runner.prompt.capabilities import abilities
-from runner.store.manifests import Manifest
+from runner.store.manifests import PROJECTOR, Manifest
 
 
 def capabilities_of(manifest: Manifest) -> tuple[Capability, ...]:
-    """Return what the weights can do, and what the chat template can do with them."""
+    """Return what the weights can do, and what chat template and projector can do with them."""
     own = manifest.facts.capabilities
     if Capability.COMPLETION not in own:
         return own
@@ -16,4 +16,6 @@ def capabilities_of(manifest: Manifest) -> tuple[Capability, ...]:
     # Manifests of the first days have what their template speaks of among the file's facts.
     found = {*own} - {Capability.TOOLS, Capability.THINKING}
     found |= {*abilities(template).capabilities()}
+    if any(layer.kind == PROJECTOR for layer in manifest.layers):
+        found.add(Capability.VISION)
     return tuple(capability for capability in Capability if capability in found)

@@ -7,6 +7,7 @@ sequence must bring, and a cell that was lost, doubled or mixed up changes the t
 from __future__ import annotations
 
 import ast
+import hashlib
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence as Seq
@@ -20,8 +21,10 @@ from runner.engine.chunks import Chunk
 from runner.engine.detokenize import Detokenizer
 from runner.engine.embed import Piece
 from runner.engine.grid import GRID
+from runner.engine.pictures import Picture, Seen, stand_ins
 from runner.engine.sequence import Adapters
 from runner.engine.stop import StopMatcher
+from runner.errors import InvalidRequest
 
 #: What the fake says: one token each, some of them parts of a character, so that they go wrong
 #: together.
@@ -133,6 +136,21 @@ class FakeSampler:
         self._backend.count_sampler(-1)
 
 
+class FakeEyes:
+    """Sees as many tokens in a file as its first byte says, one bracket around them, and no more.
+
+    A file that is empty is none.
+    """
+
+    def look(self, content: bytes) -> Seen:
+        if not content:
+            raise InvalidRequest("no picture", hint="send one")
+        n = content[0]
+        digest = hashlib.sha256(content).digest()
+        picture = Picture(1, n, n, handle=content)
+        return Seen((ord("["), *stand_ins(digest, 0, n), ord("]")), (picture,))
+
+
 #: How the fake embeds unless told otherwise.
 CAUSAL = EmbeddingFacts(Pooling.LAST, 4, is_causal=True)
 
@@ -216,7 +234,8 @@ class FakeBackend:
         n_open_samplers: Samplers made and not closed.
         n_shared: Steps that computed more than one sequence.
         n_refused: Steps that did not fit into the cells.
-        n_computed: Tokens computed in all steps.
+        n_computed: Tokens computed in all steps, those of pictures included.
+        n_seen: Pictures computed.
     """
 
     def __init__(
@@ -233,7 +252,9 @@ class FakeBackend:
         before_decode: Callable[[Seq[Chunk]], None] = lambda _: None,
         embedding: EmbeddingFacts = CAUSAL,
         n_adapters: int = 0,
+        eyes: FakeEyes | None = None,
     ) -> None:
+        self.eyes = eyes
         self.n_adapters = n_adapters
         self.n_ctx, self.n_cells = n_ctx, n_cells
         self.n_batch, self.n_seq_max = n_batch, n_seq_max
@@ -244,7 +265,7 @@ class FakeBackend:
         self._can_be_cut = can_be_cut
         self.memory = memory
         self._deterministic: FakeBackend | None = None
-        self.n_computed = 0
+        self.n_computed = self.n_seen = 0
         self.n_decodes = self.n_open_samplers = self.n_shared = self.n_refused = 0
         self._faults: Iterator[type[Exception] | None] = iter(faults)
         self._before_decode = before_decode
@@ -255,14 +276,27 @@ class FakeBackend:
         self._is_lost = False
         self._lock = threading.Lock()
 
+    def see(self, chunk: Chunk, picture: Picture) -> None:
+        seq = chunk.seq
+        assert seq.pictures
+        assert (chunk.start, chunk.n, chunk.draw) == (picture.start, picture.n, False)
+        self.n_seen += 1
+        self._decode([chunk])
+
     def decode(self, chunks: Seq[Chunk]) -> list[int]:
+        for chunk in chunks:
+            tokens = chunk.seq.tokens[chunk.start : chunk.start + chunk.n_sure]
+            assert min(tokens, default=0) >= 0, "a picture is no token"
+        assert sum(chunk.n for chunk in chunks) <= self.n_batch
+        return self._decode(chunks)
+
+    def _decode(self, chunks: Seq[Chunk]) -> list[int]:
         self.n_decodes += 1
         self._before_decode(chunks)
         self._rows = {}
         self._bad_rows: set[int] = set()
         assert not self._is_lost, "after a failed step the cache must be cleared"
         assert chunks, "an empty step"
-        assert sum(chunk.n for chunk in chunks) <= self.n_batch
         assert len({chunk.seq.seq_id for chunk in chunks}) == len(chunks), "a seq_id twice"
         assert len({chunk.seq.adapters for chunk in chunks}) == 1, "a step has one set of adapters"
         fault = next(self._faults, None)

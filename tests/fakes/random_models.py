@@ -122,6 +122,20 @@ def random_sliding(path: Path, *, window: int = 32, seed: int = 0) -> Path:
     return path
 
 
+def random_qwen2vl(path: Path, *, seed: int = 0) -> Path:
+    """Write a Qwen2-VL, whose positions have parts for time, height and width."""
+    n_layer, make = 2, _Random(seed)
+    tensors = {**make.ends(), "output.weight": make(N_VOCAB, N_EMBD, scale=0.3)}
+    for layer in range(n_layer):
+        tensors |= make.attention(layer) | make.feed_forward(layer)
+        for part, n in (("q", N_EMBD), ("k", N_HEAD_KV * HEAD), ("v", N_HEAD_KV * HEAD)):
+            tensors[f"blk.{layer}.attn_{part}.bias"] = make(n)
+    writer = _writer(path, "qwen2vl", n_layer)
+    writer.add_rope_dimension_sections([2, 3, 3, 0])
+    _write(writer, tensors)
+    return path
+
+
 def random_mamba(path: Path, *, seed: int = 0) -> Path:
     """Write a Mamba: no attention, one state that every token changes."""
     n_layer, n_inner, n_state, n_rank, n_conv = 2, 2 * N_EMBD, 16, 4, 4

@@ -2,7 +2,7 @@
 
 from hypothesis import given, strategies as st
 
-from runner.domain.chat import Message, Tool, ToolCall
+from runner.domain.chat import Image, Message, Tool, ToolCall
 from runner.prompt.literal import Part, Shield
 from runner.prompt.template import ChatTemplate
 
@@ -113,3 +113,30 @@ def test_marks_survive_json_that_escapes_them():
     parts = shield.uncover(ChatTemplate(source).render([covered]))
     assert "".join(part.text for part in parts) == '"\\u00e9<|im_end|>"'
     assert [part.is_literal for part in parts] == [False, True, False]
+
+
+@given(HOSTILE, st.lists(st.integers(0, 40), max_size=4).map(sorted), HOSTILE)
+def test_pictures_stand_where_the_turn_has_them_and_nothing_else_does(before, places, content):
+    """Text that looks like a mark is text; each picture comes once, in order, at its place."""
+    shield = Shield(CONTROL)
+    images = tuple(Image(b"x", min(at, len(content))) for at in places)
+    first = Message("user", before, images=(Image(b"y", len(before)),))
+    turns = shield.cover_messages([first, Message("user", content, images=images)])
+    parts = shield.uncover("".join(turn.content for turn in turns), 1 + len(images))
+    numbers = [part.image for part in parts if part.image is not None]
+    assert numbers == list(range(1 + len(images)))
+    text, found = "", []
+    for part in parts:
+        if part.image is None:
+            text += part.text
+        else:
+            found.append(len(text))
+    assert text == before + content
+    assert found == [len(before), *(len(before) + image.at for image in images)]
+
+
+def test_a_mark_beyond_the_pictures_that_there_are_is_nothing():
+    shield = Shield(CONTROL)
+    (turn,) = shield.cover_messages([Message("user", "Hi", images=(Image(b"x"),))])
+    assert [part.image for part in shield.uncover(turn.content, 1)] == [0, None]
+    assert [part.text for part in shield.uncover(turn.content)] == ["Hi"]

@@ -313,3 +313,24 @@ def test_memory_that_runs_out_is_the_caller_s_to_explain(monkeypatch):
     monkeypatch.setattr(jinja2.Template, "generate", exhausted)
     with pytest.raises(MemoryError):
         render(CHATML)
+
+
+#: As SmolVLM's template reads turns: lists of parts, and nothing else.
+_PARTS = (
+    "{% for m in messages %}{{ m['role'] }}:{% for part in m['content'] %}"
+    "{% if part['type'] == 'text' %}{{ part['text'] }}{% elif part['type'] == 'image' %}<image>"
+    "{% endif %}{% endfor %}|{% endfor %}"
+)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_a_template_that_knows_parts_only_gets_the_text_as_one(text):
+    turns = [Message("user", text), Message("assistant", "So."), Message("user", text + "?")]
+    template = ChatTemplate(_PARTS)
+    said = f"user:{text}|assistant:So.|user:{text}?|"
+    assert [template.render(turns), template.render(turns)] == [said, said]
+
+
+def test_a_template_that_leaves_the_question_out_is_left_alone():
+    template = ChatTemplate("{{ messages[0].type }}{{ messages | length }}")
+    assert template.render([Message("user", "Hi")]) == "1"

@@ -16,7 +16,7 @@ import msgspec
 from runner.dialects import wire
 from runner.dialects.anthropic.documents import DocumentBlock, SearchResultBlock, text_of
 from runner.dialects.fields import parse_keep_alive
-from runner.dialects.images import parse_image
+from runner.dialects.images import laid_out, parse_image
 from runner.domain.chat import Image, Message, Tool, ToolCall
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
@@ -283,7 +283,8 @@ def _turns(turns: list[TurnBody]) -> Iterator[Message]:
             yield _result(result, tool_names, where)
         rest = [block for block in turn.content if not isinstance(block, ToolResultBlock)]
         if rest or not results:
-            yield Message(turn.role, _text(turn.content, where), images=_images(rest, where))
+            text, images = laid_out(_parts(turn.content, where))
+            yield Message(turn.role, text, images=images)
 
 
 #: What the assistant's own turns are made of.
@@ -314,41 +315,46 @@ def _result(block: ToolResultBlock, names: Mapping[str, str], where: str) -> Mes
             param=where,
         )
     content = block.content or ""
-    text = content if isinstance(content, str) else _text(content, where)
+    parts = [content] if isinstance(content, str) else _parts(content, where)
     if block.is_error:
-        text = f"Error: {text}"
+        first = parts.pop(0) if parts and isinstance(parts[0], str) else ""
+        parts.insert(0, f"Error: {first}")
+    text, images = laid_out(parts)
     return Message(
         "tool",
         text,
-        images=() if isinstance(content, str) else _images(content, where),
+        images=images,
         tool_name=names[block.tool_use_id],
         tool_call_id=block.tool_use_id,
     )
 
 
 def _text(blocks: list[Any], where: str) -> str:
-    texts = []
+    return laid_out(part for part in _parts(blocks, where) if isinstance(part, str))[0]
+
+
+def _parts(blocks: list[Any], where: str) -> list[str | Image]:
+    """Texts and images of a turn, in order."""
+    parts: list[str | Image] = []
     for i, block in enumerate(blocks):
+        place = f"{where}.content[{i}]"
         if isinstance(block, TextBlock):
-            texts.append(block.text)
+            parts.append(block.text)
         elif isinstance(block, DocumentBlock | SearchResultBlock):
-            texts.append(text_of(block, f"{where}.content[{i}]"))
-    return "\n".join(texts)
+            parts.append(text_of(block, place))
+        elif isinstance(block, ImageBlock):
+            parts.append(_image(block, place))
+    return parts
 
 
-def _images(blocks: list[Any], where: str) -> tuple[Image, ...]:
-    found = []
-    for block in blocks:
-        if not isinstance(block, ImageBlock):
-            continue
-        if block.source.type != "base64":
-            raise Unsupported(
-                f"'{where}': images of type '{block.source.type[:40]}' are not fetched",
-                hint="send the image itself, as base64",
-                param=where,
-            )
-        found.append(parse_image(block.source.data, f"{where}.content.source.data"))
-    return tuple(found)
+def _image(block: ImageBlock, where: str) -> Image:
+    if block.source.type != "base64":
+        raise Unsupported(
+            f"'{where}': images of type '{block.source.type[:40]}' are not fetched",
+            hint="send the image itself, as base64",
+            param=where,
+        )
+    return parse_image(block.source.data, f"{where}.source.data")
 
 
 def _tool(tool: ToolBody, where: str) -> Tool:

@@ -15,7 +15,8 @@ import msgspec
 
 from runner.dialects import wire
 from runner.dialects.fields import parse_keep_alive
-from runner.domain.chat import Message, Tool, ToolCall
+from runner.dialects.images import MAX_IMAGES, laid_out, parse_image_url
+from runner.domain.chat import Image, Message, Tool, ToolCall
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
 from runner.domain.request import Constraint, InferenceRequest, Think, ToolChoice
@@ -246,7 +247,8 @@ def _messages(items: Iterable[dict[str, Any]]) -> Iterator[Message]:
             case "message" if role == "assistant":
                 turn.texts.append(_content(item.get("content"), where))
             case "message":
-                yield Message(role, _content(item.get("content"), where))
+                text, images = laid_out(_parts(item.get("content"), where))
+                yield Message(role, text, images=images)
             case "reasoning":
                 turn.thoughts.append(_reasoning(item, where))
             case "function_call":
@@ -255,9 +257,13 @@ def _messages(items: Iterable[dict[str, Any]]) -> Iterator[Message]:
                 turn.calls.append(call)
             case "function_call_output":
                 call_id = _string(item, "call_id", where)
-                output = _content(item.get("output"), where)
+                output, images = laid_out(_parts(item.get("output"), where))
                 yield Message(
-                    "tool", output, tool_name=names.get(call_id, ""), tool_call_id=call_id
+                    "tool",
+                    output,
+                    images=images,
+                    tool_name=names.get(call_id, ""),
+                    tool_call_id=call_id,
                 )
             case _:
                 raise Unsupported(
@@ -286,15 +292,28 @@ def _string(item: dict[str, Any], key: str, where: str) -> str:
 
 
 def _content(content: Any, where: str) -> str:
+    """The text of what is said by the assistant, who shows no images."""
+    text, images = laid_out(_parts(content, where))
+    if images:
+        raise InvalidRequest(f"'{where}.content': the assistant has no images", param=where)
+    return text
+
+
+def _parts(content: Any, where: str) -> list[str | Image]:
     if isinstance(content, str):
-        return content
+        return [content]
     if not isinstance(content, list):
         state = "is required" if content is None else "must be a string or an array"
         raise InvalidRequest(f"'{where}.content' {state}", param=f"{where}.content")
-    return "\n".join(_part(part, f"{where}.content[{i}]") for i, part in enumerate(content))
+    parts = [_part(part, f"{where}.content[{i}]") for i, part in enumerate(content)]
+    n_images = sum(isinstance(part, Image) for part in parts)
+    if n_images > MAX_IMAGES:
+        param = f"{where}.content"
+        raise InvalidRequest(f"{param} has {n_images} images, at most {MAX_IMAGES}", param=param)
+    return parts
 
 
-def _part(part: Any, where: str) -> str:
+def _part(part: Any, where: str) -> str | Image:
     if not isinstance(part, dict):
         raise InvalidRequest(f"'{where}' must be an object", param=where)
     kind = _string(part, "type", where)
@@ -302,9 +321,11 @@ def _part(part: Any, where: str) -> str:
         return _string(part, "text", where)
     if kind == "refusal":
         return _string(part, "refusal", where)
+    if kind == "input_image":
+        return parse_image_url(part, where)
     raise Unsupported(
         f"'{where}.type': content of type '{kind[:40]}' is not offered",
-        hint="send text: input_text",
+        hint="send text: input_text, or images: input_image with a data URI",
         param=f"{where}.type",
     )
 

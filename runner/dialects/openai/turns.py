@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from runner.dialects.images import MAX_IMAGES, parse_image_url
+from runner.dialects.images import MAX_IMAGES, laid_out, parse_image_url
 from runner.dialects.tools import parse_calls
 from runner.dialects.whole import CalledTool, WholeAnswer
 from runner.domain.chat import Image, Message
@@ -21,6 +21,8 @@ ROLES = {
     "assistant": "assistant",
     "tool": "tool",
 }
+#: Names of parts that are images: of the chat API, and of the newer one.
+IMAGE_PARTS = ("image_url", "input_image")
 _TEXT_PARTS = {"text": "text", "input_text": "text", "refusal": "refusal"}
 #: OpenAI's words, and those of others, for how hard to think.
 _EFFORTS: dict[str, Think] = {
@@ -63,34 +65,31 @@ def parse_turn(turn: TurnBody, where: str) -> Message:
     if turn.content is None and role != "assistant":
         raise InvalidRequest(f"'{where}.content' is required", param=f"{where}.content")
     content = turn.content or ""
-    images: list[Image] = []
+    images: tuple[Image, ...] = ()
     if isinstance(content, list):
-        texts: list[str] = []
-        for i, part in enumerate(content):
-            part_where = f"{where}.content[{i}]"
-            if part.get("type") == "image_url":
-                images.append(parse_image_url(part, part_where))
-            else:
-                texts.append(_part(part, part_where))
-        if len(images) > MAX_IMAGES:
-            raise InvalidRequest(
-                f"{where}.content has {len(images)} images, at most {MAX_IMAGES}",
-                param=f"{where}.content",
-            )
-        content = "\n".join(texts)
+        content, images = laid_out(_parts(content, f"{where}.content"))
     thinking = turn.reasoning_content or turn.reasoning
     return Message(
         role=role,
         content=content,
         thinking=thinking if isinstance(thinking, str) and role == "assistant" else "",
-        images=tuple(images),
+        images=images,
         tool_calls=parse_calls(turn.tool_calls, f"{where}.tool_calls"),
         tool_name=(turn.name or "") if role == "tool" else "",
         tool_call_id=turn.tool_call_id or "",
     )
 
 
-def _part(part: dict[str, Any], where: str) -> str:
+def _parts(content: list[dict[str, Any]], where: str) -> list[str | Image]:
+    n_images = sum(part.get("type") in IMAGE_PARTS for part in content)
+    if n_images > MAX_IMAGES:
+        raise InvalidRequest(f"{where} has {n_images} images, at most {MAX_IMAGES}", param=where)
+    return [_part(part, f"{where}[{i}]") for i, part in enumerate(content)]
+
+
+def _part(part: dict[str, Any], where: str) -> str | Image:
+    if part.get("type") in IMAGE_PARTS:
+        return parse_image_url(part, where)
     kind = part.get("type")
     if not isinstance(kind, str):
         raise InvalidRequest(f"'{where}.type' is required", param=f"{where}.type")

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence as Seq
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from runner.domain.loading import LoadStage
 from runner.domain.options import SamplingParams
@@ -24,10 +25,14 @@ from runner.engine.llama.lora import AdapterSet
 from runner.engine.llama.model import Model
 from runner.engine.llama.params import params_of, rope_of
 from runner.engine.llama.sampler import new_sampler
+from runner.engine.pictures import Picture
 from runner.engine.rules import Bound
 from runner.engine.sequence import Sampler, Sequence
 from runner.errors import Unsupported
 from runner.protocol.messages import Load
+
+if TYPE_CHECKING:
+    from runner.engine.llama.vision import LlamaEyes
 
 #: Ended sequences that stay in the cache: the last one; the others wait in host memory.
 _N_COLD_MAX = 1
@@ -86,12 +91,18 @@ class LlamaBackend:
         self._embedder: LlamaEmbedder | None = None
         self._compiler = new_compiler(self.model)
         self.build = identity.build()
+        self.eyes: LlamaEyes | None = None
         on_stage(LoadStage.CONTEXT, 0.0)
         try:
             self._adapters = AdapterSet(self.model, load.adapters)
             if load.generates:
                 self._generator = Context(self.model, self._params)
             self._take_sizes()
+            if self._generator and load.projector_path:
+                from runner.engine.llama.vision import open_eyes  # a library of its own
+
+                on_stage(LoadStage.PROJECTOR, 0.0)
+                self.eyes = open_eyes(self.model, self._generator, load, self.n_threads)
             if load.generates:
                 on_stage(LoadStage.WARM_UP, 0.0)
                 self._warm_up()
@@ -129,6 +140,12 @@ class LlamaBackend:
         """Compute a step; see ``Backend``."""
         self._adapters.use(self._context.handle, chunks[0].seq.adapters)
         return self._context.decode(chunks)
+
+    def see(self, chunk: Chunk, picture: Picture) -> None:
+        """Compute a picture; see ``Backend``."""
+        assert self.eyes is not None
+        self._adapters.use(self._context.handle, chunk.seq.adapters)
+        self.eyes.show(self._context, chunk.seq, picture)
 
     def use_threads(self, n: int) -> None:
         """Compute with so many threads from the next step on; see ``Backend``."""
@@ -209,6 +226,8 @@ class LlamaBackend:
         for context in (self._embedder, beside, self._generator):
             if context is not None:
                 context.close()
+        if self.eyes is not None:
+            self.eyes.close()
         self.model.close()
 
     def _take_sizes(self) -> None:

@@ -81,7 +81,11 @@ class Context:
         native_s: Seconds spent inside ``llama_decode`` so far.
         candidates: Room for the tokens that a sampler chooses from.
         all_tokens: Every token's id, ``(n_vocab,)``.
+        n_ubatch: Tokens that llama.cpp computes at a time.
+        bends_positions: Whether pictures take fewer positions than cells.
     """
+
+    bends_positions = False
 
     def __init__(self, model: Model, params: ContextParams) -> None:
         """Allocate cache and buffers.
@@ -108,6 +112,7 @@ class Context:
         c_params.flash_attn_type = _FLASH_AUTO if flash is None else int(flash)
         use_rope(c_params, params.rope)
         self.params = c_params
+        self.n_ubatch = int(c_params.n_ubatch)
         self.handle = llama_cpp.llama_init_from_model(model.handle, c_params)
         if not self.handle:
             raise _no_context(params)
@@ -159,6 +164,8 @@ class Context:
             last_rows.append(n_drawn - 1)
         self._batch.n_tokens = row
         self._n_drawn = n_drawn
+        if self.bends_positions:
+            self._bend(chunks)
         began = time.perf_counter()
         code = llama_cpp.llama_decode(self.handle, self._batch)
         self.native_s += time.perf_counter() - began
@@ -169,6 +176,15 @@ class Context:
         if code == 1:  # llama.h: 1 means no KV slot
             raise NoSlot
         raise decode_failed(code, f"{row} tokens")
+
+    def _bend(self, chunks: Seq[Chunk]) -> None:
+        """Put what follows pictures where they leave off."""
+        row = 0
+        for chunk in chunks:
+            if chunk.seq.pictures:
+                first = chunk.seq.position(chunk.start)
+                self._positions[row : row + chunk.n] = list(range(first, first + chunk.n))
+            row += chunk.n
 
     def compute(self, tokens: Seq[int], start: int, first: int) -> npt.NDArray[np.float32]:
         """Compute tokens of sequence 0 in one ``llama_decode``; return the logits of the last ones.
@@ -241,7 +257,7 @@ class Context:
         llama_cpp.llama_memory_seq_rm(self._memory, seq_id, n, -1)
 
     def share(self, source: int, target: int, n: int) -> None:
-        """Let ``target`` see the first ``n`` cells of ``source``; copies no data."""
+        """Let ``target`` see the first ``n`` positions of ``source``; copies no data."""
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, n)
 
     def save(self, seq_id: int, *, partial: bool = False) -> bytes:

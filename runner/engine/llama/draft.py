@@ -23,7 +23,9 @@ def load_draft(
         NotEnoughMemory: There is none for its cache.
     """
     try:
-        alone = structs.replace(load, path=load.draft_path, adapters=(), shards=())
+        alone = structs.replace(
+            load, path=load.draft_path, adapters=(), shards=(), projector_path=""
+        )
         small = LlamaBackend(alone, devices)
     except WorkerError as error:
         raise WorkerError(f"the draft model: {error.message}", hint=error.hint) from None

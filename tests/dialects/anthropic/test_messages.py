@@ -205,7 +205,7 @@ def test_a_schema_becomes_a_constraint(fields):
                     }
                 ]
             },
-            "messages[0].content.source.data",
+            "messages[0].content[0].source.data",
             "not base64",
         ),
     ],
