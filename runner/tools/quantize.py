@@ -46,7 +46,7 @@ def run(task: Quantize, tell: Callable[[Moment], None]) -> Quantized:
     matrix = _matrix(Path(task.imatrix_path), header) if task.imatrix_path else None
     recipe = llama.Recipe(
         number=FILE_TYPES[task.file_type],
-        tensors=[_override(pattern, kind) for pattern, kind in task.tensors],
+        tensors=_overrides(task),
         imatrix=matrix,
         requantizes=task.requantizes,
         n_threads=task.n_threads,
@@ -144,6 +144,16 @@ def _problem(
                 hint="give one with --imatrix, or choose a type of 3 bits or more, such as Q3_K_M",
             )
     return None
+
+
+def _overrides(task: Quantize) -> list[tuple[str, int]]:
+    if task.tensors and task.file_type.lower() in _PLAIN:  # llama.cpp would leave them out unsaid
+        raise InvalidRequest(
+            f"tensors cannot have types of their own in a file of type {task.file_type}",
+            hint="choose a quantized type for the file, such as Q8_0",
+            param="tensors",
+        )
+    return [_override(pattern, kind) for pattern, kind in task.tensors]
 
 
 def _override(pattern: str, kind: str) -> tuple[str, int]:

@@ -146,13 +146,20 @@ def test_a_storage_type_that_is_none_is_refused_by_its_pattern(wide):
         run(task(wide, tensors=(("ffn", "q99"),)), lambda _: None)
 
 
+@pytest.mark.parametrize("file_type", ["F32", "F16", "BF16"])
+def test_a_file_that_is_not_quantized_has_no_types_by_pattern(wide, tmp_path, file_type):
+    with pytest.raises(InvalidRequest, match=f"in a file of type {file_type}"):
+        quantized(wide, tmp_path / "out.gguf", file_type, tensors=(("ffn_down", "q8_0"),))
+    assert not (tmp_path / "out.gguf").exists()
+
+
 @pytest.mark.parametrize("kind", sorted(one.name.lower() for one in TENSOR_TYPES.values()))
 def test_every_storage_type_is_written_or_refused_by_its_pattern(wide, matrix, tmp_path, kind):
     """None of them ends the process."""
     out, pattern = tmp_path / "out.gguf", "blk.0.ffn_down"
     more = {"tensors": ((pattern, kind),), "imatrix_path": str(matrix)}
     try:
-        quantized(wide, out, "F16", **more)
+        quantized(wide, out, "Q8_0", **more)
     except InvalidRequest as error:
         assert f"not written in the type '{kind}'" in error.message
         assert not out.exists()
