@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 COPY = "corral-copy:"
 #: A code block is drawn in parts of so many pieces: Qt lays a changed cell out as a whole.
 _PIECES_A_TABLE = 4
-#: Pixels between a table, or a code block, and the text under it.
-_BELOW_TABLE = 10
+#: Pixels between a code block and what is under it; Qt leaves out the margin above a block there.
+_BELOW_CODE = 10
 #: Height of a line, in sizes of its letters: what the taller ones of code and Chinese need too.
 _LINE = 1.6
 _SIZES = {"h1": 1.45, "h2": 1.25, "h3": 1.12}
@@ -159,9 +159,6 @@ class Writer:
         cursor = self._cursor
         cursor.movePosition(QTextCursor.MoveOperation.End)
         if self._is_free:
-            before = cursor.block().previous()
-            if before.isValid() and QTextCursor(before).currentTable() is not None:
-                form.setTopMargin(form.topMargin() + _BELOW_TABLE)
             cursor.setBlockFormat(form)
             cursor.setBlockCharFormat(letters)
             cursor.setCharFormat(letters)
@@ -212,6 +209,9 @@ class Writer:
             cursor.insertText(word, self._code_letters(colour))
         self._cursor.movePosition(QTextCursor.MoveOperation.End)
         if piece.ends:
+            form = code.table.format().toTableFormat()
+            form.setBottomMargin(_BELOW_CODE)
+            code.table.setFormat(form)
             self._code = None
 
     def settle_code(self, text: str, language: str) -> None:

@@ -91,3 +91,12 @@ def test_code_is_coloured_for_the_theme(application):
             writer.settle(piece)
         looks.add(document.toHtml())
     assert len(looks) == 2
+
+
+def test_code_does_not_touch_the_text_under_it(application):
+    _, _, document = drawn("```\nx\n```\nbelow\n", [])
+    layout = document.documentLayout()
+    below = document.lastBlock()
+    assert below.text() == "below"
+    code = layout.blockBoundingRect(below.previous())
+    assert layout.blockBoundingRect(below).top() - code.bottom() >= 8 + 10  # padding, and the gap
