@@ -71,7 +71,7 @@ def test_jobs_that_the_daemon_tells_of_are_seen_and_announced_when_done(applicat
     link.watch()
     daemon.events.put(("snapshot", {"jobs": [RUNNING]}))
     until(lambda: ACTIVITY.download_percent == 75)
-    assert not watch._pulse.isActive()
+    until(lambda: not watch._pulse.isActive())  # it asks no more once it is told
     daemon.events.put(("job", RUNNING | {"state": "done"}))
     until(lambda: heard)
     assert heard == [("A model is ready", "a")]

@@ -80,7 +80,7 @@ def test_ollama_moves_models(native, served):
 
 
 def test_ollama_raises_for_an_unknown_model_and_for_a_failing_stream(native, served):
-    with pytest.raises(ollama.ResponseError, match="'nope:latest' not found") as caught:
+    with pytest.raises(ollama.ResponseError, match="'nope' not found") as caught:
         native.chat("nope", MESSAGES)
     assert caught.value.status_code == 404
     served.inference.script = (TextDelta("He"), WorkerError("the engine died", hint="ask again"))
