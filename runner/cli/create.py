@@ -112,7 +112,7 @@ def read_modelfile(file: str | None) -> tuple[str, Path]:
     # What a shell makes of a command's output is a pipe, and as good as a file.
     if not path.exists() or path.is_dir():
         what = f"'{path}' is a folder" if path.is_dir() else f"there is no file '{path}'"
-        raise InvalidRequest(what, hint="name a Modelfile with -f")
+        raise InvalidRequest(what, hint="give the path of a Modelfile")
     try:
         with path.open("rb") as opened:
             content = opened.read(_MOST_BYTES + 1)
@@ -121,7 +121,7 @@ def read_modelfile(file: str | None) -> tuple[str, Path]:
     if len(content) > _MOST_BYTES:
         raise InvalidRequest(
             f"'{path}' has more than {_MOST_BYTES} bytes: that is no Modelfile",
-            hint="name a Modelfile with -f; a model's file goes behind FROM inside of it",
+            hint="give the path of a Modelfile; a model's file goes behind FROM inside of it",
         )
     return decode(content), path.absolute().parent if path.is_file() else Path.cwd()
 

@@ -97,7 +97,7 @@ test("a model is made of another, and its steps told", async () => {
 
 test("errors have their status and words", async () => {
   await assert.rejects(client.chat({ model: "nobody", messages: question }), {
-    name: "ResponseError", status_code: 404, message: "model 'nobody:latest' not found",
+    name: "ResponseError", status_code: 404, message: "model 'nobody' not found",
   });
   await assert.rejects(
     client.chat({ model: "nobody", messages: question, stream: true }), { status_code: 404 },
