@@ -28,6 +28,7 @@ from runner.config import Settings, load_settings
 from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.daemon.settings import LiveSettings
+from runner.dialects.ollama_models import tags
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.topic import Topic
@@ -448,7 +449,7 @@ def _tidy(library: Library, shelf: Shelf) -> None:
     shelf.tidy()
     try:
         n_bytes = library.prune()
-        library.list()  # the first who asks for it shall not be the one who waits
+        tags(library.list())  # the first who asks for it shall not be the one who waits
     except CorralError as error:
         logger.warning("the library was not tidied: %s", error.message)
         return
