@@ -24,7 +24,7 @@ from typing import Any
 
 from bench import pair, report
 from bench.figures import paired_ratio, spread
-from bench.load import BadAnswer
+from bench.load import REST_S, BadAnswer
 from bench.serve import words
 from bench.servers import (
     CannotStart,
@@ -40,9 +40,6 @@ from runner.tools.convert.convert import convert
 
 #: Least cosine between the two servers' vectors of a text: both compute in float16 or wider.
 _LEAST_ALIKE = 0.999
-#: Seconds before each request: for a moment after an answer of a fifth of a second the threads of
-#: the server that gave it still spin, and take half the cores from the other.
-_REST_S = 0.5
 
 
 def minilm() -> Path:
@@ -60,7 +57,7 @@ def minilm() -> Path:
 def vectors(server: Server, texts: list[str]) -> tuple[float, list[list[float]]]:
     """Return the seconds that one request took, and its vectors, in order."""
     url = f"http://{server.address[0]}:{server.address[1]}/v1/embeddings"
-    time.sleep(_REST_S)
+    time.sleep(REST_S)
     began = time.perf_counter()
     found = post(url, {"model": server.model, "input": texts})
     seconds = time.perf_counter() - began
