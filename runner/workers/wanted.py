@@ -33,6 +33,8 @@ LOAD_FIELDS = {
     "yarn_orig_ctx": "yarn_orig_ctx",
 }
 _OPTIONS = {field: option for option, field in LOAD_FIELDS.items()}
+#: What of the rest may differ, in words: its values are paths of this machine, for nobody to see.
+_FILES = {"draft_path": "another draft model, or none", "projector_path": "another projector"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,11 @@ class Wanted:
 
 
 def named(lacking: Mapping[str, object]) -> str:
-    """Return settings as people write them: ``num_gpu=0, cache_type_k=q8_0``."""
-    return ", ".join(f"{_OPTIONS.get(name, name)}={value}" for name, value in lacking.items())
+    """Return settings as people write them, ``num_gpu=0, cache_type_k=q8_0``; no paths."""
+    return ", ".join(
+        f"{_OPTIONS[name]}={value}" if name in _OPTIONS else _FILES.get(name, name)
+        for name, value in lacking.items()
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,3 +52,12 @@ def running(starter):
     with Running(starter.model, starter) as made:
         yield made
     starter.clear()
+
+
+@pytest.fixture
+def spelling(tiny):
+    """A loop on the model that says the alphabet, byte by byte, and then ends: it is quick."""
+    tiny.clear()
+    with Running(tiny.model, tiny) as made:
+        yield made
+    tiny.clear()

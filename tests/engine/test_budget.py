@@ -150,15 +150,6 @@ BOUND = ThoughtBound("<think>", "</think>", "</think>", n_most=5)
 IDS = itertools.count()
 
 
-@pytest.fixture
-def spelling(tiny):
-    """A loop on the model that says the alphabet, byte by byte, and then ends."""
-    tiny.clear()
-    with Running(tiny.model, tiny) as made:
-        yield made
-    tiny.clear()
-
-
 def think(running: Running, *, template="{{ messages[0].content }}<think>\n", **more):
     name = f"r{next(IDS)}"
     fields = {"thoughts": BOUND, "max_tokens": 60, "template": template} | more

@@ -47,15 +47,6 @@ CAMPAIGN = {
 }
 
 
-@pytest.fixture
-def spelling(tiny):
-    """A loop on the model whose tokens are bytes: nothing is certain to it, and it is quick."""
-    tiny.clear()
-    with Running(tiny.model, tiny) as made:
-        yield made
-    tiny.clear()
-
-
 def ask(running: Running, constraint: Constraint, params=GREEDY, **more) -> tuple[str, Outcome]:
     name = f"r{next(IDS)}"
     fields = {"prompt": PROMPT, "max_tokens": 80} | more

@@ -19,14 +19,6 @@ ON = SamplingParams(temperature=0, ignore_eos=True)
 COUNT = "Count: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,"
 
 
-@pytest.fixture
-def running(starter):
-    starter.clear()
-    with Running(starter.model, starter) as made:
-        yield made
-    starter.clear()
-
-
 def ask(running: Running, request: Generate) -> tuple[str, Outcome]:
     outcome = running.ask(request)
     assert isinstance(outcome, Outcome), outcome

@@ -94,19 +94,19 @@ def random_llama(
     scale_output: float = 0.3,
 ) -> LlamaWeights:
     """Write a llama with two heads to each key and return its weights; one layer is a draft's."""
-    make = _Random(seed)
+    make = Random(seed)
     tensors = {**make.ends(), "output.weight": make(N_VOCAB, N_EMBD, scale=1) * scale_output}
     for layer in range(n_layer):
         tensors |= make.attention(layer) | make.feed_forward(layer)
     writer = _writer(path, "llama", n_layer, n_ctx_train)
     writer.add_rope_dimension_count(HEAD)
-    _write(writer, tensors)
+    write_tensors(writer, tensors)
     return LlamaWeights(tensors, n_layer)
 
 
 def random_sliding(path: Path, *, window: int = 32, seed: int = 0) -> Path:
     """Write a Gemma 3 whose every other layer sees only the last ``window`` tokens."""
-    n_layer, make = 4, _Random(seed)
+    n_layer, make = 4, Random(seed)
     # The embedding is large here: with it for the output, too, every token would repeat itself.
     tensors = {**make.ends(), "output.weight": make(N_VOCAB, N_EMBD, scale=0.3)}
     for layer in range(n_layer):
@@ -118,13 +118,13 @@ def random_sliding(path: Path, *, window: int = 32, seed: int = 0) -> Path:
     writer.add_value_length(HEAD)
     writer.add_sliding_window(window)
     writer.add_sliding_window_pattern([True, False] * (n_layer // 2))
-    _write(writer, tensors)
+    write_tensors(writer, tensors)
     return path
 
 
 def random_qwen2vl(path: Path, *, seed: int = 0) -> Path:
     """Write a Qwen2-VL, whose positions have parts for time, height and width."""
-    n_layer, make = 2, _Random(seed)
+    n_layer, make = 2, Random(seed)
     tensors = {**make.ends(), "output.weight": make(N_VOCAB, N_EMBD, scale=0.3)}
     for layer in range(n_layer):
         tensors |= make.attention(layer) | make.feed_forward(layer)
@@ -132,14 +132,14 @@ def random_qwen2vl(path: Path, *, seed: int = 0) -> Path:
             tensors[f"blk.{layer}.attn_{part}.bias"] = make(n)
     writer = _writer(path, "qwen2vl", n_layer)
     writer.add_rope_dimension_sections([2, 3, 3, 0])
-    _write(writer, tensors)
+    write_tensors(writer, tensors)
     return path
 
 
 def random_mamba(path: Path, *, seed: int = 0) -> Path:
     """Write a Mamba: no attention, one state that every token changes."""
     n_layer, n_inner, n_state, n_rank, n_conv = 2, 2 * N_EMBD, 16, 4, 4
-    make = _Random(seed)
+    make = Random(seed)
     tensors = make.ends()
     for layer in range(n_layer):
         at = f"blk.{layer}."
@@ -161,13 +161,13 @@ def random_mamba(path: Path, *, seed: int = 0) -> Path:
     writer.add_ssm_inner_size(n_inner)
     writer.add_ssm_state_size(n_state)
     writer.add_ssm_time_step_rank(n_rank)
-    _write(writer, tensors)
+    write_tensors(writer, tensors)
     return path
 
 
 def random_hybrid(path: Path, *, seed: int = 0) -> Path:
     """Write an LFM2: layers with attention and layers with a short state, in turns."""
-    n_layer, n_taps, make = 4, 3, _Random(seed)
+    n_layer, n_taps, make = 4, 3, Random(seed)
     heads = [0, N_HEAD_KV] * (n_layer // 2)
     tensors = make.ends(norm="token_embd_norm")
     for layer, n_kv in enumerate(heads):
@@ -182,13 +182,13 @@ def random_hybrid(path: Path, *, seed: int = 0) -> Path:
             tensors[f"{at}shortconv.out_proj.weight"] = make(N_EMBD, N_EMBD, scale=0.3)
     writer = _writer(path, "lfm2", n_layer, n_head_kv=heads)
     writer.add_shortconv_l_cache(n_taps)
-    _write(writer, tensors)
+    write_tensors(writer, tensors)
     return path
 
 
 def random_ranker(path: Path, *, seed: int = 0, n_ctx_train: int = 512) -> Path:
     """Write a BERT cross-encoder: one number for a query and a document read together."""
-    n_layer, make = 2, _Random(seed)
+    n_layer, make = 2, Random(seed)
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [chr(code) for code in range(33, 127)]
     # This tokenizer's files mark beginnings of words, and leave what goes on inside one bare.
@@ -226,13 +226,13 @@ def random_ranker(path: Path, *, seed: int = 0, n_ctx_train: int = 512) -> Path:
     writer.add_sep_token_id(3)
     writer.add_pad_token_id(0)
     writer.add_mask_token_id(4)
-    _write(writer, tensors)
+    write_tensors(writer, tensors)
     return path
 
 
 def random_adapter(path: Path, *, seed: int = 0, n_layer: int = 2, alpha: float = 8.0) -> Path:
     """Write a LoRA adapter of rank 4 for the queries and outputs of ``random_llama``."""
-    make, rank = _Random(seed), 4
+    make, rank = Random(seed), 4
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
@@ -243,11 +243,11 @@ def random_adapter(path: Path, *, seed: int = 0, n_layer: int = 2, alpha: float 
             name = f"blk.{layer}.{part}.weight"
             tensors[f"{name}.lora_a"] = make(rank, N_EMBD, scale=0.3)
             tensors[f"{name}.lora_b"] = make(N_EMBD, rank, scale=0.3)
-    _write(writer, tensors)
+    write_tensors(writer, tensors)
     return path
 
 
-class _Random:
+class Random:
     """Random tensors, the same ones for a seed."""
 
     def __init__(self, seed: int) -> None:
@@ -338,7 +338,7 @@ def _add_sizes(
     writer.add_head_count_kv(n_head_kv)
 
 
-def _write(writer: gguf.GGUFWriter, tensors: Mapping[str, Array]) -> None:
+def write_tensors(writer: gguf.GGUFWriter, tensors: Mapping[str, Array]) -> None:
     for name, tensor in tensors.items():
         writer.add_tensor(name, np.ascontiguousarray(tensor))
     writer.write_header_to_file()

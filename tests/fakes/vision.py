@@ -12,7 +12,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from tests.fakes.random_models import N_EMBD, Array
+from tests.fakes.random_models import N_EMBD, Array, Random, write_tensors
 
 _WIDTH, _N_HEAD, _N_FF, _PATCH = 32, 2, 48, 8
 #: Pixels of a side, as projectors with a fixed size have it.
@@ -55,23 +55,15 @@ def random_projector(path: Path, *, kind: str = "mlp", seed: int = 0, n_embd: in
     writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-5)
     writer.add_array("clip.vision.image_mean", [0.5, 0.5, 0.5])
     writer.add_array("clip.vision.image_std", [0.5, 0.5, 0.5])
-    for name, tensor in tensors.items():
-        writer.add_tensor(name, np.ascontiguousarray(tensor))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write_tensors(writer, tensors)
     return path
 
 
-class _Random:
+class _Random(Random):
     """Random tensors of a projector, the same ones for a seed."""
 
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
-
     def __call__(self, *shape: int, scale: float = 0.3) -> Array:
-        return self._rng.normal(0, scale, shape).astype(np.float32)
+        return super().__call__(*shape, scale=scale)
 
     def norm(self, name: str) -> dict[str, Array]:
         weight, bias = np.ones(_WIDTH, np.float32), self(_WIDTH, scale=0.1)

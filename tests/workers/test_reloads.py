@@ -73,6 +73,12 @@ def test_settings_are_named_as_people_write_them():
     assert named(wanted.lacks(load_of(wanted))) == "num_gpu=0, cache_type_k=q8_0"
 
 
+def test_no_path_is_among_the_settings_that_are_named():
+    wanted = WANTED(draft_path="/home/me/draft.gguf", projector_path="/home/me/eyes.gguf")
+    told = named(wanted.lacks(load_of(wanted)))
+    assert told == "another draft model, or none, another projector"
+
+
 def test_two_who_insist_on_different_settings_are_both_served_by_what_is_there(models):
     async def story():
         async with open_pool() as pool:
