@@ -18,19 +18,19 @@ _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,256}")
 MAX_TOOLS = 1024
 
 
-def parse_tools(raw: list[Any] | None, where: str = "tools") -> tuple[Tool, ...]:
+def parse_tools(raw: list[Any] | None) -> tuple[Tool, ...]:
     """Return the tools that ``raw`` describes; nameless kinds of other services are refused.
 
     Raises:
         InvalidRequest: One is no function, or a part of it is missing or mistyped.
     """
     if raw is not None and len(raw) > MAX_TOOLS:
-        raise InvalidRequest(f"{where} has {len(raw)} entries, at most {MAX_TOOLS}", param=where)
-    tools = tuple(_tool(entry, f"{where}[{index}]") for index, entry in enumerate(raw or ()))
+        raise InvalidRequest(f"tools has {len(raw)} entries, at most {MAX_TOOLS}", param="tools")
+    tools = tuple(_tool(entry, f"tools[{index}]") for index, entry in enumerate(raw or ()))
     names = [tool.name for tool in tools]
     for index, name in enumerate(names):
         if name in names[:index]:
-            field = f"{where}[{index}].function.name"
+            field = f"tools[{index}].function.name"
             raise InvalidRequest(f"{field}: there are two tools named '{name}'", param=field)
     return tools
 

@@ -19,7 +19,7 @@ _MAX_DIMENSIONS = 1 << 20
 Numbers = list[float] | list[list[float]]
 
 
-def parse_inputs(value: Any, *, param: str = "input") -> tuple[str | tuple[int, ...], ...]:
+def parse_inputs(value: Any) -> tuple[str | tuple[int, ...], ...]:
     """Return the inputs that ``value`` holds: a text, tokens, or a list of either.
 
     Raises:
@@ -29,17 +29,17 @@ def parse_inputs(value: Any, *, param: str = "input") -> tuple[str | tuple[int, 
         return (value,)
     if not isinstance(value, list):
         raise InvalidRequest(
-            "invalid input type", hint="send a string, a list of strings, or tokens", param=param
+            "invalid input type", hint="send a string, a list of strings, or tokens", param="input"
         )
     if value and all(_is_token(item) for item in value):
         return (tuple(value),)
     if len(value) > MAX_INPUTS:
         raise InvalidRequest(
-            f"{param} has {len(value)} items; at most {MAX_INPUTS} are taken at once",
+            f"input has {len(value)} items; at most {MAX_INPUTS} are taken at once",
             hint="send them in several requests",
-            param=param,
+            param="input",
         )
-    return tuple(_input(item, f"{param}[{index}]") for index, item in enumerate(value))
+    return tuple(_input(item, f"input[{index}]") for index, item in enumerate(value))
 
 
 def _input(item: Any, where: str) -> str | tuple[int, ...]:

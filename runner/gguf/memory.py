@@ -92,11 +92,6 @@ class Estimate:
         """All of it."""
         return self.n_weights + self.n_kv + self.n_compute + self.n_output + self.n_projector
 
-    @property
-    def n_main(self) -> int:
-        """What of it is in main memory."""
-        return self.n_total - self.n_accelerator
-
 
 def estimate(header: Header, plan: Plan, *, projector: Header | None = None) -> Estimate:
     """Return what a model needs.

@@ -116,11 +116,6 @@ def _invalid_go(template: str) -> Iterator[Finding]:
         yield Finding(Severity.WARN, "invalid", error.message)
 
 
-def is_refused(findings: tuple[Finding, ...]) -> bool:
-    """Whether one of ``findings`` is reason enough to keep the file out."""
-    return any(finding.severity is Severity.REFUSE for finding in findings)
-
-
 def _hidden(template: str) -> Iterator[Finding]:
     """Characters that nobody sees, in the source itself."""
     for number, line in enumerate(template.split("\n"), 1):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -75,7 +75,6 @@ class ChatTemplate:
         messages: Sequence[Message],
         *,
         tools: Sequence[Tool] = (),
-        documents: Sequence[Mapping[str, str]] | None = None,
         think: Think = None,
     ) -> str:
         """Return the prompt that asks for an answer to ``messages``.
@@ -89,7 +88,6 @@ class ChatTemplate:
         Args:
             messages: The conversation; what its tool calls leave out is filled in.
             tools: What the model may call; none: the template does not hear of tools.
-            documents: Texts to answer from, each with ``title`` and ``text``.
             think: Told to the template by the variables that templates use for it.
 
         Raises:
@@ -102,7 +100,7 @@ class ChatTemplate:
         variables = {
             # transformers passes these, and templates ask whether they are none
             "tools": [tool_object(tool) for tool in tools] or None,
-            "documents": [dict(document) for document in documents] if documents else None,
+            "documents": None,
             **think_variables(think),
         }
         told = Told(turns, variables)

@@ -116,7 +116,7 @@ class Models(Protocol):
         """Return all models."""
         ...
 
-    async def show(self, name: ModelName, *, verbose: bool) -> ModelDetails:
+    async def show(self, name: ModelName) -> ModelDetails:
         """Return all about one model."""
         ...
 

@@ -69,7 +69,7 @@ async def show(request: web.Request) -> web.Response:
     """All about one model."""
     call = ollama_models.parse_show(await read_body(request))
     name_model(request, call.name)
-    details = await request.app[NEEDS].models.show(call.name, verbose=call.verbose)
+    details = await request.app[NEEDS].models.show(call.name)
     return json_answer(request, ollama_models.show(details, verbose=call.verbose))
 
 
@@ -124,7 +124,7 @@ async def _unload(request: web.Request, name: ModelName) -> bool:
     needs = request.app[NEEDS]
     if await needs.inference.unload(name):
         return True
-    await needs.models.show(name, verbose=False)  # a name that nobody knows is an error
+    await needs.models.show(name)  # a name that nobody knows is an error
     return False
 
 

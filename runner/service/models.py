@@ -55,7 +55,7 @@ class ModelService:
         of = self._last_use.of
         return [replace(info, used_at=at) if (at := of(info.name)) else info for info in found]
 
-    async def show(self, name: ModelName, *, verbose: bool) -> ModelDetails:
+    async def show(self, name: ModelName) -> ModelDetails:
         """Return all there is to tell about a model.
 
         Raises:

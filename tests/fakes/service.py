@@ -233,7 +233,7 @@ class FakeModels:
             raise self.error
         return list(self.library.values())
 
-    async def show(self, name: ModelName, *, verbose: bool) -> ModelDetails:
+    async def show(self, name: ModelName) -> ModelDetails:
         info = self._find(name)
         return ModelDetails(
             info=info,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from runner.prompt.scan import Severity, is_refused, scan
+from runner.prompt.scan import Severity, scan
 from tests.prompt.test_template import CHATML, CLEVER, FOLDED, HEADERS, TRAINING
 
 #: A family and a heart: joiners and a selector of colours, as phones write them.
@@ -58,7 +58,7 @@ def test_an_honest_template_has_nothing_to_find(source):
 )
 def test_what_no_honest_template_does_is_refused(source, code, line):
     findings = scan(source)
-    assert is_refused(findings)
+    assert Severity.REFUSE in {finding.severity for finding in findings}
     assert (code, line) in {(finding.code, finding.line) for finding in findings}
 
 
@@ -91,4 +91,5 @@ def test_a_template_of_gos_language_is_scanned_as_such():
     assert scan("{{ .System }}{{ range .Messages }}{{ .Content }}{{ end }}") == ()
     (finding,) = scan("{{ if .System }}")
     assert finding.severity is Severity.WARN and "Jinja" not in finding.message
-    assert is_refused(scan("{{ .Prompt }}" + chr(0x202E)))
+    (finding,) = scan("{{ .Prompt }}" + chr(0x202E))
+    assert finding.severity is Severity.REFUSE

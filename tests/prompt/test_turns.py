@@ -81,10 +81,9 @@ def test_a_template_that_walks_through_tools_may_find_none():
     assert ChatTemplate(source).render([Message("user", "Hi")], tools=(Tool("f"),)) == "f."
 
 
-def test_documents_reach_the_template():
-    source = "{% for d in documents %}{{ d.title }}: {{ d.text }}{% endfor %}"
-    documents = [{"title": "A", "text": "b"}]
-    assert ChatTemplate(source).render([Message("user", "Hi")], documents=documents) == "A: b"
+def test_a_template_that_asks_for_documents_hears_that_there_are_none():
+    source = "{{ documents is none }}{% for d in documents or [] %}{{ d.title }}{% endfor %}"
+    assert ChatTemplate(source).render([Message("user", "Hi")]) == "True"
 
 
 def test_a_tool_without_a_schema_has_an_empty_one():

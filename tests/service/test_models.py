@@ -39,13 +39,13 @@ def test_the_library_is_listed_shown_copied_and_deleted(library, name):
         assert [info.name for info in await models.list_models()] == [name]
         await models.copy(name, OTHER)
         assert {info.name for info in await models.list_models()} == {name, OTHER}
-        assert (await models.show(OTHER, verbose=False)).info.name == OTHER
+        assert (await models.show(OTHER)).info.name == OTHER
         await models.delete(name)
         assert [info.name for info in await models.list_models()] == [OTHER]
         with pytest.raises(ModelNotFound):
             await models.delete(name)
         with pytest.raises(ModelNotFound):
-            await models.show(name, verbose=True)
+            await models.show(name)
         with pytest.raises(ModelNotFound):
             await models.copy(name, OTHER)
 

@@ -64,7 +64,7 @@ def test_a_measurement_is_kept_with_the_weights_and_shown(library):
         library.copy(ONE, copied)
         assert await service.quality(OTHER) == ()
         (report,) = await service.quality(copied)
-        details = await ModelService(library, None).show(ONE, verbose=False)
+        details = await ModelService(library, None).show(ONE)
         assert details.quality == report
         return report
 

@@ -103,7 +103,6 @@ class GoChatTemplate:
         messages: Sequence[Message],
         *,
         tools: Sequence[Tool] = (),
-        documents: Sequence[Mapping[str, str]] | None = None,
         think: Think = None,
         suffix: str = "",
     ) -> str:
@@ -112,7 +111,6 @@ class GoChatTemplate:
         Args:
             messages: The conversation.
             tools: What the model may call.
-            documents: Texts to answer from; no template of this language has a place for them.
             think: Told by ``.Think``, ``.ThinkLevel`` and ``.IsThinkSet``.
             suffix: What follows the answer; then the last message alone is told, as ``.Prompt``.
 

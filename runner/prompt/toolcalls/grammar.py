@@ -98,7 +98,6 @@ def wrapped(
     *,
     gap: str | None,
     markers: Iterable[str] = (),
-    name_key: str = "name",
     arguments_key: str = "arguments",
 ) -> str:
     """Return the grammar of calls as JSON objects, each between two texts.
@@ -108,7 +107,7 @@ def wrapped(
     markers = tuple(markers)
     call = " ".join(filter(None, (spelled(before, markers), "body", spelled(after, markers))))
     start = "start: call" if gap is None else f"start: call ({spelled(gap, markers)} call)*"
-    rules = call_rules("body", tools, name_key=name_key, arguments_key=arguments_key)
+    rules = call_rules("body", tools, arguments_key=arguments_key)
     return "\n".join((start, f"call: {call}", *rules))
 
 
