@@ -27,6 +27,7 @@ from runner import __version__, logs
 from runner.config import Settings, load_settings
 from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
+from runner.daemon.log_file import kept_short
 from runner.daemon.settings import LiveSettings
 from runner.dialects.ollama_models import tags
 from runner.domain.name import ModelName
@@ -256,7 +257,8 @@ async def _keys(paths: Paths, cache: CacheService, stack: contextlib.AsyncExitSt
 
 async def _serve_and_end(paths: Paths, settings: Settings) -> None:
     """Serve; then the process ends, whatever its threads wait for: what is to be kept is kept."""
-    await _serve(paths, settings)
+    async with kept_short(paths.daemon_log):
+        await _serve(paths, settings)
 
     def leave() -> None:
         logger.info("left without waiting for a hub")
