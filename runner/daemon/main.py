@@ -186,7 +186,9 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         stack.push_async_callback(devices.close)
         keys = await _keys(paths, cache, stack)
         _check_door(settings, keys)
-        inference = await asyncio.to_thread(_inference, settings, paths, library, pool, requests)
+        inference = await asyncio.to_thread(
+            _inference, settings, paths, library, pool, requests, devices
+        )
         needs = Needs(
             inference=inference,
             prompts=PromptService(inference),
@@ -297,7 +299,12 @@ def _tell(
 
 
 def _inference(
-    settings: Settings, paths: Paths, library: Library, pool: Pool, requests: RequestService
+    settings: Settings,
+    paths: Paths,
+    library: Library,
+    pool: Pool,
+    requests: RequestService,
+    devices: DeviceList,
 ) -> InferenceService:
     """Return what answers, and what sizes models for it; reads what is known of this machine."""
     memory = MemoryService(
@@ -320,6 +327,7 @@ def _inference(
         defaults=Options(**dict(settings.model_options)),
         memory=memory,
         pinned=settings.pin,
+        devices=devices,
     )
 
 
