@@ -36,11 +36,18 @@ from runner.errors import (
     TooSlow,
     Unauthorized,
 )
+from runner.server.absent import INSTEAD
 from runner.server.connections import LIMITS, refusal_of
 from runner.server.marks import DOOR, caller_of
 
 #: Paths of rerankers, and those of vLLM and llama-server, that stand under no version.
-_UNVERSIONED = frozenset({"/rerank", "/reranking", "/score", "/tokenize", "/detokenize"})
+_UNVERSIONED = frozenset(
+    {
+        *("/rerank", "/reranking", "/score", "/tokenize", "/detokenize", "/apply-template"),
+        *("/chat/completions", "/chat/completions/input_tokens", "/completions", "/embeddings"),
+        *("/responses", "/responses/input_tokens", "/models"),
+    }
+)
 
 #: Largest body taken, in bytes.
 MAX_BODY = 64 * 1024 * 1024
@@ -106,7 +113,7 @@ def facts_of(request: web.Request) -> Facts:
 def is_openai(request: web.Request) -> bool:
     """Whether the caller speaks OpenAI's dialect, or a reranker's, by the path."""
     path = request.path
-    is_its_own = path.startswith(("/v1/", "/v2/")) or path in _UNVERSIONED
+    is_its_own = path.startswith(("/v1/", "/v2/")) or path in _UNVERSIONED or path in INSTEAD
     return is_its_own and not is_anthropic(request)
 
 
