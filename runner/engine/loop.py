@@ -407,8 +407,8 @@ class Loop:
             if not seq.first_token_s:
                 seq.first_token_s = now
             if news.reason is not None:
-                self._remove(seq)
                 deltas.append(news.delta(seq, now, outcome(seq, news.reason, now)))
+                self._remove(seq)
                 continue
             if news.text or news.prompt:
                 deltas.append(news.delta(seq, now))

@@ -52,6 +52,9 @@ _UNVERSIONED = frozenset(
 #: Largest body taken, in bytes.
 MAX_BODY = 64 * 1024 * 1024
 
+#: What a body may be encoded in: aiohttp decodes it, or has refused it where it lacks the decoder.
+_ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
+
 #: The first class that fits gives the status.
 STATUSES: tuple[tuple[type[CorralError], int], ...] = (
     (ModelNotFound, 404),
@@ -134,9 +137,12 @@ async def read_body(request: web.Request) -> bytes:
     """Return the body.
 
     Raises:
+        web.HTTPUnsupportedMediaType: It is encoded as nobody here reads.
         web.HTTPRequestEntityTooLarge: It is larger than ``MAX_BODY``.
         TooSlow: It stopped coming.
     """
+    if request.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
+        raise web.HTTPUnsupportedMediaType
     announced = request.content_length or 0
     if announced > MAX_BODY:
         raise web.HTTPRequestEntityTooLarge(MAX_BODY, announced)

@@ -136,6 +136,17 @@ def test_an_encoding_that_nobody_here_reads_is_named(house, monkeypatch):
     assert "Content-Encoding" in reply.json["error"]
 
 
+@pytest.mark.parametrize("encoding", ["compress", "x-gzip", "gzip, gzip", "rot13"])
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+def test_an_encoding_that_nobody_knows_is_not_taken_for_none(house, path, encoding):
+    body = CHAT | {"model": "smollm2", "max_tokens": 4}
+    reply = house.ask("POST", path, body, headers={"Content-Encoding": encoding})
+    assert reply.status == 415
+    assert b"Content-Encoding" in reply.body
+    plain = house.ask("POST", path, body, headers={"Content-Encoding": " Identity"})
+    assert plain.status == 200
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

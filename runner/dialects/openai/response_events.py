@@ -43,7 +43,7 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     """Return token counts as this API shows them."""
     return {
         "input_tokens": usage.n_prompt,
-        "input_tokens_details": {"cached_tokens": usage.n_cached},
+        "input_tokens_details": {"cached_tokens": usage.n_cached, "cache_write_tokens": 0},
         "output_tokens": usage.n_generated,
         "output_tokens_details": {"reasoning_tokens": usage.n_thought},
         "total_tokens": usage.n_prompt + usage.n_generated,

@@ -204,11 +204,17 @@ class EmbeddingsShape(msgspec.Struct):
     usage: VectorUsageShape
 
 
+class InputDetails(TokenDetails):
+    """The same; no token costs more for being kept, so that none is counted as written."""
+
+    cache_write_tokens: int
+
+
 class ResponseUsageShape(msgspec.Struct):
     """Tokens of a response."""
 
     input_tokens: int
-    input_tokens_details: TokenDetails
+    input_tokens_details: InputDetails
     output_tokens: int
     output_tokens_details: dict[str, int]
     total_tokens: int
