@@ -168,7 +168,8 @@ async def read_body(request: web.Request) -> bytes:
 
 def json_answer(request: web.Request, body: bytes, *, status: int = 200) -> web.Response:
     """Return a response with ``body``, which is JSON already, typed as the dialect does."""
-    kind = openai_chat.CONTENT_TYPE if request.path.startswith("/v1/") else ollama.CONTENT_TYPE
+    is_ollamas = not (is_openai(request) or is_anthropic(request))
+    kind = ollama.CONTENT_TYPE if is_ollamas else openai_chat.CONTENT_TYPE
     return web.Response(body=body, status=status, headers={"Content-Type": kind})
 
 
