@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from runner.domain.chat import Message
-from runner.domain.event import Begun, Event, FinishReason
+from runner.domain.event import Begun, Event, FinishReason, Reached
 from runner.domain.loading import LoadMoment
 from runner.domain.memory import MemoryNeed
 from runner.domain.model import Capability, RunningModel
@@ -153,7 +153,7 @@ class InferenceService:
                             if event.choice in begun:
                                 continue
                             begun.add(event.choice)
-                        else:
+                        elif not isinstance(event, Reached):
                             has_spoken = True
                         yield event
                 return
@@ -439,6 +439,7 @@ def _generate(
         n_keep=DEFAULT_KEEP if options.num_keep is None else options.num_keep,
         n_logprobs=request.n_logprobs,
         tells_prompt=request.tells_prompt,
+        tells_progress=request.tells_progress,
         speculate=options.speculate or "off",
         n_draft_max=options.draft_num_predict,
         tools=tools,
