@@ -15,6 +15,7 @@ from typing import TextIO
 
 from runner import __version__
 from runner.cli.connect import Need, connect, place
+from runner.cli.instead import INSTEAD
 from runner.cli.output import Output
 from runner.cli.parser import Parser, Subparsers, UsageError, commands_of
 from runner.cli.suggest import nearest, suggest_model
@@ -52,14 +53,6 @@ COMMANDS = {
     "completion": "completion",
 }
 ALIASES = {"ls": "list", "start": "serve"}
-#: Words that people try by habit, and what to do instead.
-INSTEAD = {
-    "push": "nothing can be pushed: give others the file, or its address on a hub",
-    **dict.fromkeys(("signin", "signout", "login", "logout"), "no account is needed"),
-    "launch": "other programs need the daemon's address; it is told by: corral daemon status",
-    "chat": "a chat opens with: corral run MODEL",
-    **{verb: f"did you mean 'corral daemon {verb}'?" for verb in ("status", "restart", "logs")},
-}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -158,6 +151,8 @@ def _unknown(word: str) -> UsageError:
         return UsageError(f"unknown option '{word}'", hint="see: corral --help")
     near = nearest(word, [*COMMANDS, *ALIASES])
     advice = INSTEAD.get(word) or (f"did you mean '{near}'?" if near else "")
+    if not advice and any(sign in ":/." or sign.isdigit() for sign in word):  # no command has these
+        advice = f"to talk to a model: corral run {word}"
     hint = f"{advice}\nsee: corral --help" if advice else "see: corral --help"
     return UsageError(f"unknown command '{word}'", hint=hint)
 

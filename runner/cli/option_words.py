@@ -53,6 +53,8 @@ def option_value(name: str, text: str) -> Any:
 def wanted(name: str) -> str:
     """Return in words what option ``name`` may be: ``a number from 0 to 100``."""
     spec = OPTION_SPECS[name]
+    if name == "keep_alive":
+        return "seconds, or a time such as 10m; -1 for ever"
     if spec.kind is str:
         return "a text; may be given several times"
     if spec.kind is dict:
@@ -63,7 +65,7 @@ def wanted(name: str) -> str:
         return "true or false"
     kind = "a whole number" if spec.kind is int else "a number"
     if spec.high >= 2**32:  # more digits than anybody reads
-        return f"{kind} of 64 bits"
+        return f"{kind} of 64 bits" if spec.kind is int else f"{kind} of {spec.low} or more"
     return f"{kind} from {spec.low} to {spec.high}"
 
 
