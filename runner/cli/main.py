@@ -6,6 +6,8 @@ for is imported; ``--help`` imports them all.
 
 from __future__ import annotations
 
+import argparse
+import functools
 import importlib
 import io
 import os
@@ -83,6 +85,7 @@ def build_parser(names: Sequence[str] = tuple(COMMANDS)) -> tuple[Parser, Subpar
         prog="corral",
         description="Run language models on your own computer.",
         epilog="Help for one command: corral COMMAND --help",
+        formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=19),
     )
     parser.add_argument(
         "-v", "--version", action="store_true", help="show the version, and the daemon's if other"

@@ -14,7 +14,13 @@ from typing import Any
 
 from runner.cli.conversation import Conversation, joined
 from runner.cli.devices import introduce
-from runner.cli.option_words import form_word, option_value, options_of, think_word
+from runner.cli.option_words import (
+    form_word,
+    option_named,
+    option_value,
+    options_of,
+    think_word,
+)
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers, UsageError
 from runner.cli.pull import fetch, local_path
@@ -106,6 +112,7 @@ def add(commands: Subparsers) -> None:
         action="store_true",
         help="let the terminal cut an answer's lines, in the midst of words if need be",
     )
+    parser.advise = _advise
     parser.set_defaults(run=run)
 
 
@@ -232,6 +239,11 @@ def _option_lines(name: str) -> str:
     return textwrap.fill(
         MEANINGS[name] + default, 79, initial_indent=head, subsequent_indent=" " * len(head)
     )
+
+
+def _advise(word: str) -> str:
+    name = option_named(word)
+    return f"a model option is given by: -o {name}=VALUE" if name else ""
 
 
 def _option(text: str) -> tuple[str, str]:
