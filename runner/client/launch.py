@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import subprocess
 
 PROBE_S = 3.0  # longest wait for a daemon that is there
-START_S = 20.0  # longest wait for one that starts
+START_S = 60.0  # longest wait for one that starts: from a slow disk, on a busy machine
 STOP_S = 30.0  # longest wait for one that finishes its answers
 _YIELD_S = 1.5  # a daemon of ours that ended may have left the place to another one
 _LEAST_FREE = 1 << 16  # bytes: with less, no daemon writes its first files

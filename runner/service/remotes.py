@@ -97,7 +97,7 @@ class RemoteService:
         """
         address = device_address(text)
         if address not in self._keys:
-            raise _unknown(address)
+            raise no_key(address)
         await self._save(address, None)
         self._lost.pop(address, None)
         logger.info("device removed address=%s", address)
@@ -115,7 +115,7 @@ class RemoteService:
             if not is_address(address) or word != address:
                 continue
             if address not in self._keys:
-                raise _unknown(address)
+                raise no_key(address)
             if self._is_lost(address):
                 lost.append(address)
             else:
@@ -141,7 +141,8 @@ class RemoteService:
             self._keys = keys
 
 
-def _unknown(address: str) -> InvalidRequest:
+def no_key(address: str) -> InvalidRequest:
+    """Return the error of who names a device whose key the owner has not added."""
     return InvalidRequest(
         f"there is no key for the device {address}",
         hint=f"'corral share' on that machine shows it; then: corral devices add {address}",
