@@ -14,7 +14,15 @@ from collections.abc import Sequence
 from runner.domain.chat import Tool
 from runner.prompt.toolcalls.grammar import by_name, spelled
 from runner.prompt.toolcalls.json_calls import arguments
-from runner.prompt.toolcalls.source import Read, Source, close, name_until, one_of, space
+from runner.prompt.toolcalls.source import (
+    Read,
+    Source,
+    close,
+    name_until,
+    one_of,
+    section,
+    space,
+)
 
 CALLS_BEGIN = "<\uff5ctool\u2581calls\u2581begin\uff5c>"
 CALLS_END = "<\uff5ctool\u2581calls\u2581end\uff5c>"
@@ -36,14 +44,8 @@ class DeepSeek:
 
     def read(self, source: Source, opener: str) -> Read[None]:
         """Read the section; markers that end something may be missing."""
-        if opener == CALL_BEGIN:
-            yield from _call(source)
-        while True:
-            yield from space(source)
-            if not (yield from one_of(source, (CALL_BEGIN,))):
-                break
-            yield from _call(source)
-        yield from close(source, (CALLS_END,))
+        is_call = opener == CALL_BEGIN
+        yield from section(source, CALL_BEGIN, _call, CALLS_END, is_call=is_call)
 
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Return the grammar of a section, in the model's own form."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from runner.domain.chat import Tool
 from runner.prompt.toolcalls.grammar import by_name, spelled
 from runner.prompt.toolcalls.json_calls import arguments
-from runner.prompt.toolcalls.source import Read, Source, close, name_until, one_of, space
+from runner.prompt.toolcalls.source import Read, Source, close, name_until, section, space
 
 CALLS_BEGIN, CALLS_END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
 CALL_BEGIN, CALL_END = "<|tool_call_begin|>", "<|tool_call_end|>"
@@ -29,14 +29,8 @@ class Kimi:
 
     def read(self, source: Source, opener: str) -> Read[None]:
         """Read the section; markers that end something may be missing."""
-        if opener == CALL_BEGIN:
-            yield from _call(source)
-        while True:
-            yield from space(source)
-            if not (yield from one_of(source, (CALL_BEGIN,))):
-                break
-            yield from _call(source)
-        yield from close(source, (CALLS_END,))
+        is_call = opener == CALL_BEGIN
+        yield from section(source, CALL_BEGIN, _call, CALLS_END, is_call=is_call)
 
     def grammar(self, tools: Sequence[Tool], *, several: bool) -> str:
         """Return the grammar of a section; without numbers, which would have to ascend."""

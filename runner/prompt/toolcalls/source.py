@@ -7,7 +7,7 @@ the stream was split.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -150,6 +150,33 @@ def close(source: Source, words: Collection[str]) -> Read[str]:
         if any(source.spelt(word).startswith(text) for word in words):
             source.take(len(text))
     return found
+
+
+def section(
+    source: Source,
+    begin: str,
+    call: Callable[[Source], Read[None]],
+    end: str,
+    *,
+    is_call: bool,
+) -> Read[None]:
+    """Read all calls of a section, and the marker that ends it, which may be missing.
+
+    Args:
+        source: Behind the section's own marker.
+        begin: Stands before each call.
+        call: Reads one, once that has been read.
+        end: Ends the section.
+        is_call: The answer left the section's marker out: the first call's has been read already.
+    """
+    if is_call:
+        yield from call(source)
+    while True:
+        yield from space(source)
+        if not (yield from one_of(source, (begin,))):
+            break
+        yield from call(source)
+    yield from close(source, (end,))
 
 
 def expect(source: Source, word: str) -> Read[None]:
