@@ -1,29 +1,21 @@
 """From a request to a sequence: render the template, tokenize, check that it fits.
 
 Runs beside the loop, so a long prompt never delays a running stream.  One thread takes requests
-by class; a second one executes the model's template, because a stranger's program may not end:
-after ``RENDER_TIMEOUT_S`` an exception is raised inside it, its request fails, and a new thread
-takes its place.  Only when even that does not stop it is the process beyond repair: ``is_stuck``
-says so, and when it is inside one C call that keeps every thread of the process waiting,
-``WATCHDOG_S`` ends the process.
+by class; a second one, ``rendering.py``'s, executes the model's template.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import faulthandler
 import itertools
 import logging
-import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from queue import PriorityQueue, SimpleQueue
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from queue import PriorityQueue
 
 from msgspec import structs
 
-from runner.domain.chat import Message, Tool
+from runner.domain.chat import Message
 from runner.domain.options import SamplingParams
 from runner.domain.request import CacheUse, Priority
 from runner.engine.adapters import adapters_of, own_adapters
@@ -38,24 +30,16 @@ from runner.engine.logprobs import HeldLogprobs
 from runner.engine.looking import Looks, images_of, tokenized, with_pictures
 from runner.engine.marks import HeldMarks
 from runner.engine.pictures import Picture, moved, only_tokens
+from runner.engine.rendering import Renderer, no_memory
 from runner.engine.sequence import Sequence
 from runner.engine.stop import StopMatcher
 from runner.engine.told import Told
-from runner.errors import (
-    CorralError,
-    InvalidRequest,
-    NotEnoughMemory,
-    PromptTooLong,
-    TemplateFailed,
-    Unsupported,
-)
+from runner.errors import CorralError, InvalidRequest, PromptTooLong, Unsupported
 from runner.prompt import thinking
-from runner.prompt.compiled import Template, compiled, inserts
+from runner.prompt.compiled import inserts
 from runner.prompt.continued import is_continued
 from runner.prompt.fit import Fitted, fit
-from runner.prompt.gotemplate.chat import GoChatTemplate
 from runner.prompt.literal import Shield
-from runner.prompt.template import plain_prompt
 from runner.prompt.thinking import TAIL_CHARS
 from runner.prompt.toolcalls import harmony
 from runner.protocol.messages import (
@@ -69,39 +53,14 @@ from runner.protocol.messages import (
     Tokenized,
 )
 
-try:
-    import resource
-except ImportError:  # Windows has no such limits
-    resource = None  # type: ignore[assignment]
-
 logger = logging.getLogger(__name__)
 
-RENDER_TIMEOUT_S = 2.0
-#: After so long without a turn for this thread, a template holds up the whole process.
-WATCHDOG_S = 6.0
-#: A template stops at its next bytecode; told several times, since an exception that arrives
-#: inside a finalizer is lost.
-_STOP_TRIES, _STOP_TRY_S = 4, 0.25
-#: Memory that rendering one prompt may take on top of what the process has, in bytes.
-RENDER_MEMORY = 1 << 30
 _RANKS = {priority: rank for rank, priority in enumerate(Priority)}
 
 #: What goes in.
 Request = Generate | Tokenize | Detokenize | Render | Embed | Rerank
 #: What comes out: something ready to run, or the end of its request.
 Outcome = Sequence | Job | Tokenized | Failed
-
-
-@dataclass(slots=True)
-class _Render:
-    """One job of the render thread; ``done`` is set when ``text`` or ``error`` is."""
-
-    messages: tuple[Message, ...]
-    tools: tuple[Tool, ...]
-    request: Generate
-    done: threading.Event = field(default_factory=threading.Event)
-    text: str = ""
-    error: CorralError | MemoryError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +77,8 @@ class _Prompt:
     pictures: tuple[Picture, ...] = ()
 
 
-class _Stopped(BaseException):
-    """Raised inside a template that runs too long; no ``except Exception`` swallows it."""
-
-
 class Preparer:
-    """Owns both threads; ``submit`` is safe from any thread, outcomes go to ``deliver``."""
+    """Owns the thread; ``submit`` is safe from any thread, outcomes go to ``deliver``."""
 
     def __init__(
         self, vocabulary: Vocabulary, backend: Backend, deliver: Callable[[Outcome], None]
@@ -136,17 +91,13 @@ class Preparer:
         self._requests: PriorityQueue[tuple[int, int, Request | None]]
         self._requests = PriorityQueue()
         self._arrivals = itertools.count()
-        self._renders: SimpleQueue[_Render | None] = SimpleQueue()
-        self._template: Template | None = None
-        self._stopped: list[threading.Thread] = []
-        self._renderer = self._start(self._render_all, self._renders)
-        self._start(self._prepare_all)
+        self._renderer = Renderer(vocabulary)
+        threading.Thread(target=self._prepare_all, name="prepare", daemon=True).start()
 
     @property
     def is_stuck(self) -> bool:
         """Whether a template runs on although it was told to stop."""
-        self._stopped = [thread for thread in self._stopped if thread.is_alive()]
-        return bool(self._stopped)
+        return self._renderer.is_stuck
 
     def submit(self, request: Request) -> None:
         """Queue a request; exactly one outcome with its ``request_id`` follows."""
@@ -155,13 +106,8 @@ class Preparer:
         self._requests.put((_RANKS[priority], next(self._arrivals), request))
 
     def close(self) -> None:
-        """End both threads once they have done what was submitted before."""
+        """End it, and what renders, once they have done what was submitted before."""
         self._requests.put((len(_RANKS), next(self._arrivals), None))
-
-    def _start(self, work: Callable[..., None], *args: object) -> threading.Thread:
-        thread = threading.Thread(target=work, args=args, name=work.__name__, daemon=True)
-        thread.start()
-        return thread
 
     def _prepare_all(self) -> None:
         while request := self._requests.get()[2]:
@@ -170,12 +116,12 @@ class Preparer:
             except CorralError as error:
                 outcome = failed(request.request_id, error)
             except MemoryError:
-                outcome = failed(request.request_id, _no_memory(0))
+                outcome = failed(request.request_id, no_memory(0))
             except Exception:
                 logger.exception("preparing a request failed")
                 outcome = Failed(request.request_id, "internal", "the prompt cannot be prepared")
             self._deliver(outcome)
-        self._renders.put(None)
+        self._renderer.close()
 
     def _prepare(self, request: Request) -> Outcome:
         match request:
@@ -333,70 +279,12 @@ class Preparer:
         messages = shield.cover_messages(turns)
         tools = tuple(map(shield.cover_tool, request.tools))
         images = images_of(turns)
-        parts = shield.uncover(self._render(_Render(messages, tools, request)), len(images))
+        parts = shield.uncover(self._renderer.render(messages, tools, request), len(images))
         tokens, pictures = tokenized(parts, images, self._vocabulary, look)
         is_own = bool(parts) and not parts[-1].is_literal
         tail = parts[-1].text[-TAIL_CHARS:] if is_own else ""
         text = "".join(part.text for part in parts)
         return _Prompt(tokens, text, tail, pictures=tuple(pictures))
-
-    def _render(self, job: _Render) -> str:
-        with _memory_limit() as n_allowed, _watchdog():
-            self._renders.put(job)
-            is_done = job.done.wait(RENDER_TIMEOUT_S)
-        if is_done:
-            if isinstance(job.error, MemoryError):
-                raise _no_memory(n_allowed)
-            if job.error:
-                raise job.error
-            return job.text
-        self._replace_renderer()
-        raise TemplateFailed(
-            f"the model's chat template did not end within {RENDER_TIMEOUT_S:g} seconds",
-            hint="the template of this model is broken; send a raw prompt, or use another model",
-        )
-
-    def _replace_renderer(self) -> None:
-        """Stop the render thread for good and start another."""
-        old = self._renderer
-        self._renders.put(None)  # ends it when it was done in this very moment
-        for _ in range(_STOP_TRIES):
-            if not old.is_alive():
-                break
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(old.ident or 0), ctypes.py_object(_Stopped)
-            )
-            old.join(_STOP_TRY_S)
-        else:
-            self._stopped.append(old)
-        self._renders = SimpleQueue()
-        self._renderer = self._start(self._render_all, self._renders)
-
-    def _render_all(self, renders: SimpleQueue[_Render | None]) -> None:
-        """The render thread: one job after the other, until one runs too long."""
-        with contextlib.suppress(_Stopped):  # its request fails, another thread takes its place
-            while job := renders.get():
-                try:
-                    job.text = self._render_one(job)
-                except (CorralError, MemoryError) as error:
-                    job.error = error
-                job.done.set()
-
-    def _render_one(self, job: _Render) -> str:
-        source = job.request.template
-        if source is None:
-            source = self._vocabulary.template
-        if not source:
-            return plain_prompt(job.messages)
-        if self._template is None or self._template.source != source:
-            # compiled here: compiling can take long, too
-            self._template = compiled(
-                source, bos_text=self._vocabulary.bos_text, eos_text=self._vocabulary.eos_text
-            )
-        template, think = self._template, job.request.think
-        if job.request.suffix and isinstance(template, GoChatTemplate):
-            return template.render(job.messages, think=think, suffix=job.request.suffix)
-        return template.render(job.messages, tools=job.tools, think=think)
 
 
 def drafter_of(request: Generate, sampling: SamplingParams) -> Drafter | None:
@@ -431,66 +319,3 @@ def failed(request_id: str, error: CorralError) -> Failed:
     param = getattr(error, "param", None) or ""
     n_needed = error.n_prompt if isinstance(error, PromptTooLong) else 0
     return Failed(request_id, error.code, error.message, error.hint, param, n_needed)
-
-
-@contextlib.contextmanager
-def _watchdog() -> Iterator[None]:
-    """End the process if the body does not; the watching thread is C and needs no GIL."""
-    log = sys.__stderr__
-    if log is None:
-        yield
-        return
-    try:
-        faulthandler.dump_traceback_later(WATCHDOG_S, exit=True, file=log)
-    except RuntimeError:  # no thread could be started for it
-        raise _no_memory(0) from None
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-@contextlib.contextmanager
-def _memory_limit() -> Iterator[int]:
-    """Let allocations fail beyond ``RENDER_MEMORY``; only Linux enforces such a limit.
-
-    Yields the bytes that may be allocated: fewer than that where the process has a limit already.
-
-    The limit is the process's, so a template that exhausts it may cost this worker; without it,
-    it could cost the machine.
-    """
-    n_pages = _n_pages()
-    if resource is None or not n_pages:
-        yield RENDER_MEMORY
-        return
-    old = resource.getrlimit(resource.RLIMIT_AS)
-    n_used = n_pages * resource.getpagesize()
-    set_already = [limit for limit in old if limit != resource.RLIM_INFINITY]
-    limit = min([n_used + RENDER_MEMORY, *set_already])
-    resource.setrlimit(resource.RLIMIT_AS, (limit, old[1]))
-    try:
-        yield max(0, limit - n_used)
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, old)
-
-
-def _no_memory(n_allowed: int) -> CorralError:
-    """What to say when a prompt could not be made with so many bytes: whose fault that is."""
-    if n_allowed < RENDER_MEMORY:
-        return NotEnoughMemory(
-            "no memory to make the prompt from the messages",
-            hint="close other programs, or use a smaller model",
-        )
-    return TemplateFailed(
-        f"the model's chat template wants more than {RENDER_MEMORY >> 20} MiB",
-        hint="the template of this model is broken; send a raw prompt",
-    )
-
-
-def _n_pages() -> int:
-    """Pages of this process's address space; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - a Path costs more than it
-            return int(file.read().split()[0])
-    except OSError:
-        return 0

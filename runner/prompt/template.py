@@ -2,7 +2,7 @@
 
 The template is a program that a stranger wrote.  It runs in jinja2's immutable sandbox, without
 files, network or Python objects, and the size of the whole prompt is limited here.  How long it
-may run and how much memory it may take is for the caller to enforce (``engine/prepare.py``):
+may run and how much memory it may take is for the caller to enforce (``engine/rendering.py``):
 neither can be stopped from inside.
 """
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
@@ -17,7 +14,7 @@ from msgspec.structs import replace
 from runner.domain.chat import Message, Tool, ToolCall
 from runner.domain.options import SamplingParams
 from runner.domain.request import Constraint, Priority, Terms
-from runner.engine import prepare
+from runner.engine import prepare, rendering
 from runner.engine.backend import Infill
 from runner.engine.prepare import Outcome, Preparer
 from runner.engine.sequence import Sequence
@@ -33,7 +30,7 @@ from runner.protocol.messages import (
 )
 from tests.engine.running import Running
 from tests.fakes.backend import FakeBackend, FakeVocabulary
-from tests.fakes.models import BOMB, CHATML, ENDLESS
+from tests.fakes.models import CHATML, ENDLESS
 
 #: Renders at once, or never, as the message says.
 PICKY = "{% if messages[0].content == 'hang' %}" + ENDLESS + "{% endif %}{{ messages[0].content }}"
@@ -190,7 +187,7 @@ def test_a_template_that_never_ends_costs_two_seconds_and_its_request(prepared):
     assert isinstance(failed, Failed)
     assert failed.code == "template_failed"
     assert "2 seconds" in failed.message
-    assert prepare.RENDER_TIMEOUT_S <= took_s < prepare.RENDER_TIMEOUT_S + 2
+    assert rendering.RENDER_TIMEOUT_S <= took_s < rendering.RENDER_TIMEOUT_S + 2
     # The failure is told only when the thread is dead: the loop asks at once.
     assert not prepared.preparer.is_stuck
     assert not set(old) & set(threading.enumerate())
@@ -202,7 +199,7 @@ def test_a_template_that_never_ends_costs_two_seconds_and_its_request(prepared):
 @with_template(PICKY)
 def test_a_thread_that_finished_in_the_last_moment_is_not_left_waiting(prepared, monkeypatch):
     """Time is up, but there is nothing to interrupt: it waits for its next job."""
-    monkeypatch.setattr(prepare, "RENDER_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(rendering, "RENDER_TIMEOUT_S", 0.0)
     failed = prepared.ask(chat("late"))
     monkeypatch.undo()
     assert isinstance(failed, Failed | Sequence)
@@ -212,7 +209,7 @@ def test_a_thread_that_finished_in_the_last_moment_is_not_left_waiting(prepared,
 
 def test_the_loop_goes_on_after_a_template_that_never_ends(monkeypatch):
     """Running streams, tokenizing and the worker itself are not the template's to stop."""
-    monkeypatch.setattr(prepare, "RENDER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(rendering, "RENDER_TIMEOUT_S", 0.5)
     backend = FakeBackend(n_ctx=10**6, n_cells=2 * 10**6)
     with Running(FakeVocabulary(PICKY), backend) as running:
         stream = Generate("stream", SamplingParams(ignore_eos=True), prompt="a")
@@ -227,7 +224,7 @@ def test_the_loop_goes_on_after_a_template_that_never_ends(monkeypatch):
 
 
 def test_an_abort_while_the_template_runs_is_remembered(monkeypatch):
-    monkeypatch.setattr(prepare, "RENDER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(rendering, "RENDER_TIMEOUT_S", 0.5)
     with Running(FakeVocabulary(PICKY), FakeBackend()) as running:
         running.send(chat("hang", "hang"))
         running.send(chat("behind"))
@@ -238,54 +235,6 @@ def test_an_abort_while_the_template_runs_is_remembered(monkeypatch):
         assert not isinstance(behind, Failed | Tokenized)
         assert (behind.reason, behind.n_generated) == ("aborted", 0)
         assert "behind" not in running.started
-
-
-SCRIPT = """
-import sys
-from runner.engine import prepare
-from tests.engine.test_prepare import Prepared, chat
-from tests.fakes.backend import FakeVocabulary
-
-prepare.WATCHDOG_S = float(sys.argv[2])
-prepare.RENDER_TIMEOUT_S = float(sys.argv[3])
-print(Prepared(FakeVocabulary(sys.argv[1])).ask(chat("r")), flush=True)
-print(len(bytearray(1200 << 20)))  # no limit is left behind
-"""
-
-
-def run_apart(
-    template: str, *, watchdog_s: float, timeout_s: float = prepare.RENDER_TIMEOUT_S
-) -> subprocess.CompletedProcess[str]:
-    """Render in a process of its own: what is tried here could end this one."""
-    return subprocess.run(
-        [sys.executable, "-c", SCRIPT, template, str(watchdog_s), str(timeout_s)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory this way")
-def test_a_template_that_eats_memory_is_told_its_limit():
-    done = run_apart(BOMB, watchdog_s=50, timeout_s=45)  # a busy machine may take long to fill it
-    assert "template_failed" in done.stdout, done.stderr
-    assert "more than 1024 MiB" in done.stdout
-    assert str(1200 << 20) in done.stdout
-
-
-def test_a_template_that_holds_every_thread_ends_the_process_with_its_reason():
-    """One call into C that never gives the others a turn: nothing else would help."""
-    template = "{% set a = [[1] * 10000] * 30000 %}{{ a | sum(start=[]) | length }}"
-    done = run_apart(template, watchdog_s=2.5)
-    assert done.returncode == 1
-    assert "Timeout" in done.stderr
-    assert "template.py" in done.stderr
-    assert done.stdout == ""
-
-
-def test_the_watchdog_waits_until_nothing_else_has_helped():
-    assert prepare.WATCHDOG_S > prepare.RENDER_TIMEOUT_S * 2
 
 
 TOOLS = "{% for t in tools %}{{ t.function.name }}{{ t | tojson }}{% endfor %}"

@@ -9,7 +9,7 @@ from runner.domain.chat import Message
 from runner.domain.event import FinishReason
 from runner.domain.loading import LoadStage
 from runner.domain.options import SamplingParams
-from runner.engine.prepare import RENDER_TIMEOUT_S
+from runner.engine.rendering import RENDER_TIMEOUT_S
 from runner.gguf.reader import read_header
 from runner.hub.packaged import find_starter
 from runner.protocol.messages import Abort, Failed, Generate, Load, Outcome, Shutdown, Step
