@@ -81,7 +81,7 @@ class Tracks:
 
     def record(self, step: Progress, now: float) -> bool:
         """Take one step of progress; return whether it began a line."""
-        key = step.digest or step.phase
+        key = f"{step.phase} {step.digest}".rstrip()
         is_new = key not in self.lines
         if is_new:
             for track in self.lines.values():
@@ -93,6 +93,11 @@ class Tracks:
         track.source = step.source or track.source
         track.is_over |= step.phase == "success" or 0 < step.n_bytes <= step.n_done
         return is_new
+
+    def finish(self) -> None:
+        """Take it that all phases are over."""
+        for track in self.lines.values():
+            track.is_over |= not track.n_bytes
 
     def picture(self, now: float, width: int, glyphs: Glyphs) -> list[str]:
         """Return the lines as they look now, none wider than ``width``.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runner.cli.live import Glyphs, Tracks
     from runner.cli.wrap import Wrapper
 
-_GAP = "    "  # between a table's columns
+_GAP, _SMALL_GAP = "    ", "  "  # between a table's columns
 #: A terminal obeys control characters, and texts of strangers are full of surprises.
 _CONTROL = {code: "�" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
 _CONTROL[ord("\r")] = ""
@@ -73,8 +73,12 @@ class Output:
         self.text(json.dumps(value, indent=2, ensure_ascii=False))
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write aligned columns to stdout, without spaces at the ends of lines."""
-        for line in table_lines(heads, rows):
+        """Write aligned columns to stdout, without spaces at the ends of lines.
+
+        A terminal that is too narrow gets them closer, then the widest on lines of its own.
+        """
+        width = shutil.get_terminal_size().columns if self.answer_is_tty else 0
+        for line in table_lines(heads, rows, width):
             self.text(line)
 
     def say(self, text: str) -> None:
@@ -262,24 +266,46 @@ class Bars:
             self._source = step.source  # a bar says it at its end
             self._say(f"from {step.source}")
 
+    def done(self) -> None:
+        """Show that the last phase is over, too."""
+        self._tracks.finish()
+
 
 def harmless(text: str) -> str:
     """Return ``text`` without what a terminal would obey."""
     return text.translate(_CONTROL)
 
 
-def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table's lines: columns as wide as their widest cell, no spaces at the ends."""
+def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int = 0) -> list[str]:
+    """Return a table's lines: columns as wide as their widest cell, no spaces at the ends.
+
+    Args:
+        heads: Of the columns; none: no line for them.
+        rows: As many cells in each.
+        width: What lines should fit in, as far as they can; 0: any.
+    """
     lines = [heads, *rows] if heads else list(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for gap in (_GAP, _SMALL_GAP):
+        found = _aligned(lines, widths, gap)
+        if not width or all(len(line) <= width for line in found):
+            return found
+    widest = widths.index(max(widths))
+    rest = [[*line[:widest], *line[widest + 1 :]] for line in lines]
+    others = _aligned(rest, [*widths[:widest], *widths[widest + 1 :]], _SMALL_GAP)
+    pairs = zip(lines, others, strict=True)
+    return [text for line, other in pairs for text in (line[widest], _SMALL_GAP + other)]
+
+
+def _aligned(lines: Sequence[Sequence[str]], widths: Sequence[int], gap: str) -> list[str]:
     return [
-        _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        gap.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
 
 
 def _width() -> int:
-    return _terminal()[0] - 1  # a full line makes some terminals wrap
+    return _terminal()[0] - 3  # a full line makes some wrap, and so does the ^C that they show
 
 
 def _height() -> int:

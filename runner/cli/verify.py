@@ -39,7 +39,9 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Print what is wrong, or that nothing is."""
     with client.verify(args.model, deep=args.deep) as steps, out.progress() as bars:
         for step in steps:
-            bars.show(step)
+            if step.phase != "success":  # of the look; what was found is told below
+                bars.show(step)
+        bars.done()
     found = decoded(verified, steps.last)
     if args.json:
         out.json(asdict(found))

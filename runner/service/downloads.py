@@ -55,7 +55,6 @@ class Downloads:
         digest = f"sha256:{file.sha256.lower()}" if file.sha256 else ""
         key = digest or file.location
         told = Progress(f"pulling {digest[7:19] or file.name}", 0, file.n_bytes, digest)
-        yield told
         run.note(key)
         while True:
             if digest and (yield from self._is_here(digest, file.n_bytes)):
@@ -69,6 +68,7 @@ class Downloads:
             if run.stop.wait(_LOOK_S):
                 yield told  # the last one that is asked for
         try:
+            yield replace(told, n_done=arrival.n_arrived)  # never less than it had before
             yield from self._fetch(file, arrival, run, told)
         except BaseException:
             arrival.close()

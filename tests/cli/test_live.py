@@ -66,6 +66,27 @@ def test_a_phase_is_over_when_the_next_begins():
     assert list(tracks.lines)[-1] == "success"
 
 
+def test_what_is_done_to_one_file_in_turn_has_a_line_each():
+    """A repair reads a file, saves what is good of it, and fetches the rest."""
+    tracks = Tracks()
+    for phase in ("verifying", "saving what is good", "pulling a"):
+        tracks.record(Progress(phase, 5, 10, "sha256:a"), 0.0)
+    lines = tracks.picture(1.0, 100, ASCII)
+    assert [line.partition(":")[0] for line in lines] == [
+        "verifying",
+        "saving what is good",
+        "pulling a",
+    ]
+
+
+def test_the_last_phase_is_over_when_that_is_said():
+    tracks = Tracks()
+    for name in ("a", "b"):
+        tracks.record(Progress(f"verifying {name}"), 0.0)
+    tracks.finish()
+    assert tracks.picture(1.0, 100, ASCII) == ["verifying a *", "verifying b *"]
+
+
 @given(st.lists(st.integers(0, 10**9), min_size=2, max_size=30))
 def test_a_rate_is_never_negative(counts):
     """A download that begins again goes backwards."""

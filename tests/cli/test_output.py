@@ -1,6 +1,7 @@
 """Where things are written and what a terminal is spared."""
 
 import io
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -9,6 +10,7 @@ from runner.cli.output import Output, table_lines
 from runner.domain.progress import Progress
 from runner.errors import DaemonError
 
+cells = st.text("abc", min_size=1, max_size=25)
 words = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=12)
 
 
@@ -29,6 +31,26 @@ def test_columns_stand_under_each_other_without_trailing_spaces(rows):
     for row, line in zip([heads, *rows], lines, strict=True):
         assert line == line.rstrip()
         assert line.ljust(at)[at:].startswith(row[1].rstrip() if not row[2].strip() else row[1])
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=6), st.integers(0, 60))
+def test_a_narrow_terminal_gets_the_same_cells_and_no_line_wider_than_it_must_be(rows, width):
+    heads = ("NAME", "SIZE", "ID")
+    lines = table_lines(heads, rows, width)
+    assert sorted(" ".join(lines).split()) == sorted(" ".join([*heads, *chain(*rows)]).split())
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    if width:
+        least = max(*widths, sum(widths) - max(widths) + 4)
+        assert max(map(len, lines)) <= max(width, least)
+
+
+def test_the_widest_column_has_its_own_lines_where_a_row_does_not_fit():
+    rows = [("1", "a" * 30, "x"), ("22", "b", "y")]
+    stacked = ["NAME", "  ID  X", "a" * 30, "  1   x", "b", "  22  y"]
+    assert table_lines(("ID", "NAME", "X"), rows, 36) == stacked
+    assert table_lines(("ID", "NAME", "X"), rows, 37)[1] == f"1   {'a' * 30}  x"
+    assert table_lines(("ID", "NAME", "X"), rows, 80)[1] == f"1     {'a' * 30}    x"
 
 
 def test_a_table_without_rows_is_its_heads():

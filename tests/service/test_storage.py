@@ -19,6 +19,7 @@ from runner.service.downloads import Downloads
 from runner.service.jobs import JobService
 from runner.service.pull import PullService
 from runner.service.storage import StorageService
+from runner.store import library as library_file
 from runner.store.arrival import PART_BYTES, discard_arrival, open_arrival
 from runner.store.library import Library
 from tests.fakes.file_server import FileServer
@@ -267,3 +268,26 @@ async def test_a_name_that_is_not_there_is_no_job(tmp_path, server, content):
             with pytest.raises(CorralError, match="nobody"):
                 await last(moments)
         assert rooms.jobs.list_jobs() == []
+
+
+@awaited
+async def test_all_of_the_library_is_reached_by_the_path_that_windows_takes(
+    tmp_path, server, content, monkeypatch
+):
+    """However long it is: one function makes it, and nothing goes by the one that was set."""
+    long = tmp_path / "long"
+    monkeypatch.setattr(library_file, "extended", lambda path: long)
+    async with rooms_at(tmp_path, OneFile(content, server.url(PATH))) as rooms:
+        await rooms.pull()
+        spoil(rooms.blob, 5)
+        assert len((await rooms.verify()).faults) == 1
+        await rooms.repair()
+        assert rooms.library.list()
+        (long / "quarantine").mkdir()
+        (long / "quarantine" / "x.bad").touch()
+        assert len((await rooms.storage.prune(is_dry=False)).files) == 1
+        assert (await rooms.storage.disk_use()).folder == str(long)
+        rooms.library.delete(NAME)
+        rooms.library.prune()
+    assert not (tmp_path / "models").exists()
+    assert [path.name for path in long.rglob("sha256-*")] == []
