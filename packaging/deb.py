@@ -81,7 +81,7 @@ Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: corral
 
 Files: *
-Copyright: The Corral developers
+Copyright: 2026 The Corral developers
 License: Apache-2.0
  The text is in /usr/share/common-licenses/Apache-2.0.
 Comment: What the package contains of others is listed in THIRD_PARTY.md beside this file,
