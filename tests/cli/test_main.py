@@ -52,6 +52,8 @@ def test_show_lays_a_model_out_in_blocks(corral):
     assert "    Version 2.0\n    ...\n" in done.out
     assert "    needed        300 MB, fits: 4 GB can be free\n" in done.out
     assert "    context       4096 tokens, of 8192 that were asked for: no more fit\n" in done.out
+    assert "    on CUDA0      20 of 31 layers, 200 MB: 250 MB are free there\n" in done.out
+    assert "    but           20 of 31 layers fit on CUDA0\n" in done.out
     assert "    would help    use a cache of type q8_0" in done.out
     assert not [line for line in done.out.splitlines() if line != line.rstrip()]
     assert "token_embd.weight    Q4_1    [576 49152]" in corral("show", "-v", "smollm2").out
