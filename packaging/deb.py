@@ -81,7 +81,7 @@ Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: corral
 
 Files: *
-Copyright: The Corral developers
+Copyright: 2026 The Corral developers
 License: Apache-2.0
  The text is in /usr/share/common-licenses/Apache-2.0.
 Comment: What the package contains of others is listed in THIRD_PARTY.md beside this file,
@@ -121,6 +121,7 @@ def _files() -> Iterator[tuple[Path, str]]:
     yield LINUX / "corral.xml", "usr/share/mime/packages/corral.xml"
     for name in ("corral.service", "corral.socket"):
         yield LINUX / name, f"usr/lib/systemd/user/{name}"
+    yield LINUX / "lintian-overrides", "usr/share/lintian/overrides/corral"
     yield METAINFO, f"usr/share/metainfo/{METAINFO.name}"
     for name in ("README.md", "README.zh-CN.md", "THIRD_PARTY.md"):
         yield ROOT / name, f"usr/share/doc/corral/{name}"
@@ -229,7 +230,8 @@ def _plain_modes(tree: Path) -> None:
     """Give files the modes that a package has, whatever the umask was."""
     for path in tree.rglob("*"):
         if not path.is_symlink():
-            runs = path.is_dir() or path.stat().st_mode & 0o100
+            is_library = ".so" in path.suffixes  # loaded, and never run
+            runs = path.is_dir() or (path.stat().st_mode & 0o100 and not is_library)
             path.chmod(0o755 if runs else 0o644)
 
 

@@ -45,6 +45,8 @@ PULLED = "hf.co/owner/Tiny-GGUF:Q8_0"
 HANGS_S = 120.0
 #: Seconds that a daemon may take to end, on a machine where much else computes.
 ENDS_S = 60.0
+#: Seconds that one may take to start there.
+STARTS_S = 600.0
 #: Memory of the daemon may grow by this factor and this much, from its first quiet moment on.
 GROWTH, GROWTH_BYTES = 1.5, 40 << 20
 MORE_FILES = 24
@@ -85,6 +87,7 @@ class World:
                 self.faults.append(f"{kind} hangs for {time.monotonic() - began:.0f} s")
             elif self.epoch == before and not self.trouble.locked():
                 self.faults.append(f"{kind} was broken off by a daemon that lives: {error!r}")
+                self.over.wait(1.0)  # a daemon that is gone has enough faults
             else:
                 self.ended[f"{kind}: broken off with its daemon"] += 1
                 with self.trouble:  # until the next one serves: asking nobody takes its cores
@@ -258,7 +261,7 @@ def troublemaker(world: World, rng: random.Random, pause_s: float) -> None:
 def start(daemon: RealDaemon) -> RealDaemon:
     """Return the daemon when it serves, however busy the machine is."""
     process = daemon.spawn()
-    wait_for(lambda: daemon.file.exists() or process.poll() is not None, "daemon.json", HANGS_S)
+    wait_for(lambda: daemon.file.exists() or process.poll() is not None, "daemon.json", STARTS_S)
     assert process.poll() is None, daemon.log
     daemon.record = json.loads(daemon.file.read_text())
     return daemon
@@ -363,7 +366,7 @@ def _run(world: World, rng: random.Random, seconds: float, n_clients: int, pause
     world.over.wait(seconds)
     world.over.set()
     for thread in threads:
-        thread.join(HANGS_S + 30)
+        thread.join(STARTS_S + HANGS_S)
         if thread.is_alive():
             world.faults.append("a client never came back")
 
@@ -385,8 +388,8 @@ def main() -> int:
         )
         for kind, n in sorted(world.ended.items()):
             print(f"{n:8} {kind}")
-        for fault in world.faults:
-            print(f"FAULT {fault}")
+        for fault, n in Counter(world.faults).items():
+            print(f"FAULT {fault}" + (f" ({n} times)" if n > 1 else ""))
         if world.faults:
             kept = Path("soak-daemon.log")
             kept.write_text(world.daemon.log, encoding="utf-8")

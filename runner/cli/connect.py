@@ -63,10 +63,17 @@ def start(paths: Paths, address: Address, out: Output) -> Found:
     return found
 
 
-def stop(paths: Paths, address: Address) -> None:
-    """End the daemon; returns when it is gone."""
+def stop(paths: Paths, address: Address) -> bool:
+    """End the daemon, and return when it is gone: whether another one has taken its place."""
+    before = launch.daemon_record(paths).get("pid")
+
+    def is_followed() -> bool:
+        now = launch.daemon_record(paths).get("pid")
+        return None not in (before, now) and now != before
+
     launch.client_for(paths, address).shutdown()
-    launch.wait_until_gone(address)
+    launch.wait_until_gone(address, is_followed=is_followed)
+    return is_followed()
 
 
 def not_running(address: Address) -> DaemonError:

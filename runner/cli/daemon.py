@@ -135,8 +135,13 @@ def _start(paths: Paths, address: Address, out: Output) -> None:
 
 def _end(paths: Paths, address: Address, out: Output) -> None:
     out.say("stopping the Corral daemon ...")
-    stop(paths, address)
+    is_followed = stop(paths, address)
     out.say("stopped")
+    if is_followed:
+        out.say(
+            "another one has taken its place, as corral.socket of systemd has it;"
+            " end both with: systemctl --user stop corral.socket corral.service"
+        )
 
 
 def _pid(paths: Paths, address: Address) -> dict[str, int]:

@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -168,14 +168,22 @@ def start(
     )
 
 
-def wait_until_gone(address: Address, deadline_s: float = STOP_S) -> None:
-    """Return when nothing answers on ``address`` any more.
+def wait_until_gone(
+    address: Address, deadline_s: float = STOP_S, *, is_followed: Callable[[], bool] = bool
+) -> None:
+    """Return when nothing answers on ``address`` any more, or its follower does.
+
+    Args:
+        address: Where the daemon listens that was asked to end.
+        deadline_s: How long to wait.
+        is_followed: Whether another daemon has taken its place: systemd starts one by its socket
+            as soon as somebody asks there, and to look is to ask.
 
     Raises:
         DaemonError: It still answers after ``deadline_s``.
     """
     for _ in _moments(time.monotonic() + deadline_s):
-        if probe(address).kind is Kind.NOTHING:
+        if probe(address).kind is Kind.NOTHING or is_followed():
             return
     raise DaemonError(
         f"the daemon at {address} has not ended within {deadline_s:g} s",

@@ -154,6 +154,17 @@ def test_relative_paths_keep_their_meaning_for_the_daemon(tmp_path, monkeypatch,
     launch.wait_until_gone(address)
 
 
+def test_a_daemon_that_another_one_follows_is_gone(place):
+    """As with systemd's socket, which is listened at whether a daemon runs or not."""
+    paths, address = place
+    launch.start(paths, address, command=FAKE)
+    asked = []
+    launch.wait_until_gone(address, is_followed=lambda: len(asked) == 2 or asked.append(1))
+    assert asked == [1, 1], "the one that answers is taken for the old one until it is another"
+    with pytest.raises(DaemonError, match="has not ended within 0 s"):
+        launch.wait_until_gone(address, 0.0)
+
+
 def test_the_last_lines_are_the_last_ones(tmp_path):
     log = tmp_path / "log"
     assert launch.last_lines(log, 3) == []

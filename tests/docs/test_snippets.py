@@ -10,6 +10,7 @@ import subprocess
 import pytest
 from hypothesis import given, strategies as st
 
+from runner import __version__
 from runner.cli.main import ALIASES, build_parser
 from runner.cli.parser import UsageError, commands_of as commands_below
 from tests.docs.snippets import (
@@ -120,3 +121,12 @@ def test_every_task_of_make_that_the_docs_name_is_one():
         for word in re.findall(r"^(?:\$ )?make ([a-z-]+)", snippet.text, re.MULTILINE)
     }
     assert named <= tasks, named - tasks
+
+
+def test_files_of_ours_are_named_with_the_version_that_this_is():
+    named = {
+        version
+        for snippet in SNIPPETS
+        for version in re.findall(r"dist/corral[-_](\d+\.\d+\.\d+)[-_]", snippet.text)
+    }
+    assert named == {__version__}

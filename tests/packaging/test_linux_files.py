@@ -101,11 +101,17 @@ def test_the_package_has_everything_in_its_place(tmp_path):
     for name in ("corral", "corral-app"):
         (bundle / name).write_text("#!/bin/sh\n")
         (bundle / name).chmod(0o700)
+    library = bundle / "_internal" / "libthing.so.1.0"
+    library.write_bytes(b"\x7fELF")
+    library.chmod(0o755)
     package = deb.build(bundle, tmp_path / "work", tmp_path)
     told = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True)
     modes = {line.split()[5]: line.split()[0] for line in told.stdout.splitlines()}
     assert modes["./usr/lib/corral/corral"] == "-rwxr-xr-x"
     assert modes["./usr/lib/systemd/user/corral.socket"] == "-rw-r--r--"
+    assert modes["./usr/lib/corral/_internal/libthing.so.1.0"] == "-rw-r--r--"
+    sums = (tmp_path / "work/tree/DEBIAN/md5sums").read_text()
+    assert "  usr/lib/corral/corral\n" in sums and "DEBIAN" not in sums
     assert "root/root" in told.stdout and modes["./usr/bin/corral-app"].startswith("l")
     for place in (
         "usr/share/icons/hicolor/48x48/apps/corral.png",
@@ -113,6 +119,9 @@ def test_the_package_has_everything_in_its_place(tmp_path):
         "usr/share/man/man1/corral.1.gz",
         "usr/share/doc/corral/copyright",
         "usr/share/mime/packages/corral.xml",
+        "usr/share/metainfo/app.corral.corral.metainfo.xml",
+        "usr/share/lintian/overrides/corral",
+        "usr/share/doc/corral/CHANGELOG.md.gz",
     ):
         assert f"./{place}" in modes
     control = subprocess.run(["dpkg-deb", "--field", package], capture_output=True, text=True)
