@@ -112,13 +112,14 @@ def advance_all(seq: Sequence, row: int, vocabulary: Vocabulary, backend: Backen
     prompt = seq.told.release() if seq.told else ()
     if seq.n_limit <= seq.n_prompt:  # only what the prompt tells was wanted
         return News("", FinishReason.LENGTH, prompt=prompt)
-    guess, n_sure = seq.guess, len(seq.tokens)
+    guess = seq.guess
+    if not guess and not prompt:  # nearly always
+        return advance(seq, _draw(seq, row, backend), vocabulary)
+    n_sure = len(seq.tokens)
     found, n_right = News("", None, prompt=prompt), 0
     while True:
         token = _draw(seq, row - len(guess) + n_right, backend)
         news = advance(seq, token, vocabulary)
-        if not guess:
-            return found.then(news) if prompt else news
         found = found.then(news)
         n_new = len(seq.tokens) - n_sure
         is_over = news.reason is not None or seq.is_full or n_new > len(guess)

@@ -113,11 +113,12 @@ class Loop:
         """Take a message from the daemon; called by the inbox thread."""
         match message:
             case Generate() | Tokenize() | Detokenize() | Render() | Embed() | Rerank():
+                # Known before its deadline is: that may pass at once.
+                self._underway.add(message.request_id)
                 asked = message if isinstance(message, Generate | Embed | Rerank) else None
                 if asked and asked.terms.deadline_s is not None:
                     at_s = time.monotonic() + asked.terms.deadline_s
                     self._items.put(Deadline(asked.request_id, at_s))
-                self._underway.add(message.request_id)
                 self._preparer.submit(message)
             case Abort() | Inspect() | AskCache() | ClearCache() | UseThreads() | Shutdown():
                 self._items.put(message)
