@@ -55,15 +55,11 @@ class Matcher(Protocol):
 
 
 class Bound(Protocol):
-    """What may end the thoughts of one answer."""
+    """What may end the thoughts of one answer; the sequence tells it of every token."""
 
     @property
     def must(self) -> int | None:
         """The only token that may come next; ``None``: it is not for this to say."""
-        ...
-
-    def take(self, token: int) -> None:
-        """Go on after ``token``."""
         ...
 
 
@@ -191,9 +187,6 @@ class Rules:
         if self._banned is not None:
             for each in (token, *forced):
                 self._banned.take(each)
-        if self._budget is not None:
-            for each in (token, *forced):
-                self._budget.take(each)
         return forced
 
     def close(self) -> None:

@@ -23,15 +23,9 @@ MAX_FORCED = 16
 
 
 class Thoughts(Protocol):
-    """Counts what an answer thinks.
-
-    Attributes:
-        n_thought: Tokens of thoughts so far.
-        is_bound: Whether the sampler feeds it, which heeds it.
-    """
+    """Counts what an answer thinks; ``n_thought`` is the number of tokens so far."""
 
     n_thought: int
-    is_bound: bool
 
     def take(self, token: int) -> None:
         """Go on after ``token``."""
@@ -303,7 +297,7 @@ class Sequence:
         self.tokens.append(token)
         if is_eog:
             return self.stop.flush(), FinishReason.STOP
-        if self.thoughts is not None and not self.thoughts.is_bound:
+        if self.thoughts is not None:
             self.thoughts.take(token)
         kept = self.kept.get(token, b"")
         new = self.detokenizer.feed(piece or kept)

@@ -116,7 +116,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _http_error(request, error)
     except web.RequestPayloadError:
         hint = "send all of it, in the encoding that its headers name"
-        return error_answer(request, InvalidRequest("the body cannot be read", hint=hint))
+        request.content.feed_eof()  # aiohttp would read on, and log that it cannot
+        response = error_answer(request, InvalidRequest("the body cannot be read", hint=hint))
+        response.force_close()
+        return response
     except Exception:
         if is_gone(request):
             return web.Response(status=_CLIENT_GONE)  # for the log; nobody is left to be told

@@ -204,6 +204,9 @@ def test_an_engine_counts_thoughts_that_nothing_bounds(spelling, more):
     free = ThoughtBound("<think>", "d", "d")
     said, outcome = think(spelling, thoughts=free, **more)
     assert (said, outcome.n_thought) == (ALPHABET, 3)
+    for bound in (ThoughtBound("<think>", "!", "!"), ThoughtBound("<think>", "!", "!", n_most=99)):
+        endless = think(spelling, thoughts=bound, **more)[1]
+        assert (endless.n_thought, endless.n_generated) == (26, 27)
     none = think(spelling, thoughts=free, template="{{ messages[0].content }}", **more)
     assert none[1].n_thought == 0
 

@@ -136,6 +136,16 @@ def test_an_encoding_that_nobody_here_reads_is_named(house, monkeypatch):
     assert "Content-Encoding" in reply.json["error"]
 
 
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+def test_a_body_that_is_not_encoded_as_it_says_is_told_so_and_is_no_error_of_ours(
+    house, path, caplog
+):
+    reply = house.ask("POST", path, raw=b"{not packed}", headers={"Content-Encoding": "gzip"})
+    assert reply.status == 400
+    assert b"cannot be read" in reply.body
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 @pytest.mark.parametrize("encoding", ["compress", "x-gzip", "gzip, gzip", "rot13"])
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
 def test_an_encoding_that_nobody_knows_is_not_taken_for_none(house, path, encoding):
