@@ -46,12 +46,14 @@ class JobWatch(QObject):
         if state.phase is not Phase.UP:
             self._pulse.stop()
             ACTIVITY.set_downloads({})
+            ACTIVITY.set_loads(frozenset())
         elif not self._pulse.isActive():
             self._pulse.start()
             self.look()
 
     def _on_told(self, change: Change) -> None:
         """The daemon tells: nobody needs to ask any more."""
+        ACTIVITY.set_loads(frozenset(self._link.loads))
         if (jobs := jobs_of(change)) is not None:
             self._pulse.stop()
             if self._asked is not None:  # what it answers is older than what is told from now on

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from gui import figures
-from gui.models.device_table import device_table
+from gui.models.device_table import device_table, notes
 from gui.models.setting_fields import TOPICS
 from gui.models.table import Sorted
 from gui.theme import S
@@ -26,15 +26,18 @@ class DeviceCard(QWidget, Spoken):
         Spoken.__init__(self)
         self._report: MachineReport | None = None
         self.table = device_table()
-        self.grid = Grid(Sorted(self.table, self), widths=(260, 190, 110, 110))
+        self.grid = Grid(Sorted(self.table, self), widths=(260, 160, 170, 100, 100))
+        self.grid.sortByColumn(1, Qt.SortOrder.AscendingOrder)
         self.grid.setMinimumHeight(96)
-        self.limits, self.unused, heading = QLabel(), QLabel(), QLabel()
+        self.limits, self.unused, self.faults, heading = (QLabel() for _ in range(4))
         heading.setProperty("role", "heading")
-        self.unused.hide()
-        self.unused.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        for label in (self.limits, self.unused):
-            label.setProperty("role", "muted")
+        for label, role in ((self.limits, "muted"), (self.unused, "muted"), (self.faults, "warn")):
+            label.setProperty("role", role)
             label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)  # a driver's own words are not markup
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.unused.hide()
+        self.faults.hide()
         button = QPushButton()
         button.clicked.connect(lambda _=False: change())
         self.say(heading.setText, lambda: tr("Devices and limits"))
@@ -49,14 +52,16 @@ class DeviceCard(QWidget, Spoken):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(S)
         column.addLayout(head)
-        column.addWidget(self.grid)
-        column.addWidget(self.limits)
-        column.addWidget(self.unused)
+        for widget in (self.grid, self.faults, self.limits, self.unused):
+            column.addWidget(widget)
 
     def show_report(self, report: MachineReport) -> None:
         """Show what the daemon told."""
         self._report = report
         self.table.set_rows(report.devices)
+        told = notes(report.devices)
+        self.faults.setText("\n".join(told))
+        self.faults.setVisible(bool(told))
         self.limits.setText(limits_text(report))
         self.unused.setText(unused_text(report))
         self.unused.setVisible(bool(report.unused_cards))
