@@ -65,6 +65,7 @@ class ChatPage(Page):
         self._models: list[str] = []
         self._seeing: set[str] = set()
         self._has_library = False
+        self._untold: CorralError | None = None
         self._conversation: Conversation | None = None
         self._turn_wanted = 0
         self._wants_side = True
@@ -104,7 +105,7 @@ class ChatPage(Page):
 
     def entered(self) -> None:
         """Ask which models there are."""
-        self.house.link.call(lambda client: client.list_models(), self._take_models)
+        self._ask_models()
         self.composer.field.setFocus()
 
     def show_part(self, part: str) -> None:
@@ -278,15 +279,24 @@ class ChatPage(Page):
     def _on_told(self, change: Change) -> None:
         """A name came or went, here or by another program."""
         if change.kind == Topic.MODEL and self.isVisible():
-            self.house.link.call(lambda client: client.list_models(), self._take_models)
+            self._ask_models()
         elif change.kind == Topic.LOAD:
             self._show_phase(self.house.link.state)
+
+    def _ask_models(self) -> None:
+        ask = self.house.link.call
+        ask(lambda client: client.list_models(), self._take_models, self._not_told)
+
+    def _not_told(self, error: CorralError) -> None:
+        """The daemon answers, and cannot say which models there are."""
+        self._untold = error
+        self._show_middle()
 
     def _take_models(self, models: list[ModelInfo]) -> None:
         talk = [m for m in models if Capability.COMPLETION in m.capabilities or not m.capabilities]
         self._models = sorted(str(model.name) for model in talk)
         self._seeing = {str(m.name) for m in models if Capability.VISION in m.capabilities}
-        self._has_library = True
+        self._has_library, self._untold = True, None
         conversation = self._conversation
         if conversation is not None and not conversation.chat.model and self._models:
             conversation.set_fields(model=self._default_model())
@@ -301,7 +311,7 @@ class ChatPage(Page):
     @Slot(object)
     def _show_state(self, state: State) -> None:
         if state.phase is Phase.UP and not self._has_library:
-            self.house.link.call(lambda client: client.list_models(), self._take_models)
+            self._ask_models()
         loaded = frozenset(str(model.info.name) for model in state.running)
         self.bar.show_models(self._models, loaded)
         self._show_phase(state)
@@ -329,6 +339,10 @@ class ChatPage(Page):
             if link.is_paused:
                 again = (tr("Resume the server"), link.resume)
             self._notice.show_error(tr("The daemon does not answer"), state.error, [again])
+            self._middle.setCurrentWidget(self._notice)
+        elif state.phase is Phase.UP and not self._has_library and self._untold is not None:
+            again = (tr("Try again"), self._ask_models)
+            self._notice.show_error(tr("The library cannot be read"), self._untold, [again])
             self._middle.setCurrentWidget(self._notice)
         elif state.phase is not Phase.UP or not self._has_library:
             self._notice.show_loading(tr("Connecting…"))

@@ -91,7 +91,11 @@ class MachinePage(Sheet):
             models = self.link.paths.models
             self.link.call(lambda _: disk_of(models), self._took_disk)
         if self.is_up:
-            self.link.call(lambda client: client.machine(), self._took_report)
+            told = self.devices.show_error
+            self.link.call(lambda client: client.machine(), self._took_report, told)
+
+    def show_down(self, error: CorralError) -> None:
+        self.devices.show_error(error)
 
     def state_changed(self, state: State) -> None:
         self._show_running(state.running)

@@ -66,6 +66,11 @@ class OthersPanel(QWidget, Spoken):
         source.refused.connect(self._refused)
         self._write()
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the daemon has told the setting."""
+        return self._state is not None
+
     def refresh(self) -> None:
         """Ask for the setting, the keys, and the machine's own addresses."""
         self._source.refresh()

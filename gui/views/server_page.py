@@ -75,6 +75,8 @@ class ServerPage(Sheet):
         self.link.call(lambda client: client.requests(), self._took, self._failed)
         if self.model.count() == 0:
             self.link.call(lambda client: client.list_models(), self._took_models)
+        if not self.others.is_known:
+            self.others.refresh()
         self.log.refresh()
 
     def show_part(self, part: str) -> None:
@@ -85,7 +87,8 @@ class ServerPage(Sheet):
         self.model.clear()
         super().entered()
         self.log.refresh()
-        self.others.refresh()
+        if self.is_up:
+            self.others.refresh()
 
     def show_down(self, error: CorralError) -> None:
         self._show_state(self.link.state)

@@ -14,8 +14,9 @@ from gui.models.table import Sorted
 from gui.theme import S
 from gui.widgets.grid import Grid
 from gui.widgets.spoken import Spoken
-from gui.words import tr
+from gui.words import sentence, tr
 from runner.domain.machine import MachineReport
+from runner.errors import CorralError
 
 
 class DeviceCard(QWidget, Spoken):
@@ -65,6 +66,10 @@ class DeviceCard(QWidget, Spoken):
         self.limits.setText(limits_text(report))
         self.unused.setText(unused_text(report))
         self.unused.setVisible(bool(report.unused_cards))
+
+    def show_error(self, error: CorralError) -> None:
+        """Say why nothing is known of them."""
+        self.limits.setText(f"{sentence(error)} [{error.code}]")
 
     def say_again(self) -> None:
         super().say_again()

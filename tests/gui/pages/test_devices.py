@@ -70,6 +70,12 @@ def test_which_devices_are_used_in_which_order_and_why_not_is_told(desk, fake):
     assert page.devices.faults.text() == "den: no answer <b>"
 
 
+def test_a_report_that_cannot_be_made_says_why(desk, fake):
+    fake.script.failures["/api/machine"] = (500, {"error": "no driver", "code": "worker_failed"})
+    page = desk.open(MachinePage)
+    desk.until(lambda: page.devices.limits.text() == "no driver [worker_failed]")
+
+
 def test_the_speed_of_a_model_is_measured_from_the_machines_page(desk, fake):
     page = desk.open(MachinePage)
     desk.until(lambda: page.model.count() == 1 and page.bench.isVisibleTo(page))

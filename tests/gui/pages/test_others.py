@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gui.link import Phase
 from gui.views.server_page import ServerPage
 from gui.widgets.ask import Question
 
@@ -47,6 +48,14 @@ def test_what_the_environment_says_of_the_address_is_shown_and_not_changed(desk,
     _, others = opened(desk, fake, source="environment", value="0.0.0.0:11434")
     desk.until(lambda: "CORRAL_HOST" in others.note.text())
     assert others.switch.isChecked() and not others.switch.isEnabled()
+
+
+def test_without_a_daemon_nobody_is_asked_about_others(at, unused_port):
+    desk = at(f"127.0.0.1:{unused_port}")
+    page = desk.open(ServerPage, phase=Phase.DOWN)
+    desk.settled()
+    assert page.banner.text.startswith("The daemon does not answer")
+    assert not page.others.switch.isEnabled()
 
 
 def test_a_refusal_is_told_and_the_switch_goes_back(desk, fake):
