@@ -464,6 +464,7 @@ class ChatPage(Page):
         self.composer.typed.connect(self._keep_draft)
         self.composer.field.back_asked.connect(self.transcript.edit_last)
         self.parameters.changed.connect(self._keep_parameters)
+        self.transcript.edited.connect(self.composer.field.setFocus)
         self.transcript.busy_asked.connect(
             lambda: self._toast.tell(tr("An answer is coming. Stop it first."))
         )

@@ -38,9 +38,11 @@ class Transcript(QScrollArea):
 
     Signals:
         busy_asked: Something was asked that must wait until the answer has ended.
+        edited: A turn was said anew: the keyboard is free for the next one.
     """
 
     busy_asked = Signal()
+    edited = Signal()
 
     def __init__(self, models: Callable[[], list[str]]) -> None:
         super().__init__()
@@ -219,6 +221,7 @@ class Transcript(QScrollArea):
         view.retried.connect(lambda name: when_free(lambda: conversation.retry(turn_id, name)))
         view.continued.connect(lambda: when_free(lambda: conversation.go_on(turn_id)))
         view.edited.connect(lambda text: when_free(lambda: conversation.edit(turn_id, text)))
+        view.edited.connect(lambda _: self.edited.emit())
         view.stepped.connect(lambda by: when_free(lambda: conversation.step(turn_id, by)))
         view.body.mark(self._marked)
         view.body.drawn.connect(self._show_wanted)

@@ -172,6 +172,7 @@ class TurnView(QFrame):
         self._column.insertWidget(self._column.indexOf(self.body), self._editor)
         self.body.hide()
         self._buttons.hide()
+        field.moveCursor(field.textCursor().MoveOperation.End)
         field.setFocus()
 
     def _end_edit(self, text: str | None) -> None:
@@ -180,6 +181,7 @@ class TurnView(QFrame):
             self._editor = None
         self.body.show()
         self._buttons.show()
+        self.body.setFocus()  # else it goes wherever Qt finds a place
         if text is not None and text.strip() and text != self.turn.text:
             self.edited.emit(text)
 
@@ -348,7 +350,7 @@ class _ErrorCard(QFrame):
             button = QPushButton(text)
             button.clicked.connect(lambda _=False, act=act: act())
             self._ways.append(button)
-            self._row.insertWidget(len(self._ways), button)
+            self._row.insertWidget(len(self._ways) - 1, button)
 
     def _copy_details(self) -> None:
         QGuiApplication.clipboard().setText(f"{self._title.text()}\n{self._text.text()}")

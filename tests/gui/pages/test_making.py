@@ -41,6 +41,16 @@ def test_a_plan_is_shown_and_the_usual_type_is_chosen(desk, page):
     assert "⚠" in asked.grid.sorted.index(row, 2).data()
 
 
+def test_a_plan_that_comes_after_the_dialog_has_gone_meets_nobody(desk, page, capsys):
+    asked = dialog(page, QuantizeDialog, "quantize")
+    task = asked._asked
+    asked.reject()
+    assert task.is_cancelled
+    desk.settled()
+    desk.until(lambda: not page.findChildren(QuantizeDialog))
+    assert "RuntimeError" not in capsys.readouterr().err
+
+
 def test_what_is_chosen_is_made_under_the_name_that_is_typed(desk, fake, page):
     asked = dialog(page, QuantizeDialog, "quantize")
     desk.until(lambda: asked.is_planned)

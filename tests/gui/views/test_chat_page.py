@@ -115,6 +115,7 @@ def test_the_last_question_is_edited_with_the_arrow(page, until, daemon):
     QTest.keyClick(page.composer.field, Qt.Key.Key_Up)
     view = view_of(page, 0)
     [field] = [e for e in view.findChildren(QPlainTextEdit) if e.accessibleName()]
+    assert field.textCursor().atEnd()
     field.setPlainText("Bye")
     QTest.mouseClick(
         next(b for b in view.findChildren(QPushButton) if b.text() == "Send"),
@@ -123,6 +124,7 @@ def test_the_last_question_is_edited_with_the_arrow(page, until, daemon):
     until(lambda: daemon.asked[-1]["messages"][-1]["content"] == "Bye")
     until(idle(page))
     assert shown(page) == ["Bye", "Hello"]
+    assert page.composer.field.hasFocus()
 
 
 def test_an_error_is_shown_with_its_code_and_a_way_on(page, until, daemon):
