@@ -12,9 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from runner.cli.follow import say_goes_on
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers
 from runner.client.client import Client
+from runner.domain.job import Job
 from runner.domain.name import ModelName
 from runner.errors import CorralError, InvalidRequest, TemplateFailed
 from runner.modelfile.meaning import meaning_of
@@ -61,6 +63,10 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         with client.create(args.model, body) as steps, out.progress() as bars:
             for step in steps:
                 bars.show(step)
+    except KeyboardInterrupt:
+        if job := _job_of(client, args.model):
+            say_goes_on(job, out)
+        raise
     except CorralError as error:
         if line := line_of(error, found):
             error.message = f"(line {line}): {error.message}"
@@ -68,6 +74,17 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     name = str(steps.last.get("name") or args.model)
     out.say(f"{name} is ready; try: corral run {name}")
     return 0
+
+
+def _job_of(client: Client, name: str) -> Job | None:
+    """Return the job that makes ``name``, where that is one: it goes on without us."""
+    full = _full_name(name).lower()
+    try:
+        jobs = client.jobs()
+    except CorralError:
+        return None
+    ours = (job for job in jobs if (job.kind, job.name.lower()) == ("create", full))
+    return next((job for job in ours if not job.state.is_over), None)
 
 
 def line_of(error: CorralError, found: tuple[Instruction, ...]) -> int:

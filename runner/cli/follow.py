@@ -29,11 +29,16 @@ def follow(client: Client, job: Job, out: Output) -> Job:
                 time.sleep(_LOOK_S)
                 job = client.job(job.job_id)
     except KeyboardInterrupt:
-        out.say(f"job {job.job_id} goes on; see it with: corral jobs")
-        out.say(f"  end it with: corral jobs cancel {job.job_id}")
+        say_goes_on(job, out)
         raise
     if job.error is not None:
         raise from_code(job.error.code, job.error.message, job.error.hint)
     if job.state is not JobState.DONE:
         raise CapacityError(f"job {job.job_id} was cancelled")
     return job
+
+
+def say_goes_on(job: Job, out: Output) -> None:
+    """Say that a job is not over, and how it is ended."""
+    out.say(f"job {job.job_id} goes on; see it with: corral jobs")
+    out.say(f"  end it with: corral jobs cancel {job.job_id}")

@@ -180,7 +180,9 @@ class Client(Keeping):
         return Stream(exchange, decode.progress, lambda line: line.get("status") == "success")
 
     def create(self, name: str, body: Json) -> Stream[Progress]:
-        """Make a model; closing the stream gives it up.
+        """Make a model; closing the stream gives it up, unless weights are converted or quantized.
+
+        That is a job, which goes on; asked for once more, it is followed.
 
         Args:
             name: What it will be called.

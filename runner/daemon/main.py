@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from runner import __version__, logs
 from runner.config import Settings, load_settings
 from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
+from runner.daemon.log_file import kept_short
 from runner.daemon.settings import LiveSettings
 from runner.dialects.ollama_models import tags
 from runner.domain.name import ModelName
@@ -143,9 +144,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     """Serve until a signal or ``/api/shutdown``."""
     ending = asyncio.Event()
     _on_signals(ending)
-    library = Library(paths.models)
-    shelf = Shelf(paths.kv)
-    await asyncio.to_thread(_tidy, library, shelf)
+    library, shelf, table = await asyncio.to_thread(_stored, paths)
     token = secrets.token_urlsafe(32)
     hub_tokens = await asyncio.to_thread(
         SecretService, paths.secrets_file, Wallet(paths.secrets_file.parent)
@@ -165,16 +164,13 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         requests = RequestService()
         cache = CacheService(library, pool, shelf, n_disk_max=settings.kv_disk_bytes)
         throttle = Throttle(settings.download_limit_bps)
-        jobs = JobService(
-            await asyncio.to_thread(_job_table, paths),
-            lambda key: discard_arrival(library.blobs.partial, key),
-            throttle,
-        )
+        jobs = JobService(table, lambda key: discard_arrival(library.blobs.partial, key), throttle)
         stack.push_async_callback(jobs.close)
         downloads = Downloads(library, throttle, n_ranges=settings.download_ranges)
         pulls = PullService(library, sources, jobs, downloads, memory_bytes())
         tools, making, works = _making(library, jobs, settings)
-        await pulls.restore(*works)
+        creates = CreateService(library, pulls, tools, jobs)
+        await pulls.restore(*works, creates.work_of)
         models = ModelService(library, pool, cache, await _last_use(paths, requests, stack))
         _tell(jobs, pool, requests, models, live)
         devices = DeviceList(
@@ -185,7 +181,9 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         stack.push_async_callback(devices.close)
         keys = await _keys(paths, cache, stack)
         _check_door(settings, keys)
-        inference = await asyncio.to_thread(_inference, settings, paths, library, pool, requests)
+        inference = await asyncio.to_thread(
+            _inference, settings, paths, library, pool, requests, devices
+        )
         needs = Needs(
             inference=inference,
             prompts=PromptService(inference),
@@ -193,7 +191,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
             models=models,
             cache=cache,
             pulls=pulls,
-            creates=CreateService(library, pulls, tools),
+            creates=creates,
             making=making,
             storage=StorageService(
                 library,
@@ -256,7 +254,8 @@ async def _keys(paths: Paths, cache: CacheService, stack: contextlib.AsyncExitSt
 
 async def _serve_and_end(paths: Paths, settings: Settings) -> None:
     """Serve; then the process ends, whatever its threads wait for: what is to be kept is kept."""
-    await _serve(paths, settings)
+    async with kept_short(paths.daemon_log):
+        await _serve(paths, settings)
 
     def leave() -> None:
         logger.info("left without waiting for a hub")
@@ -295,7 +294,12 @@ def _tell(
 
 
 def _inference(
-    settings: Settings, paths: Paths, library: Library, pool: Pool, requests: RequestService
+    settings: Settings,
+    paths: Paths,
+    library: Library,
+    pool: Pool,
+    requests: RequestService,
+    devices: DeviceList,
 ) -> InferenceService:
     """Return what answers, and what sizes models for it; reads what is known of this machine."""
     memory = MemoryService(
@@ -318,6 +322,7 @@ def _inference(
         defaults=Options(**dict(settings.model_options)),
         memory=memory,
         pinned=settings.pin,
+        devices=devices,
     )
 
 
@@ -441,14 +446,21 @@ def _job_table(paths: Paths) -> JobTable | None:
         return None
 
 
-def _tidy(library: Library, shelf: Shelf) -> None:
+def _stored(paths: Paths) -> tuple[Library, Shelf, JobTable | None]:
+    """Return models, kept prompts and jobs, all tidied; what jobs wait for stays."""
+    library, shelf, table = Library(paths.models), Shelf(paths.kv), _job_table(paths)
+    _tidy(library, shelf, table.wanted_keys() if table else ())
+    return library, shelf, table or _job_table(paths)  # there may be room now
+
+
+def _tidy(library: Library, shelf: Shelf, wanted: Collection[str]) -> None:
     """Remove what interrupted imports and writers left, and look through what there is.
 
     Never a reason not to serve.
     """
     shelf.tidy()
     try:
-        n_bytes = library.prune()
+        n_bytes = library.prune(keep=wanted)
         tags(library.list())  # the first who asks for it shall not be the one who waits
     except CorralError as error:
         logger.warning("the library was not tidied: %s", error.message)

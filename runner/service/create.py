@@ -2,6 +2,10 @@
 
 All that can be wrong is found before the library is changed; the manifest is written last.  Weights
 in GGUF are never rewritten: a model of one's own names the same blob as its base.
+
+Where weights are written anew, in another form or type, that is a job: it goes on when its client
+leaves, and whoever asks for the same once more follows it.  All else is over in a moment, or is a
+copy that is given up with its client.
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
 from typing import Protocol
 
 from runner.domain.create import CheckedModelfile, CreateRequest
@@ -26,6 +29,7 @@ from runner.errors import (
     ModelNotFound,
     RequestError,
     SourceError,
+    StoreError,
     Unsupported,
 )
 from runner.gguf.adapter import check_adapter, check_fits
@@ -34,17 +38,20 @@ from runner.gguf.reader import Header, read_header
 from runner.hub.nowhere import nowhere
 from runner.hub.throttle import Throttle
 from runner.prompt.compiled import check
-from runner.service.gather import File, gather, in_words
+from runner.service.gather import File, gather, in_words, look_for, takes_long
+from runner.service.jobs import JobService
 from runner.service.modelfile import check_modelfile
 from runner.service.rewrite import Source, rewrite
-from runner.service.run import Run
+from runner.service.run import Run, Work, as_json, request_of
 from runner.service.tools import Tools
 from runner.store.blobs import Written, hash_file
 from runner.store.intake import bring
 from runner.store.library import Library
 from runner.store.manifests import ADAPTER, DRAFT, MODEL, PROJECTOR, SHARD, Layer, Manifest
+from runner.store.state import StoredJob
 
-#: Models made at once; a step may take minutes, or wait for its turn to convert.
+CREATE = "create"
+#: Models made at once that are no jobs; a step may read a large file.
 _N_AT_ONCE = 8
 
 
@@ -63,12 +70,20 @@ class CreateService:
         library: Where.
         pulls: Bring bases that are not here.
         tools: Convert what is no GGUF; ``None``: that is refused.
+        jobs: Where its jobs are; without it, jobs of its own that nobody keeps.
     """
 
-    def __init__(self, library: Library, pulls: Pulls, tools: Tools | None = None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        pulls: Pulls,
+        tools: Tools | None = None,
+        jobs: JobService | None = None,
+    ) -> None:
         self._library = library
         self._pulls = pulls
         self._tools = tools
+        self._jobs = jobs or JobService()
         self._makers = ThreadPoolExecutor(_N_AT_ONCE, thread_name_prefix="create")
 
     async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
@@ -82,17 +97,43 @@ class CreateService:
         """
         if request.template:
             await asyncio.to_thread(check, request.template)
-        base = None
         if request.bases:
             async with aclosing(self._pull_missing(request)) as moments:
                 async for progress in moments:
                     yield progress
-            base = await self._base(request)
-        stop = Event()  # set, it ends the process of a tool that may be silent for long
-        work = self._make(request, base, stop)
-        async with aclosing(_stepped(work, self._makers, stop)) as moments:
+        async with aclosing(await self._begun(request)) as moments:
             async for progress in moments:
                 yield progress
+
+    async def _begun(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        """Begin the work and return its progress."""
+        if not takes_long(request):
+            return _stepped(self._make(request, Run(Throttle())), self._makers)
+        await asyncio.to_thread(look_for, self._library, request)  # before there is a job
+        job = await self._jobs.begin(
+            CREATE,
+            str(request.name),
+            self._work(request),
+            is_attended=False,
+            is_lasting=False,
+            can_stand_still=True,
+            request=as_json(request),
+        )
+        return self._jobs.follow(job.job_id)
+
+    def work_of(self, stored: StoredJob) -> Work | None:
+        """Return the work of a job of the last daemon; ``None`` for one of another kind."""
+        request = request_of(stored, CREATE, CreateRequest)
+        return self._work(request) if request else None
+
+    def _work(self, request: CreateRequest) -> Work:
+        def work(run: Run) -> Generator[Progress, None, None]:
+            for blobs in (request.files, request.adapters, request.drafts):
+                for digest in blobs.values():
+                    run.note(digest)  # nothing else names it before there is a model
+            yield from self._make(request, run)
+
+        return work
 
     async def check(self, text: str) -> CheckedModelfile:
         """Return what there is to say about a Modelfile."""
@@ -129,23 +170,24 @@ class CreateService:
             return False
         return True
 
-    async def _base(self, request: CreateRequest) -> Manifest:
-        for name in request.bases:
-            try:
-                return await asyncio.to_thread(self._library.find, name)
-            except ModelNotFound:
-                continue
-        raise ModelNotFound(str(request.bases[0]))
-
     # The work, in a thread
 
-    def _make(
-        self, request: CreateRequest, base: Manifest | None, stop: Event
-    ) -> Generator[Progress, None, None]:
+    def _base(self, request: CreateRequest) -> Manifest | None:
+        for name in request.bases:
+            try:
+                return self._library.find(name)
+            except ModelNotFound:
+                continue
+        if request.bases:
+            raise ModelNotFound(str(request.bases[0]))
+        return None
+
+    def _make(self, request: CreateRequest, run: Run) -> Generator[Progress, None, None]:
+        base = self._base(request)
         yield Progress("gathering model components")
         with ExitStack() as copies:
             files = yield from gather(
-                self._library, self._tools, request, base, copies=copies, stop=stop
+                self._library, self._tools, request, base, copies=copies, run=run
             )
             facts = _facts(files, base)
             for file in files:
@@ -153,7 +195,7 @@ class CreateService:
                     _check_adapter(file, facts, self._model_header(files, base))
             if request.quantize:
                 file = yield from self._rewritten(
-                    request, files, base, facts, copies=copies, stop=stop
+                    request, files, base, facts, copies=copies, run=run
                 )
                 files = [file, *(one for one in files if one.kind != MODEL)]
                 facts = describe(file.header)
@@ -161,9 +203,11 @@ class CreateService:
             if not request.quantize:  # else it was looked at beforehand
                 _check_digest(request, layers)
             yield Progress("writing manifest")
-            for partial in partials:
-                self._library.keep_blob(partial)
-            self._library.add(_manifest(request, base, facts, layers))
+            if not self._library.keep(partials, _manifest(request, base, facts, layers)):
+                raise StoreError(
+                    f"'{request.name}' was not made: one of its files was removed meanwhile",
+                    hint="make it again",
+                )
         yield Progress("success", name=str(request.name))
 
     def _model_header(self, files: list[File], base: Manifest | None) -> Header:
@@ -181,7 +225,7 @@ class CreateService:
         facts: ModelFacts,
         *,
         copies: ExitStack,
-        stop: Event,
+        run: Run,
     ) -> Generator[Progress, None, File]:
         """Return the one model of the request in the type that is asked for."""
         if self._tools is None:
@@ -200,7 +244,6 @@ class CreateService:
                 digest = yield from hash_file(whole, first.stat().st_size)
             _check_digest(request, [Layer(MODEL, digest, 0)])
         source = Source(label, paths, facts.quantization)
-        run = Run(Throttle(), stop=stop)
         return (
             yield from rewrite(
                 self._library, self._tools, source, request.quantize, copies=copies, run=run
@@ -294,12 +337,9 @@ def _manifest(
 
 
 async def _stepped(
-    work: Generator[Progress, None, None], makers: Executor, stop: Event
+    work: Generator[Progress, None, None], makers: Executor
 ) -> AsyncGenerator[Progress, None]:
-    """Take each step of ``work`` in a thread.
-
-    Closing this sets ``stop`` and waits for the step that runs.
-    """
+    """Take each step of ``work`` in a thread; closing this waits for the step that runs."""
     loop = asyncio.get_running_loop()
     step: asyncio.Future[Progress | None] | None = None
     try:
@@ -310,7 +350,6 @@ async def _stepped(
                 return
             yield moment
     finally:
-        stop.set()
         if step is not None and not step.done():
             await asyncio.wait([step])
             step.exception()  # of work that was stopped, which nobody waits for any more

@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import TypeVar
 
 from runner.domain.create import CreateRequest
@@ -14,7 +13,6 @@ from runner.domain.progress import Progress
 from runner.errors import BadModelFile, InvalidRequest, Unsupported
 from runner.gguf.metadata import refuse_unrunnable
 from runner.gguf.reader import Header, read_header
-from runner.hub.throttle import Throttle
 from runner.protocol.tasks import Convert, Converted
 from runner.service.run import Run
 from runner.service.tools import Tools
@@ -59,6 +57,33 @@ class _Entry:
     digest: str
 
 
+def takes_long(request: CreateRequest) -> bool:
+    """Whether following a request is work for a process of its own: weights are written anew."""
+    blobs = (*request.files, *request.adapters, *request.drafts)
+    paths = (*request.file_paths, *request.adapter_paths, *request.draft_paths)
+    labels = [*blobs, *(path.name for path in paths)]
+    return bool(request.quantize) or any(one.lower().endswith(_SAFETENSORS) for one in labels)
+
+
+def look_for(library: Library, request: CreateRequest) -> list[tuple[str, list[_Entry]]]:
+    """Return the files that a request names, by the kind of their layer; none is opened.
+
+    Raises:
+        InvalidRequest: A file is missing, or of a kind that is never read.
+    """
+    found = []
+    for kind, blobs, paths in (
+        (MODEL, request.files, request.file_paths),
+        (ADAPTER, request.adapters, request.adapter_paths),
+        (DRAFT, request.drafts, request.draft_paths),
+    ):
+        entries = [*_blobs(library, blobs), *_paths(paths)]
+        for entry in entries:
+            _refuse_pickle(entry.label)
+        found.append((kind, entries))
+    return found
+
+
 def gather(
     library: Library,
     tools: Tools | None,
@@ -66,7 +91,7 @@ def gather(
     base: Manifest | None,
     *,
     copies: ExitStack,
-    stop: Event,
+    run: Run,
 ) -> Generator[Progress, None, list[File]]:
     """Return the files of a request, each with its header; folders are converted on the way.
 
@@ -76,7 +101,7 @@ def gather(
         request: Whose.
         base: The model that it builds on.
         copies: Removes what was converted, unless it is committed.
-        stop: Set, it ends the process that converts.
+        run: Ends the process that converts when it is stopped.
 
     Raises:
         InvalidRequest: A file is missing, or of a kind that is never read.
@@ -84,21 +109,14 @@ def gather(
         UnsupportedArchitecture: There is no converter for it.
     """
     found: list[File] = []
-    for kind, blobs, paths in (
-        (MODEL, request.files, request.file_paths),
-        (ADAPTER, request.adapters, request.adapter_paths),
-        (DRAFT, request.drafts, request.draft_paths),
-    ):
-        entries = [*_blobs(library, blobs), *_paths(paths)]
-        for entry in entries:
-            _refuse_pickle(entry.label)
+    for kind, entries in look_for(library, request):
+        ggufs = entries
         if any(entry.label.lower().endswith(_SAFETENSORS) for entry in entries):
             ggufs = [one for one in entries if one.label.lower().endswith(_GGUF)]
             folder = [one for one in entries if one not in ggufs]
-            converter = _Converter(library, tools, request, copies, stop)
+            converter = _Converter(library, tools, request, copies, run)
             found.append((yield from converter.convert(kind, folder, _base_path(found, base))))
-            entries = ggufs
-        found += [_looked_at(entry, kind) for entry in entries]
+        found += [_looked_at(entry, kind) for entry in ggufs]
     return found
 
 
@@ -139,13 +157,13 @@ class _Converter:
         tools: Tools | None,
         request: CreateRequest,
         copies: ExitStack,
-        stop: Event,
+        run: Run,
     ) -> None:
         self._library = library
         self._tools = tools
         self._request = request
         self._copies = copies
-        self._stop = stop
+        self._run = run
 
     def convert(
         self, kind: str, entries: list[_Entry], base: Path | str
@@ -167,8 +185,7 @@ class _Converter:
             base_path=str(path) if kind == ADAPTER else "",
         )
         yield Progress("converting model" if kind == MODEL else "converting adapter")
-        run = Run(Throttle(), stop=self._stop)
-        yield from self._tools.do(task, Converted, run)
+        yield from self._tools.do_in_turn(task, Converted, self._run)
         digest = yield from made.seal()
         here = self._library.blobs.has(digest, made.n_bytes)
         entry = _Entry(label, made.path, digest if here else "")

@@ -162,6 +162,8 @@ class QuantizeService:
 
     def _work(self, request: QuantizeRequest, *, begun: float | None = None) -> Work:
         def work(run: Run) -> Generator[Progress, None, None]:
+            if request.imatrix and request.imatrix_path is None:
+                run.note(request.imatrix)  # a blob that nothing else names
             for file_type, name in zip(request.types, names_of(request), strict=True):
                 if begun is None or not self._is_made(request, file_type, name, begun):
                     yield from self._make(request, file_type, name, run)

@@ -1,7 +1,7 @@
 """The weights of a model that is being made, written in a smaller type on the way.
 
-The type is llama.cpp's recipe for a whole file, as in ``quantize.py``; what this makes is no job
-and no model by itself, but a file among those that the new model is made of.
+The type is llama.cpp's recipe for a whole file, as in ``quantize.py``; what this makes is no model
+by itself, but a file among those that the new model is made of.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from runner.protocol.tasks import Quantize, Quantized
 from runner.service.gather import File
 from runner.service.run import Run
 from runner.service.tools import Tools
-from runner.store.disk import n_free_bytes
+from runner.store.disk import n_free_bytes, plain
 from runner.store.library import Library
 from runner.store.made import Made
 from runner.store.manifests import MODEL
@@ -67,25 +67,19 @@ def rewrite(
     _check_room(library, planned.n_file_bytes, file_type)
     made = Made(library.blobs)
     copies.callback(made.discard)
-    whole = tools.in_turn(lambda run: _write(tools, task, made, run))
     words = f"quantizing {source.quantization} model to {file_type}"
-    with closing(whole(run)) as moments:  # whoever closes this has the process ended
+    written = Quantize(task.paths, str(made.path), file_type, n_threads=task.n_threads)
+    # Whoever closes this has the process ended.
+    with closing(tools.do_in_turn(written, Quantized, run)) as moments:
         for moment in moments:
-            if moment.n_bytes:
-                yield replace(moment, phase=words, digest=_NO_DIGEST)
-            elif moment.phase.startswith("waiting"):
-                yield moment
+            named = replace(moment, phase=words, digest=_NO_DIGEST)
+            yield named if moment.n_bytes else moment
     yield Progress("verifying conversion")
     digest = yield from made.seal()
     header = read_header(made.path)
     if library.blobs.has(digest, made.n_bytes):
         return File(source.label, made.path, digest, MODEL, header)
     return File(source.label, made.path, "", MODEL, header, made)
-
-
-def _write(tools: Tools, task: Quantize, made: Made, run: Run) -> Generator[Progress, None, None]:
-    written = Quantize(task.paths, str(made.path), task.file_type, n_threads=task.n_threads)
-    yield from tools.do(written, Quantized, run)
 
 
 def _without_flags(hint: str) -> str:
@@ -100,6 +94,6 @@ def _check_room(library: Library, n_bytes: int, file_type: str) -> None:
     if n_free < n_bytes:
         raise DiskFull(
             f"{n_bytes} bytes are needed for the model in {file_type}, {n_free} bytes are free in"
-            f" {library.models}",
+            f" {plain(library.models)}",
             hint="make room: corral list shows what models take, corral rm removes one",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -164,8 +165,8 @@ def taken_up(stored: StoredJob, make_work: TakeUp) -> LiveJob | None:
 
 
 def as_json(request: object) -> Any:
-    """Return what a job is asked for as the next daemon will find it."""
-    return msgspec.json.decode(msgspec.json.encode(request))
+    """Return what a job is asked for, paths too, as the next daemon will find it."""
+    return msgspec.json.decode(msgspec.json.encode(request, enc_hook=os.fspath))
 
 
 def request_of(stored: StoredJob, kind: str, of: type[T]) -> T | None:
@@ -176,7 +177,7 @@ def request_of(stored: StoredJob, kind: str, of: type[T]) -> T | None:
     if stored.job.kind != kind or stored.request is None:
         return None
     try:
-        return msgspec.convert(stored.request, of)
+        return msgspec.convert(stored.request, of, dec_hook=lambda kind, text: kind(text))
     except msgspec.ValidationError as error:
         logger.warning("job left %s", pairs(job=stored.job.job_id, reason=error))
         return None

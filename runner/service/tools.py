@@ -62,6 +62,15 @@ class Tools:
 
         return whole
 
+    def do_in_turn(self, task: Task, kind: type[T], run: Run) -> Generator[Progress, None, T]:
+        """Do as ``do``, but when no other long job computes; raises when ``run`` is stopped."""
+        if not (yield from self.turn(run)):
+            raise WorkerError("the job was stopped before its turn came")
+        try:
+            return (yield from self.do(task, kind, run))
+        finally:
+            self.end_turn(run)
+
     def end_turn(self, run: Run) -> None:
         """Let the next job begin."""
         self._takers.discard(id(run))

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from runner.domain.job import Job
+from runner.domain.job import Job, JobState
 from runner.errors import CorralError, StoreError
 from runner.logs import pairs
 from runner.store.disk import disk_full, in_words
@@ -89,6 +89,11 @@ class JobTable:
                 continue
             found.append(replace(stored, job=replace(stored.job, job_id=job_id)))
         return found
+
+    def wanted_keys(self) -> set[str]:
+        """Return the files that jobs of the last daemon may still go on with."""
+        gone = (JobState.DONE, JobState.CANCELLED)
+        return {key for one in self.load() if one.job.state not in gone for key in one.keys}
 
     def add(self, job: Job, is_kept: bool = True) -> Job:
         """Store a new job and return it with its id.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import sys
-from contextlib import aclosing
 
 import pytest
 
@@ -19,7 +17,6 @@ from runner.store.library import Library
 from tests.fakes.bert_folder import change_json
 from tests.fakes.decoder_folder import decoder_folder
 from tests.fakes.random_models import random_adapter, random_llama
-from tests.real_daemon import wait_for
 from tests.service.test_create import NoPulls, state
 from tests.tools.test_peft import peft_folder
 
@@ -126,30 +123,3 @@ def test_a_lone_file_of_tensors_says_what_is_missing(library, folder):
 def test_a_draft_is_not_converted(library, folder):
     with pytest.raises(Unsupported, match="not converted here"):
         make(library, file_paths=paths(folder), draft_paths=paths(folder))
-
-
-@pytest.mark.parametrize("quantize", ["", "Q4_0"])
-def test_a_process_that_says_nothing_ends_when_its_client_leaves(
-    library, folder, tmp_path, quantize
-):
-    """It would go on for hours: nothing comes of it that could be waited for."""
-    said = tmp_path / "started"
-    code = "import sys, pathlib; pathlib.Path(sys.argv[1]).touch(); sys.stdin.buffer.read()"
-    tools = Tools([sys.executable, "-c", code, str(said)], 1)
-    service = CreateService(library, NoPulls(), tools)
-    files = (tmp_path / "random.gguf",) if quantize else paths(folder)
-    request = CreateRequest(name=MINE, file_paths=files, quantize=quantize)
-
-    async def leave():
-        async def all_of_it():
-            async with aclosing(service.create(request)) as moments:
-                async for _ in moments:
-                    pass
-
-        making = asyncio.ensure_future(all_of_it())
-        await asyncio.to_thread(wait_for, said.exists, "the process")
-        making.cancel()
-        await asyncio.gather(making, return_exceptions=True)
-
-    asyncio.run(leave())
-    assert state(library) == []

@@ -1,10 +1,57 @@
-"""How fast a job is, by what it told lately."""
+"""What a job was asked for, as the next daemon has it; how fast it is, by what it told lately."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given, strategies as st
 
-from runner.service.run import Pace
+from runner.domain.chat import Message
+from runner.domain.create import CreateRequest
+from runner.domain.job import Job
+from runner.domain.name import ModelName
+from runner.domain.options import Options
+from runner.service.run import Pace, as_json, request_of
+from runner.store.state import StoredJob
+
+MODELS = tuple(map(ModelName.parse, ("a", "hf.co/owner/repo:Q4_0", "ms/o/r@v1")))
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+files = st.dictionaries(texts, texts, max_size=2)
+places = st.lists(texts.map(lambda text: Path("/", text)), max_size=2).map(tuple)
+options = st.builds(
+    Options,
+    temperature=st.none() | st.floats(0, 2),
+    stop=st.none() | st.lists(texts, max_size=2).map(tuple),
+    logit_bias=st.none() | st.just(((7, -100.0), ("a", 2.5))),
+    tensor_split=st.none() | st.just((0.5, 1.0)),
+    use_mmap=st.none() | st.booleans(),
+    speculate=st.none() | st.just("auto"),
+)
+requests = st.builds(
+    CreateRequest,
+    name=st.sampled_from(MODELS),
+    bases=st.lists(st.sampled_from(MODELS), max_size=2).map(tuple),
+    files=files,
+    adapters=files,
+    file_paths=places,
+    draft_paths=places,
+    template=st.none() | texts,
+    options=options,
+    messages=st.none() | st.just((Message("user", "a"), Message("assistant", "b"))),
+    quantize=st.sampled_from(["", "Q4_K_M"]),
+)
+
+
+@given(request=requests)
+def test_the_next_daemon_reads_what_this_one_was_asked_for(request):
+    """Whatever was looked at meanwhile: it is the same, as JSON too."""
+    asked = as_json(request)
+    assert [one.key for one in (request.name, *request.bases)]  # remembered by a name once asked
+    assert as_json(request) == asked
+    stored = StoredJob(Job(1, "create", str(request.name)), request=asked)
+    assert request_of(stored, "create", CreateRequest) == request
+    assert request_of(stored, "quantize", CreateRequest) is None
+
 
 gains = st.lists(st.integers(0, 1000), min_size=1, max_size=30)
 
