@@ -39,7 +39,7 @@ def use_text(device: Device) -> str:
         return tr("Left out")
     if device.order:
         return tr("Filled as number {n}", n=device.order)
-    return tr("Takes the rest")
+    return tr("Yes")
 
 
 def notes(devices: Iterable[Device]) -> list[str]:

@@ -62,7 +62,7 @@ def test_which_devices_are_used_in_which_order_and_why_not_is_told(desk, fake):
     assert [shown.index(row, 1).data() for row in range(5)] == [
         "Filled as number 1",
         "Filled as number 2",
-        "Takes the rest",
+        "Yes",
         "Left out",
         "Out of reach",
     ]
