@@ -140,8 +140,8 @@ class LibraryPage(Sheet):
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
         body.setSizes([560, 480])
-        self.details.setMinimumWidth(456)
-        left.setMinimumWidth(300)
+        self.details.setMinimumWidth(424)  # its row of buttons
+        left.setMinimumWidth(190)
         return body
 
     def _on_told(self, change: Change) -> None:
