@@ -65,7 +65,7 @@ def question(page):
     return next(one for one in page.findChildren(Question) if one.isVisible())
 
 
-def test_every_page_of_the_list_has_its_own_key_and_icon():
+def test_every_page_of_the_list_has_its_own_key_and_icon(application):
     entries = pages()
     assert len({entry.key for entry in entries}) == len(entries)
     assert all(not pixmap(entry.key, 16, "text").isNull() for entry in entries)
