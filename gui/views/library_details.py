@@ -217,7 +217,8 @@ class LibraryDetails(QWidget, Spoken):
         ):
             at = self.tabs.addTab(widget, "")
             self.say(partial(self.tabs.setTabText, at), text)
-            self.say(widget.setAccessibleName, text)
+            for one in (widget, *widget.findChildren(QPlainTextEdit), *widget.findChildren(Grid)):
+                self.say(one.setAccessibleName, text)
 
     def _measured_tab(self) -> QWidget:
         self._measured_page = scrolled(self.measured)
