@@ -24,13 +24,14 @@ class Activity(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._loads: set[object] = set()
+        self._told_loads: frozenset[str] = frozenset()
         self._downloads: dict[object, int] = {}
         self._jobs: dict[int, int] = {}
 
     @property
     def is_loading(self) -> bool:
-        """Whether an answer waits for its model."""
-        return bool(self._loads)
+        """Whether an answer waits for its model, or a model comes for another program."""
+        return bool(self._loads or self._told_loads)
 
     @property
     def download_percent(self) -> int | None:
@@ -42,6 +43,12 @@ class Activity(QObject):
         """Say that a model is being loaded for ``key``, or no longer."""
         if is_loading != (key in self._loads):
             (self._loads.add if is_loading else self._loads.discard)(key)
+            self.changed.emit()
+
+    def set_loads(self, names: frozenset[str]) -> None:
+        """Say which models are on their way, as the daemon tells."""
+        if names != self._told_loads:
+            self._told_loads = names
             self.changed.emit()
 
     def set_download(self, key: object, percent: int | None) -> None:

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from PySide6.QtCore import QObject, QSocketNotifier, Signal
+from PySide6.QtCore import QObject, QSocketNotifier, QTimer, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from PySide6.QtWidgets import QApplication
 
@@ -25,7 +25,12 @@ from gui.tray import Tray
 from gui.views.main_window import MainWindow
 from gui.words import WORDS, tr
 from runner.config import load_settings
+from runner.domain.address import DEFAULT_ADDRESS, Address
+from runner.errors import CorralError
 from runner.paths import Paths, find_paths
+
+#: Milliseconds between two looks whether the last answer is there.
+_LAST_WORK_MS = 500
 
 
 class SingleInstance(QObject):
@@ -66,7 +71,7 @@ class App(QObject):
         self.settings = Settings(paths.state / "app.json")
         self._dress(self.settings.choices)
         THEME.follow_system()
-        self.link = Link(paths, load_settings(paths.config_file).host)
+        self.link = Link(paths, address_in(paths), finds=lambda: _read_address(paths))
         self.jobs = JobWatch(self.link)
         self.archive = Archive(paths.state / "chats.sqlite")
         self.window = MainWindow(self.link, self.settings, self.archive)
@@ -77,9 +82,11 @@ class App(QObject):
         self.window.quit_asked.connect(lambda: self.quit(stops_daemon=False))
         self.settings.changed.connect(self._dress)
         application.setWindowIcon(mark())
-        # With a tray the app lives on when its window closes; without one there is no way back.
-        application.setQuitOnLastWindowClosed(not self.tray.is_there)
+        application.setQuitOnLastWindowClosed(False)  # see ``_on_closed``
         application.aboutToQuit.connect(self._end)
+        self._last_work = QTimer(self)
+        self._last_work.setInterval(_LAST_WORK_MS)
+        self._last_work.timeout.connect(self._end_when_done)
 
     def start(self, *, is_hidden: bool = False) -> None:
         """Look for the daemon, and show the window unless it is to stay in the tray."""
@@ -114,9 +121,20 @@ class App(QObject):
         self.link.call(lambda client: client.shutdown(), ended, ended)
 
     def _on_closed(self) -> None:
-        if self.tray.is_there and not self.settings.choices.knows_tray:
+        """With a tray the app lives on; without one until the answers that are coming are there."""
+        if not self.tray.is_there:
+            QTimer.singleShot(0, self, self._end_when_done)  # the window is not gone yet
+        elif not self.settings.choices.knows_tray:
             self.settings.change(knows_tray=True)
             ACTIVITY.announce(tr("Corral is still here"), tr("Open or quit it from this icon."))
+
+    def _end_when_done(self) -> None:
+        if self.window.isVisible():  # another start has brought it back
+            self._last_work.stop()
+        elif self.link.is_streaming:
+            self._last_work.start()
+        else:
+            self._application.quit()
 
     def _end(self) -> None:
         """Keep what is not on disk yet; what the daemon does goes on."""
@@ -133,6 +151,18 @@ class App(QObject):
             family=choices.family,
         )
         WORDS.use(choices.language)
+
+
+def address_in(paths: Paths) -> Address:
+    """Return where the daemon shall answer; settings that cannot be read are told later."""
+    try:
+        return _read_address(paths)
+    except CorralError:
+        return DEFAULT_ADDRESS
+
+
+def _read_address(paths: Paths) -> Address:
+    return load_settings(paths.config_file).host
 
 
 class Ending(QObject):

@@ -20,6 +20,8 @@ from runner.errors import CorralError
 
 #: Milliseconds between two looks at a daemon that does not tell: while something moves, and else.
 _BUSY_MS, _IDLE_MS = 2000, 10_000
+#: Kinds of jobs whose end the library's page tells, and that are no downloads.
+_TOLD_ELSEWHERE = ("verify", "repair")
 
 
 class JobWatch(QObject):
@@ -46,12 +48,14 @@ class JobWatch(QObject):
         if state.phase is not Phase.UP:
             self._pulse.stop()
             ACTIVITY.set_downloads({})
+            ACTIVITY.set_loads(frozenset())
         elif not self._pulse.isActive():
             self._pulse.start()
             self.look()
 
     def _on_told(self, change: Change) -> None:
         """The daemon tells: nobody needs to ask any more."""
+        ACTIVITY.set_loads(frozenset(self._link.loads))
         if (jobs := jobs_of(change)) is not None:
             self._pulse.stop()
             if self._asked is not None:  # what it answers is older than what is told from now on
@@ -75,7 +79,8 @@ class JobWatch(QObject):
         known, self._jobs = self._jobs, {job.job_id: job for job in jobs}
         for job in self._jobs.values():
             was = known.get(job.job_id)
-            if was is not None and not was.state.is_over and job.state is JobState.DONE:
+            is_new = was is not None and not was.state.is_over and job.state is JobState.DONE
+            if is_new and job.kind not in _TOLD_ELSEWHERE:
                 ACTIVITY.announce(_title(job), job.name)
         report(list(self._jobs.values()))
 
@@ -90,6 +95,6 @@ def report(jobs: Sequence[Job]) -> None:
         {
             job.job_id: min(100, job.n_done * 100 // job.n_bytes) if job.n_bytes else 0
             for job in jobs
-            if job.state is JobState.RUNNING
+            if job.state is JobState.RUNNING and job.kind not in _TOLD_ELSEWHERE
         }
     )

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
@@ -26,8 +26,8 @@ from gui.words import tr
 from runner.client import launch
 from runner.client.client import Client
 from runner.client.connection import Stream
-from runner.client.decode_keeping import Change
-from runner.client.keeping import Events, running_of
+from runner.client.decode_keeping import Change, Load
+from runner.client.keeping import Events, loads_of, running_of
 from runner.client.launch import Found, Kind
 from runner.domain.address import Address
 from runner.domain.model import RunningModel
@@ -83,8 +83,9 @@ class State:
 class Task:
     """A call or stream under way; ``cancel`` ends it, and no callback comes after."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_stream: bool = False) -> None:
         self.is_cancelled = False
+        self.is_stream = is_stream
         self._lock = threading.Lock()
         self._close: Callable[[], None] | None = None
 
@@ -158,19 +159,28 @@ class Link(QObject):
     changed = Signal(object)  # State, when it differs from the last one
     told = Signal(object)  # a Change, as the daemon tells it
 
-    def __init__(self, paths: Paths, address: Address, *, starts: bool = True) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        address: Address,
+        *,
+        starts: bool = True,
+        finds: Callable[[], Address] | None = None,
+    ) -> None:
         """Take the daemon's place.
 
         Args:
             paths: Where its token is.
             address: Where it answers.
             starts: Whether to start one when none answers.
+            finds: Reads anew where it shall answer; asked, on another thread, when nothing answers.
         """
         super().__init__()
         self.state = State()
         self.address = address
         self.paths = paths
         self._starts = starts
+        self._finds = finds
         self._relay = _Relay()
         self._tasks: set[Task] = set()
         self._tasks_lock = threading.Lock()
@@ -180,12 +190,25 @@ class Link(QObject):
         self._is_closed = False
         self._is_paused = False
         self._events: Events | None = None
+        #: The models on their way into memory, as the daemon told last.
+        self.loads: Mapping[str, Load] = {}
         self._watcher: threading.Thread | None = None
 
     @property
     def is_quiet(self) -> bool:
         """Whether no call and no stream is under way."""
         return not self._tasks
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether an answer or another stream is still coming."""
+        with self._tasks_lock:
+            return any(task.is_stream for task in self._tasks)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the daemon is on this machine, be it that others are let in too."""
+        return self.address.reachable.is_loopback
 
     @property
     def is_paused(self) -> bool:
@@ -226,7 +249,7 @@ class Link(QObject):
 
         Exactly one of ``done`` and ``failed`` follows the last events, unless it is cancelled.
         """
-        task = Task()
+        task = Task(is_stream=True)
         gathered = _Gathered(task, took)
         self._start(task, lambda: self._follow(task, begin, gathered, done, failed))
         return task
@@ -374,8 +397,12 @@ class Link(QObject):
         return has_told
 
     def _tell(self, change: Change) -> None:
-        if not self._is_closed:
-            self.told.emit(change)
+        if self._is_closed:
+            return
+        with contextlib.suppress(CorralError):  # of a later daemon: nothing is known of it
+            loads = loads_of(change)
+            self.loads = self.loads if loads is None else loads
+        self.told.emit(change)
 
     def _look(self) -> State:
         try:
@@ -383,6 +410,8 @@ class Link(QObject):
             if found.kind is Kind.STRANGER and self.state.phase is Phase.UP:
                 # One that is ending takes a connection and drops it: who is there after it?
                 self._wake.wait(_ENDING_S)
+                found = launch.probe(self.address)
+            if found.kind is Kind.NOTHING and self._has_moved():
                 found = launch.probe(self.address)
             if found.kind is Kind.NOTHING and self._is_paused:
                 raise _paused()
@@ -395,10 +424,19 @@ class Link(QObject):
         except CorralError as error:
             return State(Phase.DOWN, error=error)
 
+    def _has_moved(self) -> bool:
+        """Read the settings anew; returns whether the daemon shall answer elsewhere now."""
+        old = self.address
+        if self._finds is not None:
+            self.address = self._finds()
+        return self.address != old
+
     def _say(self, state: State) -> None:
         def run() -> None:
             if state != self.state:
                 self.state = state
+                if state.phase is not Phase.UP:
+                    self.loads = {}
                 self.changed.emit(state)
 
         self._relay.post(run)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import platform
+import socket
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,6 +86,17 @@ def measure() -> Machine:
         n_available=int(memory.available),
         load=psutil.cpu_percent(interval=None) / 100,
     )
+
+
+def own_addresses() -> list[str]:
+    """Return the addresses of this machine on its networks, IPv4 and IPv6."""
+    kinds = (socket.AF_INET, socket.AF_INET6)
+    return [
+        one.address
+        for cards in psutil.net_if_addrs().values()
+        for one in cards
+        if one.family in kinds
+    ]
 
 
 def _processor() -> str:

@@ -19,7 +19,7 @@ class House:
     Attributes:
         link: The daemon.
         settings: The app's own settings.
-        go: Shows another page, by its ``key``.
+        go: Shows another page, by its ``key``, or a part of it: ``settings/network``.
         archive: Where chats are kept; the chat's page needs it.
     """
 
@@ -39,6 +39,9 @@ class Page(QWidget):
 
     def entered(self) -> None:
         """The page comes into sight: the time to ask the daemon anew."""
+
+    def show_part(self, part: str) -> None:
+        """Bring a part of the page into sight, by its name; unknown ones change nothing."""
 
     def retranslate(self) -> None:
         """The language changed: write every text anew."""

@@ -159,6 +159,8 @@ QAbstractItemView {{ background: {surface}; border: 1px solid {line}; border-rad
   selection-background-color: {selected}; selection-color: {text}; outline: none;
   alternate-background-color: {ground}; }}
 QAbstractItemView::item {{ padding: {pad}px 6px; }}
+QAbstractItemView:focus {{ border-color: {accent}; }}
+QTextBrowser#markdown:focus {{ background: {raised}; }}
 QHeaderView::section {{ background: {ground}; color: {muted}; border: none;
   border-bottom: 1px solid {line}; padding: 6px; font-weight: 600; }}
 QHeaderView::up-arrow, QHeaderView::down-arrow {{ subcontrol-position: top center; width: 9px;
@@ -188,6 +190,7 @@ QStatusBar {{ background: {surface}; border-top: 1px solid {line}; color: {muted
 QSplitter::handle {{ background: {line}; width: 1px; height: 1px; }}
 QTabBar::tab {{ padding: 6px 7px; border-bottom: 2px solid transparent; color: {muted}; }}
 QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; }}
+QTabBar::tab:selected:focus {{ background: {selected}; color: {text}; }}
 QTabWidget::pane {{ border: none; }}
 QSlider::groove:horizontal {{ height: 4px; background: {line}; border-radius: 2px; }}
 QSlider::handle:horizontal {{ background: {accent}; width: 14px; margin: -5px 0;

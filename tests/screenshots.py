@@ -60,7 +60,7 @@ TAGS = {
 TABS = {
     "discover": ("card",),
     "settings": ("models", "network", "downloads", "privacy"),
-    "server": ("snippets", "log"),
+    "server": ("snippets", "log", "others"),
 }
 SCENES = [
     *(page.key for page in pages()),

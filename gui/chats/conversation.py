@@ -31,7 +31,7 @@ from runner.errors import CorralError
 
 #: Milliseconds between two writings of an answer that is coming: what a crash may lose.
 _KEEP_MS = 800
-#: Milliseconds of silence after which a draft is written.
+#: Milliseconds after which what is typed is written: what a crash may lose.
 _DRAFT_MS = 400
 _TITLE_CHARS = 60
 #: Seconds that a request's arrival may differ from when it was asked.
@@ -173,7 +173,8 @@ class Conversation(QObject):
         """Remember what is typed and not sent."""
         if text != self.chat.draft:
             self.chat = replace(self.chat, draft=text)
-            self._draft_timer.start()
+            if not self._draft_timer.isActive():  # who types without a pause is kept too
+                self._draft_timer.start()
 
     def set_fields(self, **values: Any) -> None:
         """Change the chat's own fields: ``title``, ``model``, ``system``, ``options``, pin."""

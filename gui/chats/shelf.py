@@ -185,7 +185,8 @@ class Shelf(QObject):
                 conversation.deleteLater()
 
     def _relist(self, conversation: Conversation) -> None:
-        if not conversation.is_temporary and len(conversation.tree):
+        is_worth_it = len(conversation.tree) or conversation.chat.draft  # what was typed is found
+        if not conversation.is_temporary and is_worth_it:
             self._chats[conversation.chat.id] = conversation.chat
             self.listed.emit(self.chats())
 

@@ -7,7 +7,10 @@ import time
 from gui import figures
 from gui.models.table import Column, Table
 from gui.words import tr
+from runner.domain.hub_url import HUB_HOSTS
 from runner.domain.job import Job, JobState
+from runner.domain.name import ModelName
+from runner.errors import InvalidName
 
 _STATES = {
     JobState.QUEUED: "Waiting",
@@ -65,11 +68,25 @@ def job_table() -> Table[Job]:
             Column("Progress", lambda j: f"{share(j):.0%}" if share(j) >= 0 else "", share),
             Column("Arrived", amount, lambda j: j.n_bytes, True),
             Column("Left", _left, lambda j: j.eta_s or 0.0, True),
-            Column("Source", lambda j: j.source),
+            Column("Source", source_text, lambda j: j.source, tip=source_text),
             Column("Details", news, tip=remark),
         ),
         key=lambda job: job.job_id,
     )
+
+
+def source_text(job: Job) -> str:
+    """Return where the bytes come from, and whether that is another hub than the name's."""
+    if not job.source:
+        return ""
+    try:
+        host = ModelName.parse(job.name).host
+    except InvalidName:  # of a file
+        return job.source
+    wanted, told = HUB_HOSTS.get(host), HUB_HOSTS.get(job.source)
+    if wanted is None or told in (None, wanted):
+        return job.source
+    return tr("{source}, in place of {hub}", source=job.source, hub=host)
 
 
 def _left(job: Job) -> str:

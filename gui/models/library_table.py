@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gui import figures
 from gui.models.table import Column, Table
 from gui.words import tr
+from runner.client.decode_keeping import Load
 from runner.domain.model import Capability, ModelInfo, RunningModel
 
 #: Words for what a model can do; all can complete, so that is not said.
@@ -28,14 +29,19 @@ class LibraryRow:
     Attributes:
         info: The library's line.
         running: Its stay in memory, if it is there.
-        is_loading: Whether it was asked into memory just now.
+        is_loading: Whether it is on its way into memory.
+        load: How far it is there; ``None``: not known.
         others: Other names of the same files.
+        fault: What is wrong with its files; empty: nothing, as far as anybody looked; ``None``:
+            nobody did.
     """
 
     info: ModelInfo
     running: RunningModel | None = None
     is_loading: bool = False
     others: tuple[str, ...] = ()
+    fault: str | None = None
+    load: Load | None = None
 
     @property
     def name(self) -> str:
@@ -52,6 +58,8 @@ def library_rows(
     models: Sequence[ModelInfo],
     running: Sequence[RunningModel] = (),
     loading: Collection[str] = (),
+    faults: Mapping[str, str] | None = None,
+    loads: Mapping[str, Load] | None = None,
 ) -> list[LibraryRow]:
     """Return the library's rows.
 
@@ -59,8 +67,11 @@ def library_rows(
         models: The library.
         running: What is in memory.
         loading: Names that were asked into memory just now.
+        faults: What is wrong with files, by names; ``None``: nobody looked yet.
+        loads: How far models are on their way into memory, by names.
     """
     in_memory = {model.info.name.key: model for model in running}
+    on_the_way = loads or {}
     names: dict[str, list[str]] = {}
     for info in models:
         names.setdefault(info.digest, []).append(str(info.name))
@@ -68,10 +79,13 @@ def library_rows(
         LibraryRow(
             info,
             in_memory.get(info.name.key),
-            str(info.name) in loading and info.name.key not in in_memory,
+            (str(info.name) in loading or str(info.name) in on_the_way)
+            and info.name.key not in in_memory,
             tuple(other for other in names[info.digest] if other != str(info.name))
             if info.digest
             else (),
+            None if faults is None else faults.get(str(info.name), ""),
+            on_the_way.get(str(info.name)),
         )
         for info in models
     ]
@@ -80,7 +94,7 @@ def library_rows(
 def standing(row: LibraryRow) -> str:
     """Return how a model stands to memory: empty when it is not there."""
     if row.is_loading:
-        return tr("Loading…")
+        return f"{row.load.percent} %" if row.load and row.load.percent else tr("Loading…")
     return figures.size(row.running.n_resident) if row.running else ""
 
 
@@ -92,6 +106,13 @@ def stay(row: LibraryRow) -> str:
 def last_used(row: LibraryRow) -> str:
     """Return when it was last asked something; empty while that is not known."""
     return figures.ago(row.info.used_at, time.time()) if row.info.used_at else ""
+
+
+def files_text(row: LibraryRow) -> str:
+    """Return whether its files are all there."""
+    if row.fault is None:
+        return ""
+    return tr("Damaged") if row.fault else tr("Complete")
 
 
 def abilities(info: ModelInfo) -> str:
@@ -114,6 +135,9 @@ def library_table() -> Table[LibraryRow]:
             ),
             Column("Quantization", lambda r: r.info.quantization),
             Column("Last used", last_used, lambda r: -r.info.used_at),
+            Column(
+                "Files", files_text, lambda r: (not r.fault, r.name), tip=lambda r: r.fault or ""
+            ),
             Column(
                 "Weights",
                 lambda r: figures.count(r.info.n_params) if r.info.n_params else "",

@@ -46,6 +46,15 @@ MODELS = (
         "max_loaded_models", "Models at the same time", "Most that are in memory at once."
     ),
     SettingField(
+        "memory_share", "Share of memory", "In percent: what all models together may take."
+    ),
+    SettingField(
+        "preload", "Loaded at the start", "Names with commas between; others may take their place."
+    ),
+    SettingField(
+        "pin", "Never give way", "Names with commas between: once in memory, these stay there."
+    ),
+    SettingField(
         "context_length",
         "Context tokens",
         "For conversations that do not ask for another length; 0 goes by the memory.",
@@ -63,6 +72,16 @@ MODELS = (
         "Guess tokens ahead",
         "Text that repeats comes faster; the answer stays the same.",
         _AUTO,
+    ),
+    SettingField(
+        "devices",
+        "Devices in their order",
+        "The first is filled first; -NAME leaves one out, empty takes all of this machine.",
+    ),
+    SettingField(
+        "model_options",
+        "Options of all models",
+        "With blanks between, such as num_gpu=20 use_mlock=true.",
     ),
     SettingField("num_parallel", "Answers at the same time", "Most that one model gives at once."),
     SettingField("max_queue", "Requests that may wait", "For one model; more are refused."),
@@ -92,6 +111,7 @@ NETWORK = (
     ),
 )
 DOWNLOADS = (
+    SettingField("offline", "Stay offline", "No hub is ever asked.", _ON_OFF),
     SettingField(
         "hub",
         "Hub of short names",

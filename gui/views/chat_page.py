@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Slot
-from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
@@ -20,19 +20,21 @@ from PySide6.QtWidgets import (
 )
 
 from gui.chats.conversation import Conversation
-from gui.chats.files import TextFile, read
-from gui.chats.pictures import MAX_PICTURES, Picture
 from gui.chats.presets import Preset
 from gui.chats.shelf import UNDO_MS, Shelf
 from gui.chats.storage import Chat, Hit
 from gui.link import Phase, State
 from gui.markdown.writer import warm_up
 from gui.models.figures import context_of
+from gui.models.load_stage import stage_text
 from gui.pages import House, Page
 from gui.theme import XL, S
+from gui.views.attaching import Attaching
+from gui.ways import actions_for
 from gui.widgets.chat_bar import ChatBar
 from gui.widgets.chat_side import ChatSide
-from gui.widgets.composer import Composer
+from gui.widgets.composer import Composer, is_welcome
+from gui.widgets.find_bar import FindBar
 from gui.widgets.notice import Notice
 from gui.widgets.parameters import Parameters
 from gui.widgets.starters import Starters
@@ -40,7 +42,6 @@ from gui.widgets.toast import Toast
 from gui.widgets.transcript import WIDEST, Transcript
 from gui.widgets.warm import Warming
 from gui.words import sentence, tr
-from runner.client.client import Client
 from runner.client.decode_keeping import Change
 from runner.domain.model import Capability, ModelInfo
 from runner.domain.topic import Topic
@@ -64,6 +65,7 @@ class ChatPage(Page):
         self._models: list[str] = []
         self._seeing: set[str] = set()
         self._has_library = False
+        self._untold: CorralError | None = None
         self._conversation: Conversation | None = None
         self._turn_wanted = 0
         self._wants_side = True
@@ -71,7 +73,9 @@ class ChatPage(Page):
         self.side = ChatSide()
         self.bar = ChatBar()
         self.transcript = Transcript(lambda: self._models)
+        self.finder = FindBar(self.transcript)
         self.composer = Composer()
+        self.attaching = Attaching(self.composer, house.link)
         self.parameters = Parameters()
         self.parameters.hide()
         self._notice = Notice()
@@ -83,6 +87,7 @@ class ChatPage(Page):
         self._middle.addWidget(self._starters)
         self._middle.addWidget(self.transcript)
         self._lay_out()
+        self.setAcceptDrops(True)
         self._connect()
         self._shortcuts()
         self.begin(is_temporary=False)
@@ -100,13 +105,21 @@ class ChatPage(Page):
 
     def entered(self) -> None:
         """Ask which models there are."""
-        self.house.link.call(lambda client: client.list_models(), self._take_models)
+        self._ask_models()
         self.composer.field.setFocus()
+
+    def show_part(self, part: str) -> None:
+        """``parameters``, or the choice of ``models``."""
+        if part == "parameters":
+            self.bar.parameters.setChecked(True)
+            self.parameters.setFocus()
+        elif part == "models":
+            self.bar.models.showPopup()
 
     def retranslate(self) -> None:
         """The language changed."""
         parts = (self.side, self.bar, self.transcript, self.composer, self.parameters)
-        for part in (*parts, self._starters):
+        for part in (*parts, self._starters, self.finder):
             part.retranslate()
         if self._first is not None:
             self._first.retranslate()
@@ -116,6 +129,16 @@ class ChatPage(Page):
         """The app is about to end."""
         self.parameters.flush()
         self.shelf.close()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Files and pictures are welcome anywhere on a chat."""
+        if is_welcome(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take what is dropped."""
+        self.composer.take(event.mimeData())
+        event.acceptProposedAction()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """A narrow page has no room for the list of chats."""
@@ -178,41 +201,6 @@ class ChatPage(Page):
         dialog.fileSelected.connect(lambda path: self.shelf.import_file(Path(path)))
         dialog.open()
 
-    def _ask_files(self) -> None:
-        dialog = QFileDialog(self, tr("Add files"))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
-        dialog.filesSelected.connect(lambda paths: self._add_files([Path(p) for p in paths]))
-        dialog.open()
-
-    def _add_files(self, paths: list[Path]) -> None:
-        for path in paths:
-            self._read(path)
-
-    def _read(self, path: Path) -> None:
-        def take(file: TextFile | Picture) -> None:
-            self._take(file)
-
-        def work(_: Client) -> TextFile | Picture:
-            return read(path)
-
-        self.house.link.call(work, take, self._tell)
-
-    def _take_pasted(self, content: bytes) -> None:
-        number = self.composer.n_pictures + 1
-        self._take(Picture(tr("Picture {n}", n=number), content))
-
-    def _take(self, file: TextFile | Picture) -> None:
-        """Let a file go with the question, if the model can do anything with it."""
-        model = self._conversation.chat.model if self._conversation is not None else ""
-        if isinstance(file, Picture) and model not in self._seeing:
-            hint = tr("Choose a model with vision; the library says which have it.")
-            self._toast.tell(f"{tr('{name} cannot see pictures.', name=model)} {hint}")
-        elif isinstance(file, Picture) and self.composer.n_pictures >= MAX_PICTURES:
-            self._toast.tell(tr("At most {n} pictures go with a question.", n=MAX_PICTURES))
-        else:
-            self.composer.add_file(file)
-
     def _send(self, text: str, images: tuple[bytes, ...] = ()) -> None:
         conversation = self._conversation
         if conversation is not None:
@@ -224,6 +212,14 @@ class ChatPage(Page):
             self.parameters.flush()
             chat = self._conversation.chat
             self.shelf.keep_preset(Preset(name, chat.system, chat.options))
+
+    def _escape(self) -> None:
+        """Put the search away, or else stop the answer."""
+        if self.finder.isVisible():
+            self.finder.end()
+            self.composer.field.setFocus()
+        else:
+            self._stop()
 
     def _stop(self) -> None:
         if self._conversation is not None:
@@ -255,7 +251,9 @@ class ChatPage(Page):
         self._conversation = conversation
         conversation.changed.connect(self._refresh)
         self.transcript.show_conversation(conversation)
+        self.finder.end()
         self.composer.set_text(conversation.chat.draft)
+        self.attaching.show_chat(conversation.chat.id)
         self.parameters.fill(conversation.chat.system, conversation.chat.options)
         self.side.mark(conversation.chat.id)
         self._refresh()
@@ -271,6 +269,8 @@ class ChatPage(Page):
             return
         self.bar.show_chat(conversation.chat, is_temporary=conversation.is_temporary)
         self.composer.set_busy(bool(conversation.answering_id))
+        model = conversation.chat.model
+        self.attaching.set_model(model, sees=model in self._seeing)
         self.side.mark(conversation.chat.id)
         self._show_middle()
         self._show_context()
@@ -279,13 +279,24 @@ class ChatPage(Page):
     def _on_told(self, change: Change) -> None:
         """A name came or went, here or by another program."""
         if change.kind == Topic.MODEL and self.isVisible():
-            self.house.link.call(lambda client: client.list_models(), self._take_models)
+            self._ask_models()
+        elif change.kind == Topic.LOAD:
+            self._show_phase(self.house.link.state)
+
+    def _ask_models(self) -> None:
+        ask = self.house.link.call
+        ask(lambda client: client.list_models(), self._take_models, self._not_told)
+
+    def _not_told(self, error: CorralError) -> None:
+        """The daemon answers, and cannot say which models there are."""
+        self._untold = error
+        self._show_middle()
 
     def _take_models(self, models: list[ModelInfo]) -> None:
         talk = [m for m in models if Capability.COMPLETION in m.capabilities or not m.capabilities]
         self._models = sorted(str(model.name) for model in talk)
         self._seeing = {str(m.name) for m in models if Capability.VISION in m.capabilities}
-        self._has_library = True
+        self._has_library, self._untold = True, None
         conversation = self._conversation
         if conversation is not None and not conversation.chat.model and self._models:
             conversation.set_fields(model=self._default_model())
@@ -300,16 +311,21 @@ class ChatPage(Page):
     @Slot(object)
     def _show_state(self, state: State) -> None:
         if state.phase is Phase.UP and not self._has_library:
-            self.house.link.call(lambda client: client.list_models(), self._take_models)
+            self._ask_models()
         loaded = frozenset(str(model.info.name) for model in state.running)
         self.bar.show_models(self._models, loaded)
-        is_loaded = self._conversation is not None and self._conversation.chat.model in loaded
-        self.transcript.set_phase(
-            tr("Reading the question…") if is_loaded else tr("Loading the model…")
-        )
+        self._show_phase(state)
         self.composer.set_can_send(state.phase is Phase.UP and bool(self._models))
         self._show_middle()
         self._show_context()
+
+    def _show_phase(self, state: State) -> None:
+        """Say what an answer that has not begun waits for."""
+        model = self._conversation.chat.model if self._conversation is not None else ""
+        is_loaded = any(str(one.info.name) == model for one in state.running)
+        load = self.house.link.loads.get(model)
+        phase = tr("Reading the question…") if is_loaded and not load else stage_text(load)
+        self.transcript.set_phase(phase)
 
     def _show_middle(self) -> None:
         """Turns, or why there are none."""
@@ -323,6 +339,10 @@ class ChatPage(Page):
             if link.is_paused:
                 again = (tr("Resume the server"), link.resume)
             self._notice.show_error(tr("The daemon does not answer"), state.error, [again])
+            self._middle.setCurrentWidget(self._notice)
+        elif state.phase is Phase.UP and not self._has_library and self._untold is not None:
+            again = (tr("Try again"), self._ask_models)
+            self._notice.show_error(tr("The library cannot be read"), self._untold, [again])
             self._middle.setCurrentWidget(self._notice)
         elif state.phase is not Phase.UP or not self._has_library:
             self._notice.show_loading(tr("Connecting…"))
@@ -369,7 +389,7 @@ class ChatPage(Page):
 
     @Slot(object)
     def _tell(self, error: CorralError) -> None:
-        self._toast.tell(sentence(error))
+        self._toast.tell(sentence(error), next(iter(actions_for(error.code)), None))
 
     def _keep_parameters(self, system: str, options: dict[str, Any]) -> None:
         if self._conversation is not None:
@@ -410,6 +430,7 @@ class ChatPage(Page):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(S)
         column.addWidget(self.bar)
+        column.addWidget(self.finder)
         column.addWidget(self._middle, 1)
         column.addLayout(foot)
         row = QHBoxLayout(self)
@@ -439,12 +460,11 @@ class ChatPage(Page):
         self._starters.chosen.connect(lambda text: self._send(text))
         self.composer.sent.connect(self._send)
         self.composer.stopped.connect(self._stop)
-        self.composer.files_wanted.connect(self._ask_files)
-        self.composer.files_given.connect(self._add_files)
-        self.composer.picture_given.connect(self._take_pasted)
+        self.attaching.told.connect(self._toast.tell)
         self.composer.typed.connect(self._keep_draft)
         self.composer.field.back_asked.connect(self.transcript.edit_last)
         self.parameters.changed.connect(self._keep_parameters)
+        self.transcript.edited.connect(self.composer.field.setFocus)
         self.transcript.busy_asked.connect(
             lambda: self._toast.tell(tr("An answer is coming. Stop it first."))
         )
@@ -459,7 +479,8 @@ class ChatPage(Page):
             ("Ctrl+L", self.bar.models.showPopup),
             ("Ctrl+B", self._toggle_side),
             ("Ctrl+P", self.bar.parameters.toggle),
-            ("Esc", self._stop),
+            ("Ctrl+F", self.finder.begin),
+            ("Esc", self._escape),
             ("Ctrl+Shift+Up", lambda: self._step_chat(-1)),
             ("Ctrl+Shift+Down", lambda: self._step_chat(1)),
             ("Ctrl+Shift+E", lambda: self._ask_here("rename")),

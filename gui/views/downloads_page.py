@@ -68,7 +68,7 @@ class DownloadsPage(Sheet):
     def refresh(self) -> None:
         """Ask for the jobs, and how full the disk is."""
         self.link.call(lambda client: client.jobs(), self._took, self._failed)
-        if self.link.address.is_loopback:
+        if self.link.is_local:
             models = self.link.paths.models
             self.link.call(lambda _: disk_of(models), self._took_disk)
 

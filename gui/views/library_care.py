@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 
 from gui import figures
 from gui.link import Link, Task
@@ -20,13 +21,39 @@ from runner.errors import CorralError
 
 
 class LibraryCare(QObject):
-    """One look or mending at a time."""
+    """One look or mending at a time.
+
+    Signals:
+        looked: Something was looked at: ``faults`` may be others.
+
+    Attributes:
+        faults: What is wrong with models' files, by their names; ``None``: nobody looked yet.
+    """
+
+    looked = Signal()
 
     def __init__(self, link: Link, banner: Banner, parent: QObject) -> None:
         super().__init__(parent)
         self._link = link
         self._banner = banner
         self._task: Task | None = None
+        self.faults: dict[str, str] | None = None
+
+    def scan(self) -> None:
+        """Look at the sizes and headers of all files: quick, and nothing is told in words."""
+        streams: list[Stream[Progress]] = []
+
+        def begin(client: Client) -> Stream[Progress]:
+            streams.append(client.verify())
+            return streams[0]
+
+        def done() -> None:
+            with contextlib.suppress(CorralError):
+                found = decoded(verified, streams[0].last)
+                self.faults = {fault.model: fault.reason for fault in found.faults}
+                self.looked.emit()
+
+        self._link.stream(begin, lambda _: None, done, lambda _: None)
 
     def verify(self, row: LibraryRow) -> None:
         """Read every byte of a model and compare it with what it should be."""
@@ -80,6 +107,7 @@ class LibraryCare(QObject):
         )
 
     def _verified(self, row: LibraryRow, found: Verified) -> None:
+        self._keep(row.name, found.faults[0].reason if found.faults else "")
         if not found.faults:
             size = figures.size(found.n_bytes)
             told = tr("{name} is whole: {size} compared.", name=row.name, size=size)
@@ -89,7 +117,12 @@ class LibraryCare(QObject):
         told = tr("{name} is damaged: {why}", name=row.name, why=first.reason)
         self._banner.show_warning(told, (tr("Mend it"), lambda: self.repair(row)))
 
+    def _keep(self, name: str, fault: str) -> None:
+        self.faults = {**(self.faults or {}), name: fault}
+        self.looked.emit()
+
     def _repaired(self, what: Repaired) -> None:
+        self._keep(str(what.model), "")
         size = figures.size(what.n_fetched)
         self._banner.show_note(
             tr("{name} is whole again: {size} fetched.", name=what.model, size=size)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +23,9 @@ from PySide6.QtWidgets import (
 
 from gui import figures, icons
 from gui.link import Link
-from gui.models.library_table import LibraryRow, abilities, last_used, stay
+from gui.models.library_table import LibraryRow, stay
+from gui.models.load_stage import stage_text
+from gui.models.model_facts import facts_of
 from gui.models.table import Column, Sorted, Table
 from gui.theme import L, M, S
 from gui.views.sheet import scrolled
@@ -114,9 +115,9 @@ class LibraryDetails(QWidget, Spoken):
         self._name.setText(row.name)
         self._state.setText(_state_line(row))
         is_loaded = row.running is not None
-        self._buttons["load"].setVisible(not is_loaded)
-        self._buttons["load"].setEnabled(not row.is_loading)
-        self._buttons["unload"].setVisible(is_loaded)
+        is_there = is_loaded or row.is_loading  # unloading breaks a load off
+        self._buttons["load"].setVisible(not is_there)
+        self._buttons["unload"].setVisible(is_there)
         self._buttons["keep"].setEnabled(not row.is_loading)
 
     def show_loading(self) -> None:
@@ -216,7 +217,8 @@ class LibraryDetails(QWidget, Spoken):
         ):
             at = self.tabs.addTab(widget, "")
             self.say(partial(self.tabs.setTabText, at), text)
-            self.say(widget.setAccessibleName, text)
+            for one in (widget, *widget.findChildren(QPlainTextEdit), *widget.findChildren(Grid)):
+                self.say(one.setAccessibleName, text)
 
     def _measured_tab(self) -> QWidget:
         self._measured_page = scrolled(self.measured)
@@ -251,7 +253,7 @@ class LibraryDetails(QWidget, Spoken):
     def _fill_facts(self, shown: ShownModel) -> None:
         while self._facts.rowCount():
             self._facts.removeRow(0)
-        for title, text in _facts_of(shown, self.row):
+        for title, text in facts_of(shown, self.row):
             name = QLabel(title)
             name.setProperty("role", "muted")
             value = QLabel(text)
@@ -264,34 +266,9 @@ class LibraryDetails(QWidget, Spoken):
             self._facts.addRow(name, value)
 
 
-def _facts_of(shown: ShownModel, row: LibraryRow | None) -> Sequence[tuple[str, str]]:
-    """What is told, without what is not known."""
-    details = shown.details
-    info = row.info if row is not None else details.info
-    facts = (
-        (tr("Architecture"), info.architecture or details.info.architecture),
-        (tr("Weights"), figures.grouped(info.n_params) if info.n_params else ""),
-        (tr("Quantization"), info.quantization),
-        (tr("Size"), figures.size(info.n_bytes) if info.n_bytes else ""),
-        (tr("Context"), _tokens(details.info.n_ctx_train or info.n_ctx_train)),
-        (tr("Embedding"), figures.grouped(info.n_embd) if info.n_embd else ""),
-        (tr("Abilities"), abilities(info)),
-        (tr("Last used"), last_used(row) if row is not None else ""),
-        (tr("Parameters"), shown.parameters.strip()),
-        (tr("System prompt"), details.system),
-        (tr("Also named"), "\n".join(row.others) if row is not None else ""),
-        (tr("Digest"), "\n".join(textwrap.wrap(info.digest, 32))),
-    )
-    return [(name, value) for name, value in facts if value]
-
-
-def _tokens(n: int) -> str:
-    return tr("{n} tokens", n=figures.grouped(n)) if n else ""
-
-
 def _state_line(row: LibraryRow) -> str:
     if row.is_loading:
-        return tr("Loading…")
+        return stage_text(row.load)
     if row.running is None:
         return tr("{size} on disk, not in memory", size=figures.size(row.info.n_bytes))
     return tr(

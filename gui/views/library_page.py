@@ -17,6 +17,7 @@ from gui.models.library_table import LibraryRow, library_rows, library_table
 from gui.models.table import Sorted
 from gui.pages import House
 from gui.theme import S
+from gui.views.defaults_dialog import DefaultsDialog
 from gui.views.library_care import LibraryCare
 from gui.views.library_details import LibraryDetails
 from gui.views.modelfile_dialog import ModelfileDialog
@@ -27,6 +28,7 @@ from gui.widgets.content import Content
 from gui.widgets.grid import Grid
 from gui.words import tr
 from runner.client.client import Client
+from runner.client.decode import ShownModel
 from runner.client.decode_keeping import Change
 from runner.client.keeping import job_of
 from runner.domain.job import JobState
@@ -46,7 +48,7 @@ class LibraryPage(Sheet):
         super().__init__(house)
         self.table = library_table()
         self.sorted = Sorted(self.table, self)
-        self.grid = Grid(self.sorted, widths=(178, 76, 96, 118, 100, 85, 90, 110, 130, 110))
+        self.grid = Grid(self.sorted, widths=(178, 76, 96, 118, 100, 90, 85, 90, 110, 130, 110))
         self.grid.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.details = LibraryDetails(self.link)
         self.details.show_row(None)
@@ -118,6 +120,7 @@ class LibraryPage(Sheet):
         self.grid.menu_wanted.connect(self._show_menu)
         self.details.asked.connect(self._do)
         self.link.told.connect(self._on_told)
+        self.care.looked.connect(self._show_rows)
         self.details.measured.begun.connect(lambda _: self.house.go("downloads"))
         self.details.measured.failed.connect(self.banner.show_error)
         find = QShortcut(QKeySequence.StandardKey.Find, self, self.search.setFocus)
@@ -137,8 +140,8 @@ class LibraryPage(Sheet):
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
         body.setSizes([560, 480])
-        self.details.setMinimumWidth(456)
-        left.setMinimumWidth(300)
+        self.details.setMinimumWidth(424)  # its row of buttons
+        left.setMinimumWidth(190)
         return body
 
     def _on_told(self, change: Change) -> None:
@@ -147,9 +150,14 @@ class LibraryPage(Sheet):
         is_done = job is not None and job.state is JobState.DONE
         if self.isVisible() and (is_done or change.kind == Topic.MODEL):
             self.refresh()
+        elif self.isVisible() and change.kind == Topic.LOAD:
+            self._show_rows()
 
     def _took(self, models: list[ModelInfo]) -> None:
         self.banner.hide()
+        known = {info.digest for info in self._models or ()}
+        if any(info.digest not in known for info in models):
+            self.care.scan()
         self._models = models
         self._show_rows()
 
@@ -164,7 +172,9 @@ class LibraryPage(Sheet):
             self.table.set_rows([])
             self._show_none()
             return
-        self.table.set_rows(library_rows(self._models, self.link.state.running, self._loading))
+        running, loads, faults = self.link.state.running, self.link.loads, self.care.faults
+        rows = library_rows(self._models, running, self._loading, faults, loads)
+        self.table.set_rows(rows)
         self.content.show_body()
         self._search(self.search.text())
         if self.grid.current is None and not self.grid.choose(lambda row: row.running is not None):
@@ -212,6 +222,7 @@ class LibraryPage(Sheet):
             memory,
             ("keep", tr("Keep in memory")),
             ("quantize", tr("Smaller forms…")),
+            ("defaults", tr("Defaults…")),
             ("edit", tr("Edit the Modelfile…")),
             ("verify", tr("Check the files")),
             ("copy", tr("Second name…")),
@@ -231,6 +242,7 @@ class LibraryPage(Sheet):
             "quantize": self._quantize,
             "verify": self.care.verify,
             "edit": self._edit,
+            "defaults": self._set_defaults,
             "more": lambda row: self._show_menu(self.details.menu_place(), row),
         }
         acts[verb](row)
@@ -282,10 +294,25 @@ class LibraryPage(Sheet):
         dialog.begun.connect(lambda _: self.house.go("downloads"))
         dialog.open()
 
+    def _set_defaults(self, row: LibraryRow) -> None:
+        def show(shown: ShownModel) -> None:
+            details = shown.details
+            options = details.options.set_values()
+            dialog = DefaultsDialog(self, self.link, row.name, details.system, options)
+            dialog.made.connect(self._has_other_defaults)
+            dialog.open()
+
+        failed = self.act_failed(tr("This model cannot be read"))
+        self.link.call(lambda client: client.show(row.name), show, failed)
+
+    def _has_other_defaults(self, _: str) -> None:
+        self._shown_name = ""
+        self.refresh()
+
     def _edit(self, row: LibraryRow) -> None:
         self._choose(row)
         dialog = ModelfileDialog(self, self.link, row.name, self.details.modelfile)
-        dialog.made.connect(lambda _: self.refresh())
+        dialog.made.connect(self._has_other_defaults)
         dialog.open()
 
     def _ask_delete(self, row: LibraryRow) -> None:

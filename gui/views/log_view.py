@@ -110,7 +110,7 @@ class LogView(QWidget, Spoken):
     def _read_file(self, _: CorralError | None) -> None:
         """Read what a daemon in the background wrote here, whether or not it still runs."""
         self._asked = None
-        if not self._link.address.is_loopback:
+        if not self._link.is_local:
             self.note.setText(tr("The log of a daemon on another machine is read there."))
             return
         file = self._link.paths.daemon_log

@@ -5,7 +5,14 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from gui import figures
 from gui.link import State
@@ -22,11 +29,12 @@ from gui.widgets.content import Content
 from gui.widgets.device_card import DeviceCard
 from gui.widgets.device_plot import DevicePlot
 from gui.widgets.grid import Grid
+from gui.widgets.measured_panel import MeasuredPanel
 from gui.widgets.plot import MemoryPlot
 from gui.widgets.usage_bar import UsageBar
 from gui.words import tr
 from runner.domain.machine import MachineReport
-from runner.domain.model import RunningModel
+from runner.domain.model import ModelInfo, RunningModel
 from runner.errors import CorralError
 
 _LOOK_MS = 2000
@@ -42,7 +50,7 @@ class MachinePage(Sheet):
         self.history = History()
         self.machine: Machine | None = None
         self._disk: Disk | None = None
-        self._is_local = house.link.address.is_loopback
+        self._is_local = house.link.is_local
         self.processor, self.system, self.load = QLabel(), QLabel(), QLabel()
         self.system.setProperty("role", "muted")
         self.memory, self.disk = UsageBar(), UsageBar()
@@ -64,6 +72,12 @@ class MachinePage(Sheet):
         self.devices = DeviceCard(lambda: self.house.go("settings"))
         self.source = SettingsSource(self.link, self)
         self.switches = DeviceSwitches(self.source)
+        self.model = QComboBox()
+        self.model.setMinimumWidth(220)
+        self.model.activated.connect(lambda _: self._show_measured())
+        self.measured = MeasuredPanel(self.link)
+        self.measured.begun.connect(lambda _: self.house.go("downloads"))
+        self.measured.failed.connect(self.banner.show_error)
         self.content = Content(scrolled(self._body()))  # a small window has not room for all
         self.column.addWidget(self.content, 1)
         self.grid.chosen.connect(lambda row: self.unload.setEnabled(row is not None))
@@ -82,7 +96,11 @@ class MachinePage(Sheet):
             models = self.link.paths.models
             self.link.call(lambda _: disk_of(models), self._took_disk)
         if self.is_up:
-            self.link.call(lambda client: client.machine(), self._took_report)
+            told = self.devices.show_error
+            self.link.call(lambda client: client.machine(), self._took_report, told)
+
+    def show_down(self, error: CorralError) -> None:
+        self.devices.show_error(error)
 
     def state_changed(self, state: State) -> None:
         self._show_running(state.running)
@@ -90,6 +108,8 @@ class MachinePage(Sheet):
     def entered(self) -> None:
         super().entered()
         self.source.refresh()
+        if self.is_up:
+            self.link.call(lambda client: client.list_models(), self._took_models)
         if self._is_local and not self.is_up:  # the machine is there without the daemon
             self.link.call(lambda _: measure(), self._took, self._failed)
 
@@ -97,6 +117,7 @@ class MachinePage(Sheet):
         super().retranslate()
         self.devices.say_again()
         self.switches.say_again()
+        self.measured.say_again()
         for plot in self.device_plots.values():
             plot.say_again()
         if self.machine is not None:
@@ -138,7 +159,21 @@ class MachinePage(Sheet):
         column.addWidget(self.devices)
         column.addWidget(self.switches)
         whole.addWidget(devices)
+        whole.addWidget(self._benchmark())
         return body
+
+    def _benchmark(self) -> QWidget:
+        """How fast and how good the models are on this machine, and over time."""
+        self.bench, column = card()
+        head = QHBoxLayout()
+        head.setSpacing(S)
+        head.addWidget(self.label(lambda: tr("Benchmark"), "heading"), 1)
+        head.addWidget(self.model)
+        self.say(self.model.setAccessibleName, lambda: tr("Model"))
+        column.addLayout(head)
+        column.addWidget(self.measured)
+        self.bench.hide()
+        return self.bench
 
     def _card(self, title: object, *widgets: QWidget) -> QWidget:
         frame, column = card()
@@ -186,6 +221,19 @@ class MachinePage(Sheet):
                     self.device_plots[device.id] = plot = DevicePlot(device.name)
                     self._plots.addWidget(plot, 1)
                 self.device_plots[device.id].add(now, device)
+
+    def _took_models(self, models: list[ModelInfo]) -> None:
+        """Keep the choice, as far as it is still there."""
+        wanted = self.model.currentText() or self.house.settings.choices.model
+        self.model.clear()
+        self.model.addItems(sorted(str(info.name) for info in models))
+        self.model.setCurrentIndex(max(0, self.model.findText(wanted)))
+        self.bench.setVisible(bool(models))
+        self._show_measured()
+
+    def _show_measured(self) -> None:
+        if self.model.currentText():
+            self.measured.show_model(self.model.currentText())
 
     def _failed(self, error: CorralError) -> None:
         self.content.show_error(tr("This machine cannot be measured"), error)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QByteArray, QEvent, Signal
+from PySide6.QtCore import QByteArray, QEvent, Signal, Slot
 from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
+    QApplication,
     QButtonGroup,
+    QDialog,
     QHBoxLayout,
     QLabel,
     QMainWindow,
@@ -24,6 +26,7 @@ from gui.link import Link, Phase, State
 from gui.pages import House, Page
 from gui.settings import Choices, Settings
 from gui.theme import THEME, XS, S
+from gui.ways import GUIDE
 from gui.widgets.keys_dialog import KeysDialog
 from gui.words import WORDS, tr
 
@@ -43,7 +46,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self._link = link
         self._settings = settings
-        self._house = House(link, settings, self.go, archive)
+        self._house = House(link, settings, self.lead, archive)
         self._entries = {entry.key: entry for entry in pages()}
         self._pages: dict[str, Page] = {}
         self._buttons: dict[str, QPushButton] = {}
@@ -57,6 +60,7 @@ class MainWindow(QMainWindow):
         link.changed.connect(self._show_state)
         WORDS.changed.connect(self._retranslate)
         THEME.changed.connect(self._fit_side)
+        GUIDE.led.connect(self.lead)
         self._retranslate()
         self._show_state(link.state)
         self._shortcuts()
@@ -72,6 +76,17 @@ class MainWindow(QMainWindow):
         self._stack.setCurrentWidget(page)
         self._buttons[key].setChecked(True)
         page.entered()
+
+    @Slot(str)
+    def lead(self, place: str) -> None:
+        """Show a page, or a part of it: ``settings``, ``server/log``; a question in sight goes."""
+        asking = QApplication.activeModalWidget()
+        if isinstance(asking, QDialog) and self.isAncestorOf(asking):
+            asking.reject()
+        key, _, part = place.partition("/")
+        self.go(key)
+        if part:
+            self._pages[key].show_part(part)
 
     @property
     def link(self) -> Link:

@@ -65,7 +65,7 @@ class QuantizeDialog(QDialog):
         self._is_begun = False
         self.plan: Plan | None = None
         self.table = target_table()
-        self.grid = Grid(Sorted(self.table, self), stretched=4, widths=(100, 90, 110, 110))
+        self.grid = Grid(Sorted(self.table, self), stretched=4, widths=(100, 90, 110, 130))
         self.grid.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.grid.setAccessibleName(tr("Types"))
         self.grid.sortByColumn(0, Qt.SortOrder.DescendingOrder)
@@ -92,6 +92,12 @@ class QuantizeDialog(QDialog):
         rows = self.grid.selectionModel().selectedRows()
         source: Sorted[Target] = self.grid.sorted
         return sorted((source.row(index) for index in rows), key=lambda t: -t.n_bytes)
+
+    def done(self, result: int) -> None:
+        """Ask no further: nobody looks."""
+        if self._asked is not None:
+            self._asked.cancel()
+        super().done(result)
 
     def begin(self) -> None:
         """Have the chosen ones made."""

@@ -23,8 +23,10 @@ from gui.models.table import Sorted
 from gui.pages import House
 from gui.snippets import snippets
 from gui.theme import M, S
+from gui.views.daemon_settings import SettingsSource
 from gui.views.log_view import LogView
-from gui.views.sheet import Sheet, card
+from gui.views.others_panel import OthersPanel
+from gui.views.sheet import Sheet, card, scrolled
 from gui.widgets.grid import Grid
 from gui.words import tr
 from runner.domain.model import ModelInfo
@@ -61,6 +63,9 @@ class ServerPage(Sheet):
         self.snippets = QTabWidget()
         self._readers: list[QPlainTextEdit] = []
         self.tabs = QTabWidget()
+        self._parts: dict[str, int] = {}
+        self.source = SettingsSource(self.link, self)
+        self.others = OthersPanel(self.link, self.source)
         self._build()
         self._write_snippets()
         self.every(_LOOK_MS)
@@ -70,12 +75,20 @@ class ServerPage(Sheet):
         self.link.call(lambda client: client.requests(), self._took, self._failed)
         if self.model.count() == 0:
             self.link.call(lambda client: client.list_models(), self._took_models)
+        if not self.others.is_known:
+            self.others.refresh()
         self.log.refresh()
+
+    def show_part(self, part: str) -> None:
+        """``requests``, ``snippets``, ``log`` or ``others``."""
+        self.tabs.setCurrentIndex(self._parts.get(part, self.tabs.currentIndex()))
 
     def entered(self) -> None:
         self.model.clear()
         super().entered()
         self.log.refresh()
+        if self.is_up:
+            self.others.refresh()
 
     def show_down(self, error: CorralError) -> None:
         self._show_state(self.link.state)
@@ -92,6 +105,7 @@ class ServerPage(Sheet):
     def retranslate(self) -> None:
         super().retranslate()
         self.log.say_again()
+        self.others.say_again()
         self._show_state(self.link.state)
 
     def _build(self) -> None:
@@ -113,12 +127,14 @@ class ServerPage(Sheet):
             )
         )
         self.column.addWidget(frame)
-        for widget, text in (
-            (self._requests_tab(), lambda: tr("Requests")),
-            (self._snippets_tab(), lambda: tr("Use it from a program")),
-            (self.log, lambda: tr("Log")),
+        self.others.failed.connect(self.banner.show_error)
+        for part, widget, text in (
+            ("requests", self._requests_tab(), lambda: tr("Requests")),
+            ("snippets", self._snippets_tab(), lambda: tr("Use it from a program")),
+            ("log", self.log, lambda: tr("Log")),
+            ("others", scrolled(self.others), lambda: tr("Other computers")),
         ):
-            at = self.tabs.addTab(widget, "")
+            at = self._parts[part] = self.tabs.addTab(widget, "")
             self.say(partial(self.tabs.setTabText, at), text)
         self.column.addWidget(self.tabs, 1)
 
@@ -181,6 +197,9 @@ class ServerPage(Sheet):
         self.abort.setVisible(has_some)
 
     def _show_state(self, state: State) -> None:
+        if self.address.text() != self.link.address.url:  # the setting has another one
+            self.address.setText(self.link.address.url)
+            self._write_snippets()
         text, role = _state_words(state)
         self.state.setText(f"● {text}")
         if self.state.property("role") != role:

@@ -34,6 +34,7 @@ from gui.views.key_panel import KeyPanel
 from gui.views.sheet import Sheet, card, scrolled
 from gui.views.token_panel import TokenPanel
 from gui.widgets.ask import ask_text
+from gui.widgets.keys_dialog import KeysDialog
 from gui.words import LANGUAGES, tr
 from runner.client.decode_keeping import KeptSettings
 from runner.errors import CorralError, StoreError
@@ -65,6 +66,7 @@ class SettingsPage(Sheet):
         self.topics: dict[str, DaemonSettings] = {}
         self.restart = RestartBar(self.source)
         self.tabs = QTabWidget()
+        self._parts: dict[str, int] = {}
         self._add_tabs()
         self.column.addWidget(self.restart)
         self.column.addWidget(self.tabs, 1)
@@ -80,6 +82,10 @@ class SettingsPage(Sheet):
     def entered(self) -> None:
         super().entered()
         self.link.call(lambda _: autostart.is_on(), self._show_login)
+
+    def show_part(self, part: str) -> None:
+        """``app``, ``models``, ``network``, ``downloads`` or ``privacy``."""
+        self.tabs.setCurrentIndex(self._parts.get(part, self.tabs.currentIndex()))
 
     def show_down(self, error: CorralError) -> None:
         self.banner.show_error(tr("The daemon does not answer"), error)
@@ -141,24 +147,28 @@ class SettingsPage(Sheet):
     # The tabs
 
     def _add_tabs(self) -> None:
-        self._tab(lambda: tr("App"), self._appearance(), self._folders())
+        self._tab("app", lambda: tr("App"), self._appearance(), self._folders())
         topic = self._topic
         self._tab(
+            "models",
             lambda: tr("Models"),
             topic("models", lambda: tr("Models")),
             topic("others", lambda: tr("Others")),
         )
         self._tab(
+            "network",
             lambda: tr("Network"),
             topic("network", lambda: tr("Who may use the daemon")),
             _carded(self.keys),
         )
         self._tab(
+            "downloads",
             lambda: tr("Downloads"),
             topic("downloads", lambda: tr("Downloads")),
             _carded(self.tokens),
         )
         self._tab(
+            "privacy",
             lambda: tr("Privacy and help"),
             self._privacy(),
             topic("privacy", lambda: tr("What the daemon keeps")),
@@ -166,7 +176,7 @@ class SettingsPage(Sheet):
             self._resets(),
         )
 
-    def _tab(self, text: Callable[[], str], *cards: QWidget) -> None:
+    def _tab(self, part: str, text: Callable[[], str], *cards: QWidget) -> None:
         inner = QWidget()
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, M, S, 0)
@@ -175,7 +185,7 @@ class SettingsPage(Sheet):
             column.addWidget(one)
         column.addStretch()
         area = scrolled(inner)
-        at = self.tabs.addTab(area, "")
+        at = self._parts[part] = self.tabs.addTab(area, "")
         self.say(partial(self.tabs.setTabText, at), text)
         self.say(area.setAccessibleName, text)
 
@@ -247,7 +257,8 @@ class SettingsPage(Sheet):
     def _help(self) -> QWidget:
         frame, form = self._section(lambda: tr("When something is wrong"))
         export = self.button(lambda: tr("Export diagnostics…"), self._choose_report)
-        form.addRow(_at_left(export))
+        keys = self.button(lambda: tr("All keys…"), lambda: KeysDialog(self.window()).open())
+        form.addRow(_at_left(export, keys))
         form.addRow(
             self.label(
                 lambda: tr("Versions, settings and the log; no chats, and secrets removed."),

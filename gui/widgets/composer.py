@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent, QResizeEvent
+from PySide6.QtCore import QMimeData, QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -21,11 +22,13 @@ from gui.chats.files import TextFile, with_files
 from gui.chats.pictures import Picture
 from gui.icons import dress
 from gui.theme import XS, S
-from gui.widgets.pictures import pasted
+from gui.widgets.pictures import PictureRow, pasted
 from gui.words import tr
 
 #: Pixels: the field grows with its text between these.
 _LOWEST, _TALLEST = 38, 220
+#: Pixels of a picture that waits to be sent.
+_CHIP = QSize(64, 40)
 
 
 class PromptEdit(QPlainTextEdit):
@@ -112,7 +115,6 @@ class Composer(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("composer")
-        self.setAcceptDrops(True)
         self._files: list[TextFile | Picture] = []
         self._is_busy = False
         self._can_send = True
@@ -154,11 +156,20 @@ class Composer(QFrame):
         return self.field.toPlainText()
 
     def set_text(self, text: str) -> None:
-        """Replace what is typed, and take the files away."""
+        """Replace what is typed."""
         self.field.setPlainText(text)
         self.field.moveCursor(self.field.textCursor().MoveOperation.End)
-        self._files = []
+
+    @property
+    def files(self) -> list[TextFile | Picture]:
+        """What goes with the question."""
+        return list(self._files)
+
+    def set_files(self, files: Sequence[TextFile | Picture]) -> None:
+        """Replace what goes with the question."""
+        self._files = list(files)
         self._show_chips()
+        self._show_button()
 
     @property
     def n_pictures(self) -> int:
@@ -167,9 +178,7 @@ class Composer(QFrame):
 
     def add_file(self, file: TextFile | Picture) -> None:
         """Let a file or a picture go with the question."""
-        self._files.append(file)
-        self._show_chips()
-        self._show_button()
+        self.set_files([*self._files, file])
 
     def set_busy(self, is_busy: bool) -> None:
         """Whether an answer is coming: the button stops it."""
@@ -191,15 +200,12 @@ class Composer(QFrame):
         self._show_button()
         self._show_chips()
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Files are welcome anywhere on it."""
-        if local_files(event.mimeData()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Take dropped files."""
-        self.files_given.emit(local_files(event.mimeData()))
-        event.acceptProposedAction()
+    def take(self, source: QMimeData) -> None:
+        """Take what was dropped on the chat: files, or a picture."""
+        if paths := local_files(source):
+            self.files_given.emit(paths)
+        elif content := pasted(source):
+            self.picture_given.emit(content)
 
     def _press(self) -> None:
         if self._is_busy:
@@ -212,6 +218,7 @@ class Composer(QFrame):
         images = tuple(file.content for file in self._files if isinstance(file, Picture))
         words = with_files(self.text.strip(), texts)
         if (words or images) and self._can_send and not self._is_busy:
+            self.set_files([])
             self.set_text("")
             self.sent.emit(words, images)
 
@@ -251,14 +258,21 @@ class Composer(QFrame):
         row = QHBoxLayout(chip)
         row.setContentsMargins(S, 0, 0, 0)
         row.setSpacing(0)
+        if isinstance(file, Picture):
+            picture = PictureRow(chip, _CHIP)
+            picture.show_pictures([file.content])
+            row.addWidget(picture)
         row.addWidget(label)
         row.addWidget(remove)
         return chip
 
     def _remove(self, file: TextFile | Picture) -> None:
-        self._files = [kept for kept in self._files if kept is not file]
-        self._show_chips()
-        self._show_button()
+        self.set_files([kept for kept in self._files if kept is not file])
+
+
+def is_welcome(source: QMimeData) -> bool:
+    """Return whether what is dragged can go with a question."""
+    return bool(local_files(source)) or source.hasImage()
 
 
 def local_files(source: QMimeData) -> list[Path]:

@@ -8,14 +8,15 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from gui import figures
-from gui.models.device_table import device_table
+from gui.models.device_table import device_table, notes
 from gui.models.setting_fields import TOPICS
 from gui.models.table import Sorted
 from gui.theme import S
 from gui.widgets.grid import Grid
 from gui.widgets.spoken import Spoken
-from gui.words import tr
+from gui.words import sentence, tr
 from runner.domain.machine import MachineReport
+from runner.errors import CorralError
 
 
 class DeviceCard(QWidget, Spoken):
@@ -26,15 +27,18 @@ class DeviceCard(QWidget, Spoken):
         Spoken.__init__(self)
         self._report: MachineReport | None = None
         self.table = device_table()
-        self.grid = Grid(Sorted(self.table, self), widths=(260, 190, 110, 110))
+        self.grid = Grid(Sorted(self.table, self), widths=(260, 160, 170, 100, 100))
+        self.grid.sortByColumn(1, Qt.SortOrder.AscendingOrder)
         self.grid.setMinimumHeight(96)
-        self.limits, self.unused, heading = QLabel(), QLabel(), QLabel()
+        self.limits, self.unused, self.faults, heading = (QLabel() for _ in range(4))
         heading.setProperty("role", "heading")
-        self.unused.hide()
-        self.unused.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        for label in (self.limits, self.unused):
-            label.setProperty("role", "muted")
+        for label, role in ((self.limits, "muted"), (self.unused, "muted"), (self.faults, "warn")):
+            label.setProperty("role", role)
             label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)  # a driver's own words are not markup
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.unused.hide()
+        self.faults.hide()
         button = QPushButton()
         button.clicked.connect(lambda _=False: change())
         self.say(heading.setText, lambda: tr("Devices and limits"))
@@ -49,17 +53,23 @@ class DeviceCard(QWidget, Spoken):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(S)
         column.addLayout(head)
-        column.addWidget(self.grid)
-        column.addWidget(self.limits)
-        column.addWidget(self.unused)
+        for widget in (self.grid, self.faults, self.limits, self.unused):
+            column.addWidget(widget)
 
     def show_report(self, report: MachineReport) -> None:
         """Show what the daemon told."""
         self._report = report
         self.table.set_rows(report.devices)
+        told = notes(report.devices)
+        self.faults.setText("\n".join(told))
+        self.faults.setVisible(bool(told))
         self.limits.setText(limits_text(report))
         self.unused.setText(unused_text(report))
         self.unused.setVisible(bool(report.unused_cards))
+
+    def show_error(self, error: CorralError) -> None:
+        """Say why nothing is known of them."""
+        self.limits.setText(f"{sentence(error)} [{error.code}]")
 
     def say_again(self) -> None:
         super().say_again()

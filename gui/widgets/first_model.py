@@ -139,6 +139,8 @@ class FirstModel(QScrollArea):
     def _show_machine(self, room: Room) -> None:
         devices = self._report.devices if self._report else ()
         graphics = "".join(f" · {one.name or one.id}" for one in devices if one.kind != "cpu")
+        if self._report and not graphics:
+            graphics = " · " + tr("no graphics card in use")
         if self._report and self._report.unused_cards:
             self.unused.setText(unused_text(self._report))
             self.unused.show()

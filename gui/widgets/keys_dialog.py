@@ -25,7 +25,7 @@ KEYS = (
     ("Ctrl+Shift+Down", "Chat below"),
     ("Ctrl+Shift+E", "Rename the chat"),
     ("Ctrl+Shift+D", "Delete the chat"),
-    ("Ctrl+F", "Search in the page"),
+    ("Ctrl+F", "Find in the chat or the page"),
     ("Ctrl++", "Larger text"),
     ("Ctrl+-", "Smaller text"),
     ("Ctrl+0", "Text as large as at first"),

@@ -12,8 +12,8 @@ from collections import deque
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt, QTimer, QUrl, Signal, Slot
-from PySide6.QtGui import QGuiApplication, QResizeEvent, QTextOption
-from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QWidget
+from PySide6.QtGui import QColor, QGuiApplication, QResizeEvent, QTextCursor, QTextOption
+from PySide6.QtWidgets import QFrame, QSizePolicy, QTextBrowser, QTextEdit, QWidget
 
 from gui.markdown.pieces import Piece, Pieces
 from gui.markdown.writer import COPY, Writer
@@ -25,6 +25,8 @@ from gui.words import tr
 _TURN_S = 0.006
 #: Characters that are cut into pieces at once.
 _BITE = 4000
+#: Places that are marked in one text.
+_MOST_MARKS = 500
 
 
 class MarkdownView(QTextBrowser):
@@ -56,6 +58,7 @@ class MarkdownView(QTextBrowser):
         self._timer.timeout.connect(self._draw)
         self._text = ""
         self._is_whole = False
+        self._marked = ""
         self._begin()
         THEME.changed.connect(self._dress)
 
@@ -77,6 +80,20 @@ class MarkdownView(QTextBrowser):
             self._begin()
         self._text, self._is_whole = text, is_whole
         self._timer.start()
+
+    def mark(self, words: str) -> None:
+        """Show where words stand, letters' case ignored; none: nowhere."""
+        if words != self._marked:
+            self._marked = words
+            self._show_marks()
+
+    def place_of(self, number: int) -> int:
+        """Return how far below the upper edge a marked place is, in pixels; 0: there is none."""
+        marks = self.extraSelections()
+        if not marks:
+            return 0
+        mark: Any = marks[min(number, len(marks) - 1)]
+        return self.cursorRect(mark.cursor).top()
 
     def loadResource(self, _type: int, _name: QUrl | str) -> Any:
         """Give nothing: what an answer refers to stays where it is."""
@@ -110,6 +127,8 @@ class MarkdownView(QTextBrowser):
                 return
         self._writer.draft(None if self._is_finished else self._pieces.draft())
         self._fit()
+        if self._marked:
+            self._show_marks()
         self.drawn.emit()
 
     def _step(self) -> bool:
@@ -126,6 +145,20 @@ class MarkdownView(QTextBrowser):
         else:
             return False
         return True
+
+    def _show_marks(self) -> None:
+        marks: list[QTextEdit.ExtraSelection] = []
+        cursor = QTextCursor(self.document())
+        while self._marked and len(marks) < _MOST_MARKS:
+            cursor = self.document().find(self._marked, cursor)
+            if cursor.isNull():
+                break
+            mark: Any = QTextEdit.ExtraSelection()
+            mark.cursor = cursor
+            mark.format.setBackground(QColor(THEME.colours.accent))
+            mark.format.setForeground(QColor(THEME.colours.on_accent))
+            marks.append(mark)
+        self.setExtraSelections(marks)
 
     @Slot()
     def _fit(self) -> None:

@@ -9,6 +9,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from gui.theme import XL, M, S
+from gui.ways import actions_for
 from gui.words import tr
 from runner.errors import CorralError
 
@@ -48,7 +49,8 @@ class Notice(QWidget):
         lines = [error.message, error.hint, f"[{error.code}]"]
         details = "\n".join(line for line in (title, *lines) if line)
         copy = (tr("Copy details"), lambda: QGuiApplication.clipboard().setText(details))
-        self._fill(title, "\n".join(line for line in lines if line), (*actions, copy))
+        buttons = (*actions, *actions_for(error.code), copy)
+        self._fill(title, "\n".join(line for line in lines if line), buttons)
 
     def _fill(self, title: str, text: str, actions: Sequence[Action]) -> None:
         self._title.setText(title)

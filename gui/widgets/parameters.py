@@ -64,7 +64,7 @@ class Parameters(QScrollArea):
         self._system = QPlainTextEdit()
         self._system.setTabChangesFocus(True)
         self._system.setFixedHeight(150)
-        self._system.textChanged.connect(self._on_edit)
+        self._system.textChanged.connect(self._on_words)
         self._fields = {name: QLineEdit() for name, _ in _FIELDS}
         self._names = {name: QLabel() for name, _ in _FIELDS}
         self._stop = QLineEdit()
@@ -98,7 +98,8 @@ class Parameters(QScrollArea):
         self.setWidget(inner)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFixedWidth(300)
+        self.setMinimumWidth(300)
+        self.setMaximumWidth(300)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -125,6 +126,11 @@ class Parameters(QScrollArea):
             self._settle.stop()
             self._tell()
 
+    @property
+    def is_right(self) -> bool:
+        """Whether every field held a value it may have when they were looked at last."""
+        return self._wrong.isHidden()
+
     def retranslate(self) -> None:
         """The language changed."""
         self._title.setText(tr("Parameters"))
@@ -148,6 +154,11 @@ class Parameters(QScrollArea):
 
     def _on_edit(self) -> None:
         if not self._is_filling:
+            self._settle.start()
+
+    def _on_words(self) -> None:
+        """Words are right at any moment, so who types without a pause is kept too."""
+        if not self._is_filling and not self._settle.isActive():
             self._settle.start()
 
     def _clear(self) -> None:

@@ -14,7 +14,7 @@ from gui.theme import S
 from gui.words import tr
 
 #: Pixels of a picture in a row, at most.
-_WIDTH, _HEIGHT = 220, 140
+_MOST = QSize(220, 140)
 #: Milliseconds between two looks at what was read.
 _LOOK_MS = 30
 #: Megabytes that reading one picture may take: what claims to be larger is not shown.
@@ -24,8 +24,10 @@ _MOST_MB = 256
 class PictureRow(QWidget):
     """Shows the pictures it was last given; hidden without any."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, most: QSize = _MOST) -> None:
+        """``most``: pixels of a picture."""
         super().__init__(parent)
+        self._most = most
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(S)
@@ -63,7 +65,7 @@ class PictureRow(QWidget):
         self._read, self._n_missing = SimpleQueue(), len(self._shown)
         if self._shown:
             # The thread knows the queue alone: no widget may end on it.
-            work = (self._read, self._shown, self.devicePixelRatioF())
+            work = (self._read, self._shown, self._most, self.devicePixelRatioF())
             threading.Thread(target=_decode, args=work, name="pictures", daemon=True).start()
             self._look.start()
 
@@ -77,10 +79,12 @@ class PictureRow(QWidget):
             self._look.stop()
 
 
-def _decode(read: SimpleQueue[tuple[int, QImage]], contents: Sequence[bytes], ratio: float) -> None:
+def _decode(
+    read: SimpleQueue[tuple[int, QImage]], contents: Sequence[bytes], most: QSize, ratio: float
+) -> None:
     """Read the pictures, one after the other; not on the GUI's thread."""
     for place, content in enumerate(contents):
-        image = small(content, QSize(_WIDTH, _HEIGHT) * ratio)
+        image = small(content, most * ratio)
         image.setDevicePixelRatio(ratio)
         read.put((place, image))
 

@@ -50,7 +50,10 @@ class MemoryPlot(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        room = QRectF(self.rect()).adjusted(_LEFT, S, -S, -_BOTTOM)
+        letters = self.fontMetrics()
+        left = max(_LEFT, letters.horizontalAdvance("888.8 GB") + S)
+        below = max(_BOTTOM, letters.height() + S)
+        room = QRectF(self.rect()).adjusted(left, letters.height() / 2, -S, -below)
         self._draw_grid(painter, room)
         samples = list(self._history)
         if len(samples) > 1 and self._n_memory:
@@ -61,7 +64,7 @@ class MemoryPlot(QWidget):
         painter.end()
 
     def _draw_grid(self, painter: QPainter, room: QRectF) -> None:
-        colours = THEME.colours
+        colours, height = THEME.colours, self.fontMetrics().height()
         side = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         for quarter in range(5):
             y = room.bottom() - room.height() * quarter / 4
@@ -70,10 +73,11 @@ class MemoryPlot(QWidget):
             if self._n_memory:
                 painter.setPen(QColor(colours.muted))
                 text = figures.size(self._n_memory * quarter / 4) if quarter else "0"
-                painter.drawText(QRectF(0, y - 10, _LEFT - S, 20), int(side), text)
+                beside = QRectF(0, y - height / 2, room.left() - S, height)
+                painter.drawText(beside, int(side), text)
         minutes = int(self._history.shown_s // 60)
         painter.setPen(QColor(colours.muted))
-        below = QRectF(room.left(), room.bottom() + 4, room.width(), _BOTTOM - 4)
+        below = QRectF(room.left(), room.bottom() + 4, room.width(), height)
         top = Qt.AlignmentFlag.AlignTop
         painter.drawText(below, int(top | Qt.AlignmentFlag.AlignLeft), tr("{n} min ago", n=minutes))
         painter.drawText(below, int(top | Qt.AlignmentFlag.AlignRight), tr("now"))

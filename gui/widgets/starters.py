@@ -42,7 +42,7 @@ class Starters(QWidget):
         self._buttons = []
         for question in _QUESTIONS:
             button = QPushButton()
-            button.setFixedWidth(340)
+            button.setMinimumWidth(340)  # larger type needs more
             button.clicked.connect(lambda _=False, q=question: self.chosen.emit(tr(q)))
             column.addWidget(button, 0, Qt.AlignmentFlag.AlignHCenter)
             self._buttons.append(button)

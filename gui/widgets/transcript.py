@@ -10,7 +10,7 @@ import bisect
 import time
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from gui.chats.conversation import Conversation
@@ -38,9 +38,11 @@ class Transcript(QScrollArea):
 
     Signals:
         busy_asked: Something was asked that must wait until the answer has ended.
+        edited: A turn was said anew: the keyboard is free for the next one.
     """
 
     busy_asked = Signal()
+    edited = Signal()
 
     def __init__(self, models: Callable[[], list[str]]) -> None:
         super().__init__()
@@ -48,6 +50,8 @@ class Transcript(QScrollArea):
         self._conversation: Conversation | None = None
         self._slots: dict[int, TurnSlot] = {}  # of the turns in sight, in their order
         self._phase = ""
+        self._marked = ""
+        self._wanted: tuple[int, int] | None = None  # a place that is not drawn yet
         self._follows = True
         #: The turn at the upper edge, and the pixels from that edge down to the turn's own.
         self._anchor: tuple[int, int] | None = None
@@ -109,9 +113,31 @@ class Transcript(QScrollArea):
             self._anchor = turn_id, 0
             QTimer.singleShot(0, self, self._keep_place)
 
+    def turns(self) -> list[Turn]:
+        """Return the turns in sight, the first one first."""
+        return self._conversation.tree.path() if self._conversation else []
+
+    def mark(self, words: str) -> None:
+        """Show where words stand; none: nowhere."""
+        self._marked = words
+        self._wanted = None
+        for view in self.views.values():
+            view.body.mark(words)
+
+    def show_place(self, turn_id: int, number: int) -> None:
+        """Bring one of the marked places of a turn into sight, once the turn is drawn."""
+        if turn_id not in self._slots:
+            return
+        view = self._fill(turn_id)
+        self._wanted = turn_id, number
+        if view.body.is_drawn:
+            self._show_wanted()
+        else:
+            self.show_turn(turn_id)
+
     def edit_last(self) -> None:
         """Let the user change the last question."""
-        path = self._conversation.tree.path() if self._conversation else []
+        path = self.turns()
         mine = next((turn for turn in reversed(path) if turn.role == "user"), None)
         if mine is not None:
             if self._slots[mine.id].view is None:  # far above what is in sight
@@ -120,7 +146,7 @@ class Transcript(QScrollArea):
 
     def last_answer(self) -> Turn | None:
         """Return the last answer in sight."""
-        path = self._conversation.tree.path() if self._conversation else []
+        path = self.turns()
         return next((turn for turn in reversed(path) if turn.role == "assistant"), None)
 
     def retranslate(self) -> None:
@@ -195,7 +221,10 @@ class Transcript(QScrollArea):
         view.retried.connect(lambda name: when_free(lambda: conversation.retry(turn_id, name)))
         view.continued.connect(lambda: when_free(lambda: conversation.go_on(turn_id)))
         view.edited.connect(lambda text: when_free(lambda: conversation.edit(turn_id, text)))
+        view.edited.connect(lambda _: self.edited.emit())
         view.stepped.connect(lambda by: when_free(lambda: conversation.step(turn_id, by)))
+        view.body.mark(self._marked)
+        view.body.drawn.connect(self._show_wanted)
         return view
 
     def _remove(self, turn_ids: list[int]) -> None:
@@ -261,6 +290,20 @@ class Transcript(QScrollArea):
             self._is_placing = True  # nobody scrolls: where one wants to be stays the same
             self.verticalScrollBar().setValue(slot.y() - self._anchor[1])
             self._is_placing = False
+
+    @Slot()
+    def _show_wanted(self) -> None:
+        """Bring the place that was asked for to the upper third, if it is drawn."""
+        if self._wanted is None or (slot := self._slots.get(self._wanted[0])) is None:
+            return
+        view = slot.view
+        if view is None or not view.body.is_drawn:
+            return
+        (turn_id, number), self._wanted = self._wanted, None
+        below = view.body.mapTo(slot, QPoint(0, view.body.place_of(number))).y()
+        self._follows = False
+        self._anchor = turn_id, self.viewport().height() // 3 - below
+        QTimer.singleShot(0, self, self._keep_place)
 
     def _on_range(self, _low: int, high: int) -> None:
         if self._follows:

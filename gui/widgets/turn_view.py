@@ -28,6 +28,7 @@ from gui.chats.tree import Turn
 from gui.icons import dress
 from gui.models.figures import figures_text, seconds
 from gui.theme import XS, M, S
+from gui.ways import actions_for
 from gui.widgets.markdown_view import MarkdownView
 from gui.widgets.pictures import PictureRow
 from gui.words import tr
@@ -171,6 +172,7 @@ class TurnView(QFrame):
         self._column.insertWidget(self._column.indexOf(self.body), self._editor)
         self.body.hide()
         self._buttons.hide()
+        field.moveCursor(field.textCursor().MoveOperation.End)
         field.setFocus()
 
     def _end_edit(self, text: str | None) -> None:
@@ -179,6 +181,7 @@ class TurnView(QFrame):
             self._editor = None
         self.body.show()
         self._buttons.show()
+        self.body.setFocus()  # else it goes wherever Qt finds a place
         if text is not None and text.strip() and text != self.turn.text:
             self.edited.emit(text)
 
@@ -303,8 +306,10 @@ class _ErrorCard(QFrame):
             )
         self.retry, self._copy = QPushButton(), QPushButton()
         self._copy.clicked.connect(self._copy_details)
-        row = QHBoxLayout()
-        row.setSpacing(S)
+        self._code: object = None
+        self._ways: list[QPushButton] = []
+        self._row, row = QHBoxLayout(), QHBoxLayout()
+        self._row.addStretch()
         row.addWidget(self.retry)
         row.addWidget(self._copy)
         row.addStretch()
@@ -312,7 +317,9 @@ class _ErrorCard(QFrame):
         column.setSpacing(XS)
         column.addWidget(self._title)
         column.addWidget(self._text)
-        column.addLayout(row)
+        for one in (self._row, row):  # two rows: a narrow window has no room for all in one
+            one.setSpacing(S)
+            column.addLayout(one)
         self.hide()
 
     def show_error(self, error: object) -> None:
@@ -321,12 +328,29 @@ class _ErrorCard(QFrame):
         lines = (told.get("hint"), f"[{told.get('code', '')}]")
         self._title.setText(str(told.get("message", "")))
         self._text.setText("\n".join(str(line) for line in lines if line))
+        if told.get("code") != self._code:
+            self._code = told.get("code")
+            self._show_ways()
         self.setVisible(bool(told))
 
     def retranslate(self) -> None:
         """The language changed."""
         self.retry.setText(tr("Try again"))
         self._copy.setText(tr("Copy details"))
+        self._show_ways()
+
+    def _show_ways(self) -> None:
+        """Have a button for each way out of the error."""
+        for button in self._ways:
+            self._row.removeWidget(button)
+            button.hide()
+            button.deleteLater()
+        self._ways = []
+        for text, act in actions_for(self._code):
+            button = QPushButton(text)
+            button.clicked.connect(lambda _=False, act=act: act())
+            self._ways.append(button)
+            self._row.insertWidget(len(self._ways) - 1, button)
 
     def _copy_details(self) -> None:
         QGuiApplication.clipboard().setText(f"{self._title.text()}\n{self._text.text()}")

@@ -37,6 +37,19 @@ class Change:
     value: Json
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How far a model is on its way into memory.
+
+    Attributes:
+        stage: A word of ``LoadStage``; of a later daemon, another one.
+        percent: Of that stage, from 0 to 100.
+    """
+
+    stage: str
+    percent: int
+
+
 def settings(value: Json) -> KeptSettings:
     """``GET /api/settings`` and the answer of ``PATCH``."""
     return KeptSettings(
@@ -74,6 +87,13 @@ def machine(value: Json) -> MachineReport:
             for one in value.get("unused_cards") or ()
         ),
     )
+
+
+def loads(value: Json) -> dict[str, Load]:
+    """The event ``load``: what is on its way, by the models' names."""
+    return {
+        str(one["model"]): Load(str(one["status"]), int(one["percent"])) for one in value["loads"]
+    }
 
 
 def changes(lines: Iterable[bytes]) -> Iterable[Change | None]:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from runner.client import decode, decode_keeping
 from runner.client.connection import ANSWER_S, Exchange, Json, decoded
-from runner.client.decode_keeping import Change, KeptSettings
+from runner.client.decode_keeping import Change, KeptSettings, Load
 from runner.client.http1 import BadReply, Response
 from runner.domain.job import Job
 from runner.domain.machine import MachineReport
@@ -101,6 +101,12 @@ def running_of(change: Change) -> list[RunningModel] | None:
     """Return the models in memory that an event tells; ``None``: it is about something else."""
     value = _part(change, "worker")
     return None if value is None else decoded(lambda v: decode.running(v, now=time.time()), value)
+
+
+def loads_of(change: Change) -> dict[str, Load] | None:
+    """Return how far each model is on its way into memory; ``None``: it is about something else."""
+    value = _part(change, "load")
+    return None if value is None else decoded(decode_keeping.loads, value)
 
 
 def requests_of(change: Change) -> list[RunningRequest] | None:

@@ -3,6 +3,7 @@
     {"where": "Library"}        → {"at": [x, y]} of what bears that name, or {"at": null}
     {"texts": true}             → {"texts": [...]} of all that is in sight
     {"state": true}             → windows, theme, tray
+    {"focus": true}             → {"focus": the name of what the keyboard works}
 
 Nothing is done here: the mouse and the keyboard are the test's, and the X server brings them.
 """
@@ -53,6 +54,9 @@ class Ears(QObject):
             told = {"at": where(asked["where"])}
         elif "texts" in asked:
             told = {"texts": [name for name, _, _ in places()]}
+        elif "focus" in asked:
+            focus = QApplication.focusWidget()
+            told = {"focus": max(texts_of(focus), key=len, default="") if focus else None}
         else:
             windows = [w.windowTitle() for w in QApplication.topLevelWidgets() if w.isVisible()]
             told = {

@@ -27,7 +27,7 @@ if not REASON:
     )
     from PySide6.QtWidgets import QApplication
 
-    from gui.app import App
+    from gui.app import App, _read_address
     from gui.chats.archive import Archive
     from gui.garbage import collect_due
     from gui.link import Link, Phase
@@ -157,7 +157,9 @@ MAY_WAIT = {
 
 
 #: What is read before there is a window: how it looks, and where the daemon answers.
-AT_START = set() if REASON else {App.__init__.__code__, read_choices.__code__}
+AT_START = (
+    set() if REASON else {App.__init__.__code__, _read_address.__code__, read_choices.__code__}
+)
 #: Where the app's code is.
 APP = f"{Path(__file__).parents[2] / 'gui'}{os.sep}"
 

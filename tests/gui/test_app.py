@@ -5,16 +5,20 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from gui.app import App, SingleInstance
+from gui.app import App, SingleInstance, address_in
 from gui.chats.storage import Storage
 from gui.link import Phase
+from runner.domain.address import DEFAULT_ADDRESS
 from runner.paths import find_paths
+from tests.gui.scripted import end, said
 from tests.real_daemon import RealDaemon
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +70,58 @@ def test_a_first_model_is_fetched_and_answers(
     [chat] = storage.chats()
     assert storage.turns(chat.id)[-1].text == answer.text
     storage.close()
+
+
+@pytest.fixture
+def app(application, daemon, monkeypatch, until):
+    """The app without a tray, over a scripted daemon."""
+    monkeypatch.setenv("CORRAL_HOST", f"127.0.0.1:{daemon.port}")
+    made = App(application, find_paths())
+    made.start(is_hidden=True)
+    until(lambda: made.link.state.phase is Phase.UP)
+    yield made
+    made._last_work.stop()
+    made.window.close()
+    made._end()
+    until(lambda: made.link.is_quiet)
+
+
+def test_without_a_tray_the_window_is_shown_and_closing_it_waits_for_the_last_answer(
+    app, daemon, until, monkeypatch
+):
+    quits, go = [], threading.Event()
+    monkeypatch.setattr(app, "_application", SimpleNamespace(quit=lambda: quits.append(True)))
+
+    def answer(_):
+        yield said("One")
+        go.wait(20)
+        yield said(" two")
+        yield end()
+
+    daemon.answer = answer
+    assert not app.tray.is_there and app.window.isVisible()
+    page = app.window.page("chat")
+    until(lambda: page._models)
+    talk = page._conversation
+    talk.send("Count.")
+    until(lambda: talk.tree.path()[-1].text == "One")
+    app.window.close()
+    until(app._last_work.isActive)
+    assert not quits and talk.answering_id
+    app.show_window()  # another start brings it back
+    until(lambda: not app._last_work.isActive())
+    app.window.close()
+    until(app._last_work.isActive)
+    go.set()
+    until(lambda: quits)
+    assert talk.tree.path()[-1].text == "One two" and talk.tree.path()[-1].is_whole
+
+
+def test_settings_of_the_daemon_that_cannot_be_read_do_not_keep_the_window_back(tmp_path):
+    paths = find_paths()
+    paths.config_file.parent.mkdir(parents=True, exist_ok=True)
+    paths.config_file.write_text("host = [", encoding="utf-8")
+    assert address_in(paths) == DEFAULT_ADDRESS
 
 
 def test_a_second_app_shows_the_first(application, until):

@@ -72,6 +72,9 @@ def test_jobs_that_the_daemon_tells_of_are_seen_and_announced_when_done(applicat
     daemon.events.put(("snapshot", {"jobs": [RUNNING]}))
     until(lambda: ACTIVITY.download_percent == 75)
     until(lambda: not watch._pulse.isActive())  # it asks no more once it is told
+    look = RUNNING | {"id": RUNNING["id"] + 1, "kind": "verify"}  # the library tells of it
+    daemon.events.put(("job", look))
+    daemon.events.put(("job", look | {"state": "done"}))
     daemon.events.put(("job", RUNNING | {"state": "done"}))
     until(lambda: heard)
     assert heard == [("A model is ready", "a")]

@@ -13,7 +13,7 @@ from gui.link import Link, Phase
 from runner.client import launch
 from runner.config import Address
 from runner.domain.event import Finished, TextDelta
-from runner.errors import DaemonError
+from runner.errors import DaemonError, InvalidRequest
 from runner.paths import find_paths
 from tests.gui.scripted import MODEL, RUNNING, end, said
 
@@ -141,6 +141,31 @@ def test_a_daemon_that_goes_and_comes_is_noticed(application, daemon, until):
     link.look()
     until(lambda: link.state.running)
     link.close()
+
+
+def test_a_daemon_that_shall_answer_elsewhere_is_found_there(application, daemon, until):
+    nowhere, there = Address("127.0.0.1", 9), Address("127.0.0.1", daemon.port)
+    link = Link(find_paths(), nowhere, starts=False, finds=lambda: there)
+    link.watch()
+    until(lambda: link.state.phase is Phase.UP)
+    assert link.address == there
+    link.close()
+
+
+def test_settings_that_cannot_be_read_are_told_as_the_reason(application, until):
+    def finds():
+        raise InvalidRequest("config.toml: no such thing")
+
+    link = Link(find_paths(), Address("127.0.0.1", 9), starts=False, finds=finds)
+    link.watch()
+    until(lambda: link.state.phase is Phase.DOWN)
+    assert "no such thing" in link.state.error.message
+    link.close()
+
+
+def test_a_daemon_that_lets_others_in_is_still_this_machines(application):
+    assert Link(find_paths(), Address("0.0.0.0", 11434)).is_local
+    assert not Link(find_paths(), Address("192.0.2.1", 11434)).is_local
 
 
 def test_a_daemon_that_tells_is_not_asked_again(application, daemon, until):

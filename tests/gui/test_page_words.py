@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from gui.contents import pages
-from gui.models import job_table, library_table, request_table
+from gui.models import (
+    device_table,
+    job_table,
+    library_table,
+    load_stage,
+    model_facts,
+    request_table,
+)
 from gui.views import log_view, settings_page
 from gui.words import CHINESE
 
@@ -39,6 +46,9 @@ def from_tables():
         request_table._PRIORITIES,
         log_view._WORDS,
         dict(settings_page._THEMES),
+        load_stage.STAGES,
+        model_facts._ORIGIN,
+        device_table.KINDS,
     ):
         yield from table.values()
     for page in pages():

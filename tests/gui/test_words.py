@@ -11,6 +11,7 @@ import pytest
 from gui import words_zh, words_zh_making, words_zh_settings
 from gui.contents import pages
 from gui.suggest import _LARGER, STARTER
+from gui.widgets.keys_dialog import KEYS
 from gui.widgets.parameters import _FIELDS
 from gui.widgets.starters import _QUESTIONS
 from gui.words import CHINESE, WORDS, tr
@@ -33,6 +34,7 @@ def literals() -> set[str]:
 def tables() -> set[str]:
     """Texts that reach ``tr`` from a table."""
     found = {page.title for page in pages()} | {name for _, name in _FIELDS} | set(_QUESTIONS)
+    found |= {words for _, words in KEYS}
     return found | {model.words for model in (STARTER, *_LARGER)}
 
 

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from gui.chats.conversation import Conversation, title_of
+from gui.chats.shelf import Shelf
 from gui.chats.storage import Chat, Storage
 from gui.models.figures import figures_text
 from tests.gui.scripted import MODEL, end, said
@@ -147,6 +148,38 @@ def test_a_draft_is_kept_and_leaves_with_the_question(talk, until, archive, tmp_
     storage = Storage(tmp_path / "chats.sqlite")
     assert [chat.draft for chat in storage.chats()] == ["Not yet sen"]
     storage.close()
+
+
+def test_a_draft_is_kept_though_nobody_stops_typing(talk, until, archive):
+    typed, kept = [], []
+
+    def goes_on():
+        typed.append("x")
+        talk.set_draft("".join(typed))
+        archive.do(Storage.chats, kept.extend)
+        return any(chat.draft for chat in kept)
+
+    until(goes_on)
+    assert talk._draft_timer.isActive() or len(typed) > 1
+
+
+def test_a_temporary_chat_leaves_nothing_in_the_file_of_the_others(
+    application, link, archive, until, tmp_path
+):
+    shelf = Shelf(link, archive)
+    kept = shelf.new(MODEL)
+    kept.send("Ordinary words")
+    until(idle(kept))
+    talk = shelf.new(MODEL, is_temporary=True)
+    talk.set_fields(system="Confidential prompt")
+    talk.set_draft("Confidential draft")
+    talk.send("Confidential question")
+    until(idle(talk))
+    shelf.new(MODEL)
+    shelf.close()
+    archive.close()
+    held = b"".join(path.read_bytes() for path in tmp_path.glob("chats.sqlite*"))
+    assert b"Ordinary words" in held and b"Confidential" not in held
 
 
 def test_a_temporary_chat_leaves_nothing(link, until, tmp_path, application):

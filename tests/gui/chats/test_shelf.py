@@ -38,6 +38,15 @@ def test_a_chat_is_listed_once_something_was_said(shelf, until):
     assert [chat.title for chat in shelf.chats()] == ["Second", "First"]
 
 
+def test_what_was_typed_into_a_new_chat_is_found_again_in_the_list(shelf, until):
+    talk, seen = shelf.new(MODEL), []
+    shelf.listed.connect(seen.append)
+    talk.set_draft("Half a thought")
+    until(lambda: seen)
+    shelf.new(MODEL)
+    assert [(chat.id, chat.draft) for chat in shelf.chats()] == [(talk.chat.id, "Half a thought")]
+
+
 def test_a_chat_opens_again_as_it_was(shelf, opened, until):
     talk = begin(shelf, until, "First")
     turns, chat_id = talk.tree.turns(), talk.chat.id

@@ -13,6 +13,7 @@ from gui.models.library_table import library_rows, library_table
 from gui.models.request_table import request_table
 from gui.models.running_table import running_table
 from gui.models.table import SORT_ROLE, Sorted
+from runner.client.decode_keeping import Load
 from runner.domain.job import Job, JobError, JobState
 from runner.domain.model import Capability, ModelInfo, RunningModel
 from runner.domain.name import ModelName
@@ -71,6 +72,7 @@ def test_the_library_tells_what_is_known_of_a_model():
         "Architecture": "llama",
         "Abilities": "Tools, Vision",
         "Last used": "1 min ago",
+        "Files": "",
         "Changed": "2 h ago",
     }
 
@@ -82,6 +84,15 @@ def test_a_model_that_was_asked_for_is_loading_until_it_is_there():
     (there,) = library_rows([info], [resident(info)], {"aster:4b"})
     assert not there.is_loading
     assert there.running is not None
+
+
+def test_a_load_that_another_program_asked_for_is_seen_with_its_share():
+    table = library_table()
+    info = model("a")
+    table.set_rows(library_rows([info], loads={"a:latest": Load("upload", 40)}))
+    assert cells(table)["In memory"] == "40 %"
+    table.set_rows(library_rows([info], [resident(info)], loads={"a:latest": Load("upload", 40)}))
+    assert cells(table)["In memory"] == "3.0 GB"
 
 
 def test_deleting_one_of_two_names_frees_nothing():
@@ -170,6 +181,19 @@ def test_the_queue_stands_in_its_order_and_what_is_over_below():
     table.set_rows(jobs)
     keys = {job.job_id: table.index(at, 1).data(SORT_ROLE) for at, job in enumerate(jobs)}
     assert sorted(keys, key=keys.get) == [3, 2, 4, 1]
+
+
+def test_a_hub_that_stands_in_for_another_is_told():
+    def source(name, source):
+        table = job_table()
+        table.set_rows([Job(1, "pull", name, source=source)])
+        return cells(table)["Source"]
+
+    assert source("hf.co/own/tiny:Q4_0", "hf.co") == "hf.co"
+    assert source("hf.co/own/tiny:Q4_0", "modelscope.cn") == "modelscope.cn, in place of hf.co"
+    assert source("qwen3:4b", "modelscope.cn") == "modelscope.cn"
+    assert source("./a file.gguf", "elsewhere") == "elsewhere"
+    assert source("hf.co/own/tiny:Q4_0", "") == ""
 
 
 def test_a_share_is_never_more_than_all():

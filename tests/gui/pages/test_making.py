@@ -6,6 +6,7 @@ import pytest
 from PySide6.QtCore import QItemSelectionModel, Qt
 from PySide6.QtTest import QTest
 
+from gui.views.defaults_dialog import DefaultsDialog
 from gui.views.library_page import LibraryPage
 from gui.views.modelfile_dialog import ModelfileDialog
 from gui.views.quantize_dialog import QuantizeDialog
@@ -38,6 +39,16 @@ def test_a_plan_is_shown_and_the_usual_type_is_chosen(desk, page):
         i for i in range(3) if asked.grid.sorted.row(asked.grid.sorted.index(i, 0)).fits is False
     )
     assert "⚠" in asked.grid.sorted.index(row, 2).data()
+
+
+def test_a_plan_that_comes_after_the_dialog_has_gone_meets_nobody(desk, page, capsys):
+    asked = dialog(page, QuantizeDialog, "quantize")
+    task = asked._asked
+    asked.reject()
+    assert task.is_cancelled
+    desk.settled()
+    desk.until(lambda: not page.findChildren(QuantizeDialog))
+    assert "RuntimeError" not in capsys.readouterr().err
 
 
 def test_what_is_chosen_is_made_under_the_name_that_is_typed(desk, fake, page):
@@ -124,6 +135,42 @@ def test_a_modelfile_that_names_files_is_sent_elsewhere(desk, page):
     asked.text.setPlainText("FROM ./model.gguf")
     asked.save()
     assert "import the file first" in asked.findings.text()
+
+
+def test_a_models_defaults_are_shown_checked_and_kept(desk, fake, page):
+    page._do("defaults", page.grid.current)
+    desk.until(lambda: page.findChild(DefaultsDialog) is not None)
+    asked, ended = page.findChild(DefaultsDialog), []
+    asked.finished.connect(ended.append)
+    asked.panel._fields["temperature"].setText("much")
+    asked.save()
+    assert not asked.panel.is_right and not fake.bodies("/api/create")
+    asked.panel._fields["temperature"].setText("0.3")
+    asked.panel._system.setPlainText("Be brief.")
+    asked.save()
+    desk.until(lambda: fake.bodies("/api/create"))
+    [sent] = fake.bodies("/api/create")
+    assert (sent["from"], sent["system"]) == ("smollm2:latest", "Be brief.")
+    assert sent["parameters"]["temperature"] == 0.3
+    desk.until(lambda: ended == [DefaultsDialog.DialogCode.Accepted])
+
+
+def test_a_damaged_model_stands_in_the_table(desk, fake, page):
+    bad = {"model": "smollm2:latest", "file": "x", "reason": "its file is gone", "hint": ""}
+    last = {"status": "success", "models": 1, "size": 0}
+    column = next(n for n, one in enumerate(page.table.columns) if one.heading == "Files")
+
+    def told():
+        return page.table.index(0, column).data()
+
+    assert told() == ""  # nobody looked yet
+    fake.script.kept.streams["/api/verify"] = [last | {"faults": [bad | {"bad_bytes": 4}]}]
+    page.care.scan()
+    desk.until(lambda: told() == "Damaged")
+    assert page.table.index(0, column).data(Qt.ItemDataRole.ToolTipRole) == "its file is gone"
+    fake.script.kept.streams["/api/verify"] = [last | {"faults": []}]
+    page.care.scan()
+    desk.until(lambda: told() == "Complete")
 
 
 def test_files_are_checked_and_mended(desk, fake, page):

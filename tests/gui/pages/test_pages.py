@@ -65,7 +65,7 @@ def question(page):
     return next(one for one in page.findChildren(Question) if one.isVisible())
 
 
-def test_every_page_of_the_list_has_its_own_key_and_icon():
+def test_every_page_of_the_list_has_its_own_key_and_icon(application):
     entries = pages()
     assert len({entry.key for entry in entries}) == len(entries)
     assert all(not pixmap(entry.key, 16, "text").isNull() for entry in entries)
@@ -365,7 +365,7 @@ def test_the_log_of_a_daemon_that_is_gone_is_read_from_its_file(at, unused_port)
 def test_the_devices_and_limits_are_those_that_the_daemon_tells(desk, fake):
     page = desk.open(MachinePage)
     desk.until(lambda: page.devices.table.rowCount() == 2)
-    rows = [page.devices.table.columns[1].text(row) for row in page.devices.table.rows]
+    rows = [page.devices.table.columns[2].text(row) for row in page.devices.table.rows]
     assert rows == ["Processor", "Graphics"]
     assert "Answers at the same time: 16" in page.devices.limits.text()
     assert "Loaded 3 times, 1 had to go" in page.devices.limits.text()

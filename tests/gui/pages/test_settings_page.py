@@ -33,6 +33,7 @@ def page(desk):
 
 def test_settings_stand_under_their_topics_with_what_is_known_of_them(page):
     assert set(page.topics["models"].lines) == {
+        "devices",
         "keep_alive",
         "flash_attention",
         "kv_cache_type",

@@ -6,7 +6,6 @@ import base64
 import threading
 from datetime import UTC, datetime
 
-import pytest
 from PySide6.QtCore import QMimeData, Qt, QUrl
 from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtTest import QTest
@@ -19,32 +18,6 @@ from gui.words import WORDS
 from runner.client.decode_keeping import Change
 from tests.gui.chats.test_pictures import png
 from tests.gui.scripted import MODEL, end, said
-
-
-@pytest.fixture
-def settings(tmp_path):
-    """Read at the start, before anything is on the screen."""
-    return Settings(tmp_path / "app.json")
-
-
-@pytest.fixture
-def window(link, archive, settings, until):
-    THEME.apply("light")
-    made = MainWindow(link, settings, archive)
-    made.show()
-    made.activateWindow()
-    until(made.isActiveWindow)
-    yield made
-    made.leaving()
-    made.close()
-    made.deleteLater()
-
-
-@pytest.fixture
-def page(window, until):
-    found = window.page("chat")
-    until(lambda: found._models)
-    return found
 
 
 def type_in(page, text):
@@ -142,6 +115,7 @@ def test_the_last_question_is_edited_with_the_arrow(page, until, daemon):
     QTest.keyClick(page.composer.field, Qt.Key.Key_Up)
     view = view_of(page, 0)
     [field] = [e for e in view.findChildren(QPlainTextEdit) if e.accessibleName()]
+    assert field.textCursor().atEnd()
     field.setPlainText("Bye")
     QTest.mouseClick(
         next(b for b in view.findChildren(QPushButton) if b.text() == "Send"),
@@ -150,6 +124,7 @@ def test_the_last_question_is_edited_with_the_arrow(page, until, daemon):
     until(lambda: daemon.asked[-1]["messages"][-1]["content"] == "Bye")
     until(idle(page))
     assert shown(page) == ["Bye", "Hello"]
+    assert page.composer.field.hasFocus()
 
 
 def test_an_error_is_shown_with_its_code_and_a_way_on(page, until, daemon):
@@ -331,7 +306,7 @@ def test_without_a_model_the_first_one_is_offered_and_fetched(
 
 
 def test_a_picture_goes_with_the_question_when_the_model_can_see(page, until, daemon):
-    page._take_pasted(png())
+    page.attaching.paste(png())
     assert "cannot see pictures" in page._toast._label.text()
     daemon.abilities = ["completion", "vision"]
     page.entered()
