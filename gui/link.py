@@ -45,6 +45,7 @@ _N_AT_ONCE = 32
 _FRAME_MS = 33
 #: Seconds between two looks at a daemon that does not tell: with the window in sight, and without.
 _LOOK_S, _GLANCE_S = 2.0, 10.0
+_STOP_UNITS = "systemctl --user stop corral.socket corral.service"
 #: Seconds that a daemon which was killed may still seem to answer.
 _ENDING_S = 0.3
 
@@ -268,9 +269,12 @@ class Link(QObject):
         """Stop the daemon once its answers have ended, and leave it stopped until ``resume``."""
         paths, address = self.paths, self.address
 
-        def stop(client: Client) -> None:
-            client.shutdown()
-            launch.wait_until_gone(address)
+        def stop(_: Client) -> None:
+            if launch.stop(paths, address):
+                raise DaemonError(
+                    tr("The daemon was stopped, and systemd has started another one."),
+                    hint=tr("End both with: {command}", command=_STOP_UNITS),
+                )
             logger.info("paused the daemon of %s", paths.run)
 
         def undo(error: CorralError) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 CHINESE: dict[str, str] = {
+    "End both with: {command}": "同时停止两者：{command}",
+    "The daemon was stopped, and systemd has started another one.": (
+        "守护进程已停止，但 systemd 又启动了一个。"
+    ),
     "0 takes one for each core.": "0 表示每个核心一个线程。",
     "127.0.0.1:11434 serves this computer alone, 0.0.0.0:11434 others with a key too.": "127.0.0.1:11434 只供本机使用；0.0.0.0:11434 也允许其他电脑凭密钥使用。",
     "A PEM file, when it is one of its own.": "单独存放时的 PEM 文件。",

@@ -63,19 +63,6 @@ def start(paths: Paths, address: Address, out: Output) -> Found:
     return found
 
 
-def stop(paths: Paths, address: Address) -> bool:
-    """End the daemon, and return when it is gone: whether another one has taken its place."""
-    before = launch.daemon_record(paths).get("pid")
-
-    def is_followed() -> bool:
-        now = launch.daemon_record(paths).get("pid")
-        return None not in (before, now) and now != before
-
-    launch.client_for(paths, address).shutdown()
-    launch.wait_until_gone(address, is_followed=is_followed)
-    return is_followed()
-
-
 def not_running(address: Address) -> DaemonError:
     """Return the error for a command that has nothing to do without a daemon."""
     return DaemonError(
@@ -119,7 +106,7 @@ def _settle_versions(found: Found, paths: Paths, address: Address, out: Output) 
         what = "a request" if n_active == 1 else f"{n_active} requests"
         out.say(f"  it is answering {what}; restart it later with: corral daemon restart")
     elif out.ask("  restart it?"):
-        stop(paths, address)
+        launch.stop(paths, address)
         start(paths, address, out)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from runner.cli.connect import Need, place, refuse_others, start, stop
+from runner.cli.connect import Need, place, refuse_others, start
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers
 from runner.client import launch
@@ -135,7 +135,7 @@ def _start(paths: Paths, address: Address, out: Output) -> None:
 
 def _end(paths: Paths, address: Address, out: Output) -> None:
     out.say("stopping the Corral daemon ...")
-    is_followed = stop(paths, address)
+    is_followed = launch.stop(paths, address)
     out.say("stopped")
     if is_followed:
         out.say(

@@ -168,6 +168,23 @@ def start(
     )
 
 
+def stop(paths: Paths, address: Address) -> bool:
+    """End the daemon, and return when it is gone: whether another one has taken its place.
+
+    Raises:
+        DaemonError: It still answers after ``STOP_S``.
+    """
+    before = daemon_record(paths).get("pid")
+
+    def is_followed() -> bool:
+        now = daemon_record(paths).get("pid")
+        return None not in (before, now) and now != before
+
+    client_for(paths, address).shutdown()
+    wait_until_gone(address, is_followed=is_followed)
+    return is_followed()
+
+
 def wait_until_gone(
     address: Address, deadline_s: float = STOP_S, *, is_followed: Callable[[], bool] = bool
 ) -> None:

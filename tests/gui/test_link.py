@@ -200,7 +200,7 @@ def test_what_a_daemon_tells_and_nobody_understands_is_no_fault(application, dae
 def test_a_paused_daemon_is_stopped_and_not_started_until_it_is_resumed(
     application, daemon, until, monkeypatch
 ):
-    monkeypatch.setattr(launch, "wait_until_gone", lambda _: daemon.close())
+    monkeypatch.setattr(launch, "wait_until_gone", lambda *_, **__: daemon.close())
     started = []
     monkeypatch.setattr(launch, "start", lambda *_: started.append(1) or launch.Found(NOTHING))
     link = Link(find_paths(), Address("127.0.0.1", daemon.port))
@@ -212,6 +212,21 @@ def test_a_paused_daemon_is_stopped_and_not_started_until_it_is_resumed(
     assert "paused" in link.state.error.message
     link.resume()
     until(lambda: started)
+    link.close()
+
+
+def test_a_daemon_that_systemd_starts_again_cannot_be_paused_and_this_is_said(
+    application, daemon, until, monkeypatch
+):
+    monkeypatch.setattr(launch, "stop", lambda *_: True)
+    link = Link(find_paths(), Address("127.0.0.1", daemon.port))
+    link.watch()
+    until(lambda: link.state.phase is Phase.UP)
+    failed = []
+    link.pause(failed.append)
+    until(lambda: failed)
+    assert "systemctl --user stop corral.socket" in failed[0].hint
+    assert not link.is_paused
     link.close()
 
 

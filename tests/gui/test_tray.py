@@ -79,7 +79,7 @@ def test_what_goes_on_is_in_the_tool_tip(tray):
 
 
 def test_the_server_is_paused_and_resumed(tray, link, daemon, until, monkeypatch):
-    monkeypatch.setattr(launch, "wait_until_gone", lambda _: daemon.close())
+    monkeypatch.setattr(launch, "wait_until_gone", lambda *_, **__: daemon.close())
     entry(tray.menu, "Pause the server").trigger()
     until(lambda: link.state.phase is Phase.DOWN)
     assert link.is_paused
