@@ -11,6 +11,7 @@ import pytest
 
 from bench.tools import tensors_of
 from runner.domain.file_types import FILE_TYPES
+from runner.engine.llama import quantize as llama
 from runner.errors import BadModelFile, InvalidRequest
 from runner.gguf.reader import read_header
 from runner.gguf.tensor_types import TENSOR_TYPES
@@ -66,6 +67,15 @@ def test_without_a_matrix_a_type_that_needs_none_is_the_tools_own(wide, tmp_path
     out, theirs = tmp_path / "ours.gguf", tmp_path / "theirs.gguf"
     quantized(wide, out, "Q4_K_M")
     by_llama(wide, theirs, FILE_TYPES["Q4_K_M"])
+    assert tensors_of(out) == tensors_of(theirs)
+
+
+@pytest.mark.parametrize("file_type", ["Q8_0", "Q4_K_M", "IQ2_XS"])
+def test_a_tensor_in_pieces_is_the_same_as_in_one(wide, matrix, tmp_path, monkeypatch, file_type):
+    out, theirs = tmp_path / "ours.gguf", tmp_path / "theirs.gguf"
+    monkeypatch.setattr(llama, "_SLAB_BYTES", 1 << 14)  # a few rows of this model
+    quantized(wide, out, file_type, imatrix_path=str(matrix))
+    by_llama(wide, theirs, FILE_TYPES[file_type], read_imatrix(matrix))
     assert tensors_of(out) == tensors_of(theirs)
 
 
