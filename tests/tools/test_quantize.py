@@ -179,8 +179,14 @@ def test_every_storage_type_is_written_or_refused_by_its_pattern(wide, matrix, t
 
 
 def test_a_pattern_that_is_no_regular_expression_is_refused(wide):
-    with pytest.raises(BadModelFile, match="regular expression"):
+    with pytest.raises(InvalidRequest, match=r"tensor '\(': this is no regular expression"):
         run(task(wide, tensors=(("(", "q8_0"),)), lambda _: None)
+
+
+def test_a_pattern_that_finds_nothing_is_told(wide):
+    with pytest.raises(InvalidRequest, match="'ffn_dwon': no tensor of the model has") as caught:
+        run(task(wide, tensors=(("attn_q", "q8_0"), ("ffn_dwon", "q8_0"))), lambda _: None)
+    assert "blk.0.ffn_down.weight" in caught.value.hint
 
 
 def test_a_model_in_several_files_becomes_one(wide, tmp_path):
