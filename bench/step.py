@@ -2,7 +2,8 @@
 
 The engine's loop runs in this process, greedy streams of the starter model in it.  Counted is a
 whole step of the loop: scheduling, filling the batch, drawing, text, and the message to the daemon,
-which is encoded and written to nowhere.
+which is encoded and written to nowhere.  Of it, the search of each stream's logits for the
+largest is told apart: compiled code does that, here numpy's, where others call llama.cpp's.
 
     python bench/step.py --streams 1 8 --name step
 """
@@ -13,13 +14,17 @@ import argparse
 import os
 import statistics
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from bench import report
 from bench.servers import CannotStart, starter_model
 from runner.domain.options import SamplingParams
 from runner.engine.llama.backend import LlamaBackend
+from runner.engine.llama.sampler import LlamaSampler
 from runner.engine.loop import Loop
 from runner.protocol.codec import encode
 from runner.protocol.messages import Generate, Load, Message, Shutdown, Step
@@ -54,6 +59,22 @@ def one_round(backend: LlamaBackend, n_streams: int, n_tokens: int) -> float:
     return (last.n_host_us - first.n_host_us) / (last.n_steps - first.n_steps)
 
 
+@contextmanager
+def searches() -> Iterator[list[float]]:
+    """Gather the seconds that each search for the likeliest token takes."""
+    found: list[float] = []
+    select = LlamaSampler._select
+
+    def timed(sampler: LlamaSampler, *what: Any) -> int:
+        began = time.perf_counter()
+        token = select(sampler, *what)
+        found.append(time.perf_counter() - began)
+        return token
+
+    with patch.object(LlamaSampler, "_select", timed):
+        yield found
+
+
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print; returns what the result file keeps."""
     most = max(args.streams)
@@ -67,15 +88,24 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )
     backend = LlamaBackend(load)
     found: dict[str, list[float]] = {}
+    searched: dict[str, float] = {}
     for n_streams in args.streams:
         one_round(backend, n_streams, args.tokens)
         figures = [one_round(backend, n_streams, args.tokens) for _ in range(args.rounds)]
+        with searches() as seconds:
+            one_round(backend, n_streams, args.tokens)
         found[str(n_streams)] = figures
+        searched[str(n_streams)] = n_streams * 1e6 * statistics.median(seconds)
         print(
             f"{n_streams:3} streams  {statistics.median(figures):6.0f} µs a step outside llama.cpp"
-            f"  ({min(figures):.0f} to {max(figures):.0f})"
+            f"  ({min(figures):.0f} to {max(figures):.0f}),"
+            f" {searched[str(n_streams)]:.0f} of them the search of the logits"
         )
-    return {"versions": report.versions("corral", "llama-cpp-python"), "host_us_a_step": found}
+    return {
+        "versions": report.versions("corral", "llama-cpp-python"),
+        "host_us_a_step": found,
+        "search_us_a_step": searched,
+    }
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -76,6 +76,8 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /api/create", "quantize"): "every type of llama.cpp; from F32, F16 or BF16",
     ("POST /api/create", "quantization"): "another name of `quantize`",
     ("POST /api/create", "remote_host"): "refused",
+    ("POST /api/create", "info"): "refused: the model's file and template tell",
+    ("POST /api/create", "draft_quantize"): "refused: quantize the draft first",
     ("POST /api/create", "paths"): "our own: files of this machine, for the owner",
     ("POST /api/create", "adapter_paths"): "our own, likewise",
     ("POST /api/create", "draft_paths"): "our own, likewise",
@@ -84,6 +86,18 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /api/quantize", "imatrix"): "a blob's digest, or for the owner a path",
     ("POST /api/quantize", "dry_run"): "answers with sizes instead of a job",
     ("POST /v1/chat/completions", "functions"): "refused: use `tools`",
+    ("POST /v1/chat/completions", "function_call"): "refused: use `tool_choice`",
+    ("POST /v1/chat/completions", "timings_per_token"): "llama-server's: `timings` in the answer",
+    (
+        "POST /v1/chat/completions",
+        "return_progress",
+    ): "llama-server's: `prompt_progress` in a stream",
+    ("POST /v1/completions", "timings_per_token"): "llama-server's: `timings` in the answer",
+    ("POST /v1/completions", "return_progress"): "llama-server's: `prompt_progress` in a stream",
+    (
+        "POST /v1/responses",
+        "include",
+    ): "`message.output_text.logprobs`; what else it names is not there to be told",
     ("POST /v1/chat/completions", "audio"): "refused",
     ("POST /v1/chat/completions", "web_search_options"): "refused",
     ("POST /v1/chat/completions", "modalities"): 'refused unless `["text"]`',
@@ -137,12 +151,71 @@ NOTES: dict[tuple[str, str], str] = {
     ): "supported; documents and search results as text, PDFs refused",
 }
 
+_USER = {"user": "nobody counts by it", "safety_identifier": "nobody counts by it"}
+_CACHE = {
+    "prompt_cache_key": "what prompts have in common is found without it",
+    "prompt_cache_options": "what prompts have in common is found without it",
+    "prompt_cache_retention": "`cache` says where a prompt may be kept",
+}
+_CLAUDE = {
+    "cache_control": "what prompts have in common is found without it",
+    "speed": "there is one",
+    "user_profile_id": "there are no accounts",
+    "workspace_id": "there are no accounts",
+}
+#: Fields that clients send, that are not read, and why that is no loss; by call.
+IGNORED: dict[str, dict[str, str]] = {
+    "POST /api/generate": dict.fromkeys(
+        ("width", "height", "steps"), "no model here makes pictures"
+    ),
+    "POST /api/pull": {"insecure": "a hub's address says whether it is asked by HTTPS"},
+    "POST /v1/chat/completions": {
+        **_USER,
+        **_CACHE,
+        "store": "nothing is kept",
+        "metadata": "it is for what is kept",
+        "service_tier": "there is one",
+        "moderation": "nobody judges what is said",
+        "prediction": "tokens are guessed without it",
+        "verbosity": "no model here is told; ask for a short answer in words",
+        "sse_ping_interval": "a stream that is silent for ten seconds says so by itself",
+        "cache_prompt": "`cache` says what may be kept",
+        "id_slot": "there are no slots to choose",
+    },
+    "POST /v1/completions": {
+        "user": "nobody counts by it",
+        "cache_prompt": "`cache` says what may be kept",
+        "id_slot": "there are no slots to choose",
+    },
+    "POST /v1/embeddings": {"user": "nobody counts by it"},
+    "POST /v1/responses": {
+        **_CACHE,
+        "safety_identifier": "nobody counts by it",
+        "service_tier": "there is one",
+        "moderation": "nobody judges what is said",
+        "access_programs": "there are no accounts",
+        "background_options": "they are for `background`",
+        "context_management": "`truncation` says what a conversation may lose",
+        "image": "pictures are looked at as they are",
+        "max_tool_calls": "it limits tools that run on OpenAI's servers",
+        "stream_options": "its one option is about padding",
+    },
+    "POST /v1/messages": {
+        **_CLAUDE,
+        "inference_geo": "it is this machine",
+        "diagnostics": "nothing is kept",
+        "context_management": "nothing is taken out of a conversation",
+    },
+    "POST /v1/messages/count_tokens": _CLAUDE,
+}
+
 _HEAD = """# Which fields are read
 
 Written by `packaging/compatibility.py` from the types that parse requests. A field that is not
-listed for a call is ignored. What a model cannot do (tools, thinking, images, filling in the
-middle) is refused with a 400 that names the field; nothing that would change an answer is dropped
-in silence. A conversation whose last turn is the assistant's is gone on with, in every dialect.
+listed for a call, or listed as ignored, changes nothing. What a model cannot do (tools, thinking,
+images, filling in the middle) is refused with a 400 that names the field; nothing that would change
+an answer is dropped in silence. A conversation whose last turn is the assistant's is gone on with,
+in every dialect. What OpenAI's clients send without `/v1` in the address is answered alike.
 """
 
 
@@ -158,6 +231,7 @@ def page() -> str:
             f"| `{field.encode_name}` | {NOTES.get((call, field.encode_name), 'supported')} |"
             for field in msgspec.structs.fields(body)
         ]
+        rows += [f"| `{field}` | ignored: {why} |" for field, why in IGNORED.get(call, {}).items()]
         parts.append("\n".join([f"### `{call}`\n", "| field | |", "|---|---|", *rows, ""]))
     return "\n".join(parts)
 

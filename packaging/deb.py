@@ -7,11 +7,15 @@ package's removal leaves models, chats and settings, and says where they are.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +27,10 @@ from runner.cli.completion import SHELLS, Place, places  # noqa: E402
 from runner.cli.main import build_parser  # noqa: E402
 
 LINUX = ROOT / "packaging" / "linux"
+METAINFO = LINUX / "app.corral.corral.metainfo.xml"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+#: What the bundle has beside its programs for people who unpack it.
+_PAPERS = ("LICENSE", "README.md", "README.zh-CN.md", "THIRD_PARTY.md", "CHANGELOG.md")
 ICON_SIZES = (16, 22, 24, 32, 48, 64, 128)
 
 #: The bundle brings its libraries; these are the system's own, the second list for the app alone.
@@ -38,7 +45,7 @@ CONTROL = """\
 Package: corral
 Version: {version}
 Architecture: {architecture}
-Maintainer: The Corral developers <corral@localhost>
+Maintainer: {maintainer}
 Installed-Size: {n_kib}
 Depends: {depends}
 Recommends: {recommends}
@@ -60,6 +67,15 @@ case "$1" in remove)
   echo "corral: a daemon that still runs ends with: pkill -x corral"
 esac
 """
+#: Debian's own form of what changed; the words for people are in CHANGELOG.md.
+CHANGES = """\
+corral ({version}) unstable; urgency=medium
+
+  * What changed for those who use it is in CHANGELOG.md.gz beside this file.
+
+ -- {maintainer}  {date}
+"""
+MAINTAINER = "The Corral developers <corral@localhost>"
 COPYRIGHT = """\
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: corral
@@ -78,6 +94,8 @@ def build(bundle: Path, work: Path, out: Path) -> Path:
     shutil.rmtree(work, ignore_errors=True)
     tree = work / "tree"
     shutil.copytree(bundle, tree / "usr" / "lib" / "corral", symlinks=True)
+    for paper in _PAPERS:  # they have a place of their own here
+        (tree / "usr" / "lib" / "corral" / paper).unlink(missing_ok=True)
     binaries = tree / "usr" / "bin"
     binaries.mkdir(parents=True)
     for name in ("corral", "corral-app"):
@@ -103,7 +121,9 @@ def _files() -> Iterator[tuple[Path, str]]:
     yield LINUX / "corral.xml", "usr/share/mime/packages/corral.xml"
     for name in ("corral.service", "corral.socket"):
         yield LINUX / name, f"usr/lib/systemd/user/{name}"
-    yield ROOT / "THIRD_PARTY.md", "usr/share/doc/corral/THIRD_PARTY.md"
+    yield METAINFO, f"usr/share/metainfo/{METAINFO.name}"
+    for name in ("README.md", "README.zh-CN.md", "THIRD_PARTY.md"):
+        yield ROOT / name, f"usr/share/doc/corral/{name}"
 
 
 def _write_made(tree: Path) -> None:
@@ -121,11 +141,13 @@ def _write_made(tree: Path) -> None:
     for target, text in texts.items():
         (tree / target).parent.mkdir(parents=True, exist_ok=True)
         (tree / target).write_text(text, encoding="utf-8")
-    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    date = format_datetime(datetime.fromtimestamp(_built_at(), UTC))
+    changes = CHANGES.format(version=__version__, maintainer=MAINTAINER, date=date)
     for target, text in (
         ("usr/share/man/man1/corral.1.gz", manual),
         ("usr/share/man/man1/corral-app.1.gz", ".so man1/corral.1\n"),
         ("usr/share/doc/corral/changelog.gz", changes),
+        ("usr/share/doc/corral/CHANGELOG.md.gz", (ROOT / "CHANGELOG.md").read_text("utf-8")),
     ):
         (tree / target).parent.mkdir(parents=True, exist_ok=True)
         (tree / target).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
@@ -191,12 +213,14 @@ def _control(tree: Path) -> None:
     n_bytes = sum(path.lstat().st_size for path in tree.rglob("*"))
     text = CONTROL.format(
         version=__version__,
+        maintainer=MAINTAINER,
         architecture=_architecture(),
         n_kib=n_bytes // 1024,
         depends=", ".join(DEPENDS).format(glibc=_glibc()),
         recommends=", ".join(RECOMMENDS),
     )
     (folder / "control").write_text(text, encoding="utf-8")
+    (folder / "md5sums").write_text(_md5sums(tree), encoding="utf-8")
     (folder / "postrm").write_text(POSTRM, encoding="utf-8")
     (folder / "postrm").chmod(0o755)
 
@@ -207,6 +231,23 @@ def _plain_modes(tree: Path) -> None:
         if not path.is_symlink():
             runs = path.is_dir() or path.stat().st_mode & 0o100
             path.chmod(0o755 if runs else 0o644)
+
+
+def _built_at() -> int:
+    """Seconds of the epoch: now, or what reproducible builds are told."""
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+
+
+def _md5sums(tree: Path) -> str:
+    """Return what ``dpkg --verify`` compares files with."""
+    lines = []
+    for path in sorted(tree.rglob("*")):
+        place = path.relative_to(tree)
+        if path.is_file() and not path.is_symlink() and place.parts[0] != "DEBIAN":
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+            lines.append(f"{digest.hexdigest()}  {place.as_posix()}\n")
+    return "".join(lines)
 
 
 def _architecture() -> str:

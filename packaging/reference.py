@@ -1,4 +1,4 @@
-"""Writes ``docs/reference/``: settings, commands, calls and errors, from the code that has them.
+"""Writes ``docs/reference/``: settings, options, commands, calls and errors, from the code that has them.
 
     python packaging/reference.py             write the pages
     python packaging/reference.py --check     say which are stale; the exit code is 1 then
@@ -20,7 +20,10 @@ if str(ROOT) not in sys.path:  # run as a script: the pages are those of this ch
     sys.path.insert(0, str(ROOT))
 
 from runner.cli.main import build_parser  # noqa: E402
+from runner.cli.option_words import wanted  # noqa: E402
 from runner.config import SETTING_SPECS  # noqa: E402
+from runner.domain.option_meanings import MEANINGS, default_text  # noqa: E402
+from runner.domain.options import OPTION_SPECS  # noqa: E402
 from runner.errors import CorralError  # noqa: E402
 from runner.server import scopes  # noqa: E402
 from runner.server.answers import STATUSES  # noqa: E402
@@ -114,6 +117,26 @@ all that Corral writes, and `CORRAL_MODELS`, another place for the models alone.
 that `corral` sends to a daemon of another machine.
 """
     return head + "\n".join(rows) + "\n" + tail
+
+
+def options_page() -> str:
+    """Return the page of model options."""
+    head = f"""# Model options
+
+{NOTE}
+How a model is loaded and how it answers: `-o NAME=VALUE` of `corral run`, `/set parameter NAME VALUE` in its chat,
+`PARAMETER NAME VALUE` in a [Modelfile](../modelfiles.md), `options` in Ollama's API, and for all models
+[`CORRAL_MODEL_OPTIONS`](settings.md). A request goes before the model's own parameters, these before the settings.
+What has no default here is decided by settings, by the model's file, or by the machine.
+
+| option | what it does | what it may be | default |
+|---|---|---|---|
+"""
+    rows = []
+    for name in OPTION_SPECS:
+        default = f"`{text}`" if (text := default_text(name)) else ""
+        rows.append(f"| `{name}` | {_cell(MEANINGS[name])} | {_cell(wanted(name))} | {default} |")
+    return head + "\n".join(rows) + "\n"
 
 
 def cli_page() -> str:
@@ -241,6 +264,7 @@ def _sentence(text: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
+    "options.md": options_page,
     "cli.md": cli_page,
     "api.md": api_page,
     "errors.md": errors_page,

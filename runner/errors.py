@@ -113,8 +113,9 @@ class PromptTooLong(RequestError):
     n_prompt = 0  # tokens of the prompt, where they were counted
 
     def __init__(self, n_prompt: int, n_ctx: int, *, what: str = "the prompt") -> None:
+        room = ", which leaves none for an answer" if n_prompt == n_ctx else ""
         super().__init__(
-            f"{what} has {n_prompt} tokens, but the context holds {n_ctx}",
+            f"{what} has {n_prompt} tokens, but the context holds {n_ctx}{room}",
             hint="shorten the prompt, or ask for a larger context with num_ctx",
         )
         self.n_prompt = n_prompt

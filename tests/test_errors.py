@@ -46,3 +46,8 @@ def test_errors_of_requests_carry_the_numbers_and_the_next_step():
 
 def test_errors_made_from_a_code_name_no_field():
     assert from_code("invalid_request", "x").param is None
+
+
+def test_a_prompt_that_just_fits_is_too_long_for_want_of_room_for_an_answer():
+    assert PromptTooLong(4096, 4096).message.endswith("4096, which leaves none for an answer")
+    assert PromptTooLong(4097, 4096).message.endswith("holds 4096")

@@ -55,6 +55,11 @@ class MachinePage(Sheet):
         self.nothing = self.label(
             lambda: tr("No model is in memory. The first request loads one."), "muted"
         )
+        #: Why a model is not in memory as it was asked for, in the daemon's words.
+        self.notes = QLabel()
+        self.notes.setProperty("role", "muted")
+        self.notes.setWordWrap(True)
+        self.notes.setTextFormat(Qt.TextFormat.PlainText)
         self.unload = self.button(lambda: tr("Unload"), self._unload)
         self.devices = DeviceCard(lambda: self.house.go("settings"))
         self.source = SettingsSource(self.link, self)
@@ -118,6 +123,7 @@ class MachinePage(Sheet):
         column.addLayout(head)
         column.addWidget(self.nothing)
         column.addWidget(self.grid, 1)
+        column.addWidget(self.notes)
         self.say(self.grid.setAccessibleName, lambda: tr("Models in memory"))
         self.say(self.plot.setAccessibleName, lambda: tr("Memory over time"))
         body = QWidget()
@@ -219,6 +225,8 @@ class MachinePage(Sheet):
         self.grid.setVisible(bool(running))
         self.unload.setVisible(bool(running))
         self.nothing.setVisible(not running)
+        self.notes.setText("\n".join(f"{m.info.name}: {m.note}" for m in running if m.note))
+        self.notes.setVisible(bool(self.notes.text()))
 
     def _unload(self) -> None:
         row: RunningModel | None = self.grid.current

@@ -36,7 +36,11 @@ def add(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "action", nargs="?", choices=("show", "clear"), default="show", help="default: show"
+        "action",
+        nargs="?",
+        choices=("show", "clear"),
+        default="show",
+        help="show, unless given, or clear",
     )
     parser.add_argument(
         "model", nargs="?", default="", help="after clear: only the prompts of this model"
@@ -87,7 +91,7 @@ def _clear(args: argparse.Namespace, client: Client, out: Output) -> int:
     if args.json:
         out.json({"prompts": cleared.n_prompts, "size": cleared.n_bytes})
     else:
-        out.say(f"removed {cleared.n_prompts} prompts, {human.size(cleared.n_bytes)}")
+        out.say(f"removed {_prompts(cleared.n_prompts)}, {human.size(cleared.n_bytes)}")
     return 0
 
 
@@ -95,14 +99,19 @@ def totals(report: CacheReport) -> str:
     """Return the sums in one line."""
     n_on_disk = sum(prompt.tier is CacheTier.DISK for prompt in report.prompts)
     if report.n_disk_max:
-        disk = f"disk: {n_on_disk} prompts, {human.size(report.n_disk_bytes)}"
+        disk = f"disk: {_prompts(n_on_disk)}, {human.size(report.n_disk_bytes)}"
         disk += f" of {human.size(report.n_disk_max)}"
     else:
         disk = "disk: off"
     return (
-        f"in use: {report.n_resident_tokens} tokens; memory: {len(report.prompts) - n_on_disk}"
-        f" prompts, {human.size(report.n_memory_bytes)}; {disk}"
+        f"in use: {report.n_resident_tokens} tokens;"
+        f" memory: {_prompts(len(report.prompts) - n_on_disk)},"
+        f" {human.size(report.n_memory_bytes)}; {disk}"
     )
+
+
+def _prompts(n: int) -> str:
+    return "1 prompt" if n == 1 else f"{n} prompts"
 
 
 def as_json(report: CacheReport) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,12 +150,11 @@ def _pid(paths: Paths, address: Address) -> dict[str, int]:
 def _added(log: Path, start: int) -> Iterator[str]:
     """Yield what is written to ``log`` after the byte ``start``, for ever."""
     while True:
-        if log.exists():
-            if log.stat().st_size < start:
+        with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < start:
                 start = 0  # it was begun anew
-            with log.open("rb") as file:
-                file.seek(start)
-                raw = file.read()
+            file.seek(start)
+            raw = file.read()
             start += len(raw)
             if raw:
                 yield raw.decode(errors="replace")

@@ -6,6 +6,8 @@ for is imported; ``--help`` imports them all.
 
 from __future__ import annotations
 
+import argparse
+import functools
 import importlib
 import io
 import os
@@ -15,6 +17,7 @@ from typing import TextIO
 
 from runner import __version__
 from runner.cli.connect import Need, connect, place
+from runner.cli.instead import INSTEAD
 from runner.cli.output import Output
 from runner.cli.parser import Parser, Subparsers, UsageError, commands_of
 from runner.cli.suggest import nearest, suggest_model
@@ -52,14 +55,6 @@ COMMANDS = {
     "completion": "completion",
 }
 ALIASES = {"ls": "list", "start": "serve"}
-#: Words that people try by habit, and what to do instead.
-INSTEAD = {
-    "push": "nothing can be pushed: give others the file, or its address on a hub",
-    **dict.fromkeys(("signin", "signout", "login", "logout"), "no account is needed"),
-    "launch": "other programs need the daemon's address; it is told by: corral daemon status",
-    "chat": "a chat opens with: corral run MODEL",
-    **{verb: f"did you mean 'corral daemon {verb}'?" for verb in ("status", "restart", "logs")},
-}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -90,6 +85,7 @@ def build_parser(names: Sequence[str] = tuple(COMMANDS)) -> tuple[Parser, Subpar
         prog="corral",
         description="Run language models on your own computer.",
         epilog="Help for one command: corral COMMAND --help",
+        formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=19),
     )
     parser.add_argument(
         "-v", "--version", action="store_true", help="show the version, and the daemon's if other"
@@ -158,6 +154,8 @@ def _unknown(word: str) -> UsageError:
         return UsageError(f"unknown option '{word}'", hint="see: corral --help")
     near = nearest(word, [*COMMANDS, *ALIASES])
     advice = INSTEAD.get(word) or (f"did you mean '{near}'?" if near else "")
+    if not advice and any(sign in ":/." or sign.isdigit() for sign in word):  # no command has these
+        advice = f"to talk to a model: corral run {word}"
     hint = f"{advice}\nsee: corral --help" if advice else "see: corral --help"
     return UsageError(f"unknown command '{word}'", hint=hint)
 

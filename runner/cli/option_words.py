@@ -11,6 +11,17 @@ from runner.domain.options import OPTION_SPECS, Options, literal, parse_option, 
 from runner.domain.request import Think
 from runner.errors import InvalidRequest
 
+#: What other programs call some of them.
+_ELSEWHERE = {
+    "temp": "temperature",
+    **dict.fromkeys(("max_tokens", "max_new_tokens", "n_predict"), "num_predict"),
+    **dict.fromkeys(("ctx", "ctx_size", "n_ctx", "context", "context_length"), "num_ctx"),
+    **dict.fromkeys(("gpu", "gpu_layers", "n_gpu_layers", "ngl"), "num_gpu"),
+    **dict.fromkeys(("threads", "n_threads"), "num_thread"),
+    **dict.fromkeys(("batch_size", "n_batch"), "num_batch"),
+    "repetition_penalty": "repeat_penalty",
+}
+
 
 def options_of(pairs: Iterable[tuple[str, str]]) -> Options:
     """Return the options that ``(name, value)`` pairs set; lists of texts take one each time.
@@ -35,7 +46,8 @@ def option_value(name: str, text: str) -> Any:
     """
     spec = OPTION_SPECS.get(name)
     if spec is None:
-        near = meant(name, OPTION_SPECS)
+        known = option_named(name)
+        near = f"did you mean '{known}'?" if known else meant(name, OPTION_SPECS)
         raise InvalidRequest(
             f"unknown model option '{name}'",
             hint=(f"{near}\n" if near else "") + "all options: corral run --help",
@@ -50,9 +62,17 @@ def option_value(name: str, text: str) -> Any:
         raise InvalidRequest(f"{name} must be {wanted(name)}, not '{text}'", param=name) from None
 
 
+def option_named(word: str) -> str:
+    """Return the option that goes by ``word`` here or elsewhere, dashes or not; else nothing."""
+    name = word.lstrip("-").replace("-", "_").lower()
+    return name if name in OPTION_SPECS else _ELSEWHERE.get(name, "")
+
+
 def wanted(name: str) -> str:
     """Return in words what option ``name`` may be: ``a number from 0 to 100``."""
     spec = OPTION_SPECS[name]
+    if name == "keep_alive":
+        return "seconds, or a time such as 10m; -1 for ever"
     if spec.kind is str:
         return "a text; may be given several times"
     if spec.kind is dict:
@@ -63,7 +83,7 @@ def wanted(name: str) -> str:
         return "true or false"
     kind = "a whole number" if spec.kind is int else "a number"
     if spec.high >= 2**32:  # more digits than anybody reads
-        return f"{kind} of 64 bits"
+        return f"{kind} of 64 bits" if spec.kind is int else f"{kind} of {spec.low} or more"
     return f"{kind} from {spec.low} to {spec.high}"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from runner.cli.suggest import meant
 from runner.errors import RequestError
 
 
@@ -15,14 +17,29 @@ class UsageError(RequestError):
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises instead of exiting, so that usage errors look like all others."""
+    """Raises instead of exiting, so that usage errors look like all others.
+
+    Attributes:
+        advise: What to type instead of an option that is unknown; empty: the nearest one.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._positionals.title = "arguments"
+        self.advise: Callable[[str], str] = lambda word: ""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"see: {self.prog} --help")
+        help_is_at = f"see: {self.prog} --help"
+        _, _, unknown = message.partition("unrecognized arguments: ")
+        # What follows an option that is unknown may be its value, or not: only it is named.
+        word = next((word for word in unknown.split() if word.startswith("-")), "")
+        if not word:
+            raise UsageError(message, hint=help_is_at)
+        word = word.partition("=")[0]
+        near = self.advise(word) or meant(word, self._option_string_actions)
+        raise UsageError(
+            f"unknown option '{word}'", hint=f"{near}\n{help_is_at}" if near else help_is_at
+        )
 
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 from runner.cli.connect import place
 from runner.cli.conversation import Conversation
 from runner.cli.list_ import matching, print_table
-from runner.cli.option_words import form_word, options_of, think_word
+from runner.cli.option_words import form_word, option_named, options_of, think_word
 from runner.cli.output import Output
 from runner.cli.show import part_text, print_all
 from runner.cli.suggest import nearest
@@ -32,6 +32,7 @@ from runner.errors import CorralError, InvalidRequest
 
 _PROMPT = ">>> "
 _FENCE = '"""'
+_ENDS = ("/bye", "/exit", "/quit")
 _HISTORY_LIMIT = 512 * 1024  # bytes; half of it is kept when it is full
 _HELP = """\
 Commands:
@@ -135,7 +136,7 @@ class Repl:
                 self._out.say("Use Ctrl + d or /bye to exit.")
             return ""
         text = line.strip()
-        return None if text in ("/bye", "/exit") else text
+        return None if text in _ENDS else text
 
     def _take(self, text: str) -> str:
         """Do what one message asks for; return what shall stand at the next prompt."""
@@ -156,7 +157,7 @@ class Repl:
         name, _, rest = text.partition(" ")
         command = self._commands.get(name)
         if command is None:
-            near = nearest(name, [*self._commands, "/bye", "/exit"])
+            near = nearest(name, [*self._commands, *_ENDS])
             question = f" Did you mean '{near}'?" if near else ""
             self._out.say(f"Unknown command '{name}'.{question} Type /? for help")
         else:
@@ -190,6 +191,8 @@ class Repl:
                 self._out.say("Set the system message." if value else "Back to the model's own.")
             case "parameter":
                 self._set_parameter(value)
+            case _ if option := option_named(what):
+                self._out.say(f"Did you mean '/set parameter {option} {value or 'VALUE'}'?")
             case _:
                 self._out.say(_SET_USAGE)
 

@@ -8,12 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 import threading
 from typing import Any
 
 from runner.cli.conversation import Conversation, joined
 from runner.cli.devices import introduce
-from runner.cli.option_words import form_word, option_value, options_of, think_word, wanted
+from runner.cli.option_words import (
+    form_word,
+    option_named,
+    option_value,
+    options_of,
+    think_word,
+)
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers, UsageError
 from runner.cli.pull import fetch, local_path
@@ -21,6 +28,7 @@ from runner.cli.suggest import suggest_model
 from runner.client.client import Client
 from runner.client.decode import ShownModel
 from runner.domain.duration import keep_alive_seconds
+from runner.domain.option_meanings import MEANINGS, default_text
 from runner.domain.options import OPTION_SPECS
 from runner.domain.request import Think
 from runner.errors import CorralError, ModelNotFound
@@ -44,8 +52,8 @@ def add(commands: Subparsers) -> None:
         help="ask a model something, or chat with it",
         description="Ask a model one thing, or chat with it when no prompt is given. "
         "What is piped in stands before the prompt. A model that is missing is pulled first.",
-        epilog="model options (-o):\n"
-        + "\n".join(f"  {name:22} {wanted(name)}" for name in OPTION_SPECS),
+        epilog="model options (-o), with the default of those that have one:\n"
+        + "\n".join(_option_lines(name) for name in OPTION_SPECS),
         formatter_class=_HelpFormatter,
     )
     parser.add_argument("model", help="smollm2 or ./file.gguf")
@@ -104,6 +112,7 @@ def add(commands: Subparsers) -> None:
         action="store_true",
         help="let the terminal cut an answer's lines, in the midst of words if need be",
     )
+    parser.advise = _advise
     parser.set_defaults(run=run)
 
 
@@ -222,6 +231,19 @@ def _stdin_is_tty() -> bool:
 def _valid(text: str) -> str:
     """Return ``text`` without the half characters that bytes outside UTF-8 become."""
     return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
+
+
+def _option_lines(name: str) -> str:
+    default = f" ({text})" if (text := default_text(name)) else ""
+    head = f"  {name:22} "
+    return textwrap.fill(
+        MEANINGS[name] + default, 79, initial_indent=head, subsequent_indent=" " * len(head)
+    )
+
+
+def _advise(word: str) -> str:
+    name = option_named(word)
+    return f"a model option is given by: -o {name}=VALUE" if name else ""
 
 
 def _option(text: str) -> tuple[str, str]:

@@ -26,7 +26,8 @@ _JSON_HELP = """\
   capabilities options system template license modelfile metadata
   provenance warnings quality memory
 sizes in bytes; quality as corral perplexity --json has it, or null; memory: what it would
-take now, with fits needed free context_length asked weights kv_cache compute advice; or null"""
+take now, with fits needed free context_length asked weights kv_cache compute advice layers
+devices note; or null"""
 
 
 def add(commands: Subparsers) -> None:
@@ -125,6 +126,15 @@ def memory_rows(need: MemoryNeed) -> list[tuple[str, ...]]:
         ("weights", human.size(need.n_weights)),
         ("cache", f"{human.size(need.n_kv)} for {need.n_cells} tokens in all"),
         ("computing", human.size(need.n_compute)),
+        *(
+            (
+                f"on {one.device}",
+                f"{one.n_layers} of {need.n_layers} layers, {human.size(one.n_needed)}:"
+                f" {human.size(one.n_free)} are free there",
+            )
+            for one in need.placed
+        ),
+        *([("but", need.note)] if need.note else []),
         *(("would help", way) for way in need.advice),
     ]
 
@@ -141,6 +151,17 @@ def memory_as_json(need: MemoryNeed) -> dict[str, Any]:
         "kv_cache": need.n_kv,
         "compute": need.n_compute,
         "advice": list(need.advice),
+        "layers": need.n_layers,
+        "devices": [
+            {
+                "name": one.device,
+                "layers": one.n_layers,
+                "needed": one.n_needed,
+                "free": one.n_free,
+            }
+            for one in need.placed
+        ],
+        "note": need.note,
     }
 
 

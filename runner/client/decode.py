@@ -30,7 +30,7 @@ from runner.domain.event import (
 )
 from runner.domain.job import Job, JobError, JobState
 from runner.domain.key import Key, Scope
-from runner.domain.memory import MemoryNeed
+from runner.domain.memory import DeviceNeed, MemoryNeed
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS, Options, parse_options
@@ -112,6 +112,12 @@ def estimate(value: Json) -> MemoryNeed:
         n_ctx_asked=int(value.get("context_length_asked") or 0),
         fits=bool(value["fits"]),
         advice=tuple(map(str, value["advice"])),
+        n_layers=int(value.get("layers") or 0),
+        placed=tuple(
+            DeviceNeed(str(one["name"]), int(one["layers"]), int(one["needed"]), int(one["free"]))
+            for one in value.get("devices") or ()
+        ),
+        note=str(value.get("note") or ""),
     )
 
 

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     import subprocess
 
 PROBE_S = 3.0  # longest wait for a daemon that is there
-START_S = 20.0  # longest wait for one that starts
+START_S = 60.0  # longest wait for one that starts: from a slow disk, on a busy machine
 STOP_S = 30.0  # longest wait for one that finishes its answers
 _YIELD_S = 1.5  # a daemon of ours that ended may have left the place to another one
 _LEAST_FREE = 1 << 16  # bytes: with less, no daemon writes its first files
-_LOG_LIMIT = 4 * 1024 * 1024  # bytes; a longer log is put aside when a daemon starts
+_LOG_LIMIT = 4 * 1024 * 1024  # bytes; a longer log is put aside
 _PATH_VARIABLES = ("CORRAL_HOME", "CORRAL_MODELS", "PYTHONPATH")
 
 
@@ -152,7 +152,7 @@ def start(
                 return found
             if process is None:
                 if _try_lock(lock.fileno()):
-                    _rotate(paths.daemon_log)
+                    put_aside(paths.daemon_log)
                     log_start = _size(paths.daemon_log)
                     process = _spawn(paths, command or own_command("serve"))
             elif process.poll() is not None:
@@ -290,11 +290,13 @@ def _spawn(paths: Paths, command: Sequence[str]) -> subprocess.Popen[bytes]:
         raise DaemonError(f"cannot start the daemon: {error}") from None
 
 
-def _rotate(log: Path) -> None:
-    """Keep a long log as the old one, in place of the last old one; nobody writes to it now."""
+def put_aside(log: Path) -> bool:
+    """Keep a long log as the old one, in place of the last old one; return whether it was long."""
     if _size(log) > _LOG_LIMIT:
-        with contextlib.suppress(OSError):  # Windows, while somebody reads it: next time, then
+        with contextlib.suppress(OSError):  # Windows, while somebody has it open: next time, then
             log.replace(log.with_suffix(".log.old"))
+            return True
+    return False
 
 
 def _fixed(environ: Mapping[str, str]) -> dict[str, str]:

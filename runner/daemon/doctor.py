@@ -85,8 +85,13 @@ def _engine(paths: Paths) -> Iterator[Check]:
             fix = f"{python} -m pip install --force-reinstall --no-deps llama-cpp-python"
         yield Check("engine", State.FAIL, error.message, fix)
         return
-    yield Check("engine", State.OK, found.build)
+    yield Check("engine", State.OK, features(found.build))
     yield from judge_devices(devices, vendors())
+
+
+def features(build: str) -> str:
+    """Return llama.cpp's words for its build without those that say that each is there."""
+    return build.replace(" = 1", "").replace(" | ", " ").replace(" : ", ": ").rstrip(" |")
 
 
 async def _look_at_devices(paths: Paths) -> tuple[Inventory, tuple[Device, ...]]:

@@ -27,6 +27,7 @@ from runner import __version__, logs
 from runner.config import Settings, load_settings
 from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
+from runner.daemon.log_file import kept_short
 from runner.daemon.settings import LiveSettings
 from runner.dialects.ollama_models import tags
 from runner.domain.name import ModelName
@@ -180,7 +181,9 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         stack.push_async_callback(devices.close)
         keys = await _keys(paths, cache, stack)
         _check_door(settings, keys)
-        inference = await asyncio.to_thread(_inference, settings, paths, library, pool, requests)
+        inference = await asyncio.to_thread(
+            _inference, settings, paths, library, pool, requests, devices
+        )
         needs = Needs(
             inference=inference,
             prompts=PromptService(inference),
@@ -251,7 +254,8 @@ async def _keys(paths: Paths, cache: CacheService, stack: contextlib.AsyncExitSt
 
 async def _serve_and_end(paths: Paths, settings: Settings) -> None:
     """Serve; then the process ends, whatever its threads wait for: what is to be kept is kept."""
-    await _serve(paths, settings)
+    async with kept_short(paths.daemon_log):
+        await _serve(paths, settings)
 
     def leave() -> None:
         logger.info("left without waiting for a hub")
@@ -290,7 +294,12 @@ def _tell(
 
 
 def _inference(
-    settings: Settings, paths: Paths, library: Library, pool: Pool, requests: RequestService
+    settings: Settings,
+    paths: Paths,
+    library: Library,
+    pool: Pool,
+    requests: RequestService,
+    devices: DeviceList,
 ) -> InferenceService:
     """Return what answers, and what sizes models for it; reads what is known of this machine."""
     memory = MemoryService(
@@ -313,6 +322,7 @@ def _inference(
         defaults=Options(**dict(settings.model_options)),
         memory=memory,
         pinned=settings.pin,
+        devices=devices,
     )
 
 

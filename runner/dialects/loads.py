@@ -93,6 +93,17 @@ def need_body(need: MemoryNeed) -> dict[str, Any]:
         "draft": need.n_draft,
         "accelerator": need.n_accelerator,
         "advice": list(need.advice),
+        "layers": need.n_layers,
+        "devices": [
+            {
+                "name": one.device,
+                "layers": one.n_layers,
+                "needed": one.n_needed,
+                "free": one.n_free,
+            }
+            for one in need.placed
+        ],
+        "note": need.note,
     }
     if need.n_ctx_asked > need.n_ctx:
         told["context_length_asked"] = need.n_ctx_asked

@@ -43,6 +43,7 @@ from runner.domain.event import (
     Event,
     Finished,
     FinishReason,
+    Reached,
     TextDelta,
     ThinkingDelta,
     TokenLogprob,
@@ -415,7 +416,7 @@ class AnswerEncoder:
             WorkerError: The event says that the answer was cut off.
         """
         match event:
-            case Begun():
+            case Begun() | Reached():
                 return b""
             case TextDelta():
                 text = wire.encode(event.text)

@@ -28,6 +28,8 @@ _INSTEAD = {
     "renderer": "leave it out: the model's own chat template is used; or give a template",
     "parser": "leave it out: how a model calls tools and thinks is told by its template",
     "remote_host": "models here run on this machine",
+    "info": "leave it out: what a model is and can do is read from its file and its template",
+    "draft_quantize": "quantize the draft first, with corral quantize, and name what that made",
 }
 
 
@@ -56,6 +58,8 @@ class CreateBody(ModelBody, rename={"source": "from"}):
     quantize: str | None = None
     quantization: str | None = None
     remote_host: str | None = None
+    info: dict[str, Any] | None = None
+    draft_quantize: str | None = None
     stream: bool | None = None
     paths: list[str] | None = None
     adapter_paths: list[str] | None = None

@@ -78,9 +78,10 @@ class Pull:
     limit_bps: int | None = None
 
 
-def parse_model(body: bytes) -> ModelName:
-    """Return the model that a body names; delete and unload ask for no more."""
-    return parse_name(wire.decode(body, _model_body))
+def parse_model(body: bytes) -> tuple[ModelName, str]:
+    """Return the model that a body names, and as it wrote it; delete and unload ask for no more."""
+    asked = wire.decode(body, _model_body)
+    return parse_name(asked), asked.model_text()
 
 
 def parse_show(body: bytes) -> Show:
@@ -109,10 +110,10 @@ def parse_pull(body: bytes) -> Pull:
     return Pull(parse_name(asked) if asked.model_text() else None, path, stream)
 
 
-def parse_copy(body: bytes) -> tuple[ModelName, ModelName]:
-    """Return source and destination of a body of ``/api/copy``."""
+def parse_copy(body: bytes) -> tuple[ModelName, ModelName, str]:
+    """Return source and destination of a body of ``/api/copy``, and the source as it wrote it."""
     asked = wire.decode(body, _copy_body)
-    return ModelName.parse(asked.source), ModelName.parse(asked.destination)
+    return ModelName.parse(asked.source), ModelName.parse(asked.destination), asked.source
 
 
 # Answers

@@ -85,9 +85,20 @@ class LoadedShape(LoadShape):
     note: str
 
 
+class EstimateDeviceShape(msgspec.Struct, kw_only=True):
+    """What would go to an accelerator: layers, and in bytes what they need there and is free."""
+
+    name: str
+    layers: int
+    needed: int
+    free: int
+
+
 class EstimateShape(msgspec.Struct, kw_only=True):
     """``POST /api/estimate``: bytes, and contexts in tokens.
 
+    ``needed`` and ``free`` are of main memory; of ``layers``, the output counted as one, those on
+    ``devices`` are not in it.  ``note``: why less is there than was wanted.
     ``context_length_asked`` is there where the context had to be cut.
     """
 
@@ -104,6 +115,9 @@ class EstimateShape(msgspec.Struct, kw_only=True):
     draft: int
     accelerator: int
     advice: list[str]
+    layers: int
+    devices: list[EstimateDeviceShape]
+    note: str
     context_length_asked: int | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -61,23 +61,23 @@ def device_address(text: str) -> str:
 def device_words(texts: Iterable[str]) -> tuple[str, ...]:
     """Return names and addresses of devices in one form, in their order, each once.
 
+    A text may hold several, separated by commas.
+
     Raises:
         InvalidRequest: One can be neither, or there are too many.
     """
     words: list[str] = []
-    for text in texts:
-        word = text.strip()
-        if is_address(word):
-            word = device_address(word)
-        elif not _NAME.fullmatch(word):
+    for word in (part.strip() for text in texts for part in text.split(",")):
+        if not (is_address(word) or _NAME.fullmatch(word)):
             raise InvalidRequest(
                 f"'{word[:80]}' can be no device",
                 hint="want a name as 'corral doctor' shows it, -NAME to leave one out, or"
                 " HOST:PORT of another machine's 'corral share'",
                 param="devices",
             )
-        if word not in words:
-            words.append(word)
+        known = device_address(word) if is_address(word) else word
+        if known not in words:
+            words.append(known)
     if len(words) > _MOST_WORDS:
         raise InvalidRequest(
             f"devices has {len(words)} names, at most {_MOST_WORDS}", param="devices"

@@ -27,6 +27,7 @@ class Usage:
         n_generated: Tokens drawn, the one that ended the answer included.
         n_drafted: Tokens that were guessed before they were drawn.
         n_accepted: Of them, those that were guessed right.
+        n_thought: Of the tokens drawn, those of thoughts; the markers around these are not.
     """
 
     n_prompt: int = 0
@@ -34,6 +35,7 @@ class Usage:
     n_generated: int = 0
     n_drafted: int = 0
     n_accepted: int = 0
+    n_thought: int = 0
 
     def plus(self, other: Usage) -> Usage:
         """Return the tokens of both."""
@@ -43,6 +45,7 @@ class Usage:
             self.n_generated + other.n_generated,
             self.n_drafted + other.n_drafted,
             self.n_accepted + other.n_accepted,
+            self.n_thought + other.n_thought,
         )
 
 
@@ -75,6 +78,25 @@ class Begun:
 
     n_prompt: int
     n_cached: int
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far an answer is, before what came with it; only when the request asked for it.
+
+    Attributes:
+        n_computed: Tokens of the prompt that are in the cache, those it had included.
+        n_generated: Tokens drawn.
+        prompt_s: Since the prompt's first step, or until the first token.
+        decode_s: Since the first token.
+        choice: Which of several answers.
+    """
+
+    n_computed: int
+    n_generated: int
+    prompt_s: float
+    decode_s: float
     choice: int = 0
 
 
@@ -177,4 +199,4 @@ class Finished:
     hit: Hit = Hit.NONE
 
 
-Event = Begun | TextDelta | ThinkingDelta | ToolCallDelta | Finished
+Event = Begun | Reached | TextDelta | ThinkingDelta | ToolCallDelta | Finished

@@ -57,12 +57,15 @@ class Constraint:
 class ThoughtBound:
     """How a model's thoughts are told from its answer, and how much of it they may be.
 
+    By itself it bounds nothing: then they are counted only.
+
     Attributes:
         open: What begins them.
         close: What ends them.
         ending: What is put there when they have reached their bound; it begins with ``close``.
         n_most: Most tokens of thoughts; ``None``: ``share`` alone bounds them.
         share: Of all the tokens that the answer may have.
+        returns: Whether they may begin again after something else.
     """
 
     open: str
@@ -70,6 +73,12 @@ class ThoughtBound:
     ending: str
     n_most: int | None = None
     share: float = 1.0
+    returns: bool = False
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether they may not be the whole answer."""
+        return self.n_most is not None or self.share < 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,7 @@ class InferenceRequest:
         constraint: What the answer must look like.
         n_logprobs: Most likely tokens to tell at each place, 0: the drawn one; ``None``: none.
         tells_prompt: Whether to tell the same of the prompt's tokens.
+        tells_progress: Whether to tell on the way how far it is.
         suffix: Text that follows the answer, for models that fill in the middle.
         template: A chat template in place of the model's own.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
@@ -163,6 +173,7 @@ class InferenceRequest:
     constraint: Constraint | None = None
     n_logprobs: int | None = None
     tells_prompt: bool = False
+    tells_progress: bool = False
     suffix: str = ""
     template: str | None = None
     shifts: bool = False

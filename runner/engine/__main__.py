@@ -23,6 +23,7 @@ from runner.domain.loading import LoadStage
 from runner.engine.disk import DiskTier
 from runner.engine.loop import Loop
 from runner.engine.pipe import keep_the_pipe, sender
+from runner.engine.prepare import failed
 from runner.engine.remote import end_process
 from runner.errors import CorralError
 from runner.kv.key import CacheKey
@@ -30,7 +31,6 @@ from runner.kv.shelf import Shelf
 from runner.protocol.codec import BrokenFrame, FrameReader
 from runner.protocol.messages import (
     FLUSH_S,
-    Failed,
     Load,
     Loaded,
     Loading,
@@ -152,7 +152,7 @@ def _load(load: Load, send: Callable[[Message], None]) -> Loop | None:
             told.tell(LoadStage.DRAFT, 0.0)
         draft = load_draft(load, backend, resident.draft_devices) if has_draft else None
     except CorralError as error:
-        send(Failed(load.request_id, error.code, error.message, error.hint))
+        send(failed(load.request_id, error))
         return None
     loop = Loop(
         backend.model,

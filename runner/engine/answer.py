@@ -14,7 +14,7 @@ from runner.engine.backend import Backend, Vocabulary
 from runner.engine.chunks import Chunk
 from runner.engine.sequence import Sequence
 from runner.errors import CorralError, WorkerError
-from runner.protocol.messages import Delta, Outcome, Started
+from runner.protocol.messages import Delta, Outcome, Progress, Started
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +37,10 @@ class News:
     marks: tuple[int, ...] = ()
     prompt: tuple[PromptToken, ...] = ()
 
-    def delta(self, request_id: str, finish: Outcome | None = None) -> Delta:
-        """Return it as a message."""
-        return Delta(request_id, self.text, finish, self.logprobs, self.marks, self.prompt)
+    def delta(self, seq: Sequence, now: float, finish: Outcome | None = None) -> Delta:
+        """Return it as a message about ``seq``."""
+        at = progress(seq, now) if seq.tells_progress else None
+        return Delta(seq.request_id, self.text, finish, self.logprobs, self.marks, self.prompt, at)
 
     def then(self, later: News) -> News:
         """Return this and what came after it as one."""
@@ -111,13 +112,14 @@ def advance_all(seq: Sequence, row: int, vocabulary: Vocabulary, backend: Backen
     prompt = seq.told.release() if seq.told else ()
     if seq.n_limit <= seq.n_prompt:  # only what the prompt tells was wanted
         return News("", FinishReason.LENGTH, prompt=prompt)
-    guess, n_sure = seq.guess, len(seq.tokens)
+    guess = seq.guess
+    if not guess and not prompt:  # nearly always
+        return advance(seq, _draw(seq, row, backend), vocabulary)
+    n_sure = len(seq.tokens)
     found, n_right = News("", None, prompt=prompt), 0
     while True:
         token = _draw(seq, row - len(guess) + n_right, backend)
         news = advance(seq, token, vocabulary)
-        if not guess:
-            return found.then(news) if prompt else news
         found = found.then(news)
         n_new = len(seq.tokens) - n_sure
         is_over = news.reason is not None or seq.is_full or n_new > len(guess)
@@ -157,6 +159,18 @@ def started(seq: Sequence, n_cached: int) -> Started:
     )
 
 
+def on_the_way(seq: Sequence, now: float) -> tuple[Delta, ...]:
+    """Return what there is to say of a prompt of which a part was computed."""
+    return (News("", None).delta(seq, now),) if seq.tells_progress else ()
+
+
+def progress(seq: Sequence, now: float) -> Progress:
+    """Return how far a sequence is at ``now``, on the loop's clock."""
+    first = seq.first_token_s or now
+    n_computed = min(seq.n_computed, seq.n_prompt)
+    return Progress(n_computed, seq.n_generated, first - (seq.started_s or first), now - first)
+
+
 def outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:
     """Return how a sequence ended at ``now``, on the loop's clock."""
     started = seq.started_s or now
@@ -171,4 +185,5 @@ def outcome(seq: Sequence, reason: FinishReason, now: float) -> Outcome:
         n_drafted=seq.drafter.n_drafted if seq.drafter else 0,
         n_accepted=seq.drafter.n_accepted if seq.drafter else 0,
         tokens=tuple(seq.tokens) if seq.wants_tokens else (),
+        n_thought=seq.thoughts.n_thought if seq.thoughts else 0,
     )

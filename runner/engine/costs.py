@@ -13,6 +13,9 @@ from bisect import bisect_left
 _SHAPE = ((1, 1.0), (2, 1.8), (4, 3.2), (8, 5.0), (16, 8.0), (32, 13.0), (64, 24.0))
 #: Weight of the newest step in the running mean; of the first, against what was assumed.
 _NEWEST, _FIRST = 0.25, 0.5
+#: A step that took longer than so many times what was expected counts as that: something else had
+#: the processor.  Where it goes on to take longer, the mean follows in a few steps.
+_MOST = 1.5
 #: Steps after which a measurement counts no more: the machine may have been busy then.
 _STALE = 400
 
@@ -30,6 +33,7 @@ class StepCosts:
             return
         self._n_steps += 1
         before = self.seconds(n_tokens) if self._means else seconds
+        seconds = min(seconds, _MOST * before)
         weight = _NEWEST if n_tokens in self._means else _FIRST
         self._means[n_tokens] = before + weight * (seconds - before), self._n_steps
 

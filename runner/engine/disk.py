@@ -105,6 +105,7 @@ class DiskTier:
         self._lock = threading.Lock()  # for what follows
         #: Of each owner, by how they begin: file names, and packed tokens once they were read.
         self._known: dict[str, dict[str, dict[str, bytes | None]]] = {}
+        self._listed: set[str] = set()  # owners whose folder was read; of others more may be there
         self._n_pending = 0
         #: Of one owner or all, and one conversation or all: ``None`` stands for all.
         self._n_clears: Counter[tuple[str | None, str | None]] = Counter()
@@ -117,8 +118,8 @@ class DiskTier:
         """Whether an entry might begin like ``tokens``; ``True`` while nobody has looked."""
         block = block_name(tokens)
         with self._lock:
-            known = self._known.get(owner_id)
-            return bool(block) and (known is None or block in known)
+            is_listed = owner_id in self._listed
+            return bool(block) and (not is_listed or block in self._known.get(owner_id, {}))
 
     def search(
         self,
@@ -169,10 +170,11 @@ class DiskTier:
         What waits to be written of that owner and conversation is not written any more.
         """
         with self._lock:
-            self._n_clears[owner_id, conversation_id] += 1
-            owners = list(self._known) if owner_id is None else [owner_id]
-            for owner in owners:
+            if self._n_pending:  # else there is nobody who must hear of it
+                self._n_clears[owner_id, conversation_id] += 1
+            for owner in [*self._known, *self._listed] if owner_id is None else [owner_id]:
                 self._known.pop(owner, None)
+                self._listed.discard(owner)
 
     def close(self, within_s: float) -> None:
         """End both threads; what waits to be written is, as far as the time goes."""
@@ -192,8 +194,8 @@ class DiskTier:
     def _learn(self, owner_id: str, name: str, tokens: bytes | None) -> None:
         """Note a file; the lock is held."""
         if block := block_of(name):
-            known = self._known.setdefault(owner_id, {})
-            known.setdefault(block, {})[name] = tokens
+            names = self._known.setdefault(owner_id, {}).setdefault(block, {})
+            names[name] = names.get(name) if tokens is None else tokens
 
     def _forget(self, owner_id: str, name: str, *, removes: bool = False) -> None:
         if removes:
@@ -247,14 +249,14 @@ class DiskTier:
     def _list(self, owner_id: str) -> None:
         """Learn the names of an owner's entries, once."""
         with self._lock:
-            if owner_id in self._known:
+            if owner_id in self._listed:
                 return
         folder = self._shelf.folder(self._key.folder_name, owner_id)
         names: list[str] = []
         with contextlib.suppress(OSError):
             names = [path.name for path in folder.iterdir()]
         with self._lock:
-            self._known.setdefault(owner_id, {})
+            self._listed.add(owner_id)
             for name in names:
                 self._learn(owner_id, name, None)
 
@@ -335,6 +337,8 @@ class DiskTier:
                 self._forget(saved.owner_id, file_name(saved.tokens))
             with self._lock:
                 self._n_pending -= len(saved.blob)
+                if not self._n_pending:
+                    self._n_clears.clear()
 
     @contextlib.contextmanager
     def _unless_cleared(self, saved: Saved, n_clears: int) -> Iterator[None]:

@@ -37,9 +37,10 @@ _MARGIN = 1.05
 _PACE = 1.02
 #: A step is made no longer than this, in seconds, or than so many without guesses: a text that
 #: comes in fits and starts is no faster to its reader.
-_LONGEST_S, _LONGEST_STEPS = 0.1, 4.0
-#: What a sequence may lose by wrong guesses: so many steps, and this share of all its steps.
-_CREDIT_STEPS, _CREDIT_SHARE = 2.0, 0.005
+_LONGEST_S, _LONGEST_STEPS = 0.2, 4.0
+#: What a sequence may lose by wrong guesses, in steps: at first, for each token in which the two
+#: places agree, and as a share of all its steps.
+_CREDIT_STEPS, _CREDIT_RUN, _CREDIT_SHARE = 2.0, 0.2, 0.005
 
 #: How often the next token is right, by how many agreed before it; what is assumed at first.
 _RUNS = (4, 6, 8, 12, 16, 24, 32)
@@ -238,7 +239,8 @@ class Drafter:
     def credit_s(self, n_generated: int, costs: StepCosts) -> float:
         """Return the seconds that wrong guesses may cost after ``n_generated`` tokens."""
         step_s = costs.seconds(1)
-        return self.saved_s + step_s * (_CREDIT_STEPS + _CREDIT_SHARE * n_generated)
+        n_steps = _CREDIT_STEPS + _CREDIT_RUN * self.run + _CREDIT_SHARE * n_generated
+        return self.saved_s + step_s * n_steps
 
     def count(self, n_drafted: int, n_right: int, *, by_model: bool) -> None:
         """Take note of how many of the guessed tokens were right."""

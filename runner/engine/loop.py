@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 
 from runner.domain.cache import Hit
 from runner.domain.event import FinishReason
-from runner.engine.answer import advance_all, outcome, started, tell
+from runner.engine.answer import advance_all, on_the_way, outcome, started, tell
 from runner.engine.backend import Backend, DecodeFailed, NoSlot, Vocabulary
 from runner.engine.cache import Cache
 from runner.engine.checkpoints import Checkpoints
@@ -113,11 +113,12 @@ class Loop:
         """Take a message from the daemon; called by the inbox thread."""
         match message:
             case Generate() | Tokenize() | Detokenize() | Render() | Embed() | Rerank():
+                # Known before its deadline is: that may pass at once.
+                self._underway.add(message.request_id)
                 asked = message if isinstance(message, Generate | Embed | Rerank) else None
                 if asked and asked.terms.deadline_s is not None:
                     at_s = time.monotonic() + asked.terms.deadline_s
                     self._items.put(Deadline(asked.request_id, at_s))
-                self._underway.add(message.request_id)
                 self._preparer.submit(message)
             case Abort() | Inspect() | AskCache() | ClearCache() | UseThreads() | Shutdown():
                 self._items.put(message)
@@ -395,6 +396,7 @@ class Loop:
             if seq.told:
                 tell(chunk, row, self._vocabulary)
             if not chunk.draw:
+                deltas += on_the_way(seq, now)
                 continue
             try:
                 news = advance_all(seq, row, self._vocabulary, backend)
@@ -406,11 +408,11 @@ class Loop:
             if not seq.first_token_s:
                 seq.first_token_s = now
             if news.reason is not None:
+                deltas.append(news.delta(seq, now, outcome(seq, news.reason, now)))
                 self._remove(seq)
-                deltas.append(news.delta(seq.request_id, outcome(seq, news.reason, now)))
                 continue
             if news.text or news.prompt:
-                deltas.append(news.delta(seq.request_id))
+                deltas.append(news.delta(seq, now))
             if seq.is_full:
                 self._shift(seq)
         return deltas

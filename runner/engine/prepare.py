@@ -221,6 +221,7 @@ class Preparer:
         limits = limits_of(request, len(tokens), backend.n_ctx)
         adapters = adapters_of(request, backend.n_adapters)
         kept = self._kept(request.keeps_control)
+        budget = budget_of(request, self._vocabulary, limits, n_prompt=len(tokens), tail=tail)
         return Sequence(
             request_id=request.request_id,
             tokens=tokens,
@@ -236,14 +237,14 @@ class Preparer:
                 only_tokens(tokens) if pictures else tokens,
                 constraint=request.constraint,
                 n_logprobs=request.n_logprobs,
-                budget=budget_of(
-                    request, self._vocabulary, limits, n_prompt=len(tokens), tail=tail
-                ),
+                budget=budget if budget and budget.is_bound else None,
             ),
+            thoughts=budget,
             detokenizer=Detokenizer(),
             stop=StopMatcher(request.stop),
             logprobs=None if request.n_logprobs is None else HeldLogprobs(),
             told=Told(len(tokens), prompt.n_added) if request.tells_prompt else None,
+            tells_progress=request.tells_progress,
             wants_tokens=request.wants_tokens,
             tail=tail,
             kept=kept,

@@ -22,6 +22,22 @@ from runner.engine.told import N_STEP, Told
 MAX_FORCED = 16
 
 
+class Thoughts(Protocol):
+    """Counts what an answer thinks.
+
+    Attributes:
+        n_thought: Tokens of thoughts so far.
+        is_bound: Whether the sampler feeds it, which heeds it.
+    """
+
+    n_thought: int
+    is_bound: bool
+
+    def take(self, token: int) -> None:
+        """Go on after ``token``."""
+        ...
+
+
 class Sampler(Protocol):
     """Draws tokens for one sequence."""
 
@@ -91,6 +107,8 @@ class Sequence:
         stop: Watches the text for stop strings.
         logprobs: Keeps log probabilities back with their text; ``None``: nobody asked for them.
         told: Gathers those of the prompt; ``None``: nobody asked for them.
+        thoughts: Counts those; ``None``: the model has none.
+        tells_progress: Whether its news shall say how far it is.
         wants_tokens: Whether the end shall carry all tokens.
         may_share: Whether it may begin with cells that were not computed for it.
         terms: Its class, its client and the like.
@@ -140,6 +158,8 @@ class Sequence:
     stop: StopMatcher = field(default_factory=StopMatcher)
     logprobs: HeldLogprobs | None = None
     told: Told | None = None
+    thoughts: Thoughts | None = None
+    tells_progress: bool = False
     wants_tokens: bool = False
     may_share: bool = True
     terms: Terms = field(default_factory=Terms)
@@ -283,6 +303,8 @@ class Sequence:
         self.tokens.append(token)
         if is_eog:
             return self.stop.flush(), FinishReason.STOP
+        if self.thoughts is not None and not self.thoughts.is_bound:
+            self.thoughts.take(token)
         kept = self.kept.get(token, b"")
         new = self.detokenizer.feed(piece or kept)
         if self.marks is not None:

@@ -106,10 +106,13 @@ class Speculation:
         """
         if not self._is_on:
             return
-        base_s = self.costs.seconds(self._n_sure)
         self.costs.learn(n_tokens, seconds)
+        if not self._settled:
+            return
+        # What such steps take, not what this one took: no guess is to blame for a busy machine.
+        base_s = self.costs.seconds(self._n_sure)
+        extra_s = (self.costs.seconds(n_tokens) + self._draft_s - base_s) / len(self._settled)
         for drafter, n_right in self._settled:
-            extra_s = (seconds + self._draft_s - base_s) / len(self._settled)
             drafter.saved_s += n_right * base_s - extra_s
 
     def end(self, seq: Sequence) -> None:

@@ -134,8 +134,7 @@ def estimate_shape(shape: Shape, plan: Plan, *, n_projector: int = 0) -> Estimat
         layer.n_weights - (layer.n_experts if plan.experts_on_cpu else 0) for layer in on_gpu
     )
     if n_gpu:
-        # A model without an output of its own uses its input once more, where the output is.
-        n_weights_gpu += shape.n_output or shape.n_input
+        n_weights_gpu += _output_bytes(shape)
     n_weights = shape.n_weights
     if n_gpu and not _has_output(shape):
         n_weights += shape.n_input
@@ -153,6 +152,33 @@ def estimate_shape(shape: Shape, plan: Plan, *, n_projector: int = 0) -> Estimat
         n_weights_accelerator=n_weights_gpu,
         n_private=n_private,
     )
+
+
+def device_bytes(shape: Shape, plan: Plan, counts: Sequence[int]) -> list[int]:
+    """Return what a model takes of each accelerator, in bytes.
+
+    Args:
+        shape: The model.
+        plan: How it is to be loaded; its ``n_gpu_layers`` is not looked at.
+        counts: Layers of each, in the order in which the layers follow each other up to the output,
+            which counts as one.
+    """
+    plan = replace(plan, n_cells=_padded(plan.n_cells))
+    n_layer = len(shape.layers)
+    start = n_layer + 1 - sum(counts)
+    found = []
+    for n in counts:
+        layers = shape.layers[start : start + n]
+        start += n
+        n_bytes = sum(_kept(layer, shape, plan) + layer.n_weights for layer in layers)
+        if plan.experts_on_cpu:
+            n_bytes -= sum(layer.n_experts for layer in layers)
+        if n and start > n_layer:
+            n_bytes += _output_bytes(shape) + _compute_bytes(shape, plan)
+        elif n:
+            n_bytes += _F32 * _within(shape, plan, _step(plan)[1])
+        found.append(n_bytes)
+    return found
 
 
 def weights_bytes(header: Header) -> int:
@@ -212,6 +238,11 @@ def projector_bytes(header: Header) -> int:
 def _has_output(shape: Shape) -> bool:
     """Whether the file has a matrix for the output; its last norm alone is a row of numbers."""
     return shape.n_output > _F32 * 4 * shape.n_embd
+
+
+def _output_bytes(shape: Shape) -> int:
+    """What lies beside the output; without one of its own a model's input is there once more."""
+    return shape.n_output + (0 if _has_output(shape) else shape.n_input)
 
 
 def _padded(n: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from runner.domain.loading import LoadStage
+from runner.domain.placement import Outline
 
 
 class Remote(Struct, frozen=True):
@@ -54,6 +55,7 @@ class Load(Struct, frozen=True, tag=True):
         devices: Which accelerators to use, in this order; see ``domain.device_order``.
         remotes: Those of other machines.
         lost: Devices that are left out because they were lost, for the record.
+        outline: The model's size, to place its layers by; ``None``: not known.
     """
 
     request_id: str
@@ -88,6 +90,7 @@ class Load(Struct, frozen=True, tag=True):
     devices: tuple[str, ...] = ()
     remotes: tuple[Remote, ...] = ()
     lost: tuple[str, ...] = ()
+    outline: Outline | None = None
 
 
 class Loading(Struct, frozen=True, tag=True):

@@ -64,13 +64,15 @@ class Generate(Struct, frozen=True, tag=True):
         terms: How the engine is to treat it; its deadline counts from here.
         tools: For the template.
         think: For the template.
-        thoughts: How much of the answer they may be; ``None``: all of it.
+        thoughts: How they are told from the answer, and how much of it they may be; ``None``: there
+            are none.
         template: In place of the model's own; ``None``: the model's own.
         keeps_control: Control tokens whose text stays in the answer, for who parses it there;
             all others vanish.
         constraint: What the answer must look like.
         n_logprobs: Most likely tokens to tell at each place; ``None``: none.
         tells_prompt: Whether to tell the same of the prompt's tokens.
+        tells_progress: Whether deltas carry ``at``, and come for parts of the prompt, too.
         shifts: When the context is full, the oldest tokens go and the answer goes on.
         truncates: A conversation that does not fit loses its oldest turns.
         n_keep: Tokens at the beginning that stay when others go; negative: the whole prompt.
@@ -99,6 +101,7 @@ class Generate(Struct, frozen=True, tag=True):
     constraint: Constraint | None = None
     n_logprobs: int | None = None
     tells_prompt: bool = False
+    tells_progress: bool = False
     shifts: bool = False
     truncates: bool = False
     n_keep: int = DEFAULT_KEEP
@@ -247,6 +250,7 @@ class Outcome(Struct, frozen=True):
         n_shifted: Tokens that left the context so that the answer could go on.
         n_drafted: Tokens that were guessed beforehand.
         n_accepted: Of them, those that were right.
+        n_thought: Of the tokens drawn, those of thoughts.
     """
 
     reason: FinishReason
@@ -258,6 +262,16 @@ class Outcome(Struct, frozen=True):
     n_shifted: int = 0
     n_drafted: int = 0
     n_accepted: int = 0
+    n_thought: int = 0
+
+
+class Progress(Struct, frozen=True, array_like=True):
+    """How far a sequence is; as ``domain.event.Reached`` has it."""
+
+    n_computed: int
+    n_generated: int
+    prompt_s: float
+    decode_s: float
 
 
 class Delta(Struct, frozen=True, array_like=True):
@@ -265,6 +279,7 @@ class Delta(Struct, frozen=True, array_like=True):
 
     ``marks``: the characters of ``text`` at which a kept control token begins, ascending.
     ``prompt``: all tokens of the prompt, once and before any text, where they are to be told.
+    ``at``: how far it is, where that is to be told.
     """
 
     request_id: str
@@ -273,6 +288,7 @@ class Delta(Struct, frozen=True, array_like=True):
     logprobs: tuple[TokenLogprob, ...] = ()
     marks: tuple[int, ...] = ()
     prompt: tuple[PromptToken, ...] = ()
+    at: Progress | None = None
 
 
 class Step(Struct, frozen=True, tag=True):

@@ -36,14 +36,24 @@ from runner.errors import (
     TooSlow,
     Unauthorized,
 )
+from runner.server.absent import INSTEAD
 from runner.server.connections import LIMITS, refusal_of
 from runner.server.marks import DOOR, caller_of
 
 #: Paths of rerankers, and those of vLLM and llama-server, that stand under no version.
-_UNVERSIONED = frozenset({"/rerank", "/reranking", "/score", "/tokenize", "/detokenize"})
+_UNVERSIONED = frozenset(
+    {
+        *("/rerank", "/reranking", "/score", "/tokenize", "/detokenize", "/apply-template"),
+        *("/chat/completions", "/chat/completions/input_tokens", "/completions", "/embeddings"),
+        *("/responses", "/responses/input_tokens", "/models"),
+    }
+)
 
 #: Largest body taken, in bytes.
 MAX_BODY = 64 * 1024 * 1024
+
+#: What a body may be encoded in: aiohttp decodes it, or has refused it where it lacks the decoder.
+_ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 
 #: The first class that fits gives the status.
 STATUSES: tuple[tuple[type[CorralError], int], ...] = (
@@ -106,7 +116,7 @@ def facts_of(request: web.Request) -> Facts:
 def is_openai(request: web.Request) -> bool:
     """Whether the caller speaks OpenAI's dialect, or a reranker's, by the path."""
     path = request.path
-    is_its_own = path.startswith(("/v1/", "/v2/")) or path in _UNVERSIONED
+    is_its_own = path.startswith(("/v1/", "/v2/")) or path in _UNVERSIONED or path in INSTEAD
     return is_its_own and not is_anthropic(request)
 
 
@@ -127,9 +137,12 @@ async def read_body(request: web.Request) -> bytes:
     """Return the body.
 
     Raises:
+        web.HTTPUnsupportedMediaType: It is encoded as nobody here reads.
         web.HTTPRequestEntityTooLarge: It is larger than ``MAX_BODY``.
         TooSlow: It stopped coming.
     """
+    if request.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
+        raise web.HTTPUnsupportedMediaType
     announced = request.content_length or 0
     if announced > MAX_BODY:
         raise web.HTTPRequestEntityTooLarge(MAX_BODY, announced)
@@ -155,7 +168,8 @@ async def read_body(request: web.Request) -> bytes:
 
 def json_answer(request: web.Request, body: bytes, *, status: int = 200) -> web.Response:
     """Return a response with ``body``, which is JSON already, typed as the dialect does."""
-    kind = openai_chat.CONTENT_TYPE if request.path.startswith("/v1/") else ollama.CONTENT_TYPE
+    is_ollamas = not (is_openai(request) or is_anthropic(request))
+    kind = ollama.CONTENT_TYPE if is_ollamas else openai_chat.CONTENT_TYPE
     return web.Response(body=body, status=status, headers={"Content-Type": kind})
 
 

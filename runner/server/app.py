@@ -33,6 +33,7 @@ from runner.server.marks import DOOR, Door
 from runner.server.metrics import METRICS, Metrics
 from runner.server.middleware import add_headers, answer_errors, guard, log_request
 from runner.server.needs import NEEDS, Needs
+from runner.server.unbroken import CHANGES, finish_changes, give_up_changes
 
 #: Every table of routes; the reference pages are made from it.
 ROUTES = (
@@ -67,12 +68,15 @@ def make_app(needs: Needs, access: Access, limits: Limits | None = None) -> web.
         access: Who may call.
         limits: On connections.
     """
-    app = web.Application(middlewares=[log_request, answer_errors, guard], client_max_size=MAX_BODY)
+    middlewares = [log_request, answer_errors, guard, finish_changes]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     app[NEEDS] = needs
     app[DOOR] = Door(access)
     app[LIMITS] = limits = limits or Limits()
     app[LEDGER] = Ledger(limits)
     app[METRICS] = Metrics()
+    app[CHANGES] = set()
+    app.cleanup_ctx.append(give_up_changes)
     app.on_response_prepare.append(add_headers)
     for routes in ROUTES:
         app.add_routes(routes)

@@ -24,6 +24,7 @@ routes = web.RouteTableDef()
 
 
 @routes.post("/v1/completions")
+@routes.post("/completions")
 async def complete(request: web.Request) -> web.StreamResponse:
     """Text that goes on from a prompt; a stream when the body says ``"stream": true``."""
     call = completions.parse(await read_body(request))

@@ -243,6 +243,12 @@ def refusal_of(request: web.Request) -> CapacityError | None:
     return protocol.refused if isinstance(protocol, Connection) else None
 
 
+def unread_encoding() -> InvalidRequest:
+    """Return the error of a body that is encoded in what nobody here decodes; a 415."""
+    hint = "send it as it is, or with gzip or deflate"
+    return InvalidRequest("the body's Content-Encoding is not read here", hint=hint)
+
+
 def _refusal_of_head(error: BadHttpMessage) -> tuple[CorralError, int]:
     if isinstance(error, LineTooLong) or "too many" in str(error).lower():
         return (
@@ -254,8 +260,7 @@ def _refusal_of_head(error: BadHttpMessage) -> tuple[CorralError, int]:
             431,
         )
     if "content-encoding" in str(error):  # aiohttp's words, where it lacks the decoder
-        hint = "send it as it is, or with gzip or deflate"
-        return InvalidRequest("the body's Content-Encoding is not read here", hint=hint), 415
+        return unread_encoding(), 415
     return InvalidRequest("this is no HTTP request", hint="is it meant for HTTPS?"), 400
 
 

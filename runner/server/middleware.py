@@ -13,9 +13,10 @@ from aiohttp import web
 from runner.errors import CorralError, Forbidden, InvalidRequest, RequestError, TooLarge
 from runner.logs import pairs
 from runner.server import scopes
+from runner.server.absent import INSTEAD
 from runner.server.answers import MAX_BODY, error_answer, facts_of, is_anthropic, is_gone, is_openai
 from runner.server.callers import check_scope, identify, require_manager, resource_of
-from runner.server.connections import refusal_of
+from runner.server.connections import refusal_of, unread_encoding
 from runner.server.marks import CALLER, DOOR, ORIGIN, caller_of
 from runner.server.metrics import METRICS
 from runner.server.needs import NEEDS
@@ -128,6 +129,8 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
     """Say what aiohttp refused in our words."""
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         told: RequestError = TooLarge(f"the body is larger than {MAX_BODY} bytes")
+    elif isinstance(error, web.HTTPUnsupportedMediaType):
+        told = unread_encoding()
     elif isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         told = RequestError(
@@ -138,7 +141,7 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
     else:
         told = RequestError(
             f"{request.method} {request.rel_url.raw_path}: {error.reason.lower()}",
-            hint="GET /openapi.json lists what is offered",
+            hint=INSTEAD.get(request.path, "GET /openapi.json lists what is offered"),
         )
     response = error_answer(request, told, status=error.status)
     if "Allow" in error.headers:

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from runner.dialects import ollama, ollama_models, ollama_prompts, wire
 from runner.domain.name import ModelName
-from runner.errors import BadModelFile, Unsupported
-from runner.server.answers import error_answer, json_answer, read_body
+from runner.errors import BadModelFile, ModelNotFound, Unsupported
+from runner.server.answers import error_answer, facts_of, json_answer, read_body
 from runner.server.callers import allowed, name_model, require_manager, require_owner
 from runner.server.marks import ORIGIN, caller_of
 from runner.server.needs import NEEDS
@@ -26,6 +26,7 @@ async def root(request: web.Request) -> web.Response:
 
 
 @routes.get("/health")
+@routes.get("/v1/health")
 async def health(request: web.Request) -> web.Response:
     """Whether the daemon answers; it loads nothing and touches no disk."""
     told = {"status": "ok", "version": request.app[NEEDS].version}
@@ -115,7 +116,7 @@ async def _load_or_unload(request: web.Request, call: ollama.Call) -> web.Respon
 @routes.post("/api/unload")
 async def unload(request: web.Request) -> web.Response:
     """End a model's stay in memory; says whether it was there."""
-    name = ollama_models.parse_model(await read_body(request))
+    name, facts_of(request).written = ollama_models.parse_model(await read_body(request))
     name_model(request, name)
     return json_answer(request, wire.encode({"unloaded": await _unload(request, name)}))
 
@@ -160,17 +161,21 @@ async def push(request: web.Request) -> web.Response:
 @routes.post("/api/copy")
 async def copy(request: web.Request) -> web.Response:
     """Give a model a second name; clients take 200 alone for success."""
-    source, destination = ollama_models.parse_copy(await read_body(request))
+    source, destination, written = ollama_models.parse_copy(await read_body(request))
     name_model(request, source)
     name_model(request, destination)
-    await request.app[NEEDS].models.copy(source, destination)
+    try:
+        await request.app[NEEDS].models.copy(source, destination)
+    except ModelNotFound as error:
+        error.message = f'model "{written}" not found'  # of all calls, this one quotes so
+        raise
     return web.Response()
 
 
 @routes.delete("/api/delete")
 async def delete(request: web.Request) -> web.Response:
     """Take a model out of the library; clients take 200 alone for success."""
-    name = ollama_models.parse_model(await read_body(request))
+    name, facts_of(request).written = ollama_models.parse_model(await read_body(request))
     name_model(request, name)
     await request.app[NEEDS].models.delete(name)
     return web.Response()

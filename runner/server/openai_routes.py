@@ -26,6 +26,7 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/v1/models")
+@routes.get("/models")
 async def models(request: web.Request) -> web.Response:
     """The library."""
     found = allowed(request, await request.app[NEEDS].models.list_models())
@@ -48,6 +49,7 @@ async def model(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/chat/completions")
+@routes.post("/chat/completions")
 async def chat(request: web.Request) -> web.StreamResponse:
     """One answer to a list of messages; a stream when the body says ``"stream": true``."""
     call = openai_chat.parse(await read_body(request))
@@ -62,6 +64,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 
 @routes.post("/v1/responses")
+@routes.post("/responses")
 async def respond(request: web.Request) -> web.StreamResponse:
     """One answer to a list of items; a stream when the body says ``"stream": true``."""
     call = responses.parse(await read_body(request))

@@ -94,6 +94,11 @@ def _infers(answer: Any, body: Any, stream: tuple[str, Any] | None = None) -> Op
     return Operation(answer, body, stream=stream, fails=_ANSWERS)
 
 
+def _both(path: str, operation: Operation) -> dict[str, Operation]:
+    """A call under ``/v1`` and, for clients that are given the bare address, without."""
+    return {f"POST {root}{path}": operation for root in ("/v1", "")}
+
+
 _RERANK = _infers((openai.RerankShape, list[openai.TextRankShape]), rerank.RerankBody)
 _SCORE = _infers(openai.ScoreShape, rerank.ScoreBody)
 _JOB = Operation(jobs.JobAnswer, fails=(404,))
@@ -129,31 +134,33 @@ _OLLAMA: dict[str, Operation] = {
 
 _OPENAI: dict[str, Operation] = {
     "GET /v1/models": Operation((openai.ModelsShape, claude.ModelsShape)),
+    "GET /models": Operation(openai.ModelsShape),
     "GET /v1/models/{name}": _about((openai_models.ModelObject, claude.ModelShape), None),
-    "POST /v1/chat/completions": _infers(
-        openai.ChatShape, chat.ChatBody, (EVENTS, openai.ChunkShape)
+    **_both(
+        "/chat/completions",
+        _infers(openai.ChatShape, chat.ChatBody, (EVENTS, openai.ChunkShape)),
     ),
-    "POST /v1/completions": _infers(
-        openai.CompletionShape, completions.CompletionBody, (EVENTS, openai.CompletionShape)
+    **_both(
+        "/completions",
+        _infers(
+            openai.CompletionShape, completions.CompletionBody, (EVENTS, openai.CompletionShape)
+        ),
     ),
-    "POST /v1/embeddings": _infers(openai.EmbeddingsShape, embeddings.EmbeddingsBody),
-    "POST /v1/responses": _infers(
-        openai.ResponseShape, responses.ResponsesBody, (EVENTS, openai.ResponseEventShape)
+    **_both("/embeddings", _infers(openai.EmbeddingsShape, embeddings.EmbeddingsBody)),
+    **_both(
+        "/responses",
+        _infers(openai.ResponseShape, responses.ResponsesBody, (EVENTS, openai.ResponseEventShape)),
     ),
+    **_both("/chat/completions/input_tokens", _infers(tokens.InputTokensBody, chat.ChatBody)),
+    **_both("/responses/input_tokens", _infers(tokens.InputTokensBody, responses.ResponsesBody)),
+    "POST /apply-template": _infers(tokens.TemplateBody, chat.ChatBody),
     "GET /v1/responses/{id}": Operation(status=404),
     "DELETE /v1/responses/{id}": Operation(status=404),
-    **{
-        f"POST {root}/tokenize": _infers(tokens.TokenizedBody, tokens.TokenizeBody)
-        for root in ("/v1", "")
-    },
-    **{
-        f"POST {root}/detokenize": _infers(tokens.DetokenizedBody, tokens.DetokenizeBody)
-        for root in ("/v1", "")
-    },
+    **_both("/tokenize", _infers(tokens.TokenizedBody, tokens.TokenizeBody)),
+    **_both("/detokenize", _infers(tokens.DetokenizedBody, tokens.DetokenizeBody)),
     **{f"POST {path}": _RERANK for path in ("/v1/rerank", "/v1/reranking", "/v2/rerank")},
     **{f"POST {path}": _RERANK for path in ("/rerank", "/reranking")},
-    "POST /v1/score": _SCORE,
-    "POST /score": _SCORE,
+    **_both("/score", _SCORE),
 }
 
 _ANTHROPIC: dict[str, Operation] = {
@@ -177,6 +184,7 @@ _MODEL = (Query("model", {"type": "string"}, "which model"),)
 
 _OWN: dict[str, Operation] = {
     "GET /health": Operation(shapes.HealthShape),
+    "GET /v1/health": Operation(shapes.HealthShape),
     "GET /metrics": Operation(kind=TEXT),
     "GET /openapi.json": Operation(dict[str, Any]),
     "POST /api/load": _infers(

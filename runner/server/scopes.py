@@ -9,7 +9,7 @@ from __future__ import annotations
 from runner.domain.key import Scope
 
 #: What anybody may call who reaches the daemon, by which clients find out what answers here.
-_OPEN = frozenset({"/", "/health", "/api/version", "/api/status"})
+_OPEN = frozenset({"/", "/health", "/v1/health", "/api/version", "/api/status"})
 
 #: What a web page may call without a key: inference, and what it takes to choose a model for it.
 _FOR_PAGES = _OPEN | {
@@ -33,6 +33,11 @@ _FOR_PAGES = _OPEN | {
     "/rerank",
     "/reranking",
     "/score",
+    "/models",
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/responses",
 }
 
 #: What any key opens: to look, not to touch.
@@ -44,6 +49,7 @@ _ANY_KEY = frozenset(
         "/api/estimate",
         "/v1/models",
         "/v1/models/{name}",
+        "/models",
         "/openapi.json",
         "/metrics",
     }
@@ -58,6 +64,11 @@ _INFER = _FOR_PAGES | {
     "/v1/detokenize",
     "/tokenize",
     "/detokenize",
+    "/apply-template",
+    "/v1/chat/completions/input_tokens",
+    "/chat/completions/input_tokens",
+    "/v1/responses/input_tokens",
+    "/responses/input_tokens",
     "/v1/responses/{id}",
 }
 

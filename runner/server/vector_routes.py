@@ -42,6 +42,7 @@ async def embeddings(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/embeddings")
+@routes.post("/embeddings")
 async def openai(request: web.Request) -> web.Response:
     """A vector for each input."""
     call = openai_embeddings.parse(await read_body(request))

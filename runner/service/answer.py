@@ -12,6 +12,7 @@ from runner.domain.event import (
     Event,
     Finished,
     FinishReason,
+    Reached,
     TextDelta,
     Timings,
     TokenLogprob,
@@ -72,6 +73,8 @@ class AnswerReader:
 
     def events(self, delta: Delta) -> Iterator[Event]:
         """Yield what one piece of the answer comes to."""
+        if at := delta.at:
+            yield Reached(at.n_computed, at.n_generated, at.prompt_s, at.decode_s, self._choice)
         if delta.prompt:
             yield TextDelta("", self._choice, prompt=delta.prompt)
         self._logprobs += delta.logprobs
@@ -111,7 +114,13 @@ class AnswerReader:
         counts = (prompt.n_prompt, prompt.n_cached) if self._choice == 0 else (0, 0)
         return Finished(
             reason=reason,
-            usage=Usage(*counts, outcome.n_generated, outcome.n_drafted, outcome.n_accepted),
+            usage=Usage(
+                *counts,
+                outcome.n_generated,
+                outcome.n_drafted,
+                outcome.n_accepted,
+                outcome.n_thought,
+            ),
             timings=Timings(total_s, self._load_s, outcome.prompt_s, outcome.decode_s),
             stop=outcome.stop,
             context=outcome.tokens,

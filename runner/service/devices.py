@@ -12,11 +12,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from runner.domain.device_order import chosen
+from runner.domain.device_order import chosen, chosen_without, words_of
 from runner.domain.devices import is_address
 from runner.domain.machine import Device
-from runner.errors import CorralError, DeviceError, WorkerError
-from runner.service.remotes import RemoteService
+from runner.domain.placement import Place
+from runner.errors import CorralError, DeviceError, InvalidRequest, WorkerError
+from runner.service.remotes import RemoteService, no_key
 from runner.workers.inventory import EngineDevice, Inventory, device_of
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,14 @@ class _Row:
         return "" if self.is_remote else self.device.hardware_id
 
 
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """Where a load may put layers, the first to be filled first; and why not where it was to."""
+
+    places: tuple[Place, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class DeviceList:
     """Knows all devices; used from the event loop's thread only."""
 
@@ -75,17 +84,81 @@ class DeviceList:
         self._others: dict[str, tuple[_Row, ...]] = {}
         self._own_until_s = self._others_until_s = 0.0
         self._looking: asyncio.Task[None] | None = None
+        self._engine_asked = asyncio.Event()
+
+    async def check(self, words: Sequence[str] | None) -> None:
+        """Return if this machine has each device that is named; addresses are let through.
+
+        Args:
+            words: As ``device_order.chosen`` has them; ``None``: those of the setting count.
+
+        Raises:
+            InvalidRequest: ``words`` names one that there is not.
+            DeviceError: The setting does.
+        """
+        told = self._words() if words is None else words
+        own = [word for word in told if not is_address(word)]
+        if all(word.lower() in ("cpu", "-cpu") for word in own):
+            return
+        self._start()
+        await self._engine_asked.wait()
+        try:
+            if self._own:  # else it is not known, and whoever loads is told
+                chosen(self._own, own)
+        except InvalidRequest as error:
+            if words is not None:
+                raise
+            raise DeviceError(f"the setting {error.message}", hint=error.hint) from None
+
+    async def usable(self, words: Sequence[str] | None) -> Usable:
+        """Return where a load puts layers now that names these devices, or those of the setting.
+
+        Raises:
+            InvalidRequest: One is not known, or there is no key for it.
+            DeviceError: The setting names one that is not known.
+        """
+        await self.check(words)
+        told = self._words() if words is None else words
+        named = [word for word in told if is_address(word) and not word.startswith("-")]
+        lost = {one.address: one.is_lost for one in self._remotes.list_devices()}
+        if unknown := [word for word in named if word not in lost]:
+            raise no_key(unknown[0])
+        await self.look()
+        others = [row for word in named for row in self._others.get(word, ())]
+        notes = [f"{word} was lost, and is left out for a while" for word in named if lost[word]]
+        notes += [row.note for row in others if row.note]
+        there = [row for row in others if not row.note and not lost[row.name.partition("#")[0]]]
+        gone = set(named) - {row.name for row in there}
+        rows = chosen_without([*self._own, *there], told, gone) if self._own else there
+        return Usable(
+            tuple(
+                Place(
+                    row.name,
+                    row.kind,
+                    row.device.n_free,
+                    is_remote=row.is_remote,
+                    hardware_id=row.hardware_id,
+                )
+                for row in rows
+            ),
+            tuple(notes),
+        )
 
     async def look(self) -> None:
         """Bring what is known up to date; waits only for what is not known at all."""
+        addresses = self._start()
+        if self._looking and (not self._own or addresses - self._others.keys()):
+            await asyncio.shield(self._looking)
+
+    def _start(self) -> set[str]:
+        """Begin to ask what is not known or old; return the addresses that have keys."""
         addresses = {one.address for one in self._remotes.list_devices()}
         now = self._clock()
         is_stale = now >= self._own_until_s or (addresses and now >= self._others_until_s)
         if self._looking is None and (is_stale or addresses - self._others.keys()):
             self._looking = asyncio.create_task(self._look(sorted(addresses)))
             self._looking.add_done_callback(self._looked)
-        if self._looking and (not self._own or addresses - self._others.keys()):
-            await asyncio.shield(self._looking)
+        return addresses
 
     async def close(self) -> None:
         """Give up what is being asked."""
@@ -130,32 +203,31 @@ class DeviceList:
         words = self._words()
         named = {word.lower() for word in words if not word.startswith("-")}
         # Other machines' are used where they are named, and not otherwise.
-        here = [row for row in rows if not row.is_remote or row.name.lower() in named]
-        known = {row.name.lower() for row in here} | {"cpu"}
+        here = [row for row in rows if not row.is_remote or named & words_of(row)]
+        known = {"cpu"}.union(*map(words_of, here))
         try:
             used = chosen(here, [w for w in words if w.lower() in known or not is_address(w)])
-        except DeviceError:
+        except InvalidRequest:
             return {}  # nothing can be loaded so, and whoever tries is told why
         return {row.name: number for number, row in enumerate(used, start=1)}
 
     async def _look(self, addresses: Sequence[str]) -> None:
         asked = asyncio.gather(*(self._ask(address) for address in addresses))
-        own, others = await asyncio.gather(self._ask_engine(), asked)
-        now = self._clock()
-        if own is not None:
-            self._own = own
-        only_cpu = own is not None and all(row.device.kind == "cpu" for row in own)
-        self._own_until_s = float("inf") if only_cpu else now + _FRESH_S
+        _, others = await asyncio.gather(self._ask_engine(), asked)
         self._others = dict(zip(addresses, others, strict=True))
-        self._others_until_s = now + _FRESH_S
+        self._others_until_s = self._clock() + _FRESH_S
 
-    async def _ask_engine(self) -> tuple[_Row, ...] | None:
+    async def _ask_engine(self) -> None:
+        only_cpu = False
         try:
             inventory = await self._take_inventory()
+            self._own = tuple(_Row(one.name, one) for one in inventory.devices)
+            only_cpu = all(row.device.kind == "cpu" for row in self._own)
         except WorkerError as error:
             logger.warning("devices are not known: %s", error.message)
-            return None
-        return tuple(_Row(one.name, one) for one in inventory.devices)
+        finally:
+            self._own_until_s = float("inf") if only_cpu else self._clock() + _FRESH_S
+            self._engine_asked.set()
 
     async def _ask(self, address: str) -> tuple[_Row, ...]:
         try:
@@ -175,5 +247,6 @@ class DeviceList:
 
     def _looked(self, task: asyncio.Task[None]) -> None:
         self._looking = None
+        self._engine_asked.set()
         if not task.cancelled() and (error := task.exception()):
             logger.error("looking for devices failed: %r", error)

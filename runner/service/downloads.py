@@ -17,6 +17,7 @@ from runner.hub.throttle import Throttle
 from runner.hub.worker import Manner
 from runner.service.run import Run
 from runner.store.arrival import Arrival, open_arrival
+from runner.store.disk import plain
 from runner.store.library import Library
 
 T = TypeVar("T")
@@ -108,7 +109,7 @@ class Downloads:
         return DigestMismatch(
             f"{file.name} is not what its source promises: its bytes have the digest {digest},"
             f" promised was sha256:{file.sha256}, and fetching it again did not help",
-            hint=f"nothing was installed; what came is kept in {place}, and may be deleted",
+            hint=f"nothing was installed; what came is kept in {plain(place)}, and may be deleted",
         )
 
 

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from runner.domain.chat import Message
-from runner.domain.event import Begun, Event, FinishReason
+from runner.domain.event import Begun, Event, FinishReason, Reached
 from runner.domain.loading import LoadMoment
 from runner.domain.memory import MemoryNeed
 from runner.domain.model import Capability, RunningModel
@@ -27,6 +27,7 @@ from runner.protocol.messages import DEFAULT_KEEP, Generate, Started
 from runner.service import vectors
 from runner.service.answer import AnswerReader
 from runner.service.choices import merged
+from runner.service.devices import DeviceList
 from runner.service.loads import moments, running
 from runner.service.memory import MemoryService
 from runner.service.requests import Ongoing, RequestService
@@ -92,6 +93,7 @@ class InferenceService:
         defaults: Options | None = None,
         memory: MemoryService | None = None,
         pinned: Collection[str] = (),
+        devices: DeviceList | None = None,
     ) -> None:
         """Take what is needed.
 
@@ -106,6 +108,7 @@ class InferenceService:
             defaults: Options where neither request nor model says.
             memory: What sizes models; by default all of the memory is free for them.
             pinned: Names of models that stay in memory once they are there.
+            devices: What layers can be put on; ``None``: main memory alone is told of.
         """
         self._requests = requests or RequestService()
         self._library = library
@@ -114,6 +117,7 @@ class InferenceService:
         self._memory = memory or MemoryService(library, pool, memory_bytes=memory_bytes)
         self._shares_cache = shares_cache
         self._defaults = Options(speculate=speculate).over(defaults or Options())
+        self._devices = devices
         self._pinned = {ModelName.parse(name).key for name in pinned}
 
     async def infer(self, request: InferenceRequest) -> AsyncGenerator[Event, None]:
@@ -149,7 +153,7 @@ class InferenceService:
                             if event.choice in begun:
                                 continue
                             begun.add(event.choice)
-                        else:
+                        elif not isinstance(event, Reached):
                             has_spoken = True
                         yield event
                 return
@@ -298,15 +302,18 @@ class InferenceService:
             self._pool.pin(wanted.key, pins)
 
     async def estimate(self, name: ModelName, options: Options) -> MemoryNeed:
-        """Return what loading a model would take now, and what would make it fit.
+        """Return what loading a model would take now and where, and what would make it fit.
 
         Raises:
             ModelNotFound: There is no such model.
+            InvalidRequest: A device is named that there is not.
             BadModelFile: One of its files is damaged.
         """
-        return await self._memory.need(
-            name, options.over(self._defaults), asked=options.num_ctx or 0
-        )
+        manifest = await asyncio.to_thread(self._library.find, name)
+        options = options.over(manifest.parameters.over(self._defaults))
+        usable = await self._devices.usable(options.devices) if self._devices else None
+        asked = options.num_ctx or self._context_length
+        return await self._memory.need(manifest, options, asked=asked, usable=usable)
 
     async def unload(self, name: ModelName) -> bool:
         """Stop a model once it has answered, or break its load off; return whether it was there.
@@ -327,6 +334,8 @@ class InferenceService:
             raise _lacks(name, needed)
         options = asked.over(manifest.parameters.over(self._defaults))
         n_asked = options.num_ctx or self._context_length
+        if self._devices:
+            await self._devices.check(options.devices)
         return _Prepared(manifest, await self._wanted(manifest, options, n_asked), options, n_asked)
 
     async def _wanted(self, manifest: Manifest, options: Options, n_asked: int) -> Wanted:
@@ -357,7 +366,7 @@ class InferenceService:
             shards=tuple(map(str, self._library.shard_paths(manifest))),
             n_least=fitted.sizes.n_least,
             n_bytes=fitted.n_bytes,
-            n_layers=fitted.n_layers,
+            outline=fitted.outline,
             is_pinned=manifest.name.key in self._pinned,
             note=fitted.note,
             stay_s=math.inf if (options.keep_alive or 0) < 0 else options.keep_alive,
@@ -430,6 +439,7 @@ def _generate(
         n_keep=DEFAULT_KEEP if options.num_keep is None else options.num_keep,
         n_logprobs=request.n_logprobs,
         tells_prompt=request.tells_prompt,
+        tells_progress=request.tells_progress,
         speculate=options.speculate or "off",
         n_draft_max=options.draft_num_predict,
         tools=tools,

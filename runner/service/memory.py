@@ -13,19 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from runner.domain.devices import is_address
-from runner.domain.memory import MemoryNeed
-from runner.domain.name import ModelName
+from runner.domain.memory import DeviceNeed, MemoryNeed
 from runner.domain.options import Options
+from runner.domain.placement import Outline, first, in_order, need_of, spread, too_few
 from runner.errors import NotEnoughMemory
 from runner.gguf.layers import Shape, shape_of
-from runner.gguf.memory import Estimate, Plan, estimate_shape, projector_bytes
+from runner.gguf.memory import Estimate, Plan, device_bytes, estimate_shape, projector_bytes
+from runner.gguf.outline import outline_of
 from runner.gguf.reader import read_header
 from runner.protocol.messages import Load
 from runner.service.advice import Ways, advice
 from runner.service.calibration import Calibration
+from runner.service.devices import Usable
 from runner.service.sizing import LEAST, Room, Sizes, choose_sizes
 from runner.store.library import Library
-from runner.store.manifests import DRAFT, PROJECTOR, Manifest
+from runner.store.manifests import DRAFT, MODEL, PROJECTOR, SHARD, Manifest
 from runner.workers.pool import Pool
 from runner.workers.process import Worker
 from runner.workers.wanted import Wanted
@@ -45,6 +47,7 @@ class _Parts:
     """The shapes of a model's files, and bytes of those that have none."""
 
     model: Shape
+    outline: Outline
     draft: Shape | None
     projector: str  # its digest; names of the same weights may have different ones
     n_projector: int
@@ -57,7 +60,7 @@ class Fitted:
 
     sizes: Sizes
     n_bytes: int
-    n_layers: int
+    outline: Outline
     note: str = ""
 
 
@@ -154,14 +157,21 @@ class MemoryService:
             hint="; or ".join(ways) or "close other programs, or use a smaller model",
         )
 
-    async def need(self, name: ModelName, options: Options, *, asked: int = 0) -> MemoryNeed:
-        """Return what loading a model would take now.
+    async def need(
+        self, manifest: Manifest, options: Options, *, asked: int = 0, usable: Usable | None = None
+    ) -> MemoryNeed:
+        """Return what loading a model would take now, and where.
+
+        Args:
+            manifest: The model.
+            options: All that is set for it.
+            asked: Context wanted, in tokens; 0: choose one.
+            usable: The devices that it may be put on; ``None``: they are not known.
 
         Raises:
-            ModelNotFound: There is no such model.
             BadModelFile: One of its files is damaged.
         """
-        return await asyncio.to_thread(self._need, name, options, asked)
+        return await asyncio.to_thread(self._need, manifest, options, asked, usable)
 
     def learn(self, wanted: Wanted, load: Load, worker: Worker) -> None:
         """Compare what was estimated with what a process holds; called on the daemon's loop."""
@@ -186,15 +196,17 @@ class MemoryService:
             loop = asyncio.get_running_loop()
             self._saving = loop.run_in_executor(None, self._calibration.save)
 
-    def _need(self, name: ModelName, options: Options, asked: int) -> MemoryNeed:
-        manifest = self._library.find(name)
+    def _need(
+        self, manifest: Manifest, options: Options, asked: int, usable: Usable | None
+    ) -> MemoryNeed:
         parts = self._of(manifest)
-        options = options.over(manifest.parameters)
-        asked = asked or options.num_ctx or 0
         sizes = self._sizes(manifest, parts, options, asked)
-        told, draft = self._estimates(parts, options, sizes)
-        fitted = self._fitted(manifest, parts, options, sizes)
+        placed, note = self._placed(parts, options, sizes, usable or Usable())
+        n_gpu = None if usable is None else sum(one.n_layers for one in placed)
+        told, draft = self._estimates(parts, options, sizes, n_gpu)
+        fitted = self._fitted(manifest, parts, options, sizes, n_gpu=n_gpu)
         n_free = self._pool.n_freeable(manifest.key, all_gone=True)
+        wished = replace(sizes, n_ctx=asked or sizes.n_ctx)
         return MemoryNeed(
             n_weights=told.n_weights,
             n_kv=told.n_kv,
@@ -203,16 +215,40 @@ class MemoryService:
             n_projector=told.n_projector,
             n_draft=draft.n_total if draft else 0,
             n_needed=fitted.n_bytes,
-            n_accelerator=told.n_accelerator,
+            n_accelerator=sum(one.n_needed for one in placed) if usable else told.n_accelerator,
             n_free=n_free,
             n_ctx=sizes.n_ctx,
             n_cells=sizes.n_cells,
             n_ctx_asked=asked,
             fits=fitted.n_bytes <= n_free,
-            advice=self._ways(
-                manifest, options, replace(sizes, n_ctx=asked or sizes.n_ctx), n_free
-            ),
+            advice=self._ways(manifest, options, wished, n_free, n_gpu=n_gpu),
+            n_layers=parts.outline.n_blocks + 1,
+            placed=placed,
+            note=note,
         )
+
+    def _placed(
+        self, parts: _Parts, options: Options, sizes: Sizes, usable: Usable
+    ) -> tuple[tuple[DeviceNeed, ...], str]:
+        """What would go where, as the worker that loads it decides; and what is amiss."""
+        plan = self._plan(parts.model, options, sizes)
+        need = need_of(
+            parts.outline,
+            n_cells=max(sizes.n_cells, sizes.n_ctx),
+            kv_types=plan.kv_types,
+            n_batch=options.num_batch or _N_BATCH,
+        )
+        n_asked = -1 if options.num_gpu is None else options.num_gpu
+        places = first(usable.places, options.main_gpu or 0)
+        counts = spread(places, need, n_asked, options.tensor_split or ())
+        used = in_order(places, counts)
+        taken = device_bytes(parts.model, plan, [n for _, n in used])
+        rows = tuple(
+            DeviceNeed(place.name, n, n_bytes, place.n_free)
+            for (place, n), n_bytes in zip(used, taken, strict=True)
+        )
+        less = too_few(counts, need, places) if n_asked < 0 else ""
+        return rows, "; ".join(filter(None, (*usable.notes, less)))
 
     def _of(self, manifest: Manifest) -> _Parts:
         found = self._parts.get(manifest.key)
@@ -223,8 +259,11 @@ class MemoryService:
                 for layer in manifest.layers
                 if layer.kind in (DRAFT, PROJECTOR)
             }
+            header = self._library.header(manifest)
+            n_bytes = sum(one.n_bytes for one in manifest.layers if one.kind in (MODEL, SHARD))
             found = self._parts[manifest.key] = _Parts(
-                model=shape_of(self._library.header(manifest)),
+                model=shape_of(header),
+                outline=outline_of(header, n_bytes),
                 draft=shape_of(headers[DRAFT]) if DRAFT in headers else None,
                 projector=projector,
                 n_projector=projector_bytes(headers[PROJECTOR]) if PROJECTOR in headers else 0,
@@ -252,9 +291,12 @@ class MemoryService:
         return choose_sizes(cost, room, asked=asked, n_ctx_max=_n_ctx_max(parts.model, options))
 
     def _estimates(
-        self, parts: _Parts, options: Options, sizes: Sizes
+        self, parts: _Parts, options: Options, sizes: Sizes, n_gpu: int | None = None
     ) -> tuple[Estimate, Estimate | None]:
+        """What a model needs, and its draft; ``n_gpu``: layers that go elsewhere, if known."""
         plan = self._plan(parts.model, options, sizes)
+        if n_gpu is not None:
+            plan = replace(plan, n_gpu_layers=n_gpu)
         told = estimate_shape(parts.model, plan, n_projector=parts.n_projector)
         has_draft = parts.draft is not None and options.speculate in ("auto", "on")
         return told, estimate_shape(parts.draft, plan) if has_draft and parts.draft else None
@@ -284,9 +326,16 @@ class MemoryService:
         return plan
 
     def _fitted(
-        self, manifest: Manifest, parts: _Parts, options: Options, sizes: Sizes, note: str = ""
+        self,
+        manifest: Manifest,
+        parts: _Parts,
+        options: Options,
+        sizes: Sizes,
+        note: str = "",
+        *,
+        n_gpu: int | None = None,
     ) -> Fitted:
-        told, draft = self._estimates(parts, options, sizes)
+        told, draft = self._estimates(parts, options, sizes, n_gpu)
         n_private = told.n_private + (draft.n_private if draft else 0)
         n_own = int(self._calibration.factor(manifest.key) * n_private)
         n_own += _PROCESS_BYTES + parts.n_projector + parts.n_adapters
@@ -294,14 +343,21 @@ class MemoryService:
         return Fitted(
             sizes,
             n_bytes=n_own + n_mapped,
-            n_layers=len(parts.model.layers) + 1,
+            outline=parts.outline,
             note=note,
         )
 
     def _ways(
-        self, manifest: Manifest, options: Options, sizes: Sizes, n_free: int
+        self,
+        manifest: Manifest,
+        options: Options,
+        sizes: Sizes,
+        n_free: int,
+        *,
+        n_gpu: int | None = None,
     ) -> tuple[str, ...]:
         parts = self._of(manifest)
+        n_now = n_gpu
 
         def needed(n_ctx: int, kv_type: str = "", n_gpu: int | None = None) -> int:
             changed = options
@@ -310,7 +366,8 @@ class MemoryService:
             if n_gpu is not None:
                 changed = replace(changed, num_gpu=n_gpu)
             tried = Sizes(n_ctx, n_ctx, n_ctx)
-            return self._fitted(manifest, parts, changed, tried).n_bytes
+            n_there = n_now if n_gpu is None or n_now is None else n_gpu
+            return self._fitted(manifest, parts, changed, tried, n_gpu=n_there).n_bytes
 
         return advice(
             Ways(

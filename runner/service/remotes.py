@@ -69,7 +69,7 @@ class RemoteService:
         loop = asyncio.get_running_loop()
         peer, _ = await loop.run_in_executor(self._callers, call, address, key)
         peer.close()
-        await self._save({**self._keys, address: key})
+        await self._save(address, key)
         self._lost.pop(address, None)
         logger.info("device added address=%s", address)
         return SharedDevice(address)
@@ -97,8 +97,8 @@ class RemoteService:
         """
         address = device_address(text)
         if address not in self._keys:
-            raise _unknown(address)
-        await self._save({name: key for name, key in self._keys.items() if name != address})
+            raise no_key(address)
+        await self._save(address, None)
         self._lost.pop(address, None)
         logger.info("device removed address=%s", address)
         return SharedDevice(address)
@@ -115,7 +115,7 @@ class RemoteService:
             if not is_address(address) or word != address:
                 continue
             if address not in self._keys:
-                raise _unknown(address)
+                raise no_key(address)
             if self._is_lost(address):
                 lost.append(address)
             else:
@@ -131,13 +131,18 @@ class RemoteService:
         at_s = self._lost.get(address)
         return at_s is not None and self._clock() - at_s < LOST_S
 
-    async def _save(self, keys: dict[str, str]) -> None:
+    async def _save(self, address: str, key: str | None) -> None:
+        """Write a device's key, or ``None`` for one that is gone, beside those of the others."""
         async with self._writing:
+            keys = {name: known for name, known in self._keys.items() if name != address}
+            if key is not None:
+                keys[address] = key
             await asyncio.to_thread(self._file.write, keys)
             self._keys = keys
 
 
-def _unknown(address: str) -> InvalidRequest:
+def no_key(address: str) -> InvalidRequest:
+    """Return the error of who names a device whose key the owner has not added."""
     return InvalidRequest(
         f"there is no key for the device {address}",
         hint=f"'corral share' on that machine shows it; then: corral devices add {address}",

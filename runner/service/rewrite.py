@@ -18,7 +18,7 @@ from runner.protocol.tasks import Quantize, Quantized
 from runner.service.gather import File
 from runner.service.run import Run
 from runner.service.tools import Tools
-from runner.store.disk import n_free_bytes
+from runner.store.disk import n_free_bytes, plain
 from runner.store.library import Library
 from runner.store.made import Made
 from runner.store.manifests import MODEL
@@ -94,6 +94,6 @@ def _check_room(library: Library, n_bytes: int, file_type: str) -> None:
     if n_free < n_bytes:
         raise DiskFull(
             f"{n_bytes} bytes are needed for the model in {file_type}, {n_free} bytes are free in"
-            f" {library.models}",
+            f" {plain(library.models)}",
             hint="make room: corral list shows what models take, corral rm removes one",
         )

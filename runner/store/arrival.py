@@ -23,6 +23,7 @@ from runner.store.disk import (
     explained,
     make_folder,
     n_free_bytes,
+    open_fd,
     replace_file,
     sync_folder,
 )
@@ -69,7 +70,7 @@ class Arrival:
             scratch=folder,
             prefix=_SCRATCH,
         )
-        self._journal = os.open(self._journal_path, os.O_WRONLY | os.O_APPEND)
+        self._journal = open_fd(self._journal_path, os.O_WRONLY | os.O_APPEND)
 
     @property
     def arrived(self) -> dict[int, int]:
@@ -232,7 +233,7 @@ def open_arrival(folder: Path, key: str, n_bytes: int, *, is_kept: bool = True) 
     path = _path(folder, key, DATA)
     with explained(_ACTION, folder=folder):
         make_folder(folder)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        fd = open_fd(path, os.O_RDWR | os.O_CREAT)
         try:
             # Whoever had it may have moved or removed it between our opening and our locking.
             if not try_lock(fd) or not _is_at(path, fd):
@@ -268,7 +269,7 @@ def key_stem(key: str) -> str:
 def is_held(path: Path) -> bool:
     """Whether somebody is at the arrival whose data is at ``path``, or it went meanwhile."""
     try:
-        fd = os.open(path, os.O_RDWR)
+        fd = open_fd(path, os.O_RDWR)
     except OSError:
         return True
     try:

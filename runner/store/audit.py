@@ -13,7 +13,7 @@ from runner.domain.storage import Fault, Verified
 from runner.errors import BadModelFile, CorralError, ModelNotFound, StoreError
 from runner.gguf.reader import read_header
 from runner.store.blobs import CHUNK_BYTES
-from runner.store.disk import explained
+from runner.store.disk import explained, plain
 from runner.store.library import Library
 from runner.store.manifests import Layer, Manifest
 
@@ -92,7 +92,10 @@ def verify(
         found = library.manifests()
         faults += [
             Fault(
-                str(one.name or one.path), "", one.reason, _again(str(one.name)) if one.name else ""
+                str(one.name or plain(one.path)),
+                "",
+                one.reason,
+                _again(str(one.name)) if one.name else "",
             )
             for one in library.broken()
             if one.name is None or one.name not in {manifest.name for manifest in found}

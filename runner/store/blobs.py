@@ -19,7 +19,14 @@ from typing import BinaryIO, Protocol
 from runner.domain.progress import Progress
 from runner.errors import BadModelFile, DigestMismatch, StoreError
 from runner.logs import pairs
-from runner.store.disk import disk_full, explained, make_folder, n_free_bytes, sync_folder
+from runner.store.disk import (
+    disk_full,
+    explained,
+    make_folder,
+    n_free_bytes,
+    open_fd,
+    sync_folder,
+)
 from runner.store.lock import try_lock, unlock
 from runner.store.reflink import reflink
 
@@ -273,7 +280,7 @@ class Blobs:
         n_bytes = 0
         for path in self.partial.glob(f"{_PREFIX}*") if self.partial.is_dir() else ():
             try:
-                fd = os.open(path, os.O_RDWR)
+                fd = open_fd(path, os.O_RDWR)
             except OSError:
                 continue
             try:

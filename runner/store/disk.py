@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ntpath
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from runner.errors import CorralError, DiskFull, StoreError
 
 #: How Windows' paths begin: a share of another machine, one of any length, and both.
 _SHARE, _LONG, _LONG_SHARE = "\\\\", "\\\\?\\", "\\\\?\\UNC\\"
-
-#: Of the name of a folder in which ``tells_changes`` tries the disk.
-PROBE_PREFIX = "probe-"
-_LONG_AGO = 1_000_000_000  # seconds since the epoch; every file system has that year
 
 
 @contextlib.contextmanager
@@ -87,6 +84,7 @@ def extended(path: PurePath, *, is_windows: bool = os.name == "nt") -> PurePath:
     text = str(path)
     if not is_windows or text.startswith(_LONG) or not path.is_absolute():
         return path
+    text = ntpath.normpath(text)  # behind the prefix ".." is a name like any other
     if text.startswith(_SHARE):
         return type(path)(_LONG_SHARE + text.removeprefix(_SHARE))
     return type(path)(_LONG + text)
@@ -98,6 +96,14 @@ def plain(path: PurePath | str) -> str:
     if text.startswith(_LONG_SHARE):
         return _SHARE + text.removeprefix(_LONG_SHARE)
     return text.removeprefix(_LONG)
+
+
+def open_fd(path: Path, flags: int, mode: int = 0o644) -> int:
+    """Return a descriptor of ``path``, as ``os.open`` does, which takes bytes as they are.
+
+    Windows would write two bytes for every end of a line.
+    """
+    return os.open(path, flags | getattr(os, "O_BINARY", 0), mode)
 
 
 def make_folder(folder: Path) -> None:
@@ -143,31 +149,3 @@ def replace_file(path: Path, content: bytes, *, scratch: Path, prefix: str) -> N
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
-
-
-def tells_changes(scratch: Path) -> bool:
-    """Whether a folder's time tells, on this disk, that a file in it came or went.
-
-    On most file systems it does.  FAT under Windows, and some drivers of exFAT, keep the time that
-    the folder was made, or leave it alone when a file is renamed into it.
-
-    Args:
-        scratch: A folder to try it in; made when it is not there.
-    """
-
-    def is_told(change: Callable[[], object]) -> bool:
-        os.utime(folder, (_LONG_AGO, _LONG_AGO))
-        before = folder.stat().st_mtime_ns
-        change()
-        return folder.stat().st_mtime_ns != before
-
-    try:
-        scratch.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=scratch, prefix=PROBE_PREFIX) as name:
-            folder, outside = Path(name, "folder"), Path(name, "file")
-            folder.mkdir()
-            outside.touch()
-            inside = folder / outside.name
-            return is_told(lambda: outside.rename(inside)) and is_told(inside.unlink)
-    except OSError:  # nobody may write here: then nobody can tell
-        return False

@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,8 +27,9 @@ from runner.logs import pairs
 from runner.store import manifests
 from runner.store.blobs import DIGEST, Blobs
 from runner.store.capabilities import capabilities_of
-from runner.store.disk import explained, in_words, tells_changes
+from runner.store.disk import explained, in_words
 from runner.store.manifests import Layer, Manifest
+from runner.store.probe import try_times
 from runner.store.summary import FILE, Entry, read_summary, write_summary
 from runner.store.tree import Sizes, Stamp, Tree, is_settled, stamp_of
 
@@ -81,9 +83,9 @@ class Index:
         self.folder = folder
         self._blobs = blobs
         self._now_ns = now_ns
-        self._is_told = functools.cache(lambda: tells_changes(blobs.partial))
-        self._tree = Tree(now_ns, self._is_told)
-        self._sizes = Sizes(str(blobs.folder), now_ns, self._is_told)
+        self._tells = functools.cache(lambda: try_times(blobs.partial))
+        self._tree = Tree(now_ns, lambda: self._tells().folders)
+        self._sizes = Sizes(str(blobs.folder), now_ns, lambda: self._tells().folders)
         self._entries: dict[str, Entry] = {}
         self._whole: dict[str, tuple[Entry, Manifest]] = {}
         self._told: set[tuple[Path, str]] = set()  # what is broken is logged once
@@ -156,13 +158,13 @@ class Index:
             sizes = self._sizes.read()
         if (last := self._last) is not None and _is_same(last, paths, sizes):
             return last.entries, []
-        look, known = os.stat, self._entries
+        look, known, is_proof = os.stat, self._entries, bool(paths) and self._tells().files
         for file in paths:
             try:
                 stamp = stamp_of(look(file))
                 entry = known.get(file)
-                if entry is None or entry.stamp != stamp:
-                    entry = self._read(file, stamp)[0]
+                if entry is None or entry.stamp != stamp or not is_proof:
+                    entry = self._compared(file, stamp)
                 if not _holds(entry, sizes) and (problem := self.missing(entry.layers)):
                     raise StoreError(problem)
             except (OSError, StoreError) as error:
@@ -175,7 +177,8 @@ class Index:
         self._keep_only(set(paths))
         stamps = [entry.stamp for _, _, entry in found]
         entries = [entry for _, _, entry in sorted(found)]
-        self._last = _Scan(paths, stamps, sizes, entries) if n_settled == len(paths) else None
+        is_last = is_proof and n_settled == len(paths)
+        self._last = _Scan(paths, stamps, sizes, entries) if is_last else None
         self._write_down()
         for one in broken:
             if (one.path, one.reason) not in self._told:
@@ -228,7 +231,7 @@ class Index:
             if not self._is_begun:
                 self._is_begun = True
                 self._entries, folders = read_summary(self._file, self.folder)
-                if folders and self._is_told():
+                if folders and self._tells().folders:
                     self._tree.believe(folders)
         with explained("cannot read the library"):
             return self._tree.walk(str(self.folder), _DEPTH)
@@ -256,27 +259,39 @@ class Index:
     def _load(self, path: str) -> Entry:
         stamp = stamp_of(os.stat(path))  # noqa: PTH116 - a Path costs more than the call
         entry = self._entries.get(path)
-        if entry is not None and entry.stamp == stamp:
+        if entry is not None and entry.stamp == stamp and self._tells().files:
             return entry
+        return self._compared(path, stamp)
+
+    def _compared(self, path: str, stamp: Stamp) -> Entry:
+        """Return what the file of this stamp says; one that holds the same bytes is not parsed."""
+        entry = self._entries.get(path)
+        if entry is not None and entry.stamp == stamp:
+            content = manifests.read_bytes(Path(path))
+            if zlib.crc32(content) == entry.checksum:
+                return entry
+            self.forget(Path(path))
         return self._read(path, stamp)[0]
 
     def _read(self, path: str, stamp: Stamp) -> tuple[Entry, Manifest]:
         """Return what the file of this stamp says, which is kept once it cannot change unseen."""
         whole = self._whole.get(path)
-        if whole is not None and whole[0].stamp == stamp:
+        if whole is not None and whole[0].stamp == stamp and self._tells().files:
             self._entries.setdefault(path, whole[0])
             return whole
         now_ns = self._now_ns()
         if (known := self._entries.get(path)) is not None and known.stamp != stamp:
             self._entries.pop(path, None)
         here = Path(path)
-        manifest = manifests.decode(manifests.read_bytes(here))
+        content = manifests.read_bytes(here)
+        manifest = manifests.decode(content)
         place = self._name_at(here)
         if place is None:
             raise StoreError("the manifest's place means no name")
         if place != manifest.name:
             manifest = replace(manifest, name=place)  # moved by hand: its place counts
-        entry = Entry(stamp, _info(manifest, stamp[0]), manifest.layers)
+        info = _info(manifest, stamp[0])
+        entry = Entry(stamp, info, manifest.layers, zlib.crc32(content))
         if is_settled(stamp, now_ns):
             if len(self._whole) >= _MAX_WHOLE:
                 self._whole = {}

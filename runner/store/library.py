@@ -30,11 +30,12 @@ from runner.gguf.reader import GgufArray, Header, read_header
 from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
 from runner.store.blobs import Blobs, Written
-from runner.store.disk import PROBE_PREFIX, explained, extended, replace_file
+from runner.store.disk import explained, extended, replace_file
 from runner.store.index import Broken, Index, digests_in
 from runner.store.intake import bring
 from runner.store.lock import WAIT_S, StoreLock
 from runner.store.manifests import MODEL, SHARD, Layer, Manifest
+from runner.store.probe import PREFIX as PROBE_PREFIX
 from runner.store.summary import SCRATCH_PREFIX as INDEX_PREFIX, Entry
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.errors import StoreBusy
-from runner.store.disk import explained, make_folder
+from runner.store.disk import explained, make_folder, open_fd, plain
 
 #: Writers hold the lock for a rename and a small file; who waits longer than this is told so.
 WAIT_S = 10.0
@@ -76,9 +76,9 @@ class StoreLock:
             StoreBusy: Another held it all the time.
             StoreError: The lock file cannot be opened.
         """
-        with explained(f"cannot lock {self.path}"):
+        with explained(f"cannot lock {plain(self.path)}"):
             make_folder(self.path.parent)
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            fd = open_fd(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._wait(fd)
             self._sign(fd, purpose)

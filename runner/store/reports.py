@@ -19,7 +19,7 @@ import msgspec
 from runner.domain.quality import BenchReport, QualityReport
 from runner.errors import StoreError
 from runner.logs import pairs
-from runner.store.disk import explained, replace_file
+from runner.store.disk import explained, plain, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Reports(Generic[R]):
             StoreError: The file cannot be read, is damaged, or is of a newer Corral.
         """
         path = self._path(key)
-        with explained(f"cannot read {path}"):
+        with explained(f"cannot read {plain(path)}"):
             try:
                 content = path.read_bytes()
             except FileNotFoundError:
@@ -66,12 +66,12 @@ class Reports(Generic[R]):
             number = raw.get("format") if isinstance(raw, dict) else None
             if number != FORMAT:
                 raise StoreError(
-                    f"{path} has format {number!r}; this program knows format {FORMAT}",
+                    f"{plain(path)} has format {number!r}; this program knows format {FORMAT}",
                     hint="a newer Corral may have written it: update Corral, or move it away",
                 )
             found: tuple[R, ...] = msgspec.convert(raw["reports"], self._type)
         except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError) as error:
-            raise StoreError(f"{path} is damaged: {error}", hint="move it away") from None
+            raise StoreError(f"{plain(path)} is damaged: {error}", hint="move it away") from None
         return found
 
     def add(self, key: str, report: R) -> None:
@@ -79,7 +79,7 @@ class Reports(Generic[R]):
         kept: dict[str, Any] = {"format": FORMAT, "weights": key}
         kept["reports"] = [*self.load(key), report][-N_KEPT:]
         path = self._path(key)
-        with explained(f"cannot write {path}", folder=self._folder):
+        with explained(f"cannot write {plain(path)}", folder=self._folder):
             content = msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n"
             replace_file(path, content, scratch=self._scratch, prefix=_PREFIX)
 

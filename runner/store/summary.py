@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 FILE = "index"
 #: Of the name of a file that a crash left in the folder for such.
 SCRATCH_PREFIX = "index-"
-_FORMAT = 1
+_FORMAT = 2
 _MAX_BYTES = 256 << 20
 _N_SUM = 4  # bytes of the checksum, at the beginning of the file
 #: Rooms whose code makes an entry of a manifest.
@@ -46,11 +46,13 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
         stamp: Of its file.
         info: Its line of the list.
         layers: Its blobs.
+        checksum: Of the file's bytes.
     """
 
     stamp: Stamp
     info: ModelInfo
     layers: tuple[Layer, ...]
+    checksum: int
 
     @property
     def key(self) -> str:

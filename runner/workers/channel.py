@@ -15,6 +15,7 @@ from typing import cast
 
 from runner.errors import (
     CorralError,
+    DeadlineExceeded,
     DeviceError,
     PromptTooLong,
     RequestError,
@@ -57,6 +58,9 @@ _N_LOG_LINES = 20
 _MAX_LOG_LINE = 64 * 1024  # bytes; a worker that prints without end must not fill the daemon
 #: Seconds that a process may outlive its stdout, and its pipes may outlive it.
 _LINGER_S = 0.3
+#: Seconds after its deadline in which the worker may say of a request that it has passed: its
+#: longest step takes about one.  A process that stands still says nothing at all.
+_LATE_S = 2.0
 #: Exit codes that a program chooses; Windows has larger ones for what it was ended for.
 _LAST_OWN_CODE = 255
 
@@ -129,9 +133,10 @@ class Channel(asyncio.SubprocessProtocol):
             if isinstance(request, Embed | Rerank):
                 self._begin(request.request_id)
             self._send(request)
-            return await future
-        except asyncio.CancelledError:
-            if isinstance(request, Embed | Rerank):
+            async with _until(_end_s(request)):
+                return await future
+        except (asyncio.CancelledError, DeadlineExceeded):
+            if future.cancelled() and isinstance(request, Embed | Rerank):
                 self._tell(Abort(request.request_id))
             raise
         finally:
@@ -152,8 +157,13 @@ class Channel(asyncio.SubprocessProtocol):
         try:
             self._begin(request.request_id)
             self._send(request)
+            end_s = _end_s(request)
             while not is_over:
-                reply = await queue.get()
+                if end_s is None:
+                    reply = await queue.get()
+                else:
+                    async with _until(end_s):
+                        reply = await queue.get()
                 if isinstance(reply, CorralError):
                     is_over = True
                     raise reply
@@ -343,6 +353,33 @@ class Channel(asyncio.SubprocessProtocol):
             text = line.decode("utf-8", "replace")
             self.log_tail.append(text)
             logger.info("worker=%s %s", self._name, text)
+
+
+def _end_s(request: Question | Generate) -> float | None:
+    """When a request must have ended whatever its worker does, on the loop's clock."""
+    if not isinstance(request, Generate | Embed | Rerank) or request.terms.deadline_s is None:
+        return None
+    return asyncio.get_running_loop().time() + request.terms.deadline_s + _LATE_S
+
+
+@contextlib.asynccontextmanager
+async def _until(end_s: float | None) -> AsyncGenerator[None, None]:
+    """Wait inside this block until then at most.
+
+    Raises:
+        DeadlineExceeded: The block had not ended.
+    """
+    waiting = asyncio.timeout_at(end_s)
+    try:
+        async with waiting:
+            yield
+    except TimeoutError:
+        if not waiting.expired():
+            raise
+        raise DeadlineExceeded(
+            "the request's deadline passed, and the model's process says nothing",
+            hint="if it stands still, end it with: corral stop MODEL",
+        ) from None
 
 
 def last_words(log_tail: Iterable[str]) -> str:

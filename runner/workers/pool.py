@@ -30,6 +30,7 @@ from runner.workers.refusals import again, closing, queue_full
 from runner.workers.reloads import Reloads
 from runner.workers.sharing import CoreSharing
 from runner.workers.wanted import PoolSettings, Resident, Wanted, load_for, named
+from runner.workers.watched import WatchedLoads
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +60,9 @@ class Pool:
         self._loader = Loader()
         self._reloads = Reloads()
         self._entries: dict[str, Entry] = {}
+        self._watched = WatchedLoads(self._entries)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Condition()
-        self._watchers: list[asyncio.Event] = []
         self._unserved: list[Wanted] = []  # what has no entry yet
         self._n_waiting = 0
         self._is_closed = False
@@ -124,7 +125,7 @@ class Pool:
         entry.is_leaving = True
         entry.expires_at = time.time()
         if not entry.n_leases:
-            await self._stop(entry)
+            await self._end(entry)
         return True
 
     def gives_way(self, worker: Worker, error: CorralError) -> bool:
@@ -168,33 +169,13 @@ class Pool:
         n_leases = entry.n_leases if entry else 0
         return n_leases + sum(wanted.key == key for wanted in self._unserved)
 
-    async def watch(self, key: str, until: asyncio.Future[Any]) -> AsyncGenerator[LoadMoment, None]:
+    def watch(self, key: str, until: asyncio.Future[Any]) -> AsyncGenerator[LoadMoment, None]:
         """Yield how far the load of a model is, whenever that has changed; ends with ``until``."""
-        changed = asyncio.Event()
-        self._watchers.append(changed)
-        until.add_done_callback(lambda _: changed.set())
-        last = None
-        try:
-            while not until.done():
-                entry = self._entries.get(key)
-                if entry and not entry.loading.done():
-                    now = LoadMoment(entry.wanted.info, entry.stage, entry.share)
-                    if now != last:
-                        last = now
-                        yield now
-                        continue
-                await changed.wait()
-                changed.clear()
-        finally:
-            self._watchers.remove(changed)
+        return self._watched.follow(key, until)
 
     def loads(self) -> list[LoadMoment]:
         """Return how far each load is that is under way, in the order in which they began."""
-        return [
-            LoadMoment(entry.wanted.info, entry.stage, entry.share)
-            for entry in self._entries.values()
-            if not entry.loading.done()
-        ]
+        return self._watched.moments()
 
     def load_of(self, key: str) -> Load | None:
         """Return how a model that is here, or comes, is loaded; ``None``: it is neither."""
@@ -298,7 +279,7 @@ class Pool:
                     return self._load(wanted, before)
                 if in_the_way:
                     self.n_evictions += len(in_the_way)
-                    await asyncio.gather(*(self._stop(idle) for idle in in_the_way))
+                    await self._end(*in_the_way)
                     continue
             elif not entry.is_leaving:
                 if entry.serves(wanted) or self._holds(entry, wanted):
@@ -309,7 +290,7 @@ class Pool:
                 if wanted.lacks(entry.asked):
                     self._reloads.note(wanted.key, entry.asked)
                 if not entry.n_leases:
-                    await self._stop(entry)
+                    await self._end(entry)
                     continue
             await self._wait_for_change()
 
@@ -400,8 +381,7 @@ class Pool:
 
     def _tell_loading(self) -> None:
         self.on_loading()
-        for watcher in self._watchers:
-            watcher.set()
+        self._watched.tell()
 
     def _stay_s(self, entry: Entry) -> float:
         """Seconds that a model stays when it is idle; ``math.inf``: for ever."""
@@ -445,18 +425,30 @@ class Pool:
             entry.timer = None
         entry.expires_at = math.inf
 
+    async def _end(self, *entries: Entry) -> None:
+        """Stop entries; from this moment nobody gets one, and they end though the caller leaves."""
+        for entry in entries:
+            entry.is_leaving = True
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(self._stop(entry)) for entry in entries]
+        for task in tasks:
+            self._own(task)
+        await asyncio.wait(tasks)
+
     async def _stop(self, entry: Entry) -> None:
         """End an entry's process and forget it; returns when both are done."""
         entry.is_leaving = True
         self._stop_timer(entry)
-        if entry.loading.done():
-            if worker := worker_of(entry):
-                self.on_measured(entry.wanted, entry.load, worker)
-                await worker.stop()
-        else:
-            entry.loading.cancel()
-            await asyncio.gather(entry.loading, return_exceptions=True)
-        self._forget(entry)
+        try:
+            if entry.loading.done():
+                if worker := worker_of(entry):
+                    self.on_measured(entry.wanted, entry.load, worker)
+                    await worker.stop()
+            else:
+                entry.loading.cancel()
+                await asyncio.gather(entry.loading, return_exceptions=True)
+        finally:
+            self._forget(entry)
 
     def _on_exit(self, entry: Entry) -> None:
         """A process ended; one that never was ready is dealt with by who started it."""

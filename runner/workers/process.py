@@ -149,7 +149,10 @@ def _explained(error: WorkerError, reason: str, channel: Channel) -> CorralError
 
 
 async def end(channel: Channel) -> None:
-    """End a process: asked first, killed after a grace time; returns when it is gone."""
+    """End a process: asked first, killed after a grace time; returns when it is gone.
+
+    Who is cancelled meanwhile waits no longer than it takes to kill it: nobody else would.
+    """
     channel.shut_down()
     try:
         await asyncio.wait_for(asyncio.shield(channel.exited), _STOP_GRACE_S)
@@ -157,6 +160,10 @@ async def end(channel: Channel) -> None:
         logger.warning("killing a worker that does not end pid=%d", channel.pid)
         channel.kill()
         await channel.exited
+    except asyncio.CancelledError:
+        channel.kill()
+        await asyncio.shield(channel.exited)
+        raise
 
 
 async def _spawn(name: str, command: list[str], on_exit: Callable[[], None]) -> Channel:

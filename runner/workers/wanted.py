@@ -9,6 +9,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from runner.domain.model import ModelInfo
+from runner.domain.placement import Outline
 from runner.protocol.messages import Load
 from runner.workers.process import Worker, new_request_id
 
@@ -52,7 +53,7 @@ class Wanted:
         shards: As in ``Load``.
         n_least: Tokens that one sequence must be able to have; 0: ``n_ctx``.
         n_bytes: Main memory it needs when it has to be loaded; 0: unknown.
-        n_layers: Its layers, the output counting as one; 0: unknown.
+        outline: Its size, to place its layers by; ``None``: unknown.
         is_pinned: Whether it stays until it is told to go.
         note: In what its load differs from what was asked; may be empty.
         stay_s: Seconds that it stays idle where no request has said so; ``None``: as the pool has
@@ -69,7 +70,7 @@ class Wanted:
     shards: tuple[str, ...] = ()
     n_least: int = 0
     n_bytes: int = 0
-    n_layers: int = 0
+    outline: Outline | None = None
     is_pinned: bool = False
     note: str = ""
     stay_s: float | None = None
@@ -85,6 +86,11 @@ class Wanted:
             if name != "n_threads"
             and (load.n_batch < self.n_batch if name == "n_batch" else getattr(load, name) != value)
         }
+
+    @property
+    def n_layers(self) -> int:
+        """Its layers, the output counting as one; 0: unknown."""
+        return self.outline.n_blocks + 1 if self.outline else 0
 
     @property
     def n_ctx_least(self) -> int:
@@ -198,6 +204,7 @@ def load_for(
         n_disk_bytes=settings.n_disk_bytes,
         adapters=wanted.adapters,
         devices=settings.devices,
+        outline=wanted.outline,
     )
     insisted = dict(wanted.fixed) | ({"n_batch": n_batch} if n_batch else {})
     return replace(load, **insisted)

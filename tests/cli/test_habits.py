@@ -1,7 +1,11 @@
 """What people type by habit, from other runners or by a slip, works or is answered in words."""
 
+import re
+
 import pytest
 
+from runner.cli.instead import INSTEAD
+from runner.cli.main import ALIASES, COMMANDS
 from tests.real_daemon import wait_for
 
 
@@ -63,12 +67,22 @@ def test_help_can_be_asked_for_one_command_below_another(lonely):
         (["push", "m"], "nothing can be pushed"),
         (["signin"], "no account is needed"),
         (["restart"], "did you mean 'corral daemon restart'?"),
+        (["get", "qwen3"], "a model is fetched with: corral pull NAME"),
+        (["unload", "m"], "a model leaves memory with: corral stop MODEL"),
+        (["qwen3:4b"], "to talk to a model: corral run qwen3:4b"),
+        (["config"], "settings are variables, and lines of config.toml: corral serve --help"),
     ],
 )
 def test_a_command_of_others_is_answered_with_what_to_do_instead(corral, words, advice):
     done = corral(*words)
     assert (done.returncode, done.out) == (2, "")
     assert f"error: unknown command '{words[0]}'\n  {advice}" in done.err
+
+
+def test_no_word_of_others_hides_a_command_and_each_names_one_that_there_is():
+    assert not INSTEAD.keys() & {*COMMANDS, *ALIASES}
+    named = {w for text in INSTEAD.values() for w in re.findall(r"\bcorral ([a-z]+)", text)}
+    assert named <= COMMANDS.keys()
 
 
 def test_the_daemon_starts_by_the_word_that_others_have_for_it(lonely):

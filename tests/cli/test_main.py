@@ -52,6 +52,8 @@ def test_show_lays_a_model_out_in_blocks(corral):
     assert "    Version 2.0\n    ...\n" in done.out
     assert "    needed        300 MB, fits: 4 GB can be free\n" in done.out
     assert "    context       4096 tokens, of 8192 that were asked for: no more fit\n" in done.out
+    assert "    on CUDA0      20 of 31 layers, 200 MB: 250 MB are free there\n" in done.out
+    assert "    but           20 of 31 layers fit on CUDA0\n" in done.out
     assert "    would help    use a cache of type q8_0" in done.out
     assert not [line for line in done.out.splitlines() if line != line.rstrip()]
     assert "token_embd.weight    Q4_1    [576 49152]" in corral("show", "-v", "smollm2").out
@@ -219,13 +221,13 @@ def test_cache_shows_what_is_kept_and_clears_it(corral, daemon):
     assert first.split()[:5] == ["smollm2:latest", "memory", "2000", "46", "MB"]
     assert second.startswith("deleted (abababababab)")
     assert (
-        "in use: 480 tokens; memory: 1 prompts, 46 MB; disk: 1 prompts, 46 MB of 4.2 GB" in done.err
+        "in use: 480 tokens; memory: 1 prompt, 46 MB; disk: 1 prompt, 46 MB of 4.2 GB" in done.err
     )
     told = json.loads(corral("cache", "--json").out)
     assert told["disk_limit"] == 4_294_967_296
     assert [prompt["tier"] for prompt in told["prompts"]] == ["memory", "disk"]
     assert corral("cache", "clear").err == "removed 2 prompts, 92 MB\n"
-    assert corral("cache", "clear", "smollm2").err == "removed 1 prompts, 46 MB\n"
+    assert corral("cache", "clear", "smollm2").err == "removed 1 prompt, 46 MB\n"
     assert daemon.bodies("/api/cache")[-2:] == [{}, {"model": "smollm2"}]
     done = corral("cache", "clear", "nobody")
     assert (done.returncode, done.out) == (1, "")
@@ -239,7 +241,12 @@ def test_cache_shows_what_is_kept_and_clears_it(corral, daemon):
         (["cache", "empty"], "invalid choice: 'empty'"),
         (["lst"], "error: unknown command 'lst'\n  did you mean 'list'?\n"),
         (["--bogus"], "error: unknown option '--bogus'\n"),
-        (["list", "--bogus"], "error: unrecognized arguments: --bogus\n  see: corral list --help"),
+        (["list", "--bogus"], "error: unknown option '--bogus'\n  see: corral list --help"),
+        (
+            ["run", "m", "--temp", "0.2", "hi"],
+            "error: unknown option '--temp'\n  a model option is given by: -o temperature=VALUE\n",
+        ),
+        (["list", "--jsn"], "error: unknown option '--jsn'\n  did you mean '--json'?\n"),
         (["show"], "error: the following arguments are required: model\n"),
         (["run"], "error: the following arguments are required: model\n"),
         (

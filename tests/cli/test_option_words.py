@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from runner.cli.option_words import options_of
+from runner.cli.option_words import option_named, options_of
 from runner.domain.options import OPTION_SPECS
 from runner.errors import InvalidRequest
 
@@ -49,6 +49,22 @@ def test_a_mistyped_option_gets_a_suggestion():
     with pytest.raises(InvalidRequest) as caught:
         options_of([("temprature", "1")])
     assert caught.value.hint == "did you mean 'temperature'?\nall options: corral run --help"
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [("max_tokens", "num_predict"), ("num-ctx", "num_ctx"), ("Temp", "temperature")],
+)
+def test_an_option_of_another_program_is_answered_with_ours(word, name):
+    with pytest.raises(InvalidRequest) as caught:
+        options_of([(word, "1")])
+    assert caught.value.hint.startswith(f"did you mean '{name}'?\n")
+
+
+def test_what_options_are_called_elsewhere_names_one_that_there_is_here():
+    assert {option_named(name) for name in OPTION_SPECS} == {*OPTION_SPECS}
+    assert option_named("--ctx-size") == "num_ctx" and option_named("--gpu") == "num_gpu"
+    assert option_named("zzz") == ""
 
 
 def test_an_option_like_nothing_gets_the_place_where_all_are_listed():

@@ -179,6 +179,8 @@ def test_the_other_commands_do_what_they_say(chat, daemon):
         ("/show template", "{% for m in messages %}"),
         ("/show", "Usage: /show"),
         ("/set", "Usage: /set"),
+        ("/set temp 0.1", "Did you mean '/set parameter temperature 0.1'?"),
+        ("/set num_ctx", "Did you mean '/set parameter num_ctx VALUE'?"),
         ("/list", "91 MB"),
         ("/load none", "model 'none' not found"),
         ("Why?", "scatters."),

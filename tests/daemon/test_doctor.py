@@ -10,7 +10,7 @@ from dataclasses import replace
 import huggingface_hub.constants  # noqa: F401 - it reads HF_HUB_OFFLINE once: not in a test that sets it
 import pytest
 
-from runner.daemon.doctor import examine, judge_devices
+from runner.daemon.doctor import examine, features, judge_devices
 from runner.domain.check import State
 from runner.domain.machine import Device
 from runner.domain.name import ModelName
@@ -35,6 +35,11 @@ def paths(tmp_path, monkeypatch):
 
 def by_name(checks, name):
     return [check for check in checks if check.name == name]
+
+
+def test_the_engine_s_own_words_are_told_without_their_noise():
+    told = features("llama-cpp-python 0.3.36; CPU : SSE3 = 1 | AVX = 1 | OPENMP = 1 | ")
+    assert told == "llama-cpp-python 0.3.36; CPU: SSE3 AVX OPENMP"
 
 
 def test_a_card_that_the_build_cannot_use_is_told_with_the_command():

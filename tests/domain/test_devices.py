@@ -37,9 +37,12 @@ def test_words_keep_their_order_and_come_once():
     words = device_words(["CUDA1", " 10.0.0.5:7000", "-Vulkan0", "CUDA1"])
     assert words == ("CUDA1", "10.0.0.5:7000", "-Vulkan0")
     assert [is_address(word) for word in words] == [False, True, False]
+    assert device_words(["CUDA1, 10.0.0.5:7000", "-Vulkan0,CUDA1"]) == words
 
 
-@pytest.mark.parametrize("word", ["", "-", "--x", "CUDA 0", "a,b", "x" * 80, "-10.0.0.5:1/x"])
+@pytest.mark.parametrize(
+    "word", ["", "-", "--x", "CUDA 0", "a,,b", "a,", "x" * 80, "-10.0.0.5:1/x"]
+)
 def test_what_can_be_no_device_is_refused_with_the_fields_name(word):
     with pytest.raises(InvalidRequest) as failed:
         device_words([word])
@@ -54,11 +57,12 @@ def test_there_are_not_endlessly_many():
 @given(st.text(max_size=40))
 def test_any_text_is_a_device_or_refused(text):
     try:
-        (word,) = device_words([text])
+        words = device_words([text])
     except InvalidRequest:
         return
-    assert device_words([word]) == (word,)
-    assert word.isascii()
+    assert words
+    assert device_words(words) == device_words([",".join(words)]) == words
+    assert all(word.isascii() for word in words)
 
 
 def test_as_an_option_they_are_one_text_or_several():

@@ -166,7 +166,7 @@ class Running:
 
     def _hear_delta(self, delta: Delta) -> None:
         self._check_silent(delta.request_id)
-        assert delta.text or delta.finish or delta.prompt, "a delta with nothing to say"
+        assert delta.text or delta.finish or delta.prompt or delta.at, "a delta with nothing to say"
         delta.text.encode()  # whole characters
         self.texts[delta.request_id] = self.texts.get(delta.request_id, "") + delta.text
         if delta.text:

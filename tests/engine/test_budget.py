@@ -1,4 +1,4 @@
-"""Thoughts that reach their bound are ended: by tokens, by characters, and in a real engine."""
+"""Thoughts are counted, and ended at their bound: by tokens, by characters, in a real engine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BY_TEXT = (Marker(b"<think>"), Marker(b"</think>"))
 GREEDY = SamplingParams(temperature=0)
 
 
-def budget(markers, n_most, *, is_open=True):
+def budget(markers, n_most, *, is_open=True, returns=False):
     opening, close = markers
 
     def ending(n_begun):
@@ -45,6 +45,7 @@ def budget(markers, n_most, *, is_open=True):
         ending=ending,
         spelling=PIECES.__getitem__,
         is_open=is_open,
+        returns=returns,
     )
 
 
@@ -115,6 +116,35 @@ def test_a_character_is_not_cut():
     assert text(said).decode() == "…</think>x"
 
 
+@pytest.mark.parametrize("markers", [BY_TOKEN, BY_TEXT])
+@pytest.mark.parametrize("close", [[CLOSE], [*b"</think>"], [HALF, *b"nk>"], [*b"</", *b"think>"]])
+def test_tokens_of_thoughts_are_counted_without_their_markers(markers, close):
+    counted = budget(markers, None, is_open=False)
+    said = answer(counted, [LINES, OPEN, LINES, WORD, WORD, *close, WORD, OPEN, WORD])
+    is_closed = markers is BY_TEXT or close == [CLOSE]
+    assert said == [LINES, OPEN, LINES, WORD, WORD, *close, WORD, OPEN, WORD]
+    assert counted.n_thought == (3 if is_closed else len(said) - 2)
+
+
+def test_thoughts_that_may_return_are_counted_wherever_they_begin():
+    counted = budget((Marker(b"<th<think>", (PART, OPEN)), BY_TOKEN[1]), None, returns=True)
+    answer(counted, [WORD, CLOSE, WORD, PART, PART, OPEN, WORD, WORD, CLOSE, WORD, OPEN, WORD])
+    assert counted.n_thought == 3
+
+
+@given(
+    st.lists(st.sampled_from([WORD, LINES, PART, *b"x."]), max_size=20),
+    st.lists(st.sampled_from([WORD, LINES, OPEN, *b"x."]), max_size=20),
+    st.booleans(),
+)
+def test_what_is_thought_is_counted_and_no_more(thoughts, rest, by_token):
+    """Of thoughts that are closed once, every token counts; a bound that is not reached, too."""
+    for n_most in (None, len(thoughts) + 1):
+        counted = budget(BY_TOKEN if by_token else BY_TEXT, n_most)
+        answer(counted, [*thoughts, CLOSE, WORD, *rest])
+        assert counted.n_thought == len(thoughts)
+
+
 wishes = st.lists(
     st.sampled_from([OPEN, CLOSE, LINES, PART, WORD, HALF, *b"</think> x"]), max_size=40
 )
@@ -165,6 +195,17 @@ def test_an_engine_ends_thoughts_and_goes_on_with_the_answer(spelling, more):
     said, outcome = think(spelling, **more)
     assert said == f"abcde</think>{ALPHABET}"
     assert (outcome.reason, outcome.n_generated) == (FinishReason.STOP, 5 + 8 + 26 + 1)
+    assert outcome.n_thought == 5
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("more", [{}, {"n_logprobs": 2}, {"terms": Terms(is_deterministic=True)}])
+def test_an_engine_counts_thoughts_that_nothing_bounds(spelling, more):
+    free = ThoughtBound("<think>", "d", "d")
+    said, outcome = think(spelling, thoughts=free, **more)
+    assert (said, outcome.n_thought) == (ALPHABET, 3)
+    none = think(spelling, thoughts=free, template="{{ messages[0].content }}", **more)
+    assert none[1].n_thought == 0
 
 
 @pytest.mark.live

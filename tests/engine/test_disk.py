@@ -259,6 +259,30 @@ def test_names_alone_say_that_a_prompt_is_unknown(shelf):
     one.close(0)
 
 
+def test_what_was_kept_before_is_found_though_something_was_written_first(shelf):
+    """A worker's first prompts may be too short to be looked up, and their answers long."""
+    write(shelf, saved(text(1, 2)))
+    one = tier(shelf)
+    one.offer(saved(text(5)))
+    assert one.may_have(text(1, 2), "")
+    assert search(one, text(1, 2)).saved
+    assert not one.may_have(text(6), "")
+    one.close(DEADLINE_S)
+    assert len(shelf.files()) == 2
+
+
+def test_what_was_cleared_is_not_counted_for_ever(shelf):
+    """Conversations come and go; only what waits to be written must hear of their clearing."""
+    one = tier(shelf)
+    for number in range(50):
+        one.clear("a", f"c{number}")
+    assert not one._n_clears
+    one.offer(saved(text(1)))
+    one.clear("a", "c1")
+    one.close(DEADLINE_S)
+    assert not one._n_clears
+
+
 def test_a_discarded_state_goes_from_disk(shelf):
     write(shelf, saved(text(1)))
     one = tier(shelf)

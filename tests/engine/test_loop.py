@@ -49,6 +49,7 @@ REQUESTS = st.builds(
     n_ctx=st.sampled_from([0, 0, 12, 40]),
     max_tokens=st.none() | st.integers(0, 40),
     wants_tokens=st.booleans(),
+    tells_progress=st.booleans(),
 )
 ACTIONS = st.lists(
     st.one_of(
@@ -212,6 +213,19 @@ def test_a_long_prompt_does_not_stall_a_running_stream():
     assert sum(step["long"] for step in with_long) == 150
     assert len(with_long) == 10
     assert all(step["stream"] == 1 for step in with_long)
+
+
+def test_a_request_that_wants_it_hears_how_far_its_prompt_and_its_answer_are():
+    with Running(VOCABULARY, FakeBackend(n_ctx=256, n_cells=512, n_batch=16)) as running:
+        running.ask(Generate("plain", ON, prompt="x" * 40, max_tokens=3))
+        running.ask(Generate("told", ON, prompt="y" * 40, max_tokens=3, tells_progress=True))
+        deltas = [delta for step in running.sent if isinstance(step, Step) for delta in step.deltas]
+    assert not any(delta.at for delta in deltas if delta.request_id == "plain")
+    told = [delta.at for delta in deltas if delta.request_id == "told"]
+    assert [at.n_computed for at in told if not at.n_generated] == [16, 32]
+    assert all(at.n_computed == 40 for at in told if at.n_generated)
+    assert told[-1].n_generated == 3
+    assert [at.prompt_s for at in told] == sorted(at.prompt_s for at in told)
 
 
 def test_a_request_that_asks_for_no_token_ends_at_once_without_text():

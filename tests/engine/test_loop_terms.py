@@ -1,6 +1,7 @@
 """The loop and the terms of requests: classes, deadlines, and where each request stands."""
 
 import threading
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -10,6 +11,7 @@ from runner.domain.options import SamplingParams
 from runner.domain.request import Priority, Terms
 from runner.domain.running import RequestState
 from runner.engine.backend import DecodeFailed, NoSlot
+from runner.engine.deadlines import Deadline
 from runner.protocol.messages import (
     Abort,
     Failed,
@@ -176,6 +178,25 @@ def test_a_deadline_that_has_passed_on_the_way_computes_nothing(deadline_s):
         assert isinstance(running.ask(ask("late", "a", 3, deadline_s=deadline_s)), Failed)
         running.ask(Tokenize("last", "x"))
     assert backend.n_decodes == 0
+    backend.check_empty()
+
+
+def test_a_deadline_that_passes_before_its_request_is_queued_ends_it_all_the_same(monkeypatch):
+    """The loop may look at deadlines while the thread that reads the pipe is put aside."""
+
+    class Overtaken(SimpleQueue):
+        def put(self, item):
+            super().put(item)
+            if isinstance(item, Deadline):
+                super().put(Inspect("look"))
+                running.ask_where("look")
+                running.wait_until(lambda: not len(running.loop._deadlines))
+
+    monkeypatch.setattr("runner.engine.loop.SimpleQueue", Overtaken)
+    backend = FakeBackend()
+    with Running(VOCABULARY, backend) as running:
+        assert isinstance(running.ask(ask("late", "a", 3, deadline_s=0.0)), Failed)
+        running.ask(Tokenize("last", "x"))  # prepared in order: the other one has arrived, too
     backend.check_empty()
 
 

@@ -50,6 +50,9 @@ NEEDED = {
     "draft": 0,
     "accelerator": 0,
     "advice": ["use a cache of type q8_0 (cache_type_k and cache_type_v)"],
+    "layers": 31,
+    "devices": [{"name": "CUDA0", "layers": 20, "needed": 200_000_000, "free": 250_000_000}],
+    "note": "20 of 31 layers fit on CUDA0",
 }
 SHOWN = {
     "license": "Apache License\n\nVersion 2.0\nJanuary 2004\n",
@@ -202,6 +205,7 @@ class Script:
     active: int = 0
     loaded: bool = True
     expires_at: str = "2318-01-01T00:00:00Z"
+    note: str = ""  # of the model in memory
     kept: Kept = field(default_factory=Kept)
     log: list = field(default_factory=lambda: ["2026-01-02T03:04:05Z INFO listening"])
 
@@ -328,6 +332,7 @@ class _Handler(BaseHTTPRequestHandler):
             "n_active": script.active,
             "n_steps": 17,
             "n_tokens": 230,
+            "note": script.note,
         }
         return [MODEL | more] if script.loaded else []
 

@@ -14,7 +14,7 @@ from runner.domain.create import CheckedModelfile, CreateRequest, ModelfileFindi
 from runner.domain.event import Event, Finished, FinishReason, TextDelta, Timings, Usage
 from runner.domain.job import Job
 from runner.domain.loading import LoadMoment, LoadStage
-from runner.domain.memory import MemoryNeed
+from runner.domain.memory import DeviceNeed, MemoryNeed
 from runner.domain.model import Capability, ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import Options
@@ -170,6 +170,9 @@ class FakeInference:
             n_ctx_asked=options.num_ctx or 0,
             fits=False,
             advice=("use a smaller quantization: Q4_K_M or below",),
+            n_layers=4,
+            placed=(DeviceNeed("CUDA0", 3, 50, 80),),
+            note="3 of 4 layers fit on CUDA0",
         )
 
     async def unload(self, name: ModelName) -> bool:

@@ -11,6 +11,7 @@ from runner.gguf.layers import Layer, Shape, shape_of
 from runner.gguf.memory import (
     KV_BITS,
     Plan,
+    device_bytes,
     estimate,
     estimate_shape,
     kv_cache_bytes,
@@ -251,3 +252,21 @@ def test_more_layers_on_the_accelerator_never_leave_more_in_main_memory(found, p
         for n in range(1, len(found.layers) + 2)
     ]
     assert sizes == sorted(sizes, reverse=True)
+
+
+@given(found=shapes, plan=plans, n=st.integers(0, 7))
+def test_one_accelerator_takes_all_that_is_on_accelerators(found, plan, n):
+    n = min(n, len(found.layers) + 1)
+    whole = estimate_shape(found, replace(plan, n_gpu_layers=n))
+    assert device_bytes(found, plan, [n]) == [whole.n_accelerator]
+
+
+@given(found=shapes, plan=plans, counts=st.lists(st.integers(0, 3), max_size=4))
+def test_several_accelerators_share_the_layers_and_each_computes(found, plan, counts):
+    while sum(counts) > len(found.layers) + 1:
+        counts.pop()
+    several = device_bytes(found, plan, counts)
+    (one,) = device_bytes(found, plan, [sum(counts)])
+    assert all((n_bytes > 0) >= (n > 0) for n, n_bytes in zip(counts, several, strict=True))
+    assert all(n_bytes == 0 for n, n_bytes in zip(counts, several, strict=True) if n == 0)
+    assert sum(several) >= one

@@ -157,6 +157,41 @@ def test_the_machine_lists_it_and_the_setting_has_models_loaded_there(near, shar
     assert near.running("smollm2")["devices"] == []
 
 
+def test_a_device_that_there_is_not_is_the_fault_of_the_request_which_names_the_field(near, share):
+    for words in (["cuda7"], [share.address, "cuda7"], ["-cuda7"]):
+        body = {"model": "smollm2", "options": SMALL | {"devices": words}}
+        for path, more in (
+            ("/api/generate", {"prompt": COUNT}),
+            ("/api/chat", {"messages": [{"role": "user", "content": COUNT}]}),
+            ("/api/embed", {"input": COUNT}),
+            ("/api/load", {}),
+            ("/api/estimate", {}),
+        ):
+            reply = near.ask("POST", path, body | more)
+            assert (reply.status, reply.json["code"]) == (400, "invalid_request"), (path, words)
+            assert "devices: there is no device 'cuda7'" in reply.json["error"], path
+            assert "there are: CPU" in reply.json["error"] + reply.json.get("hint", ""), path
+    assert near.running("smollm2") == {}, "nothing is loaded for it"
+
+
+def test_what_was_said_to_go_there_goes_there(near, share):
+    """Counts are the worker's own; bytes are within a tenth of what llama.cpp says it took."""
+    plain = SMALL | {"num_ctx": 4096}
+    here = near.ask("POST", "/api/estimate", {"model": "smollm2", "options": plain}).json
+    assert (here["devices"], here["layers"]) == ([], 31)
+    for n in (0, 10, None):
+        options = plain | {"devices": [share.address]} | ({} if n is None else {"num_gpu": n})
+        said = near.ask("POST", "/api/estimate", {"model": "smollm2", "options": options}).json
+        assert ask(near, share, **options).status == 200
+        row = near.running("smollm2")
+        told = [{"name": one["name"], "layers": one["layers"]} for one in said["devices"]]
+        assert told == row["devices"]
+        assert sum(one["needed"] for one in said["devices"]) == said["accelerator"]
+        assert abs(said["accelerator"] - row["size_vram"]) <= row["size_vram"] / 10
+        assert said["needed"] <= here["needed"]
+    assert said["devices"][0]["free"] > said["devices"][0]["needed"]
+
+
 HAS_NAMESPACES = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("ip")
 
 

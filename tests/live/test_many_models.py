@@ -1,4 +1,4 @@
-"""Three models in the places of two: nothing is lost, and each answer is its own model's."""
+"""More models than places: nothing is lost, and each answer is its own model's."""
 
 from __future__ import annotations
 
@@ -23,12 +23,26 @@ WORDS = {"alpha": "abcdefgh", "beta": "ijklmnop", "gamma": "qrstuvwx"}
 
 
 @pytest.fixture
-def crowd(tmp_path):
-    with RealDaemon(tmp_path / "home", CORRAL_MAX_LOADED_MODELS="2") as daemon:
-        for name, says in WORDS.items():
-            path = tiny_model(tmp_path / f"{name}.gguf", says=says, name=name, n_ctx_train=65536)
-            daemon.take_in(path, name)
-        yield daemon
+def make_crowd(tmp_path):
+    """Starts a daemon that has the models of these names, and so many places for them."""
+    with contextlib.ExitStack() as stack:
+
+        def start(names, n_places):
+            own = {"CORRAL_MAX_LOADED_MODELS": str(n_places)}
+            daemon = stack.enter_context(RealDaemon(tmp_path / "home", **own))
+            for name in names:
+                path = tmp_path / f"{name}.gguf"
+                daemon.take_in(
+                    tiny_model(path, says=WORDS[name], name=name, n_ctx_train=65536), name
+                )
+            return daemon
+
+        yield start
+
+
+@pytest.fixture
+def crowd(make_crowd):
+    return make_crowd(WORDS, 2)
 
 
 def ask(daemon, name, n_tokens, **options):
@@ -45,11 +59,11 @@ def expected(name, n_tokens):
     return (WORDS[name] * (n_tokens // 8 + 1))[:n_tokens]
 
 
-def client(daemon, seed, until, found):
+def client(daemon, names, seed, until, found):
     """Ask any of the models for answers of any length; ``until`` tells when to stop."""
     dice = random.Random(seed)
     while until(len(found)):
-        name, n_tokens = dice.choice(sorted(WORDS)), dice.randint(1, 60)
+        name, n_tokens = dice.choice(sorted(names)), dice.randint(1, 60)
         options = dice.choice([{}, {"num_ctx": 2048}, {"num_ctx": 4096}, {"num_batch": 256}])
         reply = ask(daemon, name, n_tokens, **options)
         said = reply.json.get("message", {}).get("content") if reply.status == 200 else reply.body
@@ -57,16 +71,22 @@ def client(daemon, seed, until, found):
 
 
 @pytest.mark.timeout(900)
-def test_models_that_push_each_other_out_answer_all_that_is_asked(crowd):
-    """Ten minutes where ``CORRAL_SOAK`` is set, else a few dozen answers."""
+@pytest.mark.parametrize(
+    ("names", "n_places", "n_least"), [(("alpha", "beta"), 1, 3), (tuple(WORDS), 2, 8)]
+)
+def test_models_that_push_each_other_out_answer_all_that_is_asked(
+    make_crowd, names, n_places, n_least
+):
+    """Ten minutes where ``CORRAL_SOAK`` is set, else a few answers of each client."""
+    crowd = make_crowd(names, n_places)
     end = time.monotonic() + 600.0
 
     def until(n_done):
-        return time.monotonic() < end if IS_SOAK else n_done < 8
+        return time.monotonic() < end if IS_SOAK else n_done < n_least
 
     answers = [[] for _ in range(4)]
     threads = [
-        threading.Thread(target=client, args=(crowd, seed, until, found))
+        threading.Thread(target=client, args=(crowd, names, seed, until, found))
         for seed, found in enumerate(answers)
     ]
     for thread in threads:
@@ -75,9 +95,10 @@ def test_models_that_push_each_other_out_answer_all_that_is_asked(crowd):
         thread.join()
     for name, n_tokens, status, said in [one for found in answers for one in found]:
         assert (status, said) == (200, expected(name, n_tokens)), name
-    assert all(len(found) >= 8 for found in answers)
-    assert crowd.ask("GET", "/api/machine").json["model_evictions"] > 0
-    assert len(crowd.ask("GET", "/api/ps").json["models"]) <= 2
+    assert all(len(found) >= n_least for found in answers)
+    told = crowd.ask("GET", "/api/machine").json
+    assert told["model_evictions"] > 0
+    assert len(crowd.ask("GET", "/api/ps").json["models"]) <= n_places
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL and no SIGSEGV to send")

@@ -161,3 +161,33 @@ def test_what_is_killed_in_the_middle_of_answers_fails_them_in_words_and_the_cha
         assert error["code"] == "worker_failed", error
         assert "(signal 9): there was no memory left for it" in error["message"]
         assert "with less" in error["hint"]
+
+
+#: What a step may still take: more than Python does for itself, less than the numbers of many rows.
+LEFT = 12 * MIB
+
+
+def test_a_step_that_finds_no_memory_costs_no_request_and_less_is_loaded(tmp_path):
+    """The process lives: llama.cpp says that it could not compute, and another takes its place.
+
+    Eight prompts whose own tokens are to be told want a row of numbers for each token of a step.
+    """
+    with RealDaemon(tmp_path / "home", CORRAL_NUM_PARALLEL="8", CORRAL_SPECULATE="off") as daemon:
+        assert daemon.ask("POST", "/api/pull", {"model": MODEL}).status == 200
+        assert chat(daemon).status == 200
+        before = daemon.running(MODEL)
+        worker = psutil.Process(before["pid"])
+        n_space = worker.memory_info().vms + LEFT
+        worker.rlimit(psutil.RLIMIT_AS, (n_space, n_space))
+        prompts = [f"{number} " + "a b c d e f g h " * 12 for number in range(8)]
+        body = {"model": MODEL, "prompt": prompts, "echo": True, "logprobs": 1, "max_tokens": 1}
+        reply = daemon.ask("POST", "/v1/completions", body)
+        assert reply.status == 200, reply.body
+        told = [choice["logprobs"]["tokens"] for choice in reply.json["choices"]]
+        assert len(told) == 8
+        assert all(len(tokens) > 90 for tokens in told)
+        after = daemon.running(MODEL)
+        assert after["pid"] != before["pid"]
+        assert "since memory was short: no memory to compute this step" in after["note"]
+        assert "llama_decode returned -2" in after["note"]
+        assert "to be loaded with less model=smollm2" in daemon.log

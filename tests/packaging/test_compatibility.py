@@ -6,6 +6,18 @@ import importlib.util
 from pathlib import Path
 
 import msgspec
+import ollama._types as ollama
+import pytest
+from anthropic.types import (
+    message_count_tokens_params as counts,
+    message_create_params as messages,
+)
+from openai.types import (
+    completion_create_params as completions,
+    embedding_create_params as embeddings,
+)
+from openai.types.chat import completion_create_params as chat
+from openai.types.responses import response_create_params as responses
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,6 +27,11 @@ _spec = importlib.util.spec_from_file_location(
 assert _spec is not None and _spec.loader is not None
 compatibility = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(compatibility)
+
+
+def typed(params) -> set[str]:
+    """The fields of a dictionary's type, those of its bases too."""
+    return {name for cls in params.__mro__ for name in getattr(cls, "__annotations__", {})}
 
 
 def test_the_page_is_current():
@@ -29,3 +46,32 @@ def test_every_note_is_about_a_field_that_is_read():
         for field in msgspec.structs.fields(body)
     }
     assert set(compatibility.NOTES) <= read
+    ignored = {(call, field) for call, fields in compatibility.IGNORED.items() for field in fields}
+    assert not ignored & read
+    assert {call for call, _ in ignored} <= {call for call, _ in read}
+
+
+@pytest.mark.parametrize(
+    ("call", "fields"),
+    [
+        ("POST /v1/chat/completions", typed(chat.CompletionCreateParamsBase)),
+        ("POST /v1/completions", typed(completions.CompletionCreateParamsBase)),
+        ("POST /v1/embeddings", typed(embeddings.EmbeddingCreateParams)),
+        ("POST /v1/responses", typed(responses.ResponseCreateParamsBase)),
+        ("POST /v1/messages", typed(messages.MessageCreateParamsBase)),
+        ("POST /v1/messages/count_tokens", typed(counts.MessageCountTokensParams)),
+        ("POST /api/generate", set(ollama.GenerateRequest.model_fields)),
+        ("POST /api/chat", set(ollama.ChatRequest.model_fields)),
+        ("POST /api/embed", set(ollama.EmbedRequest.model_fields)),
+        ("POST /api/embeddings", set(ollama.EmbeddingsRequest.model_fields)),
+        ("POST /api/show", set(ollama.ShowRequest.model_fields)),
+        ("POST /api/pull", set(ollama.PullRequest.model_fields)),
+        ("POST /api/copy", set(ollama.CopyRequest.model_fields)),
+        ("POST /api/create", set(ollama.CreateRequest.model_fields) - {"from_"}),
+    ],
+)
+def test_every_field_that_the_official_clients_know_is_listed(call, fields):
+    (body,) = [body for _, name, body in compatibility.CALLS if name == call]
+    listed = {field.encode_name for field in msgspec.structs.fields(body)}
+    assert fields
+    assert fields - listed - compatibility.IGNORED.get(call, {}).keys() == set()

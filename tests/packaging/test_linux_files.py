@@ -49,6 +49,22 @@ def test_the_type_of_model_files_is_the_one_that_the_desktop_opens():
     assert opener == f"{kind.get('type')};"
 
 
+def test_the_app_is_told_of_in_words_that_centres_of_software_read():
+    (file,) = (PACKAGING / "linux").glob("*.metainfo.xml")
+    told = ElementTree.parse(file).getroot()
+    assert f"{told.findtext('id')}.metainfo.xml" == file.name
+    launched = PACKAGING / "linux" / (told.findtext("launchable") or "")
+    entry = unit(launched.name)["Desktop Entry"]
+    assert (told.findtext("name"), told.findtext("icon")) == (entry["Name"], entry["Icon"])
+    opened = unit("corral-import.desktop")["Desktop Entry"]["MimeType"]
+    assert f"{told.findtext('provides/mediatype')};" == opened
+    if check := shutil.which("appstreamcli"):
+        command = [check, "validate", "--no-net", file]
+        done = subprocess.run(command, capture_output=True, text=True)
+        # Newer ones warn of what there is none of, such as a page on the network.
+        assert not [line for line in done.stdout.splitlines() if line.startswith("E:")]
+
+
 def test_the_socket_is_for_this_machine_and_starts_the_service():
     from runner.config import SETTING_SPECS
 

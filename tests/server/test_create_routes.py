@@ -61,6 +61,8 @@ def test_without_a_stream_there_is_the_last_word():
         ({"model": "m", "from": "x", "parameters": {"top_k": "x"}}, "must be of type integer"),
         ({"model": "m", "from": "x", "messages": [{"role": "robot"}]}, "messages[0].role"),
         ({"model": "m", "from": "x", "renderer": "qwen3-coder"}, "renderer is not supported"),
+        ({"model": "m", "from": "x", "info": {"context_length": 9}}, "info is not supported"),
+        ({"model": "m", "from": "x", "draft_quantize": "Q8_0"}, "draft_quantize is not supported"),
         ({"model": "m", "from": "x", "quantize": "q9"}, "unsupported quantization type q9 - supp"),
         (
             {"model": "m", "from": "x", "quantization": "K"},

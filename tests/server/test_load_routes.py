@@ -48,4 +48,7 @@ def test_an_estimate_tells_what_is_needed_and_what_would_help(house):
     assert (told["needed"], told["free"], told["weights"], told["kv_cache"]) == (124, 100, 100, 20)
     assert (told["context_length"], told["context_length_asked"]) == (1024, 4096)
     assert told["advice"] == ["use a smaller quantization: Q4_K_M or below"]
+    assert told["layers"] == 4
+    assert told["devices"] == [{"name": "CUDA0", "layers": 3, "needed": 50, "free": 80}]
+    assert told["note"] == "3 of 4 layers fit on CUDA0"
     assert house.ask("POST", "/api/estimate", {"model": "nope"}).status == 404

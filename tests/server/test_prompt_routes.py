@@ -14,6 +14,7 @@ from tests.fakes.service import HELLO, FakeInference
 from tests.server.serving import House, call
 
 HI = [{"role": "user", "content": "Hi"}]
+COUNTED = {"input_tokens": 2, "object": "response.input_tokens"}
 
 
 def test_a_completion_answers_each_prompt_as_often_as_asked():
@@ -53,6 +54,9 @@ def test_a_completion_answers_each_prompt_as_often_as_asked():
         ("/v1/detokenize", {"tokens": [65, 66]}, {"prompt": "AB", "content": "AB"}),
         ("/detokenize", {"tokens": [65]}, {"prompt": "A", "content": "A"}),
         ("/v1/messages/count_tokens", {"messages": HI}, {"input_tokens": 2}),
+        ("/v1/chat/completions/input_tokens", {"messages": HI}, COUNTED),
+        ("/responses/input_tokens", {"input": "Hi"}, COUNTED),
+        ("/apply-template", {"messages": HI}, {"prompt": "Hi"}),
     ],
 )
 def test_prompts_are_told_without_an_answer(path, body, answer):

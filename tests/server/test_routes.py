@@ -136,6 +136,17 @@ def test_an_encoding_that_nobody_here_reads_is_named(house, monkeypatch):
     assert "Content-Encoding" in reply.json["error"]
 
 
+@pytest.mark.parametrize("encoding", ["compress", "x-gzip", "gzip, gzip", "rot13"])
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+def test_an_encoding_that_nobody_knows_is_not_taken_for_none(house, path, encoding):
+    body = CHAT | {"model": "smollm2", "max_tokens": 4}
+    reply = house.ask("POST", path, body, headers={"Content-Encoding": encoding})
+    assert reply.status == 415
+    assert b"Content-Encoding" in reply.body
+    plain = house.ask("POST", path, body, headers={"Content-Encoding": " Identity"})
+    assert plain.status == 200
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -155,6 +166,51 @@ def test_a_model_that_is_not_there_is_named_as_the_caller_named_it(house, path, 
     assert reply.status == 404
     error = reply.json["error"]
     assert (error if isinstance(error, str) else error["message"]) == f"model '{name}' not found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("DELETE", "/api/delete", {"model": "Nobody"}, "model 'Nobody' not found"),
+        ("DELETE", "/api/delete", {"name": "x/nobody:1b"}, "model 'x/nobody:1b' not found"),
+        ("POST", "/api/unload", {"model": "nobody"}, "model 'nobody' not found"),
+        ("POST", "/api/copy", {"source": "nobody", "destination": "b"}, 'model "nobody" not found'),
+    ],
+)
+def test_what_is_to_be_changed_and_is_not_there_is_named_so_too(house, method, path, body, said):
+    reply = house.ask(method, path, body)
+    assert (reply.status, reply.json["error"]) == (404, said)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/chat/completions", CHAT),
+        ("/completions", {"prompt": "Hi"}),
+        ("/responses", {"input": "Hi"}),
+        ("/embeddings", {"input": "Hi"}),
+    ],
+)
+def test_clients_of_openais_that_leave_out_the_version_are_answered_alike(house, path, body):
+    body = body | {"model": "smollm2"}
+    plain, whole = house.ask("POST", path, body), house.ask("POST", f"/v1{path}", body)
+    assert (plain.status, whole.status) == (200, 200)
+    assert plain.json.keys() == whole.json.keys()
+    wrong, whole = (house.ask("POST", at, body | {"model": 7}) for at in (path, f"/v1{path}"))
+    assert (wrong.status, wrong.json) == (whole.status, whole.json)
+    assert wrong.json["error"]["param"] == "model"
+
+
+@pytest.mark.parametrize("path", ["/models", "/health"])
+def test_what_is_asked_without_a_version_is_told_as_with_one(house, path):
+    assert house.ask("GET", path).json == house.ask("GET", f"/v1{path}").json
+
+
+def test_what_only_other_servers_offer_is_absent_with_words_that_lead_on(house):
+    reply = house.ask("POST", "/completion", {"prompt": "Hi"})
+    assert reply.status == 404
+    assert "/v1/completions" in reply.json["error"]["hint"]
+    assert house.ask("GET", "/slots").status == 404
 
 
 def test_anthropics_clients_are_told_of_an_unknown_path_in_their_form(house):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from runner.domain.devices import SharedDevice
-from runner.errors import DeviceError, WorkerError
+from runner.errors import DeviceError, InvalidRequest, WorkerError
 from runner.service.devices import DeviceList
 from runner.workers.inventory import EngineDevice, Inventory
 
@@ -182,3 +182,83 @@ def test_an_engine_that_does_not_start_leaves_the_processor_and_is_asked_again_l
         assert [row.id for row in world.rows()] == ["CPU", "CUDA0"]
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("words", [("CUDA7",), ("cuda0", "-CUDA7"), (FAR, "Cuda7")])
+def test_a_name_that_no_device_has_is_refused_with_those_that_there_are(words):
+    """Whether the machine of an address answers is found out when layers are put there."""
+    world = World(CPU, CARD, SMALL)
+    with pytest.raises(InvalidRequest, match=f"devices: .*'{words[-1].lstrip('-')}'") as refused:
+        asyncio.run(world.known.check(words))
+    assert refused.value.param == "devices"
+    assert refused.value.hint == "there are: CPU, CUDA0, Vulkan1"
+
+
+def test_a_setting_that_names_no_device_is_not_the_fault_of_who_asks():
+    world = World(CPU, words=("CUDA7",))
+    with pytest.raises(DeviceError, match="the setting devices: there is no device 'CUDA7'"):
+        asyncio.run(world.known.check(None))
+    asyncio.run(World(CPU).known.check(None))
+
+
+@pytest.mark.parametrize("words", [(), ("cpu",), ("CPU", FAR), ("-cpu",)])
+def test_the_engine_is_not_asked_about_what_is_there_anyway(words):
+    world = World(CPU)
+    asyncio.run(world.known.check(words))
+    assert world.n_taken == 0
+
+
+def test_names_are_let_through_where_the_engine_cannot_be_asked():
+    world = World(CPU)
+    world.error = WorkerError("llama.cpp does not start")
+    asyncio.run(world.known.check(("CUDA7",)))
+    assert world.n_taken == 1
+
+
+def test_a_name_is_checked_without_waiting_for_other_machines():
+    async def story():
+        world = World(CPU, CARD, others=Others({FAR: [TOLD]}))
+        never = asyncio.Event()
+
+        async def silent(address):
+            await never.wait()
+
+        world.others.devices_of = silent
+        await world.known.check(("CUDA0",))
+        await world.known.close()
+
+    asyncio.run(story())
+
+
+def usable(world, words=None):
+    found = asyncio.run(world.known.usable(words))
+    return [(place.name, place.n_free) for place in found.places], found.notes
+
+
+def test_layers_may_go_where_a_load_would_put_them():
+    world = World(CPU, CARD, SAME, SMALL, others=Others({FAR: [TOLD, TOLD]}))
+    assert usable(world) == ([("CUDA0", 20 * GB)], ())
+    both = [(FAR, 8 * GB), (f"{FAR}#1", 8 * GB)]
+    assert usable(world, (FAR, "cuda0")) == ([*both, ("CUDA0", 20 * GB)], ())
+    assert usable(world, ("cpu",)) == ([], ())
+    assert usable(world, ("-CUDA0",)) == ([], ())
+    world.words = (FAR,)
+    assert usable(world) == (both, ())
+
+
+def test_a_machine_that_cannot_be_had_is_left_out_and_that_is_told():
+    others = Others({FAR: [TOLD]}, lost={FAR})
+    assert usable(World(CPU, CARD, others=others), (FAR,)) == (
+        [],
+        (f"{FAR} was lost, and is left out for a while",),
+    )
+    others = Others({FAR: DeviceError("it cannot be reached")})
+    assert usable(World(CPU, CARD, others=others), (FAR, "CUDA0")) == (
+        [("CUDA0", 20 * GB)],
+        ("it cannot be reached",),
+    )
+
+
+def test_an_address_without_a_key_is_refused():
+    with pytest.raises(InvalidRequest, match=f"no key for the device {FAR}"):
+        usable(World(CPU), (FAR,))

@@ -93,8 +93,8 @@ class House:
             lambda key: discard_arrival(partial, key),
             throttle,
         )
-        downloads = Downloads(self.library, throttle, patience=QUICK)
-        self.pulls = PullService(self.library, [self.source], self.jobs, downloads)
+        self.downloads = Downloads(self.library, throttle, patience=QUICK)
+        self.pulls = PullService(self.library, [self.source], self.jobs, self.downloads)
         await self.pulls.restore()
         return self
 

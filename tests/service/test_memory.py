@@ -67,8 +67,9 @@ def test_nothing_is_refused_where_other_devices_may_hold_it(library, name):
 
 def test_an_estimate_tells_parts_that_fit_or_not(library, name):
     async def story():
-        rich = await memory_of(library, n_free=4 * GIB).need(name, Options())
-        poor = await memory_of(library, n_free=20 * MIB).need(name, Options())
+        found = library.find(name)
+        rich = await memory_of(library, n_free=4 * GIB).need(found, Options())
+        poor = await memory_of(library, n_free=20 * MIB).need(found, Options())
         assert rich.fits
         assert not rich.advice
         assert not poor.fits

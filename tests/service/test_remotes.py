@@ -142,3 +142,21 @@ def test_a_file_of_a_later_version_is_left_alone(tmp_path):
     (tmp_path / "devices").write_text(json.dumps({"format": 2, "devices": {}}))
     with pytest.raises(StoreError, match="format 2"):
         RemoteService(tmp_path / "devices")
+
+
+def test_keys_of_two_devices_that_come_at_once_are_both_kept(tmp_path, shared):
+    service = RemoteService(tmp_path / "devices")
+    address, key = shared
+    other = address.replace("127.0.0.1", "localhost")
+
+    async def story():
+        async with service._writing:  # both wait here for their turn to write
+            adding = [asyncio.create_task(service.add(one, key)) for one in (address, other)]
+            async with asyncio.timeout(20):
+                while len(service._writing._waiters or ()) < len(adding):  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+        await asyncio.gather(*adding)
+
+    asyncio.run(story())
+    assert [device.address for device in service.list_devices()] == [address, other]
+    assert RemoteService(tmp_path / "devices").list_devices() == service.list_devices()

@@ -129,3 +129,30 @@ except StoreError as error:
     arrival = open_arrival(tmp_path, KEY, N_BYTES)
     assert arrival.arrived == {0: 4000}
     arrival.close()
+
+
+def test_what_was_noted_is_there_where_text_has_other_line_ends(opened, monkeypatch):
+    """Windows writes two bytes for the end of a line, unless a file is opened as bytes."""
+    as_bytes, real_open, real_write = 1 << 30, os.open, os.write
+    texts: set[int] = set()
+
+    def open_as_windows(path, flags, *more, **named):
+        fd = real_open(path, flags & ~as_bytes, *more, **named)
+        (texts.discard if flags & as_bytes else texts.add)(fd)
+        return fd
+
+    def write_as_windows(fd, said):
+        if fd not in texts:
+            return real_write(fd, said)
+        real_write(fd, bytes(said).replace(b"\n", b"\r\n"))
+        return len(said)
+
+    monkeypatch.setattr(os, "O_BINARY", as_bytes, raising=False)
+    monkeypatch.setattr(os, "open", open_as_windows)
+    monkeypatch.setattr(os, "write", write_as_windows)
+    first = opened()
+    first.write_at(0, b"x" * 100)
+    first.note(0, 50)
+    first.note(0, 100)
+    first.close()
+    assert opened().arrived == {0: 100}

@@ -19,6 +19,7 @@ from runner.store import index as index_file, manifests
 from runner.store.blobs import Blobs
 from runner.store.index import Index
 from runner.store.manifests import Layer, Manifest
+from runner.store.probe import Tells, try_times
 from runner.store.summary import FILE
 
 FACTS = ModelFacts("llama", 1, "Q8_0", 64, 8, 1, ((8, 8),), 32, 1, "", "", (Capability.COMPLETION,))
@@ -42,7 +43,12 @@ def opened(models: Path, now_ns=later) -> Index:
 
 
 def tick(models: Path) -> None:
-    """Wait until the disk's clock has moved on: later changes have other times."""
+    """Wait until the disk's clock has moved on: later changes have other times.
+
+    Where no time is believed, nobody needs to wait.
+    """
+    if try_times(models / "partial") == Tells(folders=False, files=False):
+        return
     probe = models / "probe"
     probe.write_bytes(b"x")
     before = probe.stat().st_mtime_ns
@@ -172,6 +178,8 @@ def test_what_changes_within_one_tick_of_the_clock_is_seen(models):
 
 
 def test_a_start_reads_no_manifest_that_did_not_change(models, monkeypatch):
+    """On a disk where each change of a file shows."""
+    monkeypatch.setattr(index_file, "try_times", lambda scratch: Tells(folders=True, files=True))
     for name in NAMES:
         put(models, name)
     tick(models)

@@ -6,9 +6,9 @@ import os
 import time
 
 import pytest
+from hypothesis import given, strategies as st
 
-from runner.store.disk import tells_changes
-from runner.store.tree import Sizes, Tree
+from runner.store.tree import Sizes, Tree, is_settled
 
 
 def later() -> int:
@@ -75,20 +75,6 @@ def test_where_a_folders_time_tells_nothing_it_is_read_each_time(tmp_path):
     assert not tree.seen
 
 
-def test_this_disk_is_tried_and_left_as_it_was(tmp_path, monkeypatch):
-    assert tells_changes(tmp_path / "scratch") == tells_changes(tmp_path / "scratch")
-    real = os.rename
-
-    def set_back(source, target):
-        real(source, target)
-        os.utime(os.path.dirname(target), (1_000_000_000, 1_000_000_000))  # noqa: PTH120
-
-    monkeypatch.setattr(os, "rename", set_back)
-    assert not tells_changes(tmp_path / "scratch")
-    assert [*(tmp_path / "scratch").iterdir()] == []
-    assert not tells_changes(tmp_path / "no" / "such" / "folder")
-
-
 def test_what_is_there_no_more_is_forgotten(tmp_path):
     tree = Tree(later)
     (tmp_path / "x").mkdir()
@@ -97,3 +83,22 @@ def test_what_is_there_no_more_is_forgotten(tmp_path):
     os.utime(tmp_path, (1, 1))
     tree.walk(str(tmp_path), 1)
     assert set(tree.seen) == {str(tmp_path), str(tmp_path / "y")}
+
+
+ticks = st.sampled_from([1, 100, 4_000_000, 10_000_000, 1_000_000_000, 2_000_000_000])
+moments = st.integers(0, 9_000_000_000)
+
+
+@given(tick=ticks, written=moments, then_read=moments, then_written=moments, up=st.booleans())
+def test_what_has_settled_cannot_change_under_the_same_stamp(
+    tick, written, then_read, then_written, up
+):
+    """On disks of any tick up to FAT's two seconds, whether they round up or down."""
+
+    def stamp(at: int) -> tuple[int, int, int, int]:
+        time_ns = (at + (tick - 1 if up else 0)) // tick * tick
+        return (time_ns, time_ns, 1, 100)
+
+    read = written + then_read
+    if is_settled(stamp(written), read):
+        assert stamp(read + then_written) != stamp(written)

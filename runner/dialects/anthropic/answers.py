@@ -25,6 +25,7 @@ from runner.domain.event import (
     Event,
     Finished,
     FinishReason,
+    Reached,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
@@ -51,13 +52,14 @@ def new_id() -> str:
     return f"msg_{secrets.token_hex(12)}"
 
 
-def usage_object(usage: Usage) -> dict[str, int]:
+def usage_object(usage: Usage) -> dict[str, Any]:
     """Return token counts as Anthropic shows them."""
     return {
         "input_tokens": usage.n_prompt - usage.n_cached,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": usage.n_cached,
         "output_tokens": usage.n_generated,
+        "output_tokens_details": {"thinking_tokens": usage.n_thought},
     }
 
 
@@ -201,6 +203,8 @@ class Encoder:
         match event:
             case Begun():
                 return self._start(Usage(event.n_prompt, event.n_cached))
+            case Reached():
+                return b""
             case TextDelta():
                 return self._text("text", event.text) if event.text else b""
             case ThinkingDelta():

@@ -28,6 +28,12 @@ class ToolUseShape(msgspec.Struct, tag_field="type", tag="tool_use"):
     input: dict[str, Any]
 
 
+class OutputDetails(msgspec.Struct):
+    """Of the answer's tokens: those of thoughts."""
+
+    thinking_tokens: int
+
+
 class UsageShape(msgspec.Struct):
     """Tokens; those of the prompt are ``input_tokens`` and ``cache_read_input_tokens`` together."""
 
@@ -35,6 +41,7 @@ class UsageShape(msgspec.Struct):
     cache_creation_input_tokens: int
     cache_read_input_tokens: int
     output_tokens: int
+    output_tokens_details: OutputDetails
 
 
 class MessageShape(msgspec.Struct):

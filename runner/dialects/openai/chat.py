@@ -21,6 +21,7 @@ from runner.dialects.fields import (
     parse_adapters,
     parse_keep_alive,
 )
+from runner.dialects.openai.counts import ProgressBody, Speedometer, timings, usage_object
 from runner.dialects.openai.errors import error_body
 from runner.dialects.openai.turns import (
     TurnBody,
@@ -40,6 +41,7 @@ from runner.domain.event import (
     Begun,
     Event,
     Finished,
+    Reached,
     TextDelta,
     ThinkingDelta,
     TokenLogprob,
@@ -99,6 +101,7 @@ MAX_CHOICES = 16
 #: Fields that are refused unless they are absent, null, false, 0 or empty.
 _NOT_OFFERED = (
     "functions",
+    "function_call",
     "audio",
     "web_search_options",
     # vLLM's, which would change the form of the answer
@@ -174,6 +177,7 @@ class ChatBody(msgspec.Struct):
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     functions: list[Any] | None = None
+    function_call: Any = None
     response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
@@ -197,6 +201,8 @@ class ChatBody(msgspec.Struct):
     json_schema: Any = None
     cache: Any = None
     cache_report: bool | None = None
+    timings_per_token: bool | None = None
+    return_progress: bool | None = None
     lora: list[AdapterBody] | None = None
     shift: bool | None = None
     truncate: bool | None = None
@@ -209,7 +215,8 @@ _chat_body = msgspec.json.Decoder(ChatBody)
 class Call:
     """What one chat completion asks for; ``model`` as the caller wrote it.
 
-    ``reports_cache``: the answer shall tell what the cache had.
+    ``reports_cache``: the answer shall tell what the cache had; ``tells_timings`` and
+    ``tells_progress``: how fast it comes, and how far its prompt is.
     """
 
     request: InferenceRequest
@@ -217,6 +224,8 @@ class Call:
     stream: bool
     include_usage: bool
     reports_cache: bool = False
+    tells_timings: bool = False
+    tells_progress: bool = False
 
 
 def parse(body: bytes) -> Call:
@@ -251,6 +260,7 @@ def parse(body: bytes) -> Call:
         tool_choice=_tool_choice(asked),
         think=_think(asked),
         n_think_max=_think_budget(asked),
+        tells_progress=bool(asked.stream and (asked.timings_per_token or asked.return_progress)),
         adapters=parse_adapters(asked.lora),
         shifts=asked.shift is True,
         truncates=asked.truncate is True,
@@ -262,6 +272,8 @@ def parse(body: bytes) -> Call:
         stream=bool(asked.stream),
         include_usage=include_usage,
         reports_cache=bool(asked.cache_report),
+        tells_timings=bool(asked.timings_per_token),
+        tells_progress=bool(asked.return_progress),
     )
 
 
@@ -344,22 +356,6 @@ def new_id() -> str:
     return f"chatcmpl-{secrets.token_hex(12)}"
 
 
-def usage_object(usage: Usage) -> dict[str, Any]:
-    """Return token counts as OpenAI shows them."""
-    counts: dict[str, Any] = {
-        "prompt_tokens": usage.n_prompt,
-        "completion_tokens": usage.n_generated,
-        "total_tokens": usage.n_prompt + usage.n_generated,
-        "prompt_tokens_details": {"cached_tokens": usage.n_cached},
-    }
-    if usage.n_drafted:
-        counts["completion_tokens_details"] = {
-            "accepted_prediction_tokens": usage.n_accepted,
-            "rejected_prediction_tokens": usage.n_drafted - usage.n_accepted,
-        }
-    return counts
-
-
 def whole(call: Call, events: Sequence[Event], *, answer_id: str, created: int) -> bytes:
     """Return the answer to a call without ``stream``.
 
@@ -386,6 +382,8 @@ def whole(call: Call, events: Sequence[Event], *, answer_id: str, created: int) 
     answer |= {"choices": choices, "usage": usage_object(usage)}
     if call.reports_cache:
         answer["cache"] = cache_facts(told[0].end)
+    if call.tells_timings:
+        answer["timings"] = timings(told[0].end)
     return wire.encode(answer)
 
 
@@ -424,6 +422,8 @@ class ChunkEncoder:
         ]
         self._roles = [b'"role":"assistant",'] * call.request.n  # comes once for each choice
         self._after = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+        self._tells_timings, self._tells_progress = call.tells_timings, call.tells_progress
+        self._speeds = [Speedometer() for _ in range(call.request.n)]
         self._usage = Usage()
         self._n_left = call.request.n
 
@@ -435,7 +435,9 @@ class ChunkEncoder:
         """
         match event:
             case Begun():
-                return b""
+                return self._progress(event.choice, self._speeds[event.choice].begin(event))
+            case Reached():
+                return self._progress(event.choice, self._speeds[event.choice].reach(event))
             case TextDelta():
                 after = self._after_logprobs(event.logprobs) if event.logprobs else self._after
                 content = b'"content":' + wire.encode(event.text)
@@ -453,16 +455,26 @@ class ChunkEncoder:
 
     def _chunk(self, choice: int, delta: bytes, after: bytes) -> bytes:
         role, self._roles[choice] = self._roles[choice], b""
+        if self._tells_timings:
+            after = _with(after, "timings", self._speeds[choice].timings)
         return b"".join((self._choices[choice], role, delta, after))
+
+    def _progress(self, choice: int, progress: ProgressBody | None) -> bytes:
+        """Tell how much of a prompt is computed, where that was asked for."""
+        if progress is None or not self._tells_progress:
+            return b""
+        content = b'"content":null' if self._roles[choice] else b'"content":""'
+        return self._chunk(choice, content, _with(self._after, "prompt_progress", progress))
 
     def _end(self, event: Finished) -> bytes:
         choice, reason = event.choice, finish_word(event).encode()
         frames = []
         if self._roles[choice]:  # an empty answer opens with its role, too
             frames.append(self._chunk(choice, b'"content":""', self._after))
-        told = b',"cache":' + wire.encode(cache_facts(event)) if self._reports_cache else b""
-        last = self._choices[choice] + b'},"logprobs":null,"finish_reason":"'
-        frames.append(last + reason + b'"}]' + told + b"}\n\n")
+        last = self._choices[choice] + b'},"logprobs":null,"finish_reason":"' + reason + b'"}]}\n\n'
+        if self._reports_cache:
+            last = _with(last, "cache", cache_facts(event))
+        frames.append(_with(last, "timings", timings(event)) if self._tells_timings else last)
         self._usage = self._usage.plus(event.usage)
         self._n_left -= 1
         if self._n_left:
@@ -480,3 +492,8 @@ class ChunkEncoder:
         """Return the frames that end a stream which failed on its way."""
         body = wire.encode(error_body(error, _MID_STREAM_STATUS))
         return b"data: " + body + b"\n\ndata: [DONE]\n\n"
+
+
+def _with(frame: bytes, field: str, value: msgspec.Struct) -> bytes:
+    """Return a frame, or the end of one, with one more field of its object."""
+    return b'%b,"%b":%b}\n\n' % (frame.removesuffix(b"}\n\n"), field.encode(), wire.encode(value))

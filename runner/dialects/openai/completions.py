@@ -17,12 +17,22 @@ import msgspec
 from runner.dialects import constraints, wire
 from runner.dialects.fields import cache_facts, finish_word, parse_keep_alive
 from runner.dialects.ollama import token_ids
-from runner.dialects.openai.chat import OPTION_FIELDS, StreamOptions, usage_object
+from runner.dialects.openai.chat import OPTION_FIELDS, StreamOptions
+from runner.dialects.openai.counts import ProgressBody, Speedometer, timings, usage_object
 from runner.dialects.openai.errors import error_body
 from runner.dialects.openai.turns import unsupported
 from runner.dialects.terms import parse_terms
 from runner.dialects.whole import gathered
-from runner.domain.event import Event, Finished, PromptToken, TextDelta, TokenLogprob, Usage
+from runner.domain.event import (
+    Begun,
+    Event,
+    Finished,
+    PromptToken,
+    Reached,
+    TextDelta,
+    TokenLogprob,
+    Usage,
+)
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
 from runner.domain.request import Constraint, InferenceRequest
@@ -77,6 +87,8 @@ class CompletionBody(msgspec.Struct):
     deterministic: bool | None = None
     cache: Any = None
     cache_report: bool | None = None
+    timings_per_token: bool | None = None
+    return_progress: bool | None = None
     shift: bool | None = None
 
 
@@ -94,6 +106,8 @@ class Call:
         stream: Whether the answers come in pieces.
         include_usage: Whether a stream tells its tokens at the end.
         reports_cache: Whether the answer tells what the cache had.
+        tells_timings: Whether it tells how fast it comes.
+        tells_progress: Whether a stream tells how far its prompt is.
     """
 
     requests: tuple[InferenceRequest, ...]
@@ -102,6 +116,8 @@ class Call:
     stream: bool
     include_usage: bool
     reports_cache: bool
+    tells_timings: bool = False
+    tells_progress: bool = False
 
     @property
     def n(self) -> int:
@@ -145,6 +161,7 @@ def parse(body: bytes) -> Call:
         constraint=_constraint(asked),
         n_logprobs=n_logprobs,
         tells_prompt=_tells_prompt(asked, n_logprobs),
+        tells_progress=bool(asked.stream and (asked.timings_per_token or asked.return_progress)),
         suffix=asked.suffix or "",
         shifts=asked.shift is True,
     )
@@ -156,6 +173,8 @@ def parse(body: bytes) -> Call:
         stream=bool(asked.stream),
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
         reports_cache=bool(asked.cache_report),
+        tells_timings=bool(asked.timings_per_token),
+        tells_progress=bool(asked.return_progress),
     )
 
 
@@ -357,6 +376,8 @@ def whole(
     answer |= {"choices": choices, "usage": usage_object(usage)}
     if call.reports_cache:
         answer["cache"] = cache_facts(told[0].end)
+    if call.tells_timings:
+        answer["timings"] = timings(told[0].end)
     return wire.encode(answer)
 
 
@@ -377,6 +398,7 @@ class ChunkEncoder:
         self._head = _head(call, answer_id, created)
         self._logprobs = [_logprobs(call) for _ in range(call.n_choices)]
         self._is_echoed = [not call.echo] * call.n_choices
+        self._speeds = [Speedometer() for _ in range(call.n_choices)]
         self._usage = Usage()
         self._n_left = call.n_choices
 
@@ -392,11 +414,26 @@ class ChunkEncoder:
                 for each in event.logprobs:
                     self._logprobs[event.choice].add(each)
                 text = self._echo(event.choice) + event.text
-                return self._chunk(event.choice, text, None)
+                return self._chunk(event.choice, text, None, **self._timings(event.choice))
+            case Begun():
+                return self._progress(event.choice, self._speeds[event.choice].begin(event))
+            case Reached():
+                return self._progress(event.choice, self._speeds[event.choice].reach(event))
             case Finished():
                 return self._end(event)
             case _:
                 return b""
+
+    def _timings(self, choice: int) -> dict[str, Any]:
+        return {"timings": self._speeds[choice].timings} if self._call.tells_timings else {}
+
+    def _progress(self, choice: int, progress: ProgressBody | None) -> bytes:
+        """Tell how much of a prompt is computed, where that was asked for."""
+        if progress is None or not self._call.tells_progress:
+            return b""
+        more = {"prompt_progress": progress} | self._timings(choice)
+        entry = {"index": choice, "text": "", "logprobs": None, "finish_reason": None}
+        return _frame(self._head | {"choices": [entry]} | more)
 
     def _echo(self, choice: int) -> str:
         """The prompt, once for each answer."""
@@ -417,7 +454,11 @@ class ChunkEncoder:
         return _frame(self._head | {"choices": [entry]} | more)
 
     def _end(self, event: Finished) -> bytes:
-        more = {"cache": cache_facts(event)} if self._call.reports_cache else {}
+        more: dict[str, Any] = {}
+        if self._call.reports_cache:
+            more["cache"] = cache_facts(event)
+        if self._call.tells_timings:
+            more["timings"] = timings(event)
         text = self._echo(event.choice)
         frames = [self._chunk(event.choice, text, finish_word(event), **more)]
         self._usage = self._usage.plus(event.usage)

@@ -12,18 +12,22 @@ response object that the last event of its stream would carry.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner.dialects import wire
+from runner.dialects.constraints import openai_logprob
 from runner.dialects.openai.responses import Call
 from runner.domain.event import (
     Begun,
     Event,
     Finished,
     FinishReason,
+    Reached,
     TextDelta,
     ThinkingDelta,
+    TokenLogprob,
     ToolCallDelta,
     Usage,
 )
@@ -39,9 +43,9 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     """Return token counts as this API shows them."""
     return {
         "input_tokens": usage.n_prompt,
-        "input_tokens_details": {"cached_tokens": usage.n_cached},
+        "input_tokens_details": {"cached_tokens": usage.n_cached, "cache_write_tokens": 0},
         "output_tokens": usage.n_generated,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": usage.n_thought},
         "total_tokens": usage.n_prompt + usage.n_generated,
     }
 
@@ -53,6 +57,7 @@ class _Item:
     object: dict[str, Any]
     key: str  # where in ``object`` the text goes, once it is whole
     text: list[str]
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Response:
@@ -79,14 +84,22 @@ class Response:
         match event:
             case Begun():
                 return self._start()
+            case Reached():
+                return b""
             case TextDelta():
-                return self._text("message", event.text) if event.text else b""
+                if not event.text and not (event.logprobs and self._is_speaking):
+                    return b""
+                return self._text("message", event.text, event.logprobs)
             case ThinkingDelta():
                 return self._text("reasoning", event.text) if event.text else b""
             case ToolCallDelta():
                 return self._call_frames(event)
             case Finished():
                 return self._end(event)
+
+    @property
+    def _is_speaking(self) -> bool:
+        return self._open is not None and self._open.object["type"] == "message"
 
     def whole(self, finished: Finished) -> bytes:
         """Return the response object, once ``encode`` had every event."""
@@ -105,7 +118,7 @@ class Response:
         head = self._frame("response.created", response=self._object("in_progress"))
         return head + self._frame("response.in_progress", response=self._object("in_progress"))
 
-    def _text(self, kind: str, text: str) -> bytes:
+    def _text(self, kind: str, text: str, logprobs: Sequence[TokenLogprob] = ()) -> bytes:
         item = self._open
         head = b""
         if item is None or item.object["type"] != kind:
@@ -114,11 +127,13 @@ class Response:
         assert item is not None
         item.text.append(text)
         if kind == "message":
+            told = [openai_logprob(each) for each in logprobs]
+            item.logprobs += told
             delta = self._frame(
                 "response.output_text.delta",
                 **self._place(content_index=0),
                 delta=text,
-                logprobs=[],
+                logprobs=told,
             )
         else:
             delta = self._frame(
@@ -180,10 +195,14 @@ class Response:
         place = {"item_id": item.object["id"], "output_index": len(self._output) - 1}
         match item.object["type"]:
             case "message":
-                part = _text_part(text)
+                part = _text_part(text, item.logprobs)
                 item.object |= {"status": "completed", "content": [part]}
                 frames = self._frame(
-                    "response.output_text.done", **place, content_index=0, text=text, logprobs=[]
+                    "response.output_text.done",
+                    **place,
+                    content_index=0,
+                    text=text,
+                    logprobs=item.logprobs,
                 ) + self._frame("response.content_part.done", **place, content_index=0, part=part)
             case "reasoning":
                 part = {"type": "summary_text", "text": text}
@@ -260,6 +279,7 @@ class Response:
             "text": {"format": (asked.text.format if asked.text else None) or {"type": "text"}},
             "tool_choice": asked.tool_choice or "auto",
             "tools": self._call.offered_tools,
+            "top_logprobs": asked.top_logprobs or 0,
             "top_p": asked.top_p,
             "truncation": asked.truncation or "disabled",
             "usage": usage_object(usage) if usage else None,
@@ -267,8 +287,8 @@ class Response:
         } | ({"warnings": self._call.warnings} if self._call.warnings else {})
 
 
-def _text_part(text: str) -> dict[str, Any]:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def _text_part(text: str, logprobs: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)}
 
 
 def _ending(finished: Finished) -> tuple[str, dict[str, str] | None]:

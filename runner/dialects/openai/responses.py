@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from runner.dialects import wire
+from runner.dialects.constraints import n_logprobs
 from runner.dialects.fields import parse_keep_alive
 from runner.dialects.images import MAX_IMAGES, laid_out, parse_image_url
 from runner.domain.chat import Image, Message, Tool, ToolCall
@@ -89,6 +90,8 @@ class ResponsesBody(msgspec.Struct):
     metadata: dict[str, Any] | None = None
     user: str | None = None
     store: bool | None = None
+    include: list[str] | None = None
+    top_logprobs: int | None = None
     background: bool | None = None
     previous_response_id: str | None = None
     conversation: Any = None
@@ -101,6 +104,9 @@ class ResponsesBody(msgspec.Struct):
 
 
 _body = msgspec.json.Decoder(ResponsesBody)
+
+#: What asks in ``include`` for how likely the answer's tokens were.
+_LOGPROBS = "message.output_text.logprobs"
 
 #: Options by the field that sets them.
 _OPTIONS = {
@@ -178,6 +184,7 @@ def parse(body: bytes) -> Call:
         think=_EFFORTS.get((asked.reasoning.effort if asked.reasoning else None) or ""),
         thinks_if_able=True,  # programs that work for people send an effort to every model
         constraint=_constraint(asked.text),
+        n_logprobs=n_logprobs(_wants_logprobs(asked), asked.top_logprobs),
         truncates=asked.truncation == "auto",
     )
     return Call(request, asked, namespaces)
@@ -192,6 +199,10 @@ def _refuse_what_is_not_offered(asked: ResponsesBody) -> None:
     ):
         if getattr(asked, param):
             raise Unsupported(f"{param} is not offered", hint=hint, param=param)
+
+
+def _wants_logprobs(asked: ResponsesBody) -> bool:
+    return bool(asked.top_logprobs) or _LOGPROBS in (asked.include or ())
 
 
 def _options(asked: ResponsesBody) -> Options:

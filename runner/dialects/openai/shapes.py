@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from runner.dialects.fields import CacheFacts
+from runner.dialects.openai.counts import ProgressBody, TimingsBody
 from runner.dialects.openai.models import ModelObject
 
 FinishWord = Literal["stop", "length", "tool_calls"]
@@ -36,11 +37,12 @@ class TokenDetails(msgspec.Struct):
     cached_tokens: int
 
 
-class PredictionDetails(msgspec.Struct):
-    """Tokens guessed beforehand: right ones and wrong ones."""
+class AnswerDetails(msgspec.Struct, omit_defaults=True):
+    """Of the answer's tokens: those of thoughts, and those guessed beforehand, rightly or not."""
 
-    accepted_prediction_tokens: int
-    rejected_prediction_tokens: int
+    reasoning_tokens: int
+    accepted_prediction_tokens: int | msgspec.UnsetType = msgspec.UNSET
+    rejected_prediction_tokens: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class UsageShape(msgspec.Struct, omit_defaults=True):
@@ -50,7 +52,7 @@ class UsageShape(msgspec.Struct, omit_defaults=True):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: TokenDetails
-    completion_tokens_details: PredictionDetails | msgspec.UnsetType = msgspec.UNSET
+    completion_tokens_details: AnswerDetails
 
 
 class CalledFunctionShape(msgspec.Struct):
@@ -110,7 +112,7 @@ class ChoiceShape(msgspec.Struct):
 
 
 class ChatShape(msgspec.Struct, omit_defaults=True):
-    """The answer of ``/v1/chat/completions``; ``cache`` is ours."""
+    """The answer of ``/v1/chat/completions``; ``cache`` is ours, ``timings`` llama-server's."""
 
     id: str
     object: Literal["chat.completion"]
@@ -120,6 +122,7 @@ class ChatShape(msgspec.Struct, omit_defaults=True):
     choices: list[ChoiceShape]
     usage: UsageShape
     cache: CacheFacts | msgspec.UnsetType = msgspec.UNSET
+    timings: TimingsBody | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChunkShape(msgspec.Struct, omit_defaults=True):
@@ -132,6 +135,9 @@ class ChunkShape(msgspec.Struct, omit_defaults=True):
     system_fingerprint: str
     choices: list[dict[str, Any]]
     usage: UsageShape | msgspec.UnsetType = msgspec.UNSET
+    cache: CacheFacts | msgspec.UnsetType = msgspec.UNSET
+    timings: TimingsBody | msgspec.UnsetType = msgspec.UNSET
+    prompt_progress: ProgressBody | msgspec.UnsetType = msgspec.UNSET
 
 
 class OldLogprobsShape(msgspec.Struct):
@@ -163,6 +169,8 @@ class CompletionShape(msgspec.Struct, omit_defaults=True):
     choices: list[TextChoiceShape]
     usage: UsageShape | msgspec.UnsetType = msgspec.UNSET
     cache: CacheFacts | msgspec.UnsetType = msgspec.UNSET
+    timings: TimingsBody | msgspec.UnsetType = msgspec.UNSET
+    prompt_progress: ProgressBody | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModelsShape(msgspec.Struct):
@@ -196,11 +204,17 @@ class EmbeddingsShape(msgspec.Struct):
     usage: VectorUsageShape
 
 
+class InputDetails(TokenDetails):
+    """The same; no token costs more for being kept, so that none is counted as written."""
+
+    cache_write_tokens: int
+
+
 class ResponseUsageShape(msgspec.Struct):
     """Tokens of a response."""
 
     input_tokens: int
-    input_tokens_details: TokenDetails
+    input_tokens_details: InputDetails
     output_tokens: int
     output_tokens_details: dict[str, int]
     total_tokens: int

@@ -1,8 +1,12 @@
-"""``/v1/tokenize`` and ``/v1/detokenize``, in vLLM's form, and llama-server's beside it."""
+"""Prompts without answers: their tokens, how many they are, and their text.
+
+``/v1/tokenize`` and ``/v1/detokenize`` are in vLLM's form, and llama-server's beside it;
+``input_tokens`` is OpenAI's, ``/apply-template`` llama-server's.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -50,6 +54,19 @@ class DetokenizedBody(msgspec.Struct):
     content: str
 
 
+class InputTokensBody(msgspec.Struct):
+    """How many tokens a prompt has."""
+
+    input_tokens: int
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+
+
+class TemplateBody(msgspec.Struct):
+    """A conversation as the model's template writes it."""
+
+    prompt: str
+
+
 _tokenize_body = msgspec.json.Decoder(TokenizeBody)
 _detokenize_body = msgspec.json.Decoder(DetokenizeBody)
 
@@ -91,3 +108,13 @@ def tokenized(prompt: Prompt) -> bytes:
 def detokenized(prompt: Prompt) -> bytes:
     """Return the answer of ``/v1/detokenize``."""
     return wire.encode(DetokenizedBody(prompt.text, prompt.text))
+
+
+def counted(prompt: Prompt) -> bytes:
+    """Return the answer of ``/v1/responses/input_tokens``."""
+    return wire.encode(InputTokensBody(len(prompt.tokens)))
+
+
+def rendered(prompt: Prompt) -> bytes:
+    """Return the answer of ``/apply-template``."""
+    return wire.encode(TemplateBody(prompt.text))

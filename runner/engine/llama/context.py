@@ -121,7 +121,8 @@ class Context:
         self.native_s = 0.0
         self.candidates = Candidates(model.n_vocab)
         self.all_tokens = np.arange(model.n_vocab, dtype=np.int32)
-        self._logits_type = ctypes.c_float * model.n_vocab
+        self._n_vocab = model.n_vocab
+        self._values: Seq[float] = ()  # the logits, as numbers and as rows
         self._logits = np.empty((0, model.n_vocab), np.float32)
         self._logits_address = self._n_drawn = 0
         self._allocate(params.n_batch)
@@ -234,7 +235,7 @@ class Context:
 
         A state that overflowed makes all of them NaN, so one tells: each is a sum over the state.
         """
-        return not math.isnan(self.logits(number)[0])
+        return not math.isnan(self._values[number * self._n_vocab])
 
     def _find_logits(self) -> None:
         """See llama.cpp's logits as an array: a row for each token that was asked for, in order.
@@ -244,8 +245,10 @@ class Context:
         first = llama_cpp.llama_get_logits(self.handle)
         address = ctypes.addressof(first.contents)
         if address != self._logits_address or self._n_drawn > len(self._logits):
-            values = (self._logits_type * self._n_drawn).from_address(address)
-            self._logits = np.frombuffer(values, np.float32).reshape(self._n_drawn, -1)
+            n = self._n_drawn
+            values = (ctypes.c_float * (n * self._n_vocab)).from_address(address)
+            self._logits = np.frombuffer(values, np.float32).reshape(n, -1)
+            self._values = values
             self._logits_address = address
 
     def free(self, seq_id: int) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from runner.domain.device_order import chosen
+from runner.domain.device_order import chosen_without
 from runner.domain.loading import LoadStage
+from runner.domain.placement import (
+    Need,
+    Place,
+    fewer,
+    first,
+    in_order,
+    need_of,
+    spread,
+    too_few,
+)
 from runner.engine.llama import library
 from runner.engine.llama.backend import LlamaBackend
-from runner.engine.llama.binding import llama_cpp
 from runner.engine.llama.devices import Device, list_devices
 from runner.engine.llama.identity import build
 from runner.engine.llama.rpc import add_server
-from runner.engine.placement import Need, Place, fewer, in_order, spread
 from runner.engine.remote import open_relay
 from runner.errors import DeviceError, NotEnoughMemory, WorkerError
 from runner.protocol.messages import Load, Placed, Remote
@@ -27,11 +31,7 @@ from runner.relay.caller import call
 
 logger = logging.getLogger(__name__)
 
-_MIB = 1 << 20
 _ALL = 1 << 16  # more layers than any model has
-#: Of every device, beside the numbers for the words of the vocabulary: what drivers and steps take.
-_FIXED = 128 * _MIB
-_KV_BITS = {"f32": 32, "f16": 16, "bf16": 16, "q8_0": 9, "q5_1": 6, "q5_0": 6, "q4_1": 5, "q4_0": 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +73,13 @@ def load_placed(
     others = [place for remote in load.remotes for place in _reach(remote, on_lost, notes)]
     gone = {remote.address for remote in load.remotes} | set(load.lost)
     gone -= {place.name for place in others}
-    words = [word for word in load.devices if word not in gone]
-    if load.devices and not [w for w in words if not w.startswith("-")] and gone:
-        words = ["cpu"]  # of what was named nothing is there: that was no wish for all others
-    places = chosen([*own, *others], words)
-    if not places and not (words or any(place.kind != "cpu" for place in own)):
+    places = first(chosen_without([*own, *others], load.devices, gone), load.main_gpu)
+    if not places and not (load.devices or any(place.kind != "cpu" for place in own)):
         return Resident(LlamaBackend(load, on_stage=on_stage), note="; ".join(notes))
     need = _need(load)
-    n_first = sum(counts := spread(places, need, load.n_gpu_layers))
-    if load.n_gpu_layers < 0 and places and n_first < need.n_layers:
-        notes.append(f"{n_first} of {need.n_layers} layers fit on {_named(places)}")
+    counts = spread(places, need, load.n_gpu_layers, load.tensor_split)
+    if load.n_gpu_layers < 0 and (note := too_few(counts, need, places)):
+        notes.append(note)
     return _try(partial(LlamaBackend, load, on_stage=on_stage), places, counts, notes)
 
 
@@ -176,39 +173,12 @@ def _reach(remote: Remote, on_lost: Callable[[str], object], notes: list[str]) -
 
 
 def _need(load: Load) -> Need:
-    """What the model takes, from its header; averages, see ``placement``."""
-    params = llama_cpp.llama_model_default_params()
-    params.vocab_only = True
-    model = llama_cpp.llama_model_load_from_file(load.path.encode(), params)
-    if not model:
-        return Need(1, 0, 0)  # it cannot be loaded, which is said by who tries
-    try:
-        kind = _text(model, "general.architecture")
-        n_layer = _number(model, f"{kind}.block_count")
-        n_head = max(1, _number(model, f"{kind}.attention.head_count"))
-        n_head_kv = _number(model, f"{kind}.attention.head_count_kv") or n_head
-        n_embd = _number(model, f"{kind}.embedding_length")
-        width = n_head_kv * (_number(model, f"{kind}.attention.key_length") or n_embd // n_head)
-        n_vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
-    finally:
-        llama_cpp.llama_model_free(model)
-    files = load.shards or (load.path,)
-    n_weights = sum(Path(file).stat().st_size for file in files)
-    bits = _KV_BITS.get(load.kv_type_k, 16) + _KV_BITS.get(load.kv_type_v, 16)
-    n_kv = max(load.n_cells, load.n_ctx) * width * bits // 8
-    return Need(
-        n_layers=n_layer + 1,
-        layer=n_weights // (n_layer + 1) + n_kv,
-        fixed=_FIXED + 4 * n_vocab * load.n_batch,
+    """What the model takes; one that nobody has an outline of is put there as a whole, or not."""
+    if load.outline is None:
+        return Need(1, 0, 0)
+    return need_of(
+        load.outline,
+        n_cells=max(load.n_cells, load.n_ctx),
+        kv_types=(load.kv_type_k, load.kv_type_v),
+        n_batch=load.n_batch,
     )
-
-
-def _number(model: Any, key: str) -> int:
-    """A number of the header; the largest of an array with one a layer; 0: there is none."""
-    return max((int(each) for each in re.findall(r"\d+", _text(model, key))), default=0)
-
-
-def _text(model: Any, key: str) -> str:
-    buffer = ctypes.create_string_buffer(4096)
-    n = llama_cpp.llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))
-    return buffer.value.decode("utf-8", "replace") if n >= 0 else ""

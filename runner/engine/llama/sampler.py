@@ -75,11 +75,12 @@ class LlamaSampler:
             InvalidRequest: What the request asks of its answer leaves no token.
         """
         logits = self._context.logits(row)
-        is_changed = self._biases is not None or not self._rules.is_free
+        is_free = self._rules.is_free
+        is_changed = self._biases is not None or not is_free
         plain = logits.copy() if self._n_logprobs is not None and is_changed else logits
         if self._biases is not None:
             np.add.at(logits, *self._biases)
-        token = self._choose(logits)
+        token = self._select(logits, None) if is_free else self._choose(logits)
         if self._n_logprobs is not None:
             self.logprob = token_logprob(plain, token, self._n_logprobs, self._model.spelling)
         self.forced = self._rules.accept(token)
@@ -101,8 +102,6 @@ class LlamaSampler:
 
     def _choose(self, logits: Logits) -> int:
         rules = self._rules
-        if rules.is_free:
-            return self._select(logits, None)
         if self._chain is None or rules.is_costly:
             # The likeliest stays the likeliest among fewer.  A grammar of llama.cpp is asked as
             # llama.cpp does it: about the token drawn, and about all only if that one is wrong.

@@ -232,7 +232,7 @@ class AnswerFormat:
         return Constraint("lark", text, after=self.answer_begin)
 
     def bound(self, think: Think, n_most: int | None, *, has_tools: bool) -> ThoughtBound | None:
-        """Return how much of an answer its thoughts may be; ``None``: as much as they like.
+        """Return how its thoughts are told, and how much of it they may be; ``None``: it has none.
 
         A template that knows how hard to think tells the model; where it does not, how hard to
         think is a share of the answer's tokens.  One that opens thoughts although there shall be
@@ -247,11 +247,9 @@ class AnswerFormat:
         share = 1.0 if heeds or not isinstance(think, str) else _SHARES[think]
         if think is False:
             n_most = None if self.is_harmony else 0
-        if n_most is None and share == 1.0:
-            return None
         if self.is_harmony:
             ending = harmony.ending(has_tools=has_tools)
-            return ThoughtBound(harmony.THOUGHTS, harmony.END, ending, n_most, share)
+            return ThoughtBound(harmony.THOUGHTS, harmony.END, ending, n_most, share, returns=True)
         if self.markers is None:
             return None
         return ThoughtBound(

@@ -197,6 +197,7 @@ def test_a_stream_tells_the_answer_once_and_in_order(texts, include_usage):
         assert last["usage"] == {
             "prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8,
             "prompt_tokens_details": {"cached_tokens": 2},
+            "completion_tokens_details": {"reasoning_tokens": 0},
         }  # fmt: skip
     choices = [chunk["choices"][0] for chunk in chunks]
     assert ["role" in choice["delta"] for choice in choices] == [True] + [False] * (
@@ -323,9 +324,10 @@ def test_several_answers_keep_apart_and_their_tokens_are_added_up(n, data):
 
 
 def test_guessed_tokens_are_told_as_predictions():
-    plain, guessed = Usage(5, 0, 9), Usage(5, 0, 9, n_drafted=6, n_accepted=4)
-    assert "completion_tokens_details" not in chat.usage_object(plain)
+    plain, guessed = Usage(5, 0, 9, n_thought=7), Usage(5, 0, 9, n_drafted=6, n_accepted=4)
+    assert chat.usage_object(plain)["completion_tokens_details"] == {"reasoning_tokens": 7}
     assert chat.usage_object(guessed)["completion_tokens_details"] == {
+        "reasoning_tokens": 0,
         "accepted_prediction_tokens": 4,
         "rejected_prediction_tokens": 2,
     }

@@ -67,6 +67,7 @@ def test_guessing_is_asked_for_and_what_came_of_it_is_told(value, word):
     ]
     told = json.loads(completions.whole(call, ends, ("", ""), **TOLD))
     assert told["usage"]["completion_tokens_details"] == {
+        "reasoning_tokens": 0,
         "accepted_prediction_tokens": 8,
         "rejected_prediction_tokens": 4,
     }

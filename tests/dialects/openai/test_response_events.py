@@ -11,11 +11,13 @@ from runner.dialects.openai.response_events import Response
 from runner.dialects.openai.responses import parse
 from runner.domain.event import (
     Begun,
+    Candidate,
     Finished,
     FinishReason,
     TextDelta,
     ThinkingDelta,
     Timings,
+    TokenLogprob,
     ToolCallDelta,
     Usage,
 )
@@ -39,6 +41,28 @@ def frames(events, error=None):
         found.append(json.loads(data.removeprefix("data: ")))
         assert head == f"event: {found[-1]['type']}"
     return found
+
+
+def test_probabilities_come_with_their_text_and_whole_at_its_end():
+    one, two = (TokenLogprob(Candidate(n, b"%d" % n, -1.0), ()) for n in (1, 2))
+    events = [
+        Begun(1, 0), TextDelta("", logprobs=(one,)), TextDelta("1", logprobs=(one,)),
+        TextDelta("", logprobs=(two,)), finished(),
+    ]  # fmt: skip
+    told = frames(events)
+    deltas = [f for f in told if f["type"] == "response.output_text.delta"]
+    assert [[p["token"] for p in f["logprobs"]] for f in deltas] == [["1"], ["2"]]
+    (done,) = [f for f in told if f["type"] == "response.output_text.done"]
+    assert [p["token"] for p in done["logprobs"]] == ["1", "2"]
+    (item,) = told[-1]["response"]["output"]
+    assert item["content"][0]["logprobs"] == done["logprobs"]
+
+
+def test_tokens_of_thoughts_are_counted_in_the_usage():
+    end = Finished(FinishReason.STOP, Usage(10, 4, 9, n_thought=6), Timings())
+    assert frames([Begun(10, 4), end])[-1]["response"]["usage"]["output_tokens_details"] == {
+        "reasoning_tokens": 6
+    }
 
 
 EVENTS = [

@@ -165,3 +165,25 @@ def test_a_namespace_needs_a_name():
     with pytest.raises(InvalidRequest) as caught:
         request(tools=[{"type": "namespace", "tools": [TOOL]}])
     assert caught.value.param == "tools[0].name"
+
+
+@pytest.mark.parametrize(
+    ("body", "n"),
+    [
+        ({}, None),
+        ({"include": []}, None),
+        ({"include": ["reasoning.encrypted_content"]}, None),
+        ({"include": ["message.output_text.logprobs"]}, 0),
+        ({"top_logprobs": 3}, 3),
+        ({"top_logprobs": 3, "include": ["message.output_text.logprobs"]}, 3),
+        ({"top_logprobs": 0}, None),
+    ],
+)
+def test_probabilities_of_tokens_are_asked_for_in_two_ways(body, n):
+    call = parse(json.dumps({"model": "m", "input": "Hi"} | body))
+    assert call.request.n_logprobs == n
+
+
+def test_more_probabilities_than_there_can_be_are_refused():
+    with pytest.raises(InvalidRequest, match="top_logprobs"):
+        parse(b'{"model": "m", "input": "Hi", "top_logprobs": 21}')

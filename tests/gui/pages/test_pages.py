@@ -389,9 +389,17 @@ def test_the_machine_is_measured_and_its_models_are_shown(desk):
     assert "free of" in page.memory.text
     assert "by models" in page.plot.accessibleDescription()
     page.grid.choose(lambda row: True)
+    assert page.notes.isHidden()
     click(page.unload)
     desk.until(lambda: page.running.rowCount() == 0)
     assert not page.nothing.isHidden()
+
+
+def test_why_a_model_is_in_memory_with_less_is_told(desk, fake):
+    fake.script.note = "the context is 2048 tokens instead of 4096, since its process died"
+    page = desk.open(MachinePage)
+    desk.until(lambda: not page.notes.isHidden())
+    assert page.notes.text() == f"smollm2:latest: {fake.script.note}"
 
 
 def test_settings_change_what_they_say_and_are_reset_by_a_typed_word(desk):
