@@ -18,7 +18,7 @@ from runner.cli.parser import Subparsers
 from runner.client.client import Client
 from runner.domain.job import Job
 from runner.domain.name import ModelName
-from runner.errors import CorralError, InvalidRequest, TemplateFailed
+from runner.errors import BadModelFile, CorralError, InvalidRequest, TemplateFailed
 from runner.modelfile.meaning import meaning_of
 from runner.modelfile.parse import Instruction, decode, parse
 
@@ -105,7 +105,16 @@ def line_of(error: CorralError, found: tuple[Instruction, ...]) -> int:
                     return one.line
             case _:
                 pass
-    return 0
+    return _line_of_folder(error, found)
+
+
+def _line_of_folder(error: CorralError, found: tuple[Instruction, ...]) -> int:
+    """Return the line of the one model, or adapter: of files in a folder no line has a word."""
+    if not isinstance(error, BadModelFile) and " is a pickle file" not in error.message:
+        return 0
+    command = "adapter" if "adapter" in error.message else "from"
+    lines = [one.line for one in found if one.command == command]
+    return lines[0] if len(lines) == 1 else 0
 
 
 def _full_name(text: str) -> str:

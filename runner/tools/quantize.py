@@ -6,6 +6,7 @@ What can be told beforehand is: sizes by a dry run, and what would fail half-way
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,7 @@ def run(task: Quantize, tell: Callable[[Moment], None]) -> Quantized:
     matrix = _matrix(Path(task.imatrix_path), header) if task.imatrix_path else None
     recipe = llama.Recipe(
         number=FILE_TYPES[task.file_type],
-        tensors=_overrides(task),
+        tensors=_overrides(task, header),
         imatrix=matrix,
         requantizes=task.requantizes,
         n_threads=task.n_threads,
@@ -146,17 +147,33 @@ def _problem(
     return None
 
 
-def _overrides(task: Quantize) -> list[tuple[str, int]]:
+def _overrides(task: Quantize, header: Header) -> list[tuple[str, int]]:
     if task.tensors and task.file_type.lower() in _PLAIN:  # llama.cpp would leave them out unsaid
         raise InvalidRequest(
             f"tensors cannot have types of their own in a file of type {task.file_type}",
             hint="choose a quantized type for the file, such as Q8_0",
             param="tensors",
         )
-    return [_override(pattern, kind) for pattern, kind in task.tensors]
+    found = [_override(pattern, kind) for pattern, kind in task.tensors]
+    names = [tensor.name for tensor in header.tensors]
+    for pattern, _ in found:
+        if not any(re.search(pattern, name) for name in names):
+            own = sorted(name for name in names if not name.startswith("blk.") or ".0." in name)
+            raise InvalidRequest(
+                f"tensor '{pattern[:80]}': no tensor of the model has a name like that",
+                hint=f"there are: {', '.join(own)}"[:600],
+                param="tensors",
+            )
+    return found
 
 
 def _override(pattern: str, kind: str) -> tuple[str, int]:
+    try:
+        re.compile(pattern)  # llama.cpp's are those of C++; what is broken is so in both
+    except re.error as error:
+        raise InvalidRequest(
+            f"tensor '{pattern[:80]}': this is no regular expression: {error}", param="tensors"
+        ) from None
     number = _BY_NAME.get(kind.lower())
     if number is None or kind.lower() in _NEVER_WRITTEN:
         what = "no type" if number is None else "weights are not written in the type"

@@ -43,6 +43,30 @@ def test_ctrl_c_pauses_a_pull_and_says_how_to_go_on(corral, daemon):
     assert (process.returncode, err) == (130, b"paused; go on with: corral pull qwen3\n")
 
 
+def test_ctrl_c_leaves_a_model_to_be_made_and_says_so(corral, daemon, tmp_path):
+    """Only where that is a job: another one of this name, or one that is over, is not meant."""
+    daemon.script.pull = [{"status": "converting model"}, {"status": "stall"}]
+    file = tmp_path / "Modelfile"
+    file.write_text("FROM smollm2")
+    jobs = [job(3, "running", kind="pull"), job(4, "running"), job(5, "done")]
+    for told, left in ((jobs, "job 4 goes on; see it with: corral jobs"), ([], "")):
+        daemon.script.failures["/api/jobs"] = (200, {"jobs": told})
+        process = corral.start("create", "mine", "-f", str(file))
+        assert process.stderr.readline() == b"converting model\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+        assert (process.returncode, err.decode().partition("\n")[0]) == (130, left)
+
+
+def job(number, state, kind="create"):
+    return {
+        **{"id": number, "kind": kind, "name": "mine:latest", "state": state, "phase": ""},
+        **{"n_done": 0, "n_bytes": 0, "rate_bps": 0, "eta_s": None, "source": "", "error": None},
+        **{"started": "2026-01-02T03:04:05Z", "finished": None, "place": 0, "limit_bps": 0},
+        "is_attended": False,
+    }
+
+
 def test_a_reader_that_leaves_is_no_error(corral, daemon):
     daemon.script.answer = ("x" * 5000,) * 100
     process = corral.start("run", "smollm2", "x")

@@ -13,6 +13,7 @@ from runner.errors import (
     ModelNotFound,
     StoreError,
     TemplateFailed,
+    UnsupportedArchitecture,
 )
 from runner.modelfile.parse import parse
 
@@ -153,6 +154,10 @@ def test_the_usual_form_is_printed_or_written(corral, folder):
         (BadModelFile("lora.gguf: the adapter is for models of architecture 'qwen2'"), 2),
         (InvalidRequest("lora.gguf is a LoRA adapter"), 2),
         (TemplateFailed("template error: line 1: unclosed action"), 3),
+        (UnsupportedArchitecture("no converter for the architecture 'Mamba'"), 1),
+        (BadModelFile("the folder has no config.json"), 1),
+        (BadModelFile("the adapter's tensor 'x' has shape (4, 64)"), 2),
+        (InvalidRequest("pytorch_model.bin is a pickle file, which can run code"), 1),
         (StoreError("the disk is on fire"), 0),
     ],
 )

@@ -84,6 +84,20 @@ def test_a_job_is_seen_in_the_list_and_cancelled_without_a_trace(maker):
     assert maker.ask("POST", "/api/show", {"model": "wide:q5_k_m"}).status == 404
 
 
+def test_a_model_is_made_in_another_type_though_its_client_leaves(maker):
+    body = {"model": "left", "from": "wide:f16", "quantize": "Q6_K", "system": "S"}
+    with maker.stream("/api/create", body) as answer:
+        while b"quantizing" not in (line := answer.line()):
+            assert line, "it ended before it quantized"
+    (job,) = [
+        one for one in maker.ask("GET", "/api/jobs").json["jobs"] if one["name"] == "left:latest"
+    ]
+    assert job["kind"] == "create"
+    assert over(maker, job["id"])["state"] == "done"
+    assert maker.ask("POST", "/api/show", {"model": "left"}).json["system"] == "S"
+    assert not left_over(maker)
+
+
 def test_the_daemon_never_loads_the_engine(maker):
     maps = psutil.Process(maker.pid).memory_maps()
     assert not any("libllama" in one.path or "libggml" in one.path for one in maps)

@@ -11,6 +11,7 @@ import pytest
 
 from bench.tools import tensors_of
 from runner.domain.file_types import FILE_TYPES
+from runner.engine.llama import quantize as llama
 from runner.errors import BadModelFile, InvalidRequest
 from runner.gguf.reader import read_header
 from runner.gguf.tensor_types import TENSOR_TYPES
@@ -66,6 +67,15 @@ def test_without_a_matrix_a_type_that_needs_none_is_the_tools_own(wide, tmp_path
     out, theirs = tmp_path / "ours.gguf", tmp_path / "theirs.gguf"
     quantized(wide, out, "Q4_K_M")
     by_llama(wide, theirs, FILE_TYPES["Q4_K_M"])
+    assert tensors_of(out) == tensors_of(theirs)
+
+
+@pytest.mark.parametrize("file_type", ["Q8_0", "Q4_K_M", "IQ2_XS"])
+def test_a_tensor_in_pieces_is_the_same_as_in_one(wide, matrix, tmp_path, monkeypatch, file_type):
+    out, theirs = tmp_path / "ours.gguf", tmp_path / "theirs.gguf"
+    monkeypatch.setattr(llama, "_SLAB_BYTES", 1 << 14)  # a few rows of this model
+    quantized(wide, out, file_type, imatrix_path=str(matrix))
+    by_llama(wide, theirs, FILE_TYPES[file_type], read_imatrix(matrix))
     assert tensors_of(out) == tensors_of(theirs)
 
 
@@ -169,8 +179,14 @@ def test_every_storage_type_is_written_or_refused_by_its_pattern(wide, matrix, t
 
 
 def test_a_pattern_that_is_no_regular_expression_is_refused(wide):
-    with pytest.raises(BadModelFile, match="regular expression"):
+    with pytest.raises(InvalidRequest, match=r"tensor '\(': this is no regular expression"):
         run(task(wide, tensors=(("(", "q8_0"),)), lambda _: None)
+
+
+def test_a_pattern_that_finds_nothing_is_told(wide):
+    with pytest.raises(InvalidRequest, match="'ffn_dwon': no tensor of the model has") as caught:
+        run(task(wide, tensors=(("attn_q", "q8_0"), ("ffn_dwon", "q8_0"))), lambda _: None)
+    assert "blk.0.ffn_down.weight" in caught.value.hint
 
 
 def test_a_model_in_several_files_becomes_one(wide, tmp_path):

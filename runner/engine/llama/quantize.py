@@ -22,6 +22,10 @@ if TYPE_CHECKING:  # most are made without a matrix, and numpy takes longer to l
 
 logger = logging.getLogger(__name__)
 
+#: Bytes of a tensor's rows, as they were, in float32 and as they become, that are at work at once.
+#: llama.cpp's own limit is 8 GiB: whole tensors, whose new memory costs a tenth of the time.  Each
+#: row is quantized by itself, so the result is the same.
+_SLAB_BYTES = 32 << 20
 # ggml.h, enum ggml_log_level.
 _WARN, _ERROR = 3, 4
 #: ``[   3/ 272]  blk.0.attn_k.weight   - [  576,  192,    1,    1], type =    f16, ``
@@ -115,6 +119,7 @@ def _run(source: str, out: str, recipe: Recipe, listener: _Listener, *, is_dry: 
     params.nthread = recipe.n_threads
     params.allow_requantize = recipe.requantizes
     params.dry_run = is_dry
+    params.max_buf_size = _SLAB_BYTES
     overrides = [(pattern.encode(), number) for pattern, number in recipe.tensors]
     if overrides:
         params.tt_overrides = _ended(llama_cpp.llama_model_tensor_override, overrides)

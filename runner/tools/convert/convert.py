@@ -114,6 +114,8 @@ def _write(
         architecture.write_metadata(writer)
         sizes = []
         for plan in plans:
+            if plan.made is None:
+                folder.file_of(plan.source)  # what is missing is told before anything is written
             dtype = np.dtype(_dtype(plan, file_type))
             sizes.append(math.prod(plan.shape) * dtype.itemsize)
             writer.add_tensor_info(plan.target, plan.shape, dtype, sizes[-1])
@@ -159,6 +161,6 @@ def _typed(array: Array, plan: TensorPlan, file_type: FileType) -> Array:
     if dtype is np.float16 and np.abs(array).max(initial=0) > _F16_MAX:
         raise BadModelFile(
             f"the tensor '{plan.source}' has values beyond what f16 can hold",
-            hint="convert it to f32",
+            hint="look for a GGUF build of this model",
         )
     return np.ascontiguousarray(array, dtype=dtype)

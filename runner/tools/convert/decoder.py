@@ -113,8 +113,9 @@ class Decoder:
         for layer in range(self._n_layer):
             yield from self._block(f"{at}layers.{layer}.", f"blk.{layer}.")
         yield TensorPlan(f"{at}norm.weight", "output_norm.weight", (n_embd,))
-        is_tied = self._folder.config.get("tie_word_embeddings") is True
-        if "lm_head.weight" in self._folder.tensors and not is_tied:
+        is_tied = self._folder.config.get("tie_word_embeddings")
+        is_there = "lm_head.weight" in self._folder.tensors
+        if is_tied is False or (is_there and not is_tied):
             yield TensorPlan("lm_head.weight", "output.weight", (self._n_vocab, n_embd))
 
     def _block(self, theirs: str, ours: str) -> Iterator[TensorPlan]:

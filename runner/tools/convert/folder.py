@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_WHOLE = "download the folder again, with all its files"
 #: More JSON than any tokenizer has, in bytes.
 _MAX_JSON = 256 << 20
 #: safetensors' words for the types that weights are stored in.
@@ -122,15 +123,24 @@ class ModelFolder:
             raise BadModelFile(f"'{name}' in config.json must be a positive number, not {value!r}")
         return value
 
+    def file_of(self, name: str) -> Path:
+        """Return the file that one tensor is in.
+
+        Raises:
+            BadModelFile: It is in none.
+        """
+        file = self.tensors.get(name)
+        if file is None:
+            raise BadModelFile(f"the tensor '{name}' is missing in {self.place}", hint=_WHOLE)
+        return file
+
     def read(self, name: str) -> Array:
         """Return one tensor; bfloat16, which numpy has not, becomes float32.
 
         Raises:
             BadModelFile: It is missing, damaged, or does not hold fractions.
         """
-        file = self.tensors.get(name)
-        if file is None:
-            raise BadModelFile(f"the tensor '{name}' is missing in {self.place}")
+        file = self.file_of(name)
         try:
             with safe_open(file, framework="np") as tensors:
                 dtype = tensors.get_slice(name).get_dtype()
@@ -151,15 +161,15 @@ class ModelFolder:
                 raise BadModelFile(f"{_INDEX} has no weight_map")
             # A name with a path in it must not lead out of the folder.
             names = sorted({Path(str(shard)).name for shard in shards.values()})
+            hint = f"{_INDEX} names it: {_WHOLE}"
         else:
             names = [single]
+            hint = "only safetensors can be converted"
         found: dict[str, Path] = {}
         for name in names:
             file = self.file(name)
             if file is None:
-                raise BadModelFile(
-                    f"{self.place} has no {name}", hint="only safetensors can be converted"
-                )
+                raise BadModelFile(f"{self.place} has no {name}", hint=hint)
             try:
                 with safe_open(file, framework="np") as tensors:
                     found |= dict.fromkeys(tensors.keys(), file)

@@ -142,6 +142,29 @@ def test_a_head_that_shares_the_embeddings_is_not_written(folder, tmp_path):
     assert "output.weight" not in tensors_of(out)
 
 
+def test_what_is_missing_is_told_before_anything_is_written(folder, tmp_path):
+    out = tmp_path / "out.gguf"
+    changed(folder, lambda tensors: tensors.pop("lm_head.weight"))
+    with pytest.raises(BadModelFile, match=r"the tensor 'lm_head\.weight' is missing in "):
+        convert(folder, out)
+    change_json(folder / "config.json", tie_word_embeddings=None)  # then nobody says so
+    convert(folder, out)
+    assert "output.weight" not in tensors_of(out)
+    told = []
+    changed(folder, lambda tensors: tensors.pop("model.norm.weight"))
+    with pytest.raises(BadModelFile, match=r"the tensor 'model\.norm\.weight' is missing in "):
+        convert(folder, out, progress=told.append)
+    assert told == []
+
+
+def test_a_file_of_several_that_is_missing_is_named_by_the_index(folder, tmp_path):
+    index = {"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(BadModelFile, match=r"has no model-00001-of-00002\.safetensors") as caught:
+        convert(folder, tmp_path / "out.gguf")
+    assert "model.safetensors.index.json names it" in caught.value.hint
+
+
 def test_files_that_lie_apart_are_a_folder_all_the_same(folder, tmp_path):
     apart = {}
     for number, path in enumerate(sorted(folder.iterdir())):
