@@ -35,6 +35,7 @@ class Entry:
     expires_at: float = math.inf
     timer: asyncio.TimerHandle | None = None
     load_s: float = 0.0
+    ready_s: float = math.inf  # when it had loaded, by the monotonic clock
     stage: LoadStage = LoadStage.MAPPING
     share: float = 0.0
     notes: list[str] = field(default_factory=list)

@@ -183,12 +183,7 @@ class Pool:
         return None if entry is None or entry.is_leaving else entry.load
 
     def n_freeable(self, key: str = "", *, all_gone: bool = False) -> int:
-        """Return the main memory that is free, or would be when all that is idle had gone.
-
-        Args:
-            key: A model that counts as idle whatever it does.
-            all_gone: Whether those that are busy count as idle, too: they will be.
-        """
+        """Return the main memory that is free, or would be: see ``room.n_freeable``."""
         return room.n_freeable(
             list(self._entries.values()),  # a copy: this is safe from any thread
             key,
@@ -264,18 +259,17 @@ class Pool:
             return await self._find_entry(wanted)
         finally:
             self._unserved.remove(wanted)
+            self._notify()
 
     async def _find_entry(self, wanted: Wanted) -> Entry:
         before: Entry | None = None  # whose place it takes
+        since_s = time.monotonic()
         while True:
             if self._is_closed:
                 raise closing()
             entry = self._entries.get(wanted.key)
             if entry is None:
-                in_the_way = room.in_the_way(
-                    list(self._entries.values()), wanted, self._settings, self._available()
-                )
-                if in_the_way == []:
+                if (in_the_way := self._in_the_way(wanted, since_s)) == []:
                     return self._load(wanted, before)
                 if in_the_way:
                     self.n_evictions += len(in_the_way)
@@ -293,6 +287,19 @@ class Pool:
                     await self._end(entry)
                     continue
             await self._wait_for_change()
+
+    def _in_the_way(self, wanted: Wanted, since_s: float) -> list[Entry] | None:
+        """As ``room.in_the_way``, in order of arrival; makes way for one that waits for long."""
+        earlier = self._unserved[: self._unserved.index(wanted)]
+        if any(one.key != wanted.key and one.key not in self._entries for one in earlier):
+            return None
+        around = list(self._entries.values()), wanted, self._settings, self._available()
+        found = room.in_the_way(*around)
+        if found is None and time.monotonic() - since_s >= self._settings.patience_s:
+            for entry in room.overdue(*around):
+                entry.is_leaving = True
+                self.n_evictions += 1
+        return found
 
     def _check_queue(self, entry: Entry) -> None:
         n_waiting = entry.n_leases - self._settings.n_seq_max
@@ -367,7 +374,8 @@ class Pool:
             if not is_loaded:
                 self._forget(entry)
         self.n_loads += 1
-        entry.load_s = time.monotonic() - began
+        entry.ready_s = time.monotonic()
+        entry.load_s = entry.ready_s - began
         self.on_measured(entry.wanted, entry.load, worker)
         self.on_change()
         pairs = logs.pairs(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from runner.errors import CapacityError, NotEnoughMemory
 from runner.workers import evict
 from runner.workers.entry import Entry, worker_of
 from runner.workers.wanted import PoolSettings, Wanted
+
+#: A model serves for so many times what its load took before it makes room for one that waits.
+_TURN_LOADS = 2.0
 
 
 def in_the_way(
@@ -29,14 +33,9 @@ def in_the_way(
     """
     now = time.monotonic()
     candidates = [_candidate(entry, now) for entry in entries]
-    arriving = sum(entry.wanted.n_bytes for entry in entries if not entry.loading.done())
+    arriving = _n_arriving(entries)
     n_limit = settings.n_memory_max or sys.maxsize
-    n_held = sum(one.n_bytes for one in candidates)
-    shortage = evict.Shortage(
-        n_places=len(candidates) + 1 - settings.max_resident,
-        n_bytes=n_held + wanted.n_bytes - n_limit if wanted.n_bytes else 0,
-        n_private=wanted.n_bytes + arriving - n_available if wanted.n_bytes else 0,
-    )
+    shortage = _shortage(entries, wanted, settings, n_available)
     keys = evict.choose(candidates, shortage)
     if keys is not None:
         return [entry for entry in entries if entry.wanted.key in keys]
@@ -49,6 +48,44 @@ def in_the_way(
         n_free = min(n_available + sum(one.n_private for one in others), n_limit)
         raise _hopeless(wanted, n_free, is_pinned=shortage.n_places > len(others))
     return None
+
+
+def overdue(
+    entries: Sequence[Entry], wanted: Wanted, settings: PoolSettings, n_available: int
+) -> list[Entry]:
+    """Return busy models that should take no new requests, so that one that waits has its turn.
+
+    None while others leave already, and none that has not served for twice as long as its load
+    took: else models would be loaded in turns, and hardly used.  Arguments as in ``in_the_way``.
+    """
+    if any(entry.is_leaving or not entry.is_loaded for entry in entries):
+        return []
+    now = time.monotonic()
+    served = [
+        replace(_candidate(entry, now), n_active=0)
+        for entry in entries
+        if now - entry.ready_s >= _TURN_LOADS * entry.load_s
+    ]
+    keys = evict.choose(served, _shortage(entries, wanted, settings, n_available)) or []
+    return [entry for entry in entries if entry.wanted.key in keys and entry.n_leases]
+
+
+def _shortage(
+    entries: Sequence[Entry], wanted: Wanted, settings: PoolSettings, n_available: int
+) -> evict.Shortage:
+    """What is lacking for one more model."""
+    n_limit = settings.n_memory_max or sys.maxsize
+    n_held = sum(entry.wanted.n_bytes for entry in entries)
+    return evict.Shortage(
+        n_places=len(entries) + 1 - settings.max_resident,
+        n_bytes=n_held + wanted.n_bytes - n_limit if wanted.n_bytes else 0,
+        n_private=wanted.n_bytes + _n_arriving(entries) - n_available if wanted.n_bytes else 0,
+    )
+
+
+def _n_arriving(entries: Sequence[Entry]) -> int:
+    """Main memory that loads under way are going to need."""
+    return sum(entry.wanted.n_bytes for entry in entries if not entry.loading.done())
 
 
 def n_freeable(

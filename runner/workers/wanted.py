@@ -156,6 +156,8 @@ class PoolSettings:
         devices: As in ``Load``.
         n_memory_max: Main memory that all models together may need; 0: no limit but what is free.
         has_accelerator: Whether layers can be elsewhere than in main memory.
+        patience_s: Seconds that a request waits for room before a model that answers without a
+            pause is to make some: it takes no new requests, and goes when it has answered.
     """
 
     command: list[str]
@@ -173,6 +175,7 @@ class PoolSettings:
     devices: tuple[str, ...] = ()
     n_memory_max: int = 0
     has_accelerator: bool = False
+    patience_s: float = 5.0
 
 
 def load_for(

@@ -72,7 +72,7 @@ def client(daemon, names, seed, until, found):
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("names", "n_places", "n_least"), [(("alpha", "beta"), 1, 3), (tuple(WORDS), 2, 8)]
+    ("names", "n_places", "n_least"), [(("alpha", "beta"), 1, 2), (tuple(WORDS), 2, 8)]
 )
 def test_models_that_push_each_other_out_answer_all_that_is_asked(
     make_crowd, names, n_places, n_least
