@@ -193,6 +193,20 @@ def test_what_is_to_be_changed_and_is_not_there_is_named_so_too(house, method, p
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("DELETE", "/api/delete", {"model": "../x"}, 'name "../x" is invalid'),
+        ("POST", "/api/copy", {"source": "a b", "destination": "b"}, 'source "a b" is invalid'),
+        ("POST", "/api/copy", {"source": "b", "destination": ""}, 'destination "" is invalid'),
+    ],
+)
+def test_a_name_that_can_be_none_is_told_as_ollama_tells_it(house, method, path, body, said):
+    reply = house.ask(method, path, body)
+    assert (reply.status, reply.json["error"]) == (400, said)
+    assert "invalid model name" in reply.json["hint"]
+
+
+@pytest.mark.parametrize(
     ("path", "body"),
     [
         ("/chat/completions", CHAT),
