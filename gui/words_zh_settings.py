@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 CHINESE: dict[str, str] = {
-    "End both with: {command}": "同时停止两者：{command}",
-    "The daemon was stopped, and systemd has started another one.": (
-        "守护进程已停止，但 systemd 又启动了一个。"
-    ),
     "0 takes one for each core.": "0 表示每个核心一个线程。",
     "127.0.0.1:11434 serves this computer alone, 0.0.0.0:11434 others with a key too.": "127.0.0.1:11434 只供本机使用；0.0.0.0:11434 也允许其他电脑凭密钥使用。",
     "A PEM file, when it is one of its own.": "单独存放时的 PEM 文件。",
@@ -30,6 +26,7 @@ CHINESE: dict[str, str] = {
     "Connections of one computer": "单台电脑的连接数",
     "Copy it now: nobody can show it again.": "请立即复制：此后无法再次查看。",
     "Devices in their order": "设备及顺序",
+    "End both with: {command}": "同时停止两者：{command}",
     "Ends": "到期",
     "Everything": "全部权限",
     "Faster, but how fast an answer begins tells what others have asked.": "更快，但从回答开始的快慢可推知他人问过什么。",
@@ -113,6 +110,9 @@ CHINESE: dict[str, str] = {
     "Text that repeats comes faster; the answer stays the same.": "重复的文本会更快，回答内容不变。",
     "The app cannot start by itself": "无法设置登录时启动",
     "The daemon cannot be stopped": "无法停止后台服务",
+    "The daemon was stopped, and systemd has started another one.": (
+        "守护进程已停止，但 systemd 又启动了一个。"
+    ),
     "The first is filled first; -NAME leaves one out, empty takes all of this machine.": "从第一个开始填充；-NAME 表示不用该设备，留空表示使用本机全部设备。",
     "The key cannot be made": "无法创建密钥",
     "The key cannot be taken away": "无法吊销密钥",
