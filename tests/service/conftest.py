@@ -6,7 +6,9 @@ import pytest
 
 from runner.domain.name import ModelName
 from runner.store.library import Library
+from tests.fakes.decoder_folder import decoder_folder
 from tests.fakes.models import tiny_model
+from tests.fakes.random_models import random_llama
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +19,13 @@ def tiny(tmp_path_factory):
 @pytest.fixture
 def library(tmp_path):
     return Library(tmp_path / "models")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Safetensors as a hub has them, with small random weights."""
+    random_llama(tmp_path / "random.gguf")
+    return decoder_folder(tmp_path / "random.gguf", tmp_path / "published")
 
 
 @pytest.fixture

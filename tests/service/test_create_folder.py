@@ -13,25 +13,12 @@ from runner.errors import BadModelFile, InvalidRequest, Unsupported, Unsupported
 from runner.paths import own_command
 from runner.service.create import CreateService
 from runner.service.tools import Tools
-from runner.store.library import Library
 from tests.fakes.bert_folder import change_json
-from tests.fakes.decoder_folder import decoder_folder
-from tests.fakes.random_models import random_adapter, random_llama
+from tests.fakes.random_models import random_adapter
 from tests.service.test_create import NoPulls, state
 from tests.tools.test_peft import peft_folder
 
 MINE = ModelName.parse("mine")
-
-
-@pytest.fixture
-def library(tmp_path):
-    return Library(tmp_path / "models")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    random_llama(tmp_path / "random.gguf")
-    return decoder_folder(tmp_path / "random.gguf", tmp_path / "published")
 
 
 def make(library, **fields):

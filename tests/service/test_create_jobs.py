@@ -15,11 +15,8 @@ from runner.errors import CapacityError, InvalidRequest, UnsupportedArchitecture
 from runner.service.create import CreateService
 from runner.service.jobs import JobService
 from runner.service.tools import Tools
-from runner.store.library import Library
 from runner.store.state import JobTable
 from tests.fakes.bert_folder import change_json
-from tests.fakes.decoder_folder import decoder_folder
-from tests.fakes.random_models import random_llama
 from tests.real_daemon import wait_for
 from tests.service.test_create import NoPulls, state
 from tests.service.test_create_folder import as_blobs, paths
@@ -36,17 +33,6 @@ while not gate.exists():
 sys.argv = ["runner", "_tool", "warning"]
 runpy.run_module("runner", run_name="__main__", alter_sys=True)
 """
-
-
-@pytest.fixture
-def library(tmp_path):
-    return Library(tmp_path / "models")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    random_llama(tmp_path / "random.gguf")
-    return decoder_folder(tmp_path / "random.gguf", tmp_path / "published")
 
 
 @pytest.fixture
