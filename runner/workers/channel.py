@@ -58,8 +58,8 @@ _N_LOG_LINES = 20
 _MAX_LOG_LINE = 64 * 1024  # bytes; a worker that prints without end must not fill the daemon
 #: Seconds that a process may outlive its stdout, and its pipes may outlive it.
 _LINGER_S = 0.3
-#: Seconds after its deadline in which the worker may say of a request that it has passed: its
-#: longest step takes about one.  A process that stands still says nothing at all.
+#: Seconds after its deadline in which the worker may say of a request that it has passed: it looks
+#: between two steps.  A process in a long step, or one that stands still, says nothing.
 _LATE_S = 2.0
 #: Exit codes that a program chooses; Windows has larger ones for what it was ended for.
 _LAST_OWN_CODE = 255
@@ -378,7 +378,7 @@ async def _until(end_s: float | None) -> AsyncGenerator[None, None]:
             raise
         raise DeadlineExceeded(
             "the request's deadline passed, and the model's process says nothing",
-            hint="if it stands still, end it with: corral stop MODEL",
+            hint="a step of a large model takes its time; if it stands still: corral stop MODEL",
         ) from None
 
 

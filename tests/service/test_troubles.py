@@ -215,7 +215,7 @@ def test_two_daemons_on_one_store_share_a_file_though_one_leaves(
 CHILD = Path(__file__).with_name("killed_repair.py")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="kills with SIGKILL")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL to send")
 def test_a_repair_that_is_killed_leaves_the_model_and_goes_on(library, content, server, tmp_path):
     """The list has it all the time; what was good, and what has come, is not fetched again."""
     house = House(library, OneFile(content, server.url(PATH)), tmp_path)

@@ -18,7 +18,7 @@ from runner.workers import channel
 from runner.workers.process import new_request_id
 from tests.workers.pieces import ask, started, until, whole
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it cannot stop a process")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGSTOP to send")
 
 SOON = Terms(deadline_s=0.05)
 
