@@ -32,7 +32,8 @@ def add(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Print the sizes, the largest first."""
-    use = client.disk_use()
+    with out.waiting("adding up"):
+        use = client.disk_use()
     if args.json:
         out.json(as_json(use))
         return 0

@@ -33,7 +33,8 @@ def add(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Remove them, and say what went."""
-    told = client.prune(dry_run=args.dry_run)
+    with out.waiting("looking for what nothing needs"):
+        told = client.prune(dry_run=args.dry_run)
     if args.json:
         out.json(
             {
