@@ -171,7 +171,7 @@ def test_openai_raises_the_right_exception(compatible, served, error, raised, co
 def test_openai_raises_in_the_middle_of_a_stream(compatible, served):
     served.inference.script = (HELLO[0], WorkerError("the engine died"))
     chunks = compatible.chat.completions.create(model="smollm2", messages=MESSAGES, stream=True)
-    assert [next(chunks).choices[0].delta.content for _ in range(2)] == ["", "Hel"]
+    assert [next(chunks).choices[0].delta.content for _ in range(2)] == [None, "Hel"]
     with pytest.raises(openai.APIError, match="the engine died"):
         next(chunks)
 

@@ -416,12 +416,13 @@ class ChunkEncoder:
             after = _with(after, "timings", self._speeds[choice].timings)
         return b"".join((role, self._choices[choice], delta, after))
 
-    def _role(self, choice: int) -> bytes:
+    def _role(self, choice: int, content: bytes = b"null") -> bytes:
         """The chunk that opens an answer, if none has yet."""
         if self._has_role[choice]:
             return b""
         self._has_role[choice] = True
-        return self._choices[choice] + _ROLE + b'"content":"","refusal":null' + self._after
+        delta = b'%b"content":%b,"refusal":null' % (_ROLE, content)
+        return self._choices[choice] + delta + self._after
 
     def _call(self, event: ToolCallDelta) -> bytes:
         opening = b"" if self._has_role[event.choice] else _ROLE + b'"content":null,'
@@ -442,7 +443,7 @@ class ChunkEncoder:
     def _end(self, event: Finished) -> bytes:
         choice, reason = event.choice, finish_word(event)
         reason = functions.word(reason) if self._in_old_form else reason
-        frames = [self._role(choice)]  # an empty answer opens with its role, too
+        frames = [self._role(choice, b'""')]  # an empty answer opens with its role, too
         ending = b'},"logprobs":null,"finish_reason":"%b"}]}\n\n' % reason.encode()
         last = self._choices[choice] + ending
         if self._reports_cache:

@@ -83,7 +83,7 @@ def test_neither_is_told_unless_it_is_asked_for(kind):
 def test_the_role_comes_first_whatever_is_told_then():
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks_of("chat", ASKED)]
     assert ["role" in delta for delta in deltas] == [True] + [False] * (len(deltas) - 1)
-    assert deltas[0]["content"] == ""
+    assert deltas[0]["content"] is None
     assert "".join(delta.get("content") or "" for delta in deltas) == "Hi you"
 
 
