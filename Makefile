@@ -62,6 +62,7 @@ bench: $(VENV)/.test ## Compare with llama-server; ARGS="--help" tells how (benc
 docs: $(VENV)/.test ## Write the pages that are made from the code: docs/reference, docs/api
 	@$(BIN)/python packaging/reference.py
 	@$(BIN)/python packaging/compatibility.py
+	@$(BIN)/python packaging/answer_fields.py
 	@$(BIN)/python packaging/measured.py
 	@$(BIN)/python packaging/third_party.py
 
