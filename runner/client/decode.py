@@ -136,6 +136,7 @@ def shown(value: Json, *, name: str) -> ShownModel:
             for m in value.get("messages") or ()
         ),
         metadata=metadata,
+        projector=dict(value.get("projector_info") or {}),
         tensors=tuple(
             (str(t["name"]), str(t["type"]), tuple(int(n) for n in t["shape"]))
             for t in value.get("tensors") or ()

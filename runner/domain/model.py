@@ -71,6 +71,7 @@ class ModelDetails:
         requires: The least version of the API that may use it; or empty.
         modelfile: What makes the model again.
         metadata: The GGUF key/values, long arrays left out.
+        projector: The same of its projector; empty: it has none.
         tensors: ``(name, type, shape)`` of each tensor.
         provenance: Where it came from: ``source`` and ``time``, and for each of its ``files`` the
             hub, repository, revision, path, digest, size and licence, as far as they are known.
@@ -88,6 +89,7 @@ class ModelDetails:
     requires: str = ""
     modelfile: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    projector: Mapping[str, Any] = field(default_factory=dict)
     tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

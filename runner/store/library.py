@@ -34,7 +34,7 @@ from runner.store.disk import explained, extended, replace_file
 from runner.store.index import Broken, Index, digests_in
 from runner.store.intake import bring
 from runner.store.lock import WAIT_S, StoreLock
-from runner.store.manifests import MODEL, SHARD, Layer, Manifest
+from runner.store.manifests import MODEL, PROJECTOR, SHARD, Layer, Manifest
 from runner.store.probe import PREFIX as PROBE_PREFIX
 from runner.store.summary import SCRATCH_PREFIX as INDEX_PREFIX, Entry
 
@@ -125,7 +125,8 @@ class Library:
             messages=manifest.messages,
             has_own_template=manifest.template is not None,
             requires=manifest.requires,
-            metadata={k: v for k, v in header.metadata.items() if not isinstance(v, GgufArray)},
+            metadata=_short(header.metadata),
+            projector=self._projector(manifest),
             tensors=tuple((t.name, t.type_name, t.shape) for t in header.tensors),
             provenance=manifest.provenance,
             warnings=gate.warnings(template),
@@ -354,11 +355,17 @@ class Library:
     # Inside
 
     def _header(self, manifest: Manifest) -> Header:
-        path = self.model_path(manifest)
-        digest = manifest.model.digest
+        self.model_path(manifest)  # all that it needs is there
+        return self._header_of(manifest.model.digest)
+
+    def _projector(self, manifest: Manifest) -> Mapping[str, Any]:
+        digests = [layer.digest for layer in manifest.layers if layer.kind == PROJECTOR]
+        return _short(self._header_of(digests[0]).metadata) if digests else {}
+
+    def _header_of(self, digest: str) -> Header:
         header = self._headers.get(digest)
         if header is None:
-            header = self._headers[digest] = read_header(path)
+            header = self._headers[digest] = read_header(self.blobs.path(digest))
             while len(self._headers) > _MAX_HEADERS:
                 self._headers.popitem(last=False)
         return header
@@ -411,3 +418,7 @@ class Library:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _short(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metadata.items() if not isinstance(value, GgufArray)}
