@@ -34,7 +34,7 @@ class DefaultsDialog(QDialog):
         self.resize(460, 640)
         self._link, self._name = link, name
         self._making: Task | None = None
-        self._system, self._options = system, dict(options)
+        self._system, self._options, self._before = system, dict(options), set(options)
         self.panel = Parameters()
         self.panel.setMaximumWidth(16_777_215)  # Qt's own bound: here it has all the room
         self.panel.fill(system, options)
@@ -49,7 +49,7 @@ class DefaultsDialog(QDialog):
         words = QLabel(
             tr(
                 "For every chat and program that does not say otherwise."
-                " An empty field stays as it is."
+                " An empty field leaves it to the program."
             )
         )
         words.setProperty("role", "muted")
@@ -78,7 +78,10 @@ class DefaultsDialog(QDialog):
         if not self.panel.is_right:
             return
         name = self._name
-        body = {"from": name, "system": self._system, "parameters": self._options}
+        gone = (self._before & self.panel.names) - set(self._options)
+        options = {name: value for name, value in self._options.items() if name in self.panel.names}
+        body = {"from": name, "system": self._system, "parameters": options}
+        body |= {"unset": sorted(gone)} if gone else {}
         self.act.setEnabled(False)
         self._making = self._link.stream(
             lambda client: client.create(name, body), self._moved, self._ended, self._failed

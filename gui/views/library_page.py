@@ -140,7 +140,7 @@ class LibraryPage(Sheet):
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
         body.setSizes([560, 480])
-        self.details.setMinimumWidth(424)  # its row of buttons
+        self.details.setMinimumWidth(300)
         left.setMinimumWidth(190)
         return body
 

@@ -42,7 +42,7 @@ class ModelfileDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(tr("The Modelfile of {name}", name=name))
         self.resize(760, 640)
-        self._link = link
+        self._link, self._before = link, text
         self._asked: Task | None = None
         self._making: Task | None = None
         self._checked: Checked | None = None
@@ -75,7 +75,7 @@ class ModelfileDialog(QDialog):
     def save(self) -> None:
         """Have the model made."""
         try:
-            body = create_body(self.text.toPlainText())
+            body = create_body(self.text.toPlainText(), self._before)
         except CorralError as error:
             self._failed(error)
             return
