@@ -171,7 +171,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         pulls = PullService(library, sources, jobs, downloads, memory_bytes())
         tools, making, works = _making(library, jobs, settings)
         creates = CreateService(library, pulls, tools, jobs)
-        folders = _folders(library, jobs, live)
+        folders = _folders(library, jobs, live, pool)
         await pulls.restore(*works, creates.work_of, folders.work_of)
         models = ModelService(library, pool, cache, await _last_use(paths, requests, stack))
         _tell(jobs, pool, requests, models, live)
@@ -294,7 +294,7 @@ def _tell(
     live.on_change = partial(tell, Topic.SETTINGS)
 
 
-def _folders(library: Library, jobs: JobService, live: LiveSettings) -> FolderService:
+def _folders(library: Library, jobs: JobService, live: LiveSettings, pool: Pool) -> FolderService:
     """Return what knows where the library is, and have the settings ask it."""
     fixed = find_setting("models", {}, os.environ)
     folders = FolderService(
@@ -303,6 +303,7 @@ def _folders(library: Library, jobs: JobService, live: LiveSettings) -> FolderSe
         usual=find_paths().models,
         fixed_by=fixed.where if fixed else "",
         change=live.change,
+        is_loading=lambda: bool(pool.loads()),
     )
     live.guard("models", folders.check)
     live.when_changed(("models",), lambda new: folders.place(new.models))

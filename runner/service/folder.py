@@ -35,6 +35,8 @@ _READERS = (MOVE, "verify")
 _RESTING = ("pull", "import")
 #: Seconds between two looks whether other jobs are over, and that the daemon may take to switch.
 _LOOK_S, _SWITCH_S = 0.2, 60.0
+#: Seconds that a model may take to load from where the library was; then its files go.
+_LOAD_S = 60.0
 _NAME = "models"
 
 
@@ -55,6 +57,7 @@ class FolderService:
         usual: The folder that it is in unless another one is chosen.
         fixed_by: The environment's variable that says where; empty: none does.
         change: Changes settings: given their names and values.
+        is_loading: Whether a model is on its way into memory, from files where they were.
     """
 
     def __init__(
@@ -65,12 +68,14 @@ class FolderService:
         usual: Path,
         fixed_by: str,
         change: Callable[[Mapping[str, Any]], Awaitable[object]],
+        is_loading: Callable[[], bool] = bool,
     ) -> None:
         self._library = library
         self._jobs = jobs
         self._usual = usual
         self._fixed_by = fixed_by
         self._change = change
+        self._is_loading = is_loading
         self._is_held = False  # a move has the store's lock
         #: Called with the new folder when the library is in another one.
         self.on_change: Callable[[Path], None] = lambda folder: None
@@ -222,10 +227,21 @@ class FolderService:
             if plain(self._library.models) != request.folder:
                 before = Path(plain(self._library.models))
                 yield from self._carry(folder, on_loop)
+                self._let_load(on_loop)
             leave(before, folder)
             yield Progress("success")
 
         return work
+
+    def _let_load(self, on_loop: Callable[[Callable[[], Awaitable[Any]]], Any]) -> None:
+        """Wait for models that were being loaded when the library moved, but not for ever."""
+
+        async def is_loading() -> bool:
+            return self._is_loading()
+
+        deadline = time.monotonic() + _LOAD_S
+        while on_loop(is_loading) and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
 
     def _carry(
         self, folder: Path, on_loop: Callable[[Callable[[], Awaitable[Any]]], Any]

@@ -218,6 +218,23 @@ async def test_jobs_that_write_keep_the_library_where_it_is(home, tmp_path, monk
 
 
 @awaited
+async def test_files_stay_until_models_are_loaded_that_read_them(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_file, "_LOOK_S", 0.01)
+    async with rooms_at(home) as rooms:
+        looks = []
+        blob = next((home / "models" / "blobs").iterdir())
+
+        def is_loading():
+            looks.append(blob.exists())
+            return len(looks) < 3
+
+        rooms.folders._is_loading = is_loading
+        await rooms.end_of(await rooms.folders.move(str(tmp_path / "disk")))
+        assert looks == [True, True, True]
+        assert not blob.exists()
+
+
+@awaited
 async def test_only_using_another_folder_leaves_both_as_they_are(home, tmp_path):
     folder = tmp_path / "disk"
     async with rooms_at(home) as rooms:
