@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLa
 from gui.link import Link, Task
 from gui.theme import XL, M, S
 from gui.widgets.parameters import Parameters
+from gui.widgets.room import take_room
 from gui.words import sentence, tr
 from runner.domain.progress import Progress
 from runner.errors import CorralError
@@ -31,7 +32,7 @@ class DefaultsDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(tr("Defaults of {name}", name=name))
-        self.resize(460, 640)
+        take_room(self, 460, 640)
         self._link, self._name = link, name
         self._making: Task | None = None
         self._system, self._options, self._before = system, dict(options), set(options)

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from gui import figures
 from gui.link import Link, Task
 from gui.local import place_for_models
-from gui.theme import XL, M, S
+from gui.theme import THEME, XL, M, S
 from gui.words import sentence, tr
 from runner.client.client import Client
 from runner.domain.job import Job
@@ -46,14 +46,14 @@ class FolderDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(tr("Where models are kept"))
-        self.setMinimumWidth(600)
+        self.setMinimumWidth(min(THEME.scaled(560), 760))
         self._link, self._now = link, now
         self._asked: Task | None = None
         self.plan: FolderPlan | None = None
         self.field, self.choose = QLineEdit(), QPushButton(tr("Choose…"))
         self.usual = QPushButton(tr("The usual folder"))
         self.moves, self.uses = QRadioButton(tr("Move the models there")), QRadioButton()
-        self.state = QLabel()
+        self.state, self.stays = QLabel(), QLabel(tr("The models here stay where they are."))
         self.act, self.leave = QPushButton(), QPushButton(tr("Cancel"))
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -117,7 +117,8 @@ class FolderDialog(QDialog):
         heading = QLabel(tr("Where models are kept"))
         heading.setProperty("role", "heading")
         words = QLabel(tr("Now: {folder}", folder=self._now.folder))
-        for label in (words, self.state):
+        self.stays.setProperty("role", "muted")
+        for label in (words, self.state, self.stays):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
         words.setProperty("role", "muted")
@@ -144,6 +145,7 @@ class FolderDialog(QDialog):
         column.addWidget(self.state)
         column.addWidget(self.moves)
         column.addWidget(self.uses)
+        column.addWidget(self.stays)
         column.addLayout(buttons)
 
     def _choose(self) -> None:
@@ -166,7 +168,7 @@ class FolderDialog(QDialog):
     def _show_plan(self, plan: FolderPlan | None) -> None:
         self.plan = plan
         n_there = plan.n_there if plan else 0
-        self.uses.setText(tr("Use what is there ({n} models); those here stay here", n=n_there))
+        self.uses.setText(tr("Use the models there: {n}", n=n_there))
         self.uses.setEnabled(plan is not None)
         self.moves.setEnabled(plan is not None and plan.n_models > 0 and not n_there)
         if plan is None:
@@ -179,6 +181,7 @@ class FolderDialog(QDialog):
 
     def _fit_action(self) -> None:
         is_move = self.moves.isChecked()
+        self.stays.setVisible(not is_move and self.plan is not None)
         self.act.setText(tr("Move the models") if is_move else tr("Use this folder"))
         plan = self.plan
         self.act.setEnabled(plan is not None and (plan.fits or not is_move))

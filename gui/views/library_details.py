@@ -198,6 +198,7 @@ class LibraryDetails(QWidget, Spoken):
         self._facts.setContentsMargins(0, M, M, M)
         self._facts.setHorizontalSpacing(L)
         self._facts.setVerticalSpacing(S)
+        self._facts.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         self._facts.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         grid = Grid(self._found, stretched=1, widths=(230,))
         search = QLineEdit()

@@ -139,7 +139,7 @@ class LibraryPage(Sheet):
         body.addWidget(self.details)
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
-        body.setSizes([560, 480])
+        body.setSizes([450, 590])
         self.details.setMinimumWidth(300)
         left.setMinimumWidth(190)
         return body

@@ -33,10 +33,12 @@ from gui.models.quantize_plan import (
     target_table,
 )
 from gui.models.table import Sorted
-from gui.theme import XL, M, S
+from gui.theme import THEME, XL, M, S
+from gui.views.sheet import scrolled
 from gui.widgets.bars import Bar, Bars
 from gui.widgets.content import Content
 from gui.widgets.grid import Grid
+from gui.widgets.room import take_room
 from gui.words import sentence, tr
 from runner.client.client import Client
 from runner.client.connection import Json, decoded
@@ -59,7 +61,7 @@ class QuantizeDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(tr("Smaller forms of {name}", name=model))
-        self.resize(760, 660)
+        take_room(self, 760, 700)
         self._link = link
         self._model = model
         self._asked: Task | None = None
@@ -250,7 +252,8 @@ class QuantizeDialog(QDialog):
         self.quality_words.setWordWrap(True)
         column.addWidget(self.quality_words)
         column.addWidget(self.quality)
-        return body
+        self.grid.setMinimumHeight(THEME.scaled(190))  # some rows, however many bars there are
+        return scrolled(body)
 
     def _lay_out(self) -> None:
         heading = QLabel(self._model)

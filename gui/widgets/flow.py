@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QRect, QSize, Qt
+from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtWidgets import QLayout, QLayoutItem, QWidget
 
 from gui.theme import S
@@ -57,15 +57,28 @@ class Flow(QLayout):
 
     def _place(self, room: QRect, *, moves: bool) -> int:
         """Put the widgets into lines, if they are to be moved; returns the height of all lines."""
-        left, top, height = room.left(), room.top(), 0
+        top = room.top()
+        for line in self._lines(room.width()):
+            left, height = room.left(), max(item.sizeHint().height() for item in line)
+            for item in line:
+                width = item.sizeHint().width()
+                if moves:
+                    item.setGeometry(QRect(left, top, width, height))
+                left += width + self.spacing()
+            top += height + self.spacing()
+        return max(0, top - self.spacing() - room.top())
+
+    def _lines(self, width: int) -> list[list[QLayoutItem]]:
+        """The widgets that are shown, as many in a line as fit."""
+        lines: list[list[QLayoutItem]] = []
+        left = 0
         for item in self._items:
             if item.isEmpty():
                 continue
-            size = item.sizeHint()
-            if left > room.left() and left + size.width() > room.right() + 1:
-                left, top, height = room.left(), top + height + self.spacing(), 0
-            if moves:
-                item.setGeometry(QRect(QPoint(left, top), size))
-            left += size.width() + self.spacing()
-            height = max(height, size.height())
-        return top + height - room.top()
+            wanted = item.sizeHint().width()
+            if not lines or left + wanted > width:
+                lines.append([])
+                left = 0
+            lines[-1].append(item)
+            left += wanted + self.spacing()
+        return lines

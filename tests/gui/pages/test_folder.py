@@ -104,7 +104,7 @@ def test_a_disk_that_is_too_small_says_so_with_numbers(desk, fake, dialog):
 def test_models_that_are_there_already_are_used(desk, fake, panel, dialog):
     fake.script.kept.folder_plan |= {"models_there": 3}
     typed(desk, dialog, "/mnt/disk")
-    assert "(3 models)" in dialog.uses.text()
+    assert dialog.uses.text() == "Use the models there: 3"
     assert dialog.uses.isChecked()
     assert not dialog.moves.isEnabled()
     click(dialog.act)
