@@ -203,7 +203,7 @@ QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; }}
 QTabBar::tab:selected:focus {{ background: {selected}; color: {text}; }}
 QTabBar::scroller {{ width: {scroller}px; }}
 QTabBar QToolButton {{ background: {surface}; border: 1px solid {line}; border-radius: 4px;
-  padding: 0; margin: 2px 1px; }}
+  padding: 0; margin: 0; }}
 QTabBar QToolButton::left-arrow {{ image: url({pictures}/chevron-left.svg); width: {arrow}px;
   height: {arrow}px; }}
 QTabBar QToolButton::right-arrow {{ image: url({pictures}/chevron-right.svg); width: {arrow}px;
@@ -276,7 +276,7 @@ class Theme(QObject):
             "ring": self.scaled(5),
             "dot": self.scaled(16) + 2 - 2 * self.scaled(5),
             "arrow": self.scaled(11),
-            "scroller": self.scaled(22),
+            "scroller": self.scaled(26),
             "family": _family_rule(self.family),
         }
         tick = next(name for name, colours in THEMES.items() if colours is self.colours)

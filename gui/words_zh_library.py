@@ -16,6 +16,7 @@ CHINESE: dict[str, str] = {
     "Moving to {folder}: {done} of {whole}": "正在移动到 {folder}：{done} / {whole}",
     "Now: {folder}": "当前：{folder}",
     "Quality, as measured against {name}": "质量（与 {name} 对比实测）",
+    "Reading the requests…": "正在读取请求…",
     "Search the tensors": "搜索张量",
     "Shape": "形状",
     "Tensors": "张量",

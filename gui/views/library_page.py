@@ -162,8 +162,12 @@ class LibraryPage(Sheet):
         self._show_rows()
 
     def _list_failed(self, error: CorralError) -> None:
-        again = (tr("Try again"), self.refresh)
+        again = (tr("Try again"), self._try_again)
         self.content.show_error(tr("The library cannot be read"), error, [again])
+
+    def _try_again(self) -> None:
+        self.link.look()  # starts a daemon where none answers
+        self.refresh()
 
     def _show_rows(self) -> None:
         if self._models is None:
