@@ -95,9 +95,7 @@ def test_a_move_is_followed_to_its_end(corral, says):
     assert "job 7" in corral("folder", "/mnt/other", "--detach").err
 
 
-@pytest.mark.parametrize(
-    "words", [("--no-move",), ("--dry-run",), ("/x", "--usual"), ("--detach",)]
-)
+@pytest.mark.parametrize("words", [("--no-move",), ("/x", "--usual")])
 def test_words_that_do_not_go_together_are_a_usage_error(corral, words):
     done = corral("folder", *words)
     assert done.returncode == 2

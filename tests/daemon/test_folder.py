@@ -22,16 +22,15 @@ def test_models_that_were_moved_are_there_for_the_next_daemon(make_daemon, tmp_p
     assert names(daemon) == ["small:latest"]
     assert not (daemon.home / "models").exists()
     daemon.stop()
-    daemon.start()
-    assert names(daemon) == ["small:latest"]
-    told = daemon.ask("GET", "/api/folder", owner=True).json
-    assert (told["folder"], told["there"]) == (str(folder), True)
-    daemon.stop()
     (tmp_path / "disk").rename(tmp_path / "gone")
     daemon.start()
     reply = daemon.ask("GET", "/api/tags", owner=True)
     assert reply.status == 500
     assert "the folder of the models is not there" in reply.json["error"]
+    (tmp_path / "gone").rename(tmp_path / "disk")
+    assert names(daemon) == ["small:latest"]
+    told = daemon.ask("GET", "/api/folder", owner=True).json
+    assert (told["folder"], told["there"]) == (str(folder), True)
     change = {"folder": None, "move": False}
     assert daemon.ask("POST", "/api/folder", change, owner=True).status == 200
     assert names(daemon) == []

@@ -234,7 +234,7 @@ def test_a_chosen_folder_whose_disk_has_gone_is_no_empty_library(library, put, m
         library.find(N("one"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(holes=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=6))
 def test_what_has_arrived_is_copied_to_the_byte(tmp_path_factory, holes):
     folder = tmp_path_factory.mktemp("arrival")
