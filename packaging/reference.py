@@ -64,7 +64,7 @@ STEPS = {
     "not_enough_memory": "Stop a model (`corral ps`, `corral stop NAME`), take a smaller"
     " quantization, or a smaller context.",
     "disk_full": "`corral du` shows what takes the room and `corral prune` removes what nothing"
-    " needs; or move the library with `CORRAL_MODELS`.",
+    " needs; or move the library to a larger disk with `corral folder`.",
     "source_failed": "Try again: what has arrived is kept. `corral doctor` says whether the hubs"
     " answer.",
     "not_on_hub": "Look it up with `corral search`.",
@@ -112,9 +112,8 @@ write `config.toml`; where it is, `corral daemon status` and [where things are](
 |---|---|---|---|---|
 """
     tail = """
-Two more say where things are and have no name in `config.toml`, which they would move: `CORRAL_HOME`, one folder for
-all that Corral writes, and `CORRAL_MODELS`, another place for the models alone. `CORRAL_API_KEY` is the key
-that `corral` sends to a daemon of another machine.
+One more says where things are and has no name in `config.toml`, which it would move: `CORRAL_HOME`, one folder for all
+that Corral writes. `CORRAL_API_KEY` is the key that `corral` sends to a daemon of another machine.
 """
     return head + "\n".join(rows) + "\n" + tail
 

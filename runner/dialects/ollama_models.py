@@ -186,11 +186,12 @@ class Running(msgspec.Struct):
 
 
 class Tensor(msgspec.Struct):
-    """One tensor of ``/api/show``."""
+    """One tensor of ``/api/show``; ``size``, in bytes, is our own."""
 
     name: str
     type: str
     shape: list[int]
+    size: int
 
 
 class Turn(msgspec.Struct):
@@ -264,7 +265,7 @@ def show(details: ModelDetails, *, verbose: bool) -> bytes:
             messages=[Turn(turn.role, turn.content) for turn in details.messages],
             model_info=_metadata(details.metadata, verbose=verbose),
             projector_info=_metadata(details.projector, verbose=verbose),
-            tensors=[Tensor(name, kind, list(shape)) for name, kind, shape in details.tensors]
+            tensors=[Tensor(name, kind, list(shape), n) for name, kind, shape, n in details.tensors]
             if verbose
             else [],
             capabilities=[ability.value for ability in info.capabilities],

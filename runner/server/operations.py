@@ -216,6 +216,10 @@ _OWN: dict[str, Operation] = {
     "POST /api/jobs/{id}/limit": _about((jobs.JobAnswer, shapes.JobsShape), jobs.LimitBody),
     "GET /api/events": Operation(kind=EVENTS),
     "GET /api/du": Operation(shapes.DiskUseShape),
+    "GET /api/folder": Operation(shapes.FolderShape),
+    "POST /api/folder": Operation(
+        jobs.JobAnswer, storage.FolderBody, status=201, plan=shapes.FolderPlanShape
+    ),
     "POST /api/verify": Operation(
         shapes.VerifiedShape,
         storage.VerifyBody,

@@ -326,7 +326,7 @@ def _manifest(
         name=request.name,
         layers=tuple(layers),
         facts=facts,
-        parameters=request.options.over(made.parameters),
+        parameters=request.options.over(made.parameters.without(request.unset)),
         system=made.system if request.system is None else request.system,
         license=license_text,
         template=made.template if request.template is None else request.template,

@@ -205,6 +205,7 @@ _DOING = {
     "quantize": "quantizing",
     "perplexity": "measuring",
     "bench": "timing",
+    "move": "moving the models to",
 }
 
 
