@@ -161,7 +161,7 @@ def bar_charts(
         for run in runs:
             known = {(row.depth, row.concurrency): speed(row) for row in run.rows}
             values = [known.get(point, math.nan) for point in points]
-            rows.append(Curve(f"{model} {run.quantization}, {run.time}", values))
+            rows.append(Curve(f"{model} {run.quantization}, {run.time[:16]}", values))
         return BarChart(title, [_where(row) for row in latest.rows], rows)
 
     return (

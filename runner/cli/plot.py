@@ -21,6 +21,7 @@ _WHITE, _BLACK, _GREY = (255, 255, 255), (30, 30, 30), (220, 220, 220)
 #: Told apart by people who see no red or no green, too (Okabe and Ito).
 _COLOURS = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167))
 _ZOOM = 2  # pixels of a dot of a letter
+_MOST_LETTERS = 50  # of a name that stands beside a title
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ?0123456789.-_:/%+(), "
 #: Each letter in three by five dots: a digit for a row, from above, its three bits from the left.
 _DOTS = (
@@ -78,7 +79,8 @@ def plot(curves: Sequence[Curve], *, title: str, x: str) -> bytes:
         canvas.centred(str(number), across(number), panel.below, _BLACK)
     canvas.text(x, _WIDTH - _RIGHT - canvas.width(x), panel.below + 25, _BLACK)
     for order, curve in enumerate(curves):
-        colour = panel.name(order, curve.name)
+        colour = _colour(order)
+        canvas.text(curve.name, _LEFT + 10, _TOP + 10 + order * 16, colour)
         points = [
             (across(number), panel.height(value))
             for number, value in enumerate(curve.values, 1)
@@ -90,7 +92,7 @@ def plot(curves: Sequence[Curve], *, title: str, x: str) -> bytes:
 
 
 def plot_bars(charts: Sequence[BarChart]) -> bytes:
-    """Return a PNG image of ``charts``, one below the other; each has a value above 0."""
+    """Return a PNG image of ``charts``, one below the other; each has a value that is finite."""
     canvas = _Canvas(len(charts))
     for number, chart in enumerate(charts):
         highest = max(value for row in chart.rows for value in row.values if math.isfinite(value))
@@ -111,7 +113,9 @@ def _draw_bars(canvas: _Canvas, panel: _Panel, chart: BarChart) -> None:
             ends[line] = middle + half + 8
             canvas.centred(group, middle, panel.below + 18 * line, _BLACK)
     for order, row in enumerate(chart.rows):
-        colour = panel.name(order, row.name)
+        colour = _colour(order)
+        name = row.name[-_MOST_LETTERS:]  # above the bars, of which any may be the highest
+        canvas.text(name, _WIDTH - _RIGHT - canvas.width(name), panel.top + 6 + order * 16, colour)
         for number, value in enumerate(row.values):
             if not math.isfinite(value):
                 continue
@@ -152,31 +156,30 @@ def save(image: bytes, file: str, command: str) -> Path:
 class _Panel:
     """One picture of those that stand below each other, with lines across at its ticks.
 
-    ``below`` is where words under the lowest line begin, in pixels from above.
+    ``top`` is where it begins, ``below`` where words under its lowest line do: in pixels from
+    above.
     """
 
     def __init__(self, canvas: _Canvas, number: int, ticks: Sequence[float], title: str) -> None:
-        self._canvas = canvas
         self._ticks = ticks
-        self._top = number * _HEIGHT
-        self.below = self._top + _HEIGHT - _BOTTOM + 10
+        self.top = number * _HEIGHT
+        self.below = self.top + _HEIGHT - _BOTTOM + 10
         for tick in ticks:
             y = self.height(tick)
             canvas.line((_LEFT, y), (_WIDTH - _RIGHT, y), _GREY)
             label = f"{tick:g}"
             canvas.text(label, _LEFT - 10 - canvas.width(label), y - 5, _BLACK)
-        canvas.text(title, _LEFT, self._top + 15, _BLACK)
+        canvas.text(title, _LEFT, self.top + 15, _BLACK)
 
     def height(self, value: float) -> int:
         """Where ``value`` is, in pixels from above."""
         share = (value - self._ticks[0]) / (self._ticks[-1] - self._ticks[0])
-        return round(self._top + _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM))
+        return round(self.top + _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM))
 
-    def name(self, order: int, name: str) -> tuple[int, int, int]:
-        """Write what the curve or bars of some order are called; return their colour."""
-        colour = _COLOURS[order % len(_COLOURS)]
-        self._canvas.text(name, _LEFT + 10, self._top + _TOP + 10 + order * 16, colour)
-        return colour
+
+def _colour(order: int) -> tuple[int, int, int]:
+    """The colour of the curve, or the row of bars, of some order."""
+    return _COLOURS[order % len(_COLOURS)]
 
 
 class _Canvas:

@@ -67,7 +67,7 @@ def test_bars_stand_on_one_line_as_high_as_their_values_say():
     rows = pixels_of(plot_bars([chart, chart]))
     blue, orange = bytes((0, 114, 178)), bytes((230, 159, 0))
     for panel in (rows[:480], rows[480:]):
-        # In the middle of each group its two bars meet; names are written further to the left.
+        # In the middle of each group its two bars meet; values and names stand above them.
         heights = []
         for middle in (260, 600):
             for colour, x in ((blue, middle - 40), (orange, middle + 40)):
