@@ -42,6 +42,7 @@ STEPS = {
     "model_not_found": "`corral list` shows what is there; `corral pull NAME` fetches it.",
     "request_not_found": "It has ended. `corral ps --requests` shows those that have not.",
     "job_not_found": "`corral jobs` shows the jobs there are.",
+    "job_under_way": "Wait for the job that the message names, or end it: `corral jobs cancel ID`.",
     "prompt_too_long": "Shorten the prompt, or ask for more with `-o num_ctx=16384`,"
     " `options.num_ctx` or `CORRAL_CONTEXT_LENGTH`.",
     "unsupported": "Take another model, or leave out what the message names; `corral show MODEL`"

@@ -28,7 +28,7 @@ _MOST_BYTES = 16 << 20
 _PATH = re.compile(r"\.{1,2}(?:[/\\]|\Z)|[/\\]|~|[A-Za-z]:[/\\]")
 _FILES = (".gguf", ".safetensors", ".bin", ".pt", ".pth")
 #: What lies beside safetensors: settings, the tokenizer, the chat template, how vectors are pooled.
-_BESIDE = ("*.json", "*.jinja", "vocab.txt", "1_Pooling/config.json")
+_BESIDE = ("*.json", "*.jinja", "vocab.txt", "tokenizer.model", "1_Pooling/config.json")
 
 
 def add(commands: Subparsers) -> None:
