@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from runner.dialects.plain import plain
 from runner.domain.chat import Tool, ToolCall
 from runner.errors import InvalidRequest
 
@@ -49,7 +50,8 @@ def _tool(raw: Any, where: str) -> Tool:
         )
     parameters = function.get("parameters")
     if parameters is not None:
-        parameters = _object(parameters, f"{inside}.parameters")
+        field = f"{inside}.parameters"
+        parameters = plain(_object(parameters, field), field)
     return Tool(
         name=_name(function.get("name"), f"{inside}.name"),
         description=description or "",
@@ -83,7 +85,7 @@ def _call(raw: Any, where: str) -> ToolCall:
         raise InvalidRequest(f"'{where}.id' must be a string", param=f"{where}.id")
     return ToolCall(
         name=_name(function.get("name"), f"{inside}.name"),
-        arguments=_object({} if arguments is None else arguments, field),
+        arguments=plain(_object({} if arguments is None else arguments, field), field),
         id=identity or "",
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from runner.dialects.fields import MOST_TOKENS
 from runner.dialects.images import MAX_IMAGES, laid_out, parse_image_url
 from runner.dialects.tools import parse_calls
 from runner.dialects.whole import CalledTool, WholeAnswer
@@ -180,7 +181,7 @@ def parse_think_budget(budget: Any, param: str) -> int | None:
         return None
     if not isinstance(budget, int) or isinstance(budget, bool):
         raise InvalidRequest(f"'{param}' must be a whole number", param=param)
-    return budget if budget >= 0 else None
+    return min(budget, MOST_TOKENS) if budget >= 0 else None
 
 
 def message_object(said: WholeAnswer) -> dict[str, Any]:
