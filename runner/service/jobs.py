@@ -323,7 +323,7 @@ class JobService:
         )
         live = LiveJob(job, None, is_lasting, request=request)
         if self._table is not None:
-            job = await self._write(self._table.add, job, live.is_kept)
+            job = await self._write(self._table.add, job)
             # Another call may have made the same job while this one was written down.
             other = unfinished(self._lives.values(), kind, name)
             if other is not None:
