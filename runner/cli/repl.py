@@ -36,28 +36,29 @@ _ENDS = ("/bye", "/exit", "/quit")
 _HISTORY_LIMIT = 512 * 1024  # bytes; half of it is kept when it is full
 _HELP = """\
 Commands:
-  /set system TEXT            set the system message; without TEXT the model's own
+  /set system TEXT            set the system message; no TEXT: the model's own
   /set parameter NAME VALUE   set a model option, for example temperature 0.2
   /set verbose | quiet        show timings after each answer, or not
-  /set think [HOW] | nothink  let the model think first: low, medium, high, max; or not
-  /set format json | SCHEMA   answers in JSON, or by a JSON schema; noformat: any text
-  /set wordwrap | nowordwrap  break an answer's lines between words, or not
+  /set think [HOW] | nothink  think first: low, medium, high, max; or not
+  /set format json | SCHEMA   answers in this form; noformat: any text
+  /set wordwrap | nowordwrap  break lines of answers between words, or not
   /set history | nohistory    keep what you type for the next chat, or not
   /show info | license | modelfile | parameters | system | template
   /load MODEL                 go on with another model, from the beginning
-  /save MODEL                 make a model of this chat: settings and what was said
+  /save MODEL                 make a model of this chat: settings and turns
   /list [PREFIX]              list the models in the library
   /clear                      forget what was said
   /bye, /exit                 end the chat
   /?, /help                   this text
 
 Images:
-  ./cat.png                   a path in a message: a model that sees is shown the file
+  ./cat.png                   a path in a message: shown to a model that sees
 
 Keys:
   Ctrl-J                      a new line in the message
   \"\"\"                         begins and ends a message of several lines
   Ctrl-C                      stops the answer
+  Ctrl-Z                      back to the shell for a while; fg goes on
   Ctrl-D                      ends the chat"""
 
 
@@ -198,9 +199,15 @@ class Repl:
 
     def _set_thinking(self, what: str, level: str) -> None:
         try:
-            self._chat.think = what == "think" and think_word(level or "true")
+            think = what == "think" and think_word(level or "true")
         except ValueError as error:
             raise InvalidRequest(str(error), hint="/set think high") from None
+        if think and not self._chat.can_think():
+            raise InvalidRequest(
+                f"'{self._chat.model}' does not think first",
+                hint="what it can do is told by: /show info",
+            )
+        self._chat.think = think
         self._out.say(f"Set '{what}' mode.")
 
     def _set_form(self, what: str, form: str) -> None:
@@ -305,6 +312,7 @@ def _session(history: History) -> PromptSession[str]:
             reserve_space_for_menu=0,
             color_depth=ColorDepth.DEPTH_1_BIT if no_colour else None,
             enable_open_in_editor=False,
+            enable_suspend=True,
         )
 
 

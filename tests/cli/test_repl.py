@@ -1,11 +1,12 @@
 """The chat on a real terminal: typing, stopping, failing and leaving."""
 
+import shlex
 import sys
 
 import pytest
 from hypothesis import given, strategies as st
 
-from runner.cli.repl import is_open, unfenced
+from runner.cli.repl import _HELP, is_open, unfenced
 from tests.cli.conftest import own_record
 from tests.fakes.daemon import FakeDaemon
 from tests.fakes.terminal import Terminal
@@ -168,6 +169,41 @@ def test_settings_change_what_is_asked(chat, daemon):
     chat.wait_for("eval rate:")
     assert said(daemon) == ["system: Be brief.", "user: Why?"]
     assert daemon.bodies("/api/chat")[-1]["options"] == {"temperature": 0.0, "stop": ["a", "b"]}
+
+
+def test_ctrl_z_leads_to_the_shell_and_back_to_what_was_typed(corral, daemon):
+    corral.environ["TERM"] = "xterm"
+    words = f"{shlex.join([*corral.command, 'run', 'smollm2'])}; echo put aside; fg"
+    with Terminal(["/bin/sh", "-m", "-c", words], corral.environ) as shell:
+        shell.wait_for(">>> ")
+        shell.type("Why ")
+        shell.wait_for("Why")
+        shell.type("\x1a")
+        shell.wait_for("put aside")
+        shell.wait_for("Why")
+        shell.type("so?\r")
+        shell.wait_for("scatters.")
+        assert said(daemon) == ["user: Why so?"]
+        shell.wait_for(">>> ")
+        shell.type("\x04")
+        assert shell.exit_code() == 0
+
+
+def test_a_model_that_cannot_think_is_not_asked_to(chat, daemon):
+    """Else every question after it would fail, until somebody finds out why."""
+    chat.type("/set think\r")
+    chat.wait_for("'smollm2' does not think first")
+    chat.wait_for(">>> ")
+    chat.type("/set nothink\r")
+    chat.wait_for("Set 'nothink' mode.")
+    chat.wait_for(">>> ")
+    chat.type("Why?\r")
+    chat.wait_for("scatters.")
+    assert daemon.bodies("/api/chat")[-1].get("think") is not True
+
+
+def test_the_help_of_the_chat_fits_in_a_window_of_80_columns():
+    assert max(map(len, _HELP.splitlines())) < 80
 
 
 def test_the_other_commands_do_what_they_say(chat, daemon):
