@@ -20,7 +20,7 @@ from prompt_toolkit.output import ColorDepth, Output as Screen, create_output
 from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.utils import is_dumb_terminal
 
-from runner.cli.connect import place
+from runner.cli.connect import Need, connect, place
 from runner.cli.conversation import Conversation
 from runner.cli.list_ import matching, print_table
 from runner.cli.option_words import form_word, option_named, options_of, think_word
@@ -28,7 +28,7 @@ from runner.cli.output import Output
 from runner.cli.show import part_text, print_all
 from runner.cli.suggest import nearest
 from runner.domain.options import OPTION_SPECS
-from runner.errors import CorralError, InvalidRequest
+from runner.errors import CorralError, DaemonError, InvalidRequest
 
 _PROMPT = ">>> "
 _FENCE = '"""'
@@ -142,17 +142,30 @@ class Repl:
     def _take(self, text: str) -> str:
         """Do what one message asks for; return what shall stand at the next prompt."""
         try:
-            if _is_command(text):
-                self._command(text)
-            else:
-                self._chat.ask(unfenced(text), self._out)
-                self._out.text("")
+            self._do(text)
         except KeyboardInterrupt:
             self._out.text("")
         except CorralError as error:
             self._out.fail(error)
             return "" if _is_command(text) else text  # the words were not answered: not lost
         return ""
+
+    def _do(self, text: str) -> None:
+        """Do what one message asks for; a daemon that is no more is started again for it."""
+        try:
+            self._do_once(text)
+        except DaemonError as error:
+            if not isinstance(error.__cause__, ConnectionRefusedError | FileNotFoundError):
+                raise
+            self._chat.client = connect(Need.STARTED, self._out)  # nobody has heard the message yet
+            self._do_once(text)
+
+    def _do_once(self, text: str) -> None:
+        if _is_command(text):
+            self._command(text)
+        else:
+            self._chat.ask(unfenced(text), self._out)
+            self._out.text("")
 
     def _command(self, text: str) -> None:
         name, _, rest = text.partition(" ")

@@ -142,6 +142,21 @@ def test_a_question_that_failed_is_not_lost(chat, daemon, event, words):
     assert said(daemon) == ["user: A long question"]
 
 
+def test_a_daemon_that_ended_is_started_again_by_the_next_question(lonely):
+    """As by any other command; what was said stays, since the chat has it."""
+    with Terminal([*lonely.command, "run", "smollm2"], lonely.environ) as terminal:
+        terminal.wait_for("starting the Corral daemon ...")
+        for _ in range(2):
+            terminal.wait_for(">>> ")
+            terminal.type("Why?\r")
+            terminal.wait_for("scatters.")
+            assert lonely("daemon", "stop").returncode == 0
+        terminal.wait_for(">>> ")
+        terminal.type("/list\r")
+        terminal.wait_for("starting the Corral daemon ...")
+        terminal.wait_for("smollm2:latest")
+
+
 def test_a_model_that_cannot_be_loaded_ends_the_chat_before_it_begins(corral, daemon):
     refusal = {"error": "it does not fit", "code": "not_enough_memory", "hint": "stop another"}
     daemon.script.failures["/api/chat"] = (503, refusal)
