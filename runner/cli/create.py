@@ -142,6 +142,12 @@ def read_modelfile(file: str | None) -> tuple[str, Path]:
         return decode(sys.stdin.buffer.read()), Path.cwd()
     path = Path(file or _DEFAULT).expanduser()
     if file is None and not path.exists():
+        if not any(one.suffix.lower() in _FILES for one in Path.cwd().iterdir()):
+            raise InvalidRequest(
+                f"there is no file '{_DEFAULT}' in this folder, and no model's file either",
+                hint="write one that begins with a line such as: FROM smollm2\n"
+                "or name it with -f FILE",
+            )
         return "FROM .\n", Path.cwd()
     # What a shell makes of a command's output is a pipe, and as good as a file.
     if not path.exists() or path.is_dir():

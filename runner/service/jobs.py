@@ -329,7 +329,7 @@ class JobService:
         )
         live = LiveJob(job, None, is_lasting, request=request)
         if self._table is not None:
-            live.job = await self._write(self._table.add, job, live.is_kept)
+            live.job = await self._write(self._table.add, job)
         else:
             self._last_id += 1
             live.job = replace(job, job_id=self._last_id)

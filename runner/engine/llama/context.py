@@ -78,8 +78,8 @@ class Context:
 
     Attributes:
         n_cells: Cells over all sequences.
-        native_s: Seconds spent inside llama.cpp so far: a device computes on after ``llama_decode``,
-            and is waited for where its logits are asked for.
+        native_s: Seconds spent inside llama.cpp so far.  A device computes on after
+            ``llama_decode``, and is waited for where its logits are asked for.
         candidates: Room for the tokens that a sampler chooses from.
         all_tokens: Every token's id, ``(n_vocab,)``.
         n_ubatch: Tokens that llama.cpp computes at a time.
