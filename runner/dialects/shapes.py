@@ -51,9 +51,10 @@ class TagsShape(msgspec.Struct):
 
 
 class RunningShape(msgspec.Struct):
-    """``GET /api/ps``, the one that stays longest first."""
+    """``GET /api/ps``, the one that stays longest first; ``loads`` are under way, if there are."""
 
     models: list[Running]
+    loads: list[LoadShape] | msgspec.UnsetType = msgspec.UNSET
 
 
 class LineShape(msgspec.Struct, omit_defaults=True):
