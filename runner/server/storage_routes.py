@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TypeVar
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from runner.dialects import storage
 from runner.domain.progress import Progress
 from runner.domain.storage import Repaired, Verified
 from runner.server.answers import facts_of, json_answer, read_body
+from runner.server.marks import caller_of
 from runner.server.needs import NEEDS
 from runner.server.stream import cut_off, stream
 
@@ -23,7 +25,10 @@ T = TypeVar("T", Verified, Repaired)
 @routes.get("/api/du")
 async def disk_use(request: web.Request) -> web.Response:
     """What the library takes of the disk: each model, what models share, and the rest."""
-    return json_answer(request, storage.disk_use(await request.app[NEEDS].storage.disk_use()))
+    use = await request.app[NEEDS].storage.disk_use()
+    if not caller_of(request).is_owner:  # nobody else hears where files are
+        use = replace(use, folder="")
+    return json_answer(request, storage.disk_use(use))
 
 
 @routes.post("/api/verify")

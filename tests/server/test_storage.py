@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from runner.client import decode_storage
@@ -9,14 +11,20 @@ from runner.domain.name import ModelName
 from runner.domain.storage import Repaired
 from runner.errors import ModelNotFound
 from tests.fakes.service import DISK_USE, VERIFIED
+from tests.server.serving import OWNER
 
 SMOL = ModelName.parse("smollm2")
 
 
 def test_what_takes_the_room_comes_back_as_it_was(house):
-    reply = house.ask("GET", "/api/du")
+    reply = house.ask("GET", "/api/du", headers=OWNER)
     assert reply.status == 200
     assert decode_storage.disk_use(reply.json) == DISK_USE
+
+
+def test_only_the_owner_hears_where_the_library_is(house):
+    told = decode_storage.disk_use(house.ask("GET", "/api/du").json)
+    assert told == replace(DISK_USE, folder="")
 
 
 @pytest.mark.parametrize("is_dry", [True, False])
