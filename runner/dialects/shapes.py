@@ -271,7 +271,7 @@ class ModelUseShape(msgspec.Struct):
 
 
 class DiskUseShape(msgspec.Struct):
-    """``GET /api/du``, in bytes."""
+    """``GET /api/du``, in bytes; ``folder`` is told to the owner alone."""
 
     folder: str
     models: list[ModelUseShape]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TypeVar
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from runner.domain.progress import Progress
 from runner.domain.storage import Repaired, Verified
 from runner.server.answers import facts_of, json_answer, read_body
 from runner.server.callers import require_owner
+from runner.server.marks import caller_of
 from runner.server.needs import NEEDS
 from runner.server.stream import cut_off, stream
 
@@ -27,13 +29,19 @@ T = TypeVar("T", Verified, Repaired)
 @routes.get("/api/du")
 async def disk_use(request: web.Request) -> web.Response:
     """What the library takes of the disk: each model, what models share, and the rest."""
-    return json_answer(request, storage.disk_use(await request.app[NEEDS].storage.disk_use()))
+    use = await request.app[NEEDS].storage.disk_use()
+    if not caller_of(request).is_owner:  # nobody else hears where files are
+        use = replace(use, folder="")
+    return json_answer(request, storage.disk_use(use))
 
 
 @routes.get("/api/folder")
 async def show_folder(request: web.Request) -> web.Response:
     """Where the models are kept, and what is free there."""
-    return json_answer(request, storage.folder(await request.app[NEEDS].folders.told()))
+    found = await request.app[NEEDS].folders.told()
+    if not caller_of(request).is_owner:
+        found = replace(found, folder="", usual="")
+    return json_answer(request, storage.folder(found))
 
 
 @routes.post("/api/folder")

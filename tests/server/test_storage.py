@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from runner.client import decode_storage
@@ -16,9 +18,14 @@ SMOL = ModelName.parse("smollm2")
 
 
 def test_what_takes_the_room_comes_back_as_it_was(house):
-    reply = house.ask("GET", "/api/du")
+    reply = house.ask("GET", "/api/du", headers=OWNER)
     assert reply.status == 200
     assert decode_storage.disk_use(reply.json) == DISK_USE
+
+
+def test_only_the_owner_hears_where_the_library_is(house):
+    told = decode_storage.disk_use(house.ask("GET", "/api/du").json)
+    assert told == replace(DISK_USE, folder="")
 
 
 @pytest.mark.parametrize("is_dry", [True, False])
@@ -72,6 +79,8 @@ def test_a_bad_field_is_named(house, path, body, word):
 
 def test_where_the_models_are_comes_back_as_it_was(house):
     assert decode_storage.folder(house.ask("GET", "/api/folder", headers=OWNER).json) == FOLDER
+    others = decode_storage.folder(house.ask("GET", "/api/folder").json)
+    assert (others.folder, others.usual, others.n_free) == ("", "", FOLDER.n_free)
 
 
 @pytest.mark.parametrize(("more", "verb"), [({"dry_run": True}, "plan"), ({"move": False}, "use")])
