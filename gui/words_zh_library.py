@@ -6,6 +6,7 @@ CHINESE: dict[str, str] = {
     "A type's quality can be measured in the library once it is made.": "生成后，可在模型库中测量其质量。",
     "CORRAL_HOME in the environment moves them all.": "环境变量 CORRAL_HOME 可移动全部文件夹。",
     "Change where models are kept": "更改模型的存放位置",
+    "Changes that wait for the next start of the daemon: {n}": "等待后台服务下次启动的更改：{n} 项",
     "Choose…": "选择…",
     "Folder for the models": "模型文件夹",
     "Looking at the folder…": "正在查看文件夹…",
@@ -23,6 +24,7 @@ CHINESE: dict[str, str] = {
     "Search the tensors": "搜索张量",
     "Shape": "形状",
     "Tensors": "张量",
+    "Tensors: {n}": "张量：{n} 个",
     "The models here stay where they are.": "此处的模型保留在原处。",
     "The models were not moved": "模型未能移动",
     "The move cannot be cancelled": "无法取消移动",
@@ -33,5 +35,4 @@ CHINESE: dict[str, str] = {
     "Where models are kept": "模型存放位置",
     "divergence {n}": "差异 {n}",
     "{needed} are needed there, {free} are free.": "那里需要 {needed}，可用 {free}。",
-    "{n} tensors": "{n} 个张量",
 }
