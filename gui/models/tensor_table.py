@@ -44,7 +44,7 @@ def summary(rows: Sequence[TensorRow]) -> str:
     for row in rows:
         kinds[row.kind] += row.n_bytes
     parts = [f"{kind} {_size(n_bytes)}".strip() for kind, n_bytes in kinds.most_common()]
-    return "  ·  ".join([tr("{n} tensors", n=figures.grouped(len(rows))), *parts])
+    return "  ·  ".join([tr("Tensors: {n}", n=figures.grouped(len(rows))), *parts])
 
 
 def _size(n_bytes: int) -> str:

@@ -221,8 +221,8 @@ def _told(plan: FolderPlan) -> str:
         return tr("{needed} are needed there, {free} are free.", needed=needed, free=free)
     if plan.n_left == 0 and plan.n_models:
         return tr(
-            "{n} models, {size}; on the same disk, so nothing is copied.",
+            "Models: {n}, {size}. The disk is the same, so nothing is copied.",
             n=plan.n_models,
             size=whole,
         )
-    return tr("{n} models, {size}; {free} free there.", n=plan.n_models, size=whole, free=free)
+    return tr("Models: {n}, {size}. Free there: {free}.", n=plan.n_models, size=whole, free=free)

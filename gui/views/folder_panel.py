@@ -139,10 +139,7 @@ class FolderPanel(QWidget, Spoken):
         self.bar.setVisible(job is not None)
         self.cancel.setVisible(job is not None)
         if job is not None:
-            done, whole = figures.size(job.n_done), figures.size(job.n_bytes)
-            told = tr(
-                "Moving to {folder}: {done} of {whole}", folder=job.name, done=done, whole=whole
-            )
+            told = _moving(job)
             self.bar.show_shares(max(1, job.n_bytes), [(job.n_done, "accent")], told)
         if folder is not None:
             self.field.setText(folder.folder)
@@ -163,3 +160,10 @@ class FolderPanel(QWidget, Spoken):
         self.words.setProperty("role", role)
         self.words.style().unpolish(self.words)
         self.words.style().polish(self.words)
+
+
+def _moving(job: Job) -> str:
+    if not job.n_bytes:
+        return tr("Moving to {folder}…", folder=job.name)
+    done, whole = figures.size(job.n_done), figures.size(job.n_bytes)
+    return tr("Moving to {folder}: {done} of {whole}", folder=job.name, done=done, whole=whole)

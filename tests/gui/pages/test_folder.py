@@ -62,7 +62,7 @@ def test_nothing_is_done_before_a_folder_is_looked_at(dialog):
 
 
 def test_a_move_begins_and_is_shown_to_its_end(desk, fake, panel, dialog):
-    assert typed(desk, dialog, "/mnt/disk/models") == "2 models, 9.0 GB; 70.0 GB free there."
+    assert typed(desk, dialog, "/mnt/disk/models") == "Models: 2, 9.0 GB. Free there: 70.0 GB."
     assert dialog.act.text() == "Move the models"
     click(dialog.act)
     desk.until(lambda: panel.bar.isVisible())

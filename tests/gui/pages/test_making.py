@@ -219,9 +219,9 @@ def test_the_tensors_are_asked_for_when_somebody_looks(desk, fake, page):
     desk.until(lambda: tensors.table.rowCount() == 1)
     row = [tensors.table.index(0, column).data() for column in range(4)]
     assert row == ["token_embd.weight", "Q4_1", "576 x 49,152", "18 MB"]
-    assert tensors.words.text() == "1 tensors  ·  Q4_1 18 MB"
+    assert tensors.words.text() == "Tensors: 1  ·  Q4_1 18 MB"
     tensors.search.setText("no such")
-    assert tensors.words.text() == "0 tensors"
+    assert tensors.words.text() == "Tensors: 0"
     assert len([body for body in fake.bodies("/api/show") if body.get("verbose")]) == 1
 
 
