@@ -1,4 +1,4 @@
-"""Jobs as they begin: whoever asks at the same moment, or leaves in it, leaves no row of his own."""
+"""Jobs as they begin: who asks at the same moment, or leaves in it, leaves no row of his own."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ from runner.store.state import JobTable
 from tests.workers.pieces import until
 
 
-def work(run):
-    yield Progress("success")
+class House:
+    """Jobs whose work ends when it may."""
+
+    def __init__(self, path):
+        self.jobs = JobService(JobTable(path))
+        self.may_end = threading.Event()
+
+    def work(self, run):
+        self.may_end.wait(20)
+        yield Progress("success")
+
+    def begin(self):
+        return self.jobs.begin("pull", "tiny:latest", self.work, is_attended=False)
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "state.sqlite"
-
-
-def begun(jobs):
-    return jobs.begin("pull", "tiny:latest", work, is_attended=False)
 
 
 def states(path):
@@ -37,11 +44,12 @@ def states(path):
 
 def test_two_who_begin_the_same_at_once_leave_one_job(path):
     async def story():
-        jobs = JobService(JobTable(path))
-        one, other = await asyncio.gather(begun(jobs), begun(jobs))
+        house = House(path)
+        one, other = await asyncio.gather(house.begin(), house.begin())
         assert one.job_id == other.job_id
-        await until(lambda: jobs.get(one.job_id).state is JobState.DONE)
-        await jobs.close()
+        house.may_end.set()
+        await until(lambda: house.jobs.get(one.job_id).state is JobState.DONE)
+        await house.jobs.close()
 
     asyncio.run(story())
     assert states(path) == [JobState.DONE]
@@ -60,13 +68,13 @@ def test_who_leaves_while_a_job_is_noted_leaves_none(path, monkeypatch):
     monkeypatch.setattr(JobTable, "add", slowly)
 
     async def story():
-        jobs = JobService(JobTable(path))
-        beginning = asyncio.create_task(begun(jobs))
+        house = House(path)
+        beginning = asyncio.create_task(house.begin())
         await until(is_noting.is_set)
         beginning.cancel()
         await asyncio.gather(beginning, return_exceptions=True)
         may_go_on.set()
-        await jobs.close()
+        await house.jobs.close()
 
     asyncio.run(story())
     assert states(path) == []
