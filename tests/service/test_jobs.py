@@ -181,45 +181,6 @@ def test_what_was_the_last_daemons_alone_is_gone_with_it(house):
     run(story)
 
 
-def test_two_who_begin_the_same_at_once_leave_one_job(house):
-    async def story():
-        async with house:
-            both = (house.pulls.pull_apart(NAME), house.pulls.pull_apart(NAME))
-            one, other = await asyncio.gather(*both)
-            assert one.job_id == other.job_id
-            await until(lambda: house.job.state is JobState.DONE)
-
-    run(story)
-    table = JobTable(house.folder / "state.sqlite")
-    assert [stored.job.state for stored in table.load()] == [JobState.DONE]
-    table.close()
-
-
-def test_who_leaves_while_a_job_is_noted_leaves_none(house, monkeypatch):
-    """Else the next daemon would list one that paused, and that nobody began."""
-    is_noting, may_go_on = threading.Event(), threading.Event()
-    add = JobTable.add
-
-    def slowly(table, job):
-        is_noting.set()
-        may_go_on.wait(20)
-        return add(table, job)
-
-    async def story():
-        async with house:
-            monkeypatch.setattr(JobTable, "add", slowly)
-            beginning = asyncio.create_task(house.pulls.pull_apart(NAME))
-            await until(is_noting.is_set)
-            beginning.cancel()
-            await asyncio.gather(beginning, return_exceptions=True)
-            may_go_on.set()
-
-    run(story)
-    table = JobTable(house.folder / "state.sqlite")
-    assert table.load() == []
-    table.close()
-
-
 @pytest.mark.parametrize(("kind", "name"), [("brew", "tea"), ("pull", "no such:na:me")])
 def test_a_job_that_no_longer_means_anything_keeps_no_daemon_from_starting(house, kind, name):
     """It is there still, and says why it ends."""
