@@ -29,6 +29,8 @@ _PAD = 256  # llama-context.cpp pads n_ctx, llama-kv-cache-iswa.cpp the cells of
 _F32 = 4
 #: Bytes that a token of the vocabulary takes in llama.cpp and beside it, as measured.
 _TOKEN_BYTES = 320
+#: What a process takes with its first model, whichever that is: code, threads, lists; as measured.
+_LOADED_BYTES = 8 << 20
 #: Positions, indices and the like that a step keeps of each token, in numbers.
 _N_INPUTS = 8
 
@@ -74,8 +76,9 @@ class Estimate:
         n_projector: The model's eyes or ears: weights, and what looking takes.
         n_accelerator: What of all this is on accelerators.
         n_weights_accelerator: What of the weights is.
-        n_private: What a process grows by in main memory when weights are mapped from their file
-            and all steps are full: no file stands behind it, and it is really written.
+        n_private: What a process grows by in main memory when weights are mapped from their file,
+            all steps are full and all cells are in use: no file stands behind it, and it is really
+            written.  Before that it is less: masks grow with the cells that are in use.
     """
 
     n_weights: int
@@ -131,7 +134,8 @@ def estimate_shape(shape: Shape, plan: Plan, *, n_projector: int = 0) -> Estimat
     if n_gpu and not _has_output(shape):
         n_weights += shape.n_input
     n_output = plan.n_seq_max * shape.n_vocab * _F32
-    n_private = sum(kept[:first_gpu]) + n_output + shape.n_vocab * _TOKEN_BYTES
+    n_private = sum(kept[:first_gpu]) + shape.n_vocab * _TOKEN_BYTES + _LOADED_BYTES
+    n_private += n_output if shape.has_memory else _encoded_bytes(shape, plan)
     if not n_gpu:
         n_private += _touched(shape, plan)
     return Estimate(
@@ -286,6 +290,15 @@ def _step(plan: Plan) -> tuple[int, int]:
     n_outputs = min(plan.n_cells, plan.n_batch, plan.n_ubatch)
     # llama-context.cpp: a step has as many tokens of each sequence.
     return n_outputs, -(-n_outputs // plan.n_seq_max) * plan.n_seq_max
+
+
+def _encoded_bytes(shape: Shape, plan: Plan) -> int:
+    """What a text of an encoder leaves: a vector for each token, and room for logits beside it.
+
+    Source: ``llama_context::output_reserve`` in ``src/llama-context.cpp``, which makes that room,
+    and clears it, for models that have no logits as well.
+    """
+    return _step(plan)[0] * (shape.n_vocab + shape.n_embd) * _F32
 
 
 def _touched(shape: Shape, plan: Plan) -> int:

@@ -36,7 +36,7 @@ from runner.workers.wanted import Wanted
 logger = logging.getLogger(__name__)
 
 #: What a worker's process holds before it has loaded anything, in bytes, as measured.
-_PROCESS_BYTES = 32 << 20
+_PROCESS_BYTES = 24 << 20
 _N_BATCH = 512
 _MOST_SHAPES = 64
 #: Share of main memory that a cache may take where it is not known what else there is.
