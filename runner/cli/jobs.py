@@ -1,4 +1,4 @@
-"""``corral jobs``: downloads on their way, and what can be done about them."""
+"""``corral jobs``: downloads and other long work on its way, and what can be done about it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add(commands: Subparsers) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "jobs",
-        help="list, pause, resume, cancel, move and limit downloads",
+        help="list, pause, resume, cancel, move and limit downloads and other long jobs",
         description="List downloads and other long jobs, or change one of them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -136,9 +136,13 @@ def _print_table(jobs: list[Job], out: Output) -> None:
         rate = f"{human.size(job.rate_bps)}/s" if job.rate_bps else ""
         left = human.clock(job.eta_s) if job.eta_s is not None else ""
         rows.append(
-            (str(job.job_id), job.name, job.state.value, share, size, rate, left, job.source)
+            (
+                *(str(job.job_id), job.kind, job.name, job.state.value),
+                *(share, size, rate, left, job.source),
+            )
         )
-    out.table(("ID", "NAME", "STATE", "DONE", "SIZE", "SPEED", "LEFT", "FROM"), rows)
+    heads = ("ID", "KIND", "NAME", "STATE", "DONE", "SIZE", "SPEED", "LEFT", "FROM")
+    out.table(heads, rows)
     for job in jobs:
         if job.error is not None and job.state is not JobState.DONE:
             hint = f"; {job.error.hint}" if job.error.hint else ""

@@ -44,8 +44,9 @@ def jobs(daemon):
 def test_jobs_are_a_table_with_what_is_wrong_below(corral, jobs):
     done = corral("jobs")
     head, row = done.out.splitlines()
-    assert head.split() == ["ID", "NAME", "STATE", "DONE", "SIZE", "SPEED", "LEFT", "FROM"]
-    assert row.split()[:4] == ["3", "qwen3:4b", "paused", "25%"]
+    heads = ["ID", "KIND", "NAME", "STATE", "DONE", "SIZE", "SPEED", "LEFT", "FROM"]
+    assert head.split() == heads
+    assert row.split()[:5] == ["3", "pull", "qwen3:4b", "paused", "25%"]
     assert "1 GB/4 GB" in row
     assert "10m00s" in row
     assert done.err == "job 3: 5 bytes are free; make room\n"

@@ -308,7 +308,8 @@ class _HubHandler(_Handler):
             told["lfs"] = {"oid": found.sha256(path), "size": size, "pointerSize": 130}
         return told
 
-    def hf_search(self):
+    def searched(self):
+        """Those with all words in their names, most wanted first; ``None``: answered already."""
         words = self.query.get("search", "").lower().split()
         found = [
             each
@@ -317,8 +318,12 @@ class _HubHandler(_Handler):
         ]
         broken = next((each for each in found if each.fault), None)
         if broken and self.spoiled(broken):
+            return None
+        return sorted(found, key=lambda each: -each.n_downloads)
+
+    def hf_search(self):
+        if (found := self.searched()) is None:
             return
-        found.sort(key=lambda each: -each.n_downloads)
         self.json([self.hf_info(each) for each in found[: int(self.query.get("limit", 100))]])
 
     def hf_resolve(self, repo, revision, path):
@@ -419,16 +424,8 @@ class _HubHandler(_Handler):
         }
 
     def ms_search(self):
-        words = self.query.get("search", "").lower().split()
-        found = [
-            each
-            for key, each in self.fake.repositories.items()
-            if all(word in key for word in words) and not each.private
-        ]
-        broken = next((each for each in found if each.fault), None)
-        if broken and self.spoiled(broken):
+        if (found := self.searched()) is None:
             return
-        found.sort(key=lambda each: -each.n_downloads)
         rows = [self.ms_row(each) for each in found[: int(self.query.get("page_size", 10))]]
         self.json({"success": True, "data": {"models": rows, "total_count": len(found)}})
 

@@ -1,4 +1,4 @@
-"""BERT: encoders that embed text, and cross-encoders that score a pair of texts.
+"""BERT and DistilBERT: encoders that embed text, and cross-encoders that score a pair of texts.
 
 Source of names and keys: ``src/models/bert.cpp`` and ``src/llama-arch.cpp`` of llama.cpp.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import ClassVar
 
 import gguf
 
@@ -27,14 +28,35 @@ _BLOCK = (
     ("output.dense", "ffn_down", "ef"),
     ("output.LayerNorm", "layer_output_norm", "e"),
 )
+#: The same of DistilBERT.
+_DISTILLED = (
+    ("attention.q_lin", "attn_q", "ee"),
+    ("attention.k_lin", "attn_k", "ee"),
+    ("attention.v_lin", "attn_v", "ee"),
+    ("attention.out_lin", "attn_output", "ee"),
+    ("sa_layer_norm", "attn_output_norm", "e"),
+    ("ffn.lin1", "ffn_up", "fe"),
+    ("ffn.lin2", "ffn_down", "ef"),
+    ("output_layer_norm", "layer_output_norm", "e"),
+)
 #: What no vector needs: counts, heads for guessing words and, without a classifier, the pooler.
-_UNUSED = re.compile(r"embeddings\.position_ids|pooler\.|cls\.")
+_UNUSED = re.compile(r"embeddings\.position_ids|pooler\.|cls\.|vocab_")
 
 
 class Bert:
     """``BertModel`` and ``BertForSequenceClassification``."""
 
     name = "bert"
+    #: What ``config.json`` calls the sizes, where the modules of all kinds and of a block are.
+    keys: ClassVar[tuple[str, ...]] = (
+        *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+        "hidden_act",
+    )
+    prefix: ClassVar[str] = "bert."
+    blocks: ClassVar[str] = "encoder.layer"
+    block: ClassVar[tuple[tuple[str, str, str], ...]] = _BLOCK
+    #: Whether the first and the second text of a pair are told apart by a table.
+    has_types: ClassVar[bool] = True
 
     def __init__(self, folder: ModelFolder) -> None:
         """Read the sizes and the vocabulary.
@@ -43,21 +65,20 @@ class Bert:
             BadModelFile: Something is missing or of a kind that llama.cpp cannot compute.
         """
         self._folder = folder
-        self._n_embd = folder.integer("hidden_size")
-        self._n_inner = folder.integer("intermediate_size")
-        self._n_layer = folder.integer("num_hidden_layers")
-        self._n_head = folder.integer("num_attention_heads")
+        *sizes, activation = self.keys
+        self._n_embd, self._n_inner, self._n_layer, self._n_head = map(folder.integer, sizes)
         self._n_ctx = folder.integer("max_position_embeddings")
         self._n_vocab = folder.integer("vocab_size")
         self._n_types = folder.integer("type_vocab_size", 1)
         if self._n_embd % self._n_head:
             raise BadModelFile(f"{self._n_embd} elements for {self._n_head} heads in config.json")
-        for key, known in (("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
+        for key, known in ((activation, "gelu"), ("position_embedding_type", "absolute")):
             if folder.config.get(key, known) != known:
                 raise BadModelFile(
                     f"'{key}' is {folder.config[key]!r}; llama.cpp computes only {known!r}"
                 )
-        self._prefix = "bert." if any(name.startswith("bert.") for name in folder.tensors) else ""
+        has_prefix = any(name.startswith(self.prefix) for name in folder.tensors)
+        self._prefix = self.prefix if has_prefix else ""
         self._is_ranker = "classifier.weight" in folder.tensors
         self._vocabulary = read_wordpiece(folder)
 
@@ -89,18 +110,19 @@ class Bert:
             (self._n_ctx, n_embd),
             is_exact=True,
         )
-        yield TensorPlan(
-            f"{table}token_type_embeddings.weight",
-            "token_types.weight",
-            (self._n_types, n_embd),
-            is_exact=True,
-        )
+        if self.has_types:
+            yield TensorPlan(
+                f"{table}token_type_embeddings.weight",
+                "token_types.weight",
+                (self._n_types, n_embd),
+                is_exact=True,
+            )
         yield from self._module(f"{table}LayerNorm", "token_embd_norm", (n_embd,))
         widths = {"e": n_embd, "f": self._n_inner}
         for layer in range(self._n_layer):
-            for theirs, ours, letters in _BLOCK:
+            for theirs, ours, letters in self.block:
                 shape = tuple(widths[letter] for letter in letters)
-                source = f"{at}encoder.layer.{layer}.{theirs}"
+                source = f"{at}{self.blocks}.{layer}.{theirs}"
                 yield from self._module(source, f"blk.{layer}.{ours}", shape)
         if self._is_ranker:
             yield from self._module(f"{at}pooler.dense", "cls", (n_embd, n_embd))
@@ -130,3 +152,13 @@ class Bert:
         if isinstance(labels, dict) and labels:
             return [str(label) for label in labels.values()]
         return ["LABEL_0"]
+
+
+class DistilBert(Bert):
+    """``DistilBertModel``: half a BERT's layers, and nothing to tell two texts apart."""
+
+    keys = ("dim", "hidden_dim", "n_layers", "n_heads", "activation")
+    prefix = "distilbert."
+    blocks = "transformer.layer"
+    block = _DISTILLED
+    has_types = False

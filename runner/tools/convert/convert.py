@@ -17,7 +17,7 @@ import numpy as np
 from runner.domain.progress import Progress
 from runner.errors import BadModelFile, DiskFull, UnsupportedArchitecture
 from runner.tools.convert.architecture import Architecture, TensorPlan
-from runner.tools.convert.bert import Bert
+from runner.tools.convert.bert import Bert, DistilBert
 from runner.tools.convert.decoder import Llama, Qwen2, Qwen3, SmolLm3
 from runner.tools.convert.folder import Array, ModelFolder
 from runner.tools.convert.order import put_between
@@ -29,6 +29,8 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
     "BertModel": Bert,
     "BertForMaskedLM": Bert,
     "BertForSequenceClassification": Bert,
+    "DistilBertModel": DistilBert,
+    "DistilBertForMaskedLM": DistilBert,
     "LlamaForCausalLM": Llama,
     "LLaMAForCausalLM": Llama,
     "LlamaModel": Llama,

@@ -83,6 +83,44 @@ def test_older_folders_convert_to_the_same(tmp_path):
 
 
 @pytest.mark.live
+@pytest.mark.parametrize("prefix", ["", "distilbert."])
+def test_a_distilbert_embeds_as_the_bert_that_it_is(tmp_path, prefix):
+    """The same weights by its own names: what tells texts apart is nothing, and so not there."""
+    folder = bert_folder(tmp_path / "bert")
+    reference = NumpyBert(folder)
+    types = reference.weights["embeddings.token_type_embeddings.weight"]
+    types[:] = 0
+    names = {
+        "encoder.layer": "transformer.layer",
+        "attention.self.query": "attention.q_lin",
+        "attention.self.key": "attention.k_lin",
+        "attention.self.value": "attention.v_lin",
+        "attention.output.dense": "attention.out_lin",
+        "attention.output.LayerNorm": "sa_layer_norm",
+        "intermediate.dense": "ffn.lin1",
+        "output.dense": "ffn.lin2",
+        "output.LayerNorm": "output_layer_norm",
+    }
+    tensors = {"vocab_projector.bias": np.zeros(3, np.float32)}
+    for name, value in load_file(folder / "model.safetensors").items():
+        for theirs, ours in names.items():
+            name = name.replace(theirs, ours)
+        if "token_type" not in name and "pooler" not in name:
+            tensors[prefix + name] = value
+    save_file(tensors, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    sizes = {"hidden_size": "dim", "intermediate_size": "hidden_dim"}
+    sizes |= {"num_hidden_layers": "n_layers", "num_attention_heads": "n_heads"}
+    told = {sizes.get(key, key): value for key, value in config.items() if key != "hidden_act"}
+    told |= {"architectures": ["DistilBertForMaskedLM"], "activation": "gelu"}
+    (folder / "config.json").write_text(json.dumps(told))
+    convert(folder, tmp_path / "distil.gguf", file_type="f32")
+    _, vectors = ask(tmp_path / "distil.gguf", Embed("r", TEXTS[:3]))
+    for text, vector in zip(TEXTS, vectors, strict=False):
+        assert vector @ reference.embedding(tokens_of(text)) > 0.9999, text
+
+
+@pytest.mark.live
 def test_the_engine_scores_as_the_cross_encoder_does(tmp_path):
     folder = bert_folder(tmp_path / "cross", head=True)
     convert(folder, tmp_path / "cross.gguf", file_type="f32")
