@@ -8,6 +8,7 @@ CHINESE: dict[str, str] = {
     "Change where models are kept": "更改模型的存放位置",
     "Changes that wait for the next start of the daemon: {n}": "等待后台服务下次启动的更改：{n} 项",
     "Choose…": "选择…",
+    "Date": "日期",
     "Folder for the models": "模型文件夹",
     "Looking at the folder…": "正在查看文件夹…",
     "Measured: {what}": "实测：{what}",

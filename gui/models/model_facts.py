@@ -18,7 +18,7 @@ _ORIGIN = {
     "revision": "Revision",
     "file": "File",
     "license": "Licence",
-    "time": "Time",
+    "time": "Date",
 }
 
 

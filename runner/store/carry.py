@@ -49,9 +49,8 @@ def checked_folder(text: str, here: Path) -> Path:
         here: Where the models are now.
 
     Raises:
-        InvalidRequest: It is no absolute path, lies in the library or around it, is no folder, or
-            holds files of something else.
-        StoreError: It cannot be read or written.
+        InvalidRequest: It is no absolute path, lies in the library or around it, is no folder,
+            holds files of something else, or cannot be written.
     """
     if "\0" in text:
         raise InvalidRequest("a folder's name has no zero byte", param="folder")
@@ -64,11 +63,17 @@ def checked_folder(text: str, here: Path) -> Path:
         )
     folder = Path(os.path.normpath(folder))
     _refuse_nested(folder, Path(plain(here)))
-    with explained(f"cannot use {folder}"):
+    try:
         if folder.exists() and not folder.is_dir():
             raise InvalidRequest(f"{folder} is a file, not a folder", param="folder")
         _refuse_strangers(folder)
         _try_to_write(folder)
+    except OSError as error:
+        raise InvalidRequest(
+            f"cannot use {str(folder)[:200]}: {error.strerror}",
+            hint="choose a folder that you may write to",
+            param="folder",
+        ) from None
     return folder
 
 

@@ -251,7 +251,7 @@ class FakeModels:
                 "tokenizer.chat_template": "{{ messages }}",
                 "tokenizer.ggml.tokens": [str(n) for n in range(9)],
             },
-            tensors=(("token_embd.weight", "Q4_1", (576, 49152)),),
+            tensors=(("token_embd.weight", "Q4_1", (576, 49152), 17_694_720),),
             modelfile=f"FROM {info.name}\n",
         )
 
