@@ -83,6 +83,7 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /api/create", "draft_paths"): "our own, likewise",
     ("POST /api/create", "mirrors"): "our own: other places of `from`",
     ("POST /api/create", "sha256"): "our own: what the weights must be",
+    ("POST /api/create", "unset"): "our own: parameters of `from` that the new model has not",
     ("POST /api/quantize", "imatrix"): "a blob's digest, or for the owner a path",
     ("POST /api/quantize", "dry_run"): "answers with sizes instead of a job",
     (

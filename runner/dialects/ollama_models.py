@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from runner.dialects import wire
+from runner.dialects import loads, wire
 from runner.dialects.jobs import parse_limit
 from runner.dialects.measuring import quality_row
 from runner.dialects.ollama import (
@@ -21,6 +21,7 @@ from runner.dialects.ollama import (
     parse_name,
     rfc3339,
 )
+from runner.domain.loading import LoadMoment
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS
@@ -186,11 +187,12 @@ class Running(msgspec.Struct):
 
 
 class Tensor(msgspec.Struct):
-    """One tensor of ``/api/show``."""
+    """One tensor of ``/api/show``; ``size``, in bytes, is our own."""
 
     name: str
     type: str
     shape: list[int]
+    size: int
 
 
 class Turn(msgspec.Struct):
@@ -244,10 +246,16 @@ def _encoded_tag(model: ModelInfo, _name: str) -> msgspec.Raw:
     return msgspec.Raw(wire.encode(_tag(model)))
 
 
-def ps(models: Sequence[RunningModel], *, now: float) -> bytes:
-    """Return what is in memory, the one that stays longest first; ``now`` since the epoch."""
+def ps(models: Sequence[RunningModel], *, now: float, loading: Sequence[LoadMoment] = ()) -> bytes:
+    """Return what is in memory, the one that stays longest first, and what is on its way there.
+
+    ``now`` in seconds since the epoch.
+    """
     last_first = sorted(models, key=lambda model: model.expires_at, reverse=True)
-    return wire.encode({"models": [_running(model, now) for model in last_first]})
+    told: dict[str, Any] = {"models": [_running(model, now) for model in last_first]}
+    if loading:
+        told["loads"] = loads.rows(loading)
+    return wire.encode(told)
 
 
 def show(details: ModelDetails, *, verbose: bool) -> bytes:
@@ -264,7 +272,7 @@ def show(details: ModelDetails, *, verbose: bool) -> bytes:
             messages=[Turn(turn.role, turn.content) for turn in details.messages],
             model_info=_metadata(details.metadata, verbose=verbose),
             projector_info=_metadata(details.projector, verbose=verbose),
-            tensors=[Tensor(name, kind, list(shape)) for name, kind, shape in details.tensors]
+            tensors=[Tensor(name, kind, list(shape), n) for name, kind, shape, n in details.tensors]
             if verbose
             else [],
             capabilities=[ability.value for ability in info.capabilities],

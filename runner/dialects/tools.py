@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from runner.dialects.plain import plain
 from runner.domain.chat import Tool, ToolCall
 from runner.domain.request import ToolChoice
 from runner.errors import InvalidRequest
@@ -69,7 +70,8 @@ def _function(raw: Any, inside: str) -> Tool:
         )
     parameters = function.get("parameters")
     if parameters is not None:
-        parameters = _object(parameters, f"{inside}.parameters")
+        field = f"{inside}.parameters"
+        parameters = plain(_object(parameters, field), field)
     return Tool(
         name=_name(function.get("name"), f"{inside}.name"),
         description=description or "",
@@ -141,7 +143,7 @@ def parse_called(raw: Any, inside: str, identity: str = "") -> ToolCall:
             raise InvalidRequest(f"'{field}' is not valid JSON", param=field) from None
     return ToolCall(
         name=_name(function.get("name"), f"{inside}.name"),
-        arguments=_object({} if arguments is None else arguments, field),
+        arguments=plain(_object({} if arguments is None else arguments, field), field),
         id=identity,
     )
 

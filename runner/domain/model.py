@@ -72,7 +72,7 @@ class ModelDetails:
         modelfile: What makes the model again.
         metadata: The GGUF key/values, long arrays left out.
         projector: The same of its projector; empty: it has none.
-        tensors: ``(name, type, shape)`` of each tensor.
+        tensors: ``(name, type, shape, bytes)`` of each tensor.
         provenance: Where it came from: ``source`` and ``time``, and for each of its ``files`` the
             hub, repository, revision, path, digest, size and licence, as far as they are known.
         warnings: What is worth a look in its chat template, in words.
@@ -90,7 +90,7 @@ class ModelDetails:
     modelfile: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     projector: Mapping[str, Any] = field(default_factory=dict)
-    tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    tensors: tuple[tuple[str, str, tuple[int, ...], int], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     quality: QualityReport | None = None

@@ -149,7 +149,7 @@ class Whole:
 def _object(text: str) -> Any:
     try:
         return msgspec.json.decode(text or "{}")
-    except msgspec.DecodeError:  # cut off by max_tokens
+    except (msgspec.DecodeError, RecursionError):  # cut off by max_tokens, or nested without end
         return {}
 
 

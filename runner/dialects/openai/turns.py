@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from runner.dialects.fields import MOST_TOKENS
 from runner.dialects.images import MAX_IMAGES, laid_out, parse_image_url
 from runner.dialects.openai import functions
 from runner.dialects.tools import parse_called, parse_calls
@@ -194,7 +195,7 @@ def _parse_budget(budget: Any, param: str) -> int | None:
         return None
     if not isinstance(budget, int) or isinstance(budget, bool):
         raise InvalidRequest(f"'{param}' must be a whole number", param=param)
-    return budget if budget >= 0 else None
+    return min(budget, MOST_TOKENS) if budget >= 0 else None
 
 
 def message_object(said: WholeAnswer, *, in_old_form: bool = False) -> dict[str, Any]:
