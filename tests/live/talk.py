@@ -28,7 +28,7 @@ def text_of(dialect, line: bytes) -> str:
     if dialect == "ollama":
         return json.loads(line)["message"]["content"]
     choices = json.loads(line.removeprefix(b"data: "))["choices"]
-    return choices[0]["delta"].get("content", "") if choices else ""
+    return choices[0]["delta"].get("content") or "" if choices else ""
 
 
 def started(dialect, answer) -> None:
