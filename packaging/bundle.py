@@ -25,6 +25,7 @@ for place in (ROOT, ROOT / "packaging"):
 
 import deb  # noqa: E402
 import engine  # noqa: E402
+import run_paths  # noqa: E402
 import taken_along  # noqa: E402
 import third_party  # noqa: E402
 
@@ -104,6 +105,7 @@ def main(arguments: Sequence[str]) -> int:
         bundle = freeze(work)
         taken_along.leave_out_gtk(bundle / "_internal")
         put_engine(bundle, libraries)
+        run_paths.leave_out_foreign(bundle)
         put_papers(bundle, source)
         check(bundle)
         print(pack(bundle, out))

@@ -1,9 +1,9 @@
 """The fenced blocks of the documentation: found, and told apart by what can be done with them.
 
 A block opens with three backquotes, a language and maybe marks: ``sh``, ``python``, ``js`` and
-``console`` blocks are programs, and are run; the marks ``gpu`` and ``hub`` say that a block needs a
-graphics card or a model hub, ``setup`` that it changes the machine it runs on (installs, opens the
-daemon to a network, never ends) or names what only the reader has.  Blocks with a mark are parsed.
+``console`` blocks are programs, and are run by ``test_docs_run.py``; ``gpu`` and ``hub`` say that a
+block needs a graphics card or a hub of the network (of models, or of container images), and it is
+parsed alone; ``root`` says that it changes the machine, and ``packaging/linux/try_deb`` runs it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = frozenset({"sh", "python", "js", "console"})
 #: Languages that are shown alone.
 SHOWN = frozenset({"", "text", "json", "toml", "yaml", "ini", "modelfile"})
-MARKS = frozenset({"gpu", "hub", "setup"})
+MARKS = frozenset({"gpu", "hub", "root"})
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`]*)$")
 
@@ -52,7 +52,8 @@ class Snippet:
 def pages() -> list[Path]:
     """The pages for people: those beside the sources, and all of ``docs/``."""
     beside = [path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"]
-    return sorted([*beside, *(ROOT / "docs").rglob("*.md")])
+    rooms = [ROOT / room / "README.md" for room in ("bench", "modelfiles", "packaging")]
+    return sorted([*beside, *rooms, *(ROOT / "docs").rglob("*.md")])
 
 
 def snippets_of(page: str, text: str) -> list[Snippet]:

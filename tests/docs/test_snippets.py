@@ -21,6 +21,7 @@ from tests.docs.snippets import (
     all_snippets,
     commands_of,
     console_steps,
+    pages,
     snippets_of,
 )
 
@@ -115,12 +116,23 @@ def test_our_own_commands_are_understood(snippet):
 
 def test_every_task_of_make_that_the_docs_name_is_one():
     tasks = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {
-        word
-        for snippet in SHELL
-        for word in re.findall(r"^(?:\$ )?make ([a-z-]+)", snippet.text, re.MULTILINE)
-    }
+    typed = "".join(snippet.text for snippet in SHELL)
+    told = "".join(path.read_text("utf-8") for path in pages())
+    named = set(re.findall(r"^(?:\$ )?make ([a-z-]+)", typed, re.MULTILINE))
+    named |= set(re.findall(r"`make ([a-z-]+)", told))
     assert named <= tasks, named - tasks
+
+
+def test_what_changes_the_machine_was_run_in_a_root_of_its_own():
+    """The last result of ``try_deb`` has every such line, as it stands on its page now."""
+    result = (ROOT / "packaging" / "linux" / "try_deb.txt").read_text("utf-8").splitlines()
+    lines = [
+        re.sub(r" +#.*", "", line)
+        for snippet in SNIPPETS
+        if "root" in snippet.marks
+        for line in snippet.text.splitlines()
+    ]
+    assert lines and [line for line in lines if f"ok    $ {line}" not in result] == []
 
 
 def test_files_of_ours_are_named_with_the_version_that_this_is():
