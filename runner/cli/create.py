@@ -28,7 +28,7 @@ _MOST_BYTES = 16 << 20
 _PATH = re.compile(r"\.{1,2}(?:[/\\]|\Z)|[/\\]|~|[A-Za-z]:[/\\]")
 _FILES = (".gguf", ".safetensors", ".bin", ".pt", ".pth")
 #: What lies beside safetensors: settings, the tokenizer, the chat template, how vectors are pooled.
-_BESIDE = ("*.json", "*.jinja", "vocab.txt", "1_Pooling/config.json")
+_BESIDE = ("*.json", "*.jinja", "vocab.txt", "tokenizer.model", "1_Pooling/config.json")
 
 
 def add(commands: Subparsers) -> None:
@@ -49,6 +49,12 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "-q", "--quantize", metavar="TYPE", help="write the weights in this type, such as Q4_K_M"
     )
+    parser.add_argument(
+        "--unset",
+        action="append",
+        metavar="PARAMETER",
+        help="leave out what FROM has set, such as temperature; may come often",
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,6 +63,8 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     text, folder = read_modelfile(args.file)
     found = parse(text)
     body = body_of(found, folder)
+    if args.unset:
+        body["unset"] = args.unset
     if args.quantize:
         body["quantize"] = args.quantize
     try:
