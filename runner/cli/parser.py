@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner.cli.suggest import meant
 from runner.errors import RequestError
 
+#: The margin of a line, and the word that the rest of it is about.
+_HEAD = re.compile(r" *(?:\S+ {2,})?")
+
 
 class UsageError(RequestError):
     """The command line itself was not understood."""
 
     code = "usage"
+
+
+class _Lines(argparse.RawDescriptionHelpFormatter):
+    """Keeps lines as they are written, but for those that a window would cut within words.
+
+    What goes on below a line stands below its text: behind the first word, where blanks follow it.
+    """
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(self._filled(indent + line, width) for line in text.splitlines())
+
+    def _filled(self, line: str, width: int) -> str:
+        if len(line) <= width:
+            return line
+        import textwrap  # here: seldom does anybody ask for help
+
+        head = _HEAD.match(line)
+        return textwrap.fill(line, width, subsequent_indent=" " * (head.end() if head else 0))
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,6 +48,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._positionals.title = "arguments"
+        if self.formatter_class is argparse.RawDescriptionHelpFormatter:
+            self.formatter_class = _Lines
         self.advise: Callable[[str], str] = lambda word: ""
 
     def error(self, message: str) -> NoReturn:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 import threading
 from typing import Any
 
@@ -36,15 +35,6 @@ from runner.errors import CorralError, ModelNotFound
 _PATIENCE_S = 2.0  # of somebody who does not know that standard input is being read
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the epilog, and fits the description as ever."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        if "\n" in text:
-            return super()._fill_text(text, width, indent)
-        return argparse.HelpFormatter._fill_text(self, text, width, indent)
-
-
 def add(commands: Subparsers) -> None:
     """Register the command."""
     parser = commands.add_parser(
@@ -53,8 +43,8 @@ def add(commands: Subparsers) -> None:
         description="Ask a model one thing, or chat with it when no prompt is given. "
         "What is piped in stands before the prompt. A model that is missing is pulled first.",
         epilog="model options (-o), with the default of those that have one:\n"
-        + "\n".join(_option_lines(name) for name in OPTION_SPECS),
-        formatter_class=_HelpFormatter,
+        + "\n".join(_option_line(name) for name in OPTION_SPECS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", help="smollm2 or ./file.gguf")
     parser.add_argument(
@@ -233,12 +223,9 @@ def _valid(text: str) -> str:
     return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
-def _option_lines(name: str) -> str:
+def _option_line(name: str) -> str:
     default = f" ({text})" if (text := default_text(name)) else ""
-    head = f"  {name:22} "
-    return textwrap.fill(
-        MEANINGS[name] + default, 79, initial_indent=head, subsequent_indent=" " * len(head)
-    )
+    return f"  {name:22} {MEANINGS[name]}{default}"
 
 
 def _advise(word: str) -> str:

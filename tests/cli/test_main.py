@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from runner.cli.main import COMMANDS
+from runner.cli.main import COMMANDS, build_parser
 from runner.domain.options import OPTION_SPECS
 from tests.fakes.daemon import TOKEN, FakeDaemon, Script
 
@@ -373,6 +373,16 @@ def test_a_daemon_is_started_once_and_says_where_it_listens(lonely):
 def test_rm_names_the_model_that_was_perhaps_meant(corral):
     done = corral("rm", "smolm2")
     assert "  did you mean 'smollm2:latest'?\n  what is there: corral list\n" in done.err
+
+
+def test_help_is_fitted_to_its_window_between_words(monkeypatch):
+    """Only what argparse itself puts together of one piece may be wider."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, commands = build_parser()
+    for name, parser in commands.choices.items():
+        _, _, told = parser.format_help().partition("\n\n")
+        assert max(map(len, told.splitlines())) < 80, name
+    assert "\n                         likeliest (0.8)\n" in commands.choices["run"].format_help()
 
 
 def test_every_option_is_in_the_help_of_run(lonely):
