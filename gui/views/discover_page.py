@@ -42,6 +42,7 @@ from gui.theme import L, S
 from gui.views.found_pane import FoundPane
 from gui.views.sheet import Sheet
 from gui.widgets.content import Content
+from gui.widgets.flow import FlowRow
 from gui.widgets.found_card import FoundCard
 from gui.words import tr
 from runner.client.client import Client
@@ -199,9 +200,7 @@ class DiscoverPage(Sheet):
         return row
 
     def _narrowing(self) -> QVBoxLayout:
-        row, below = QHBoxLayout(), QHBoxLayout()
-        row.setSpacing(S)
-        below.setSpacing(L)
+        row, below = FlowRow(), FlowRow(spacing=L)
         for box, text in (
             (self.hub, lambda: tr("Hub")),
             (self.order, lambda: tr("Order")),
@@ -212,7 +211,7 @@ class DiscoverPage(Sheet):
             self.say(box.setAccessibleName, text)
             self.say(box.setToolTip, text)
             box.activated.connect(lambda _: self._show_results())
-            row.addWidget(box)
+            row.flow.addWidget(box)
         self.hub.activated.connect(lambda _: self.search())
         self.say(self.fits.setText, lambda: tr("Fits this machine"))
         self.say(self.open.setText, lambda: tr("Nothing to accept"))
@@ -220,14 +219,13 @@ class DiscoverPage(Sheet):
         self.say(self.vision.setText, lambda: tr("Vision"))
         for check in (self.fits, self.open, self.tools, self.vision):
             check.toggled.connect(lambda _: self._show_results())
-            below.addWidget(check)
+            below.flow.addWidget(check)
         for check in (self.tools, self.vision):
             self.say(check.setToolTip, lambda: tr("As far as the hub tells"))
         rows = QVBoxLayout()
         rows.setSpacing(S)
-        for one in (row, below):
-            one.addStretch()
-            rows.addLayout(one)
+        rows.addWidget(row)
+        rows.addWidget(below)
         return rows
 
     def _body(self) -> QWidget:

@@ -20,6 +20,7 @@ KEYS = (
     ("Return", "Send"),
     ("Shift+Return", "New line"),
     ("Up", "Edit the last question, in an empty field"),
+    ("Ctrl+Return", "Send an edit"),
     ("Esc", "Stop the answer"),
     ("Ctrl+Shift+Up", "Chat above"),
     ("Ctrl+Shift+Down", "Chat below"),

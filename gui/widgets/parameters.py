@@ -46,7 +46,8 @@ class Parameters(QScrollArea):
     """The panel beside a chat.
 
     Signals:
-        changed: The system prompt and the options as they are now; only when all are valid.
+        changed: The system prompt and the options as they are now; a field whose text is not valid
+            counts as what it last was.
 
     Attributes:
         presets: Where a preset is chosen or kept.
@@ -82,7 +83,7 @@ class Parameters(QScrollArea):
             form.addRow(self._names[name], field)
             field.textChanged.connect(self._on_edit)
         form.addRow(self._stop_name, self._stop)
-        self._stop.textChanged.connect(self._on_edit)
+        self._stop.textChanged.connect(self._on_words)
         inner = QWidget()
         inner.setObjectName("panel")
         column = QVBoxLayout(inner)
@@ -105,7 +106,7 @@ class Parameters(QScrollArea):
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
         self._settle.timeout.connect(self._tell)
-        self._is_filling = False
+        self._is_filling, self._right = False, dict[str, Any]()  # what each field last was
         self.retranslate()
 
     def fill(self, system: str, options: Mapping[str, Any]) -> None:
@@ -117,6 +118,10 @@ class Parameters(QScrollArea):
             field.setText("" if options.get(name) is None else f"{options[name]}")
         self._stop.setText(" ".join(options.get("stop") or ()))
         self._is_filling = False
+        known = {name: options.get(name) for name in self._fields}
+        self._right = {name: value for name, value in known.items() if value is not None}
+        for field in self._fields.values():
+            _mark(field, is_wrong=False)
         self._wrong.hide()
         self.presets.show_settings(system, options)
 
@@ -167,27 +172,31 @@ class Parameters(QScrollArea):
         self._system.clear()
 
     def _tell(self) -> None:
-        options: dict[str, Any] = {}
         wrong = ""
         for name, text in _FIELDS:
             field = self._fields[name]
             value, message = _value(name, field.text())
-            is_wrong = bool(message)
-            if field.property("wrong") != is_wrong:
-                field.setProperty("wrong", is_wrong)
-                field.style().unpolish(field)
-                field.style().polish(field)
-            if is_wrong:
+            _mark(field, is_wrong=bool(message))
+            if message:
                 wrong = wrong or f"{tr(text)}: {message}"
-            elif value is not None:
-                options[name] = value
+            elif value is None:
+                self._right.pop(name, None)
+            else:
+                self._right[name] = value
+        options = dict(self._right)
         if stops := self._stop.text().split():
             options["stop"] = stops
         self._wrong.setText(wrong)
         self._wrong.setVisible(bool(wrong))
-        if not wrong:
-            self.presets.show_settings(self._system.toPlainText(), options)
-            self.changed.emit(self._system.toPlainText(), options)
+        self.presets.show_settings(self._system.toPlainText(), options)
+        self.changed.emit(self._system.toPlainText(), options)
+
+
+def _mark(field: QLineEdit, *, is_wrong: bool) -> None:
+    if field.property("wrong") != is_wrong:
+        field.setProperty("wrong", is_wrong)
+        field.style().unpolish(field)
+        field.style().polish(field)
 
 
 def _value(name: str, text: str) -> tuple[int | float | bool | str | None, str]:
