@@ -406,7 +406,7 @@ class ChatPage(Page):
         self.side.setVisible(self._wants_side)
 
     def _make_room(self) -> None:
-        taken = _NARROW + (300 if self.bar.parameters.isChecked() else 0)
+        taken = _NARROW + self.parameters.minimumWidth() * self.bar.parameters.isChecked()
         self.side.setVisible(self._wants_side and self.width() >= taken)
 
     # Building

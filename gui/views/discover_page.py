@@ -38,7 +38,7 @@ from gui.models.found_list import (
 from gui.models.table import ROW_ROLE
 from gui.pages import House
 from gui.searches import LastSearch
-from gui.theme import L, S
+from gui.theme import THEME, L, S
 from gui.views.found_pane import FoundPane
 from gui.views.sheet import Sheet
 from gui.widgets.content import Content
@@ -57,6 +57,8 @@ _PAUSE_MS = 450
 _LIMIT = 30
 #: What is worth looking at first.
 _IDEAS = ("Qwen3", "Gemma 3", "Llama 3.2", "SmolLM2", "Phi-4", "Mistral")
+#: Width of the longest licence's name, in sizes of the type.
+_LICENCE_TYPES = 14
 _SIZES = ((0, ""), (2 * 10**9, "2 GB"), (5 * 10**9, "5 GB"), (10 * 10**9, "10 GB"))
 
 
@@ -347,7 +349,7 @@ class DiscoverPage(Sheet):
     def _fill_choices(self) -> None:
         names = ((name, name) for name in licenses(self._found))
         _fill(self.license, (("", tr("Any licence")), *names))
-        self.license.setMaximumWidth(12 * L)
+        self.license.setMaximumWidth(_LICENCE_TYPES * THEME.font_px)
         tongues = ((code, _tongue(code)) for code in spoken(self._found))
         _fill(self.language, (("", tr("Any language")), *tongues))
 

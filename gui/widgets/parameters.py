@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QFormLayout,
     QFrame,
@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from gui.chats.presets import Preset
-from gui.theme import M, S
+from gui.theme import THEME, M, S
 from gui.widgets.preset_bar import PresetBar
 from gui.words import tr
 from runner.domain.options import parse_option
@@ -40,6 +40,10 @@ _FIELDS = (
     ("seed", "Seed"),
 )
 _SETTLE_MS = 500
+#: Pixels that the panel is wide at least, and the same in sizes of the type.
+_WIDTH, _WIDTH_TYPES = 300, 15
+#: Pixels of type above which a name and its field have no room side by side.
+_LARGE_PX = 17
 
 
 class Parameters(QScrollArea):
@@ -75,9 +79,8 @@ class Parameters(QScrollArea):
         self._wrong.hide()
         self._reset = QPushButton()
         self._reset.clicked.connect(self._clear)
-        form = QFormLayout()
+        form = self._form = QFormLayout()
         form.setSpacing(S)
-        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         for name, field in self._fields.items():
             form.addRow(self._names[name], field)
@@ -99,15 +102,19 @@ class Parameters(QScrollArea):
         self.setWidget(inner)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setMinimumWidth(300)
-        self.setMaximumWidth(300)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
         self._settle.timeout.connect(self._tell)
         self._is_filling, self._right = False, dict[str, Any]()  # what each field last was
+        THEME.changed.connect(self._fit)
+        self._fit()
         self.retranslate()
+
+    def sizeHint(self) -> QSize:
+        """As wide as its words need."""
+        return QSize(self.minimumWidth(), super().sizeHint().height())
 
     def fill(self, system: str, options: Mapping[str, Any]) -> None:
         """Show a chat's settings; what was typed for another one is told first."""
@@ -151,6 +158,14 @@ class Parameters(QScrollArea):
         self._stop.setPlaceholderText(tr("words, with spaces between"))
         self._reset.setText(tr("Back to the defaults"))
         self.presets.retranslate()
+
+    @Slot()
+    def _fit(self) -> None:
+        """Larger type needs more room, and then a line each for a name and its field."""
+        self.setMinimumWidth(max(_WIDTH, _WIDTH_TYPES * THEME.font_px))
+        policy = QFormLayout.RowWrapPolicy
+        is_large = THEME.font_px > _LARGE_PX
+        self._form.setRowWrapPolicy(policy.WrapAllRows if is_large else policy.DontWrapRows)
 
     def _put_on(self, preset: Preset) -> None:
         """A preset was chosen: its settings take the place of all."""

@@ -152,8 +152,7 @@ class Transcript(QScrollArea):
         path = self.turns()
         mine = next((turn for turn in reversed(path) if turn.role == "user"), None)
         if mine is not None:
-            if self._slots[mine.id].view is None:  # far above what is in sight
-                self.show_turn(mine.id)
+            self.show_turn(mine.id)  # its answer may be long
             self._fill(mine.id).edit()
 
     def last_answer(self) -> Turn | None:

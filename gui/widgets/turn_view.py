@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QMenu,
     QPlainTextEdit,
     QPushButton,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -27,13 +26,16 @@ from PySide6.QtWidgets import (
 from gui.chats.tree import Turn
 from gui.icons import dress
 from gui.models.figures import figures_text, seconds
-from gui.theme import XS, M, S
+from gui.theme import THEME, XS, M, S
 from gui.ways import Acts
+from gui.widgets.chat_bar import ElidedLabel
 from gui.widgets.markdown_view import MarkdownView
 from gui.widgets.pictures import PictureRow
 from gui.widgets.way_row import WayRow
 from gui.words import tr
 
+#: Pixels of the editor, and the characters that a line of it has, roughly.
+_LOWEST, _TALLEST, _LINE_CHARS = 80, 320, 90
 #: The icons of its buttons.
 ICONS = ("chevron-right", "chevron-left", "copy", "edit", "retry", "play")
 
@@ -166,7 +168,9 @@ class TurnView(QFrame):
         """Show the editor with what was typed into it before."""
         field = self._field = QPlainTextEdit(text)
         field.setAccessibleName(tr("Edit the turn"))
-        field.setMinimumHeight(min(max(80, self.body.height()), 320))
+        n_lines = sum(1 + len(line) // _LINE_CHARS for line in text.split("\n"))
+        height = round(n_lines * 1.5 * THEME.font_px) + 2 * M
+        field.setMinimumHeight(min(max(_LOWEST, height), _TALLEST))
         field.setTabChangesFocus(True)
         field.textChanged.connect(lambda: self.typed.emit(field.toPlainText()))
         keep = QPushButton(tr("Send") if self._is_user else tr("Save"))
@@ -258,11 +262,8 @@ class _Buttons(QWidget):
         self._branch.setProperty("role", "muted")
         self._copy, self._edit = _tool("copy"), _tool("edit")
         self._retry, self._go_on = _tool("retry"), _tool("play")
-        self._figures = QLabel()
+        self._figures = ElidedLabel()  # the row may not keep the turn from being narrow
         self._figures.setProperty("role", "small")
-        # What has no room is cut: the row may not keep the turn from being narrow.
-        self._figures.setMinimumWidth(0)
-        self._figures.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -298,7 +299,7 @@ class _Buttons(QWidget):
         self._retry.setVisible(not self._is_user and not is_open)
         is_cut = turn.figures.get("reason") in ("length", "stopped") or not turn.is_whole
         self._go_on.setVisible(not self._is_user and not is_open and is_cut and bool(turn.text))
-        self._figures.setText("" if self._is_user or is_open else figures_text(turn.figures))
+        self._figures.set_whole("" if self._is_user or is_open else figures_text(turn.figures))
 
     def retranslate(self) -> None:
         """The language changed."""
