@@ -462,7 +462,8 @@ def conversation_name(chat_id: int) -> str:
 
 def title_of(text: str) -> str:
     """Return a title for a chat that opens with ``text``: its first line, cut between words."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    lines = (line.strip(" \t#*`") for line in text.splitlines())  # a file's name stands in stars
+    line = next(filter(None, lines), "")
     if len(line) <= _TITLE_CHARS:
         return line
     cut = line.rfind(" ", _TITLE_CHARS // 2, _TITLE_CHARS)

@@ -394,8 +394,10 @@ class ChatPage(Page):
             self._conversation.set_files(files)
 
     def _default_model(self) -> str:
-        wanted = self.house.settings.choices.model
-        return wanted if wanted in self._models else next(iter(self._models), "")
+        """The one that was chosen last, or answers here, or is the first there is."""
+        here = self._conversation.chat.model if self._conversation is not None else ""
+        wanted = (self.house.settings.choices.model, here, *self._models)
+        return next((name for name in wanted if name in self._models), "")
 
     def _show_parameters(self, is_shown: bool) -> None:
         self.parameters.setVisible(is_shown)

@@ -239,6 +239,7 @@ def test_a_temporary_chat_leaves_nothing(link, until, tmp_path, application):
 
 def test_a_title_is_the_first_line_cut_between_words():
     assert title_of("\n  Hi there \nmore") == "Hi there"
+    assert title_of("**notes.txt**\n\n```txt\nwords\n```\n\nWhich?") == "notes.txt"
     long = title_of("word " * 30)
     assert len(long) <= 61 and long.endswith("word…")
     assert title_of("字" * 100) == "字" * 60 + "…"
