@@ -55,6 +55,7 @@ _PROXY = Way("Proxy and hubs", "settings/downloads")
 _LIBRARY = Way("See the library", "library")
 _CLEAN = Way("Free disk space…", act="clean")
 _ROOM = Way("Make room in the library", "library")
+_FOLDER = Way("Where models are kept", "settings/app")
 _ACCESS = Way("Keys and access", "settings/network")
 _DEVICES = Way("See the devices", "machine")
 
@@ -72,7 +73,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
     "model_not_found": (_GET, _OTHER, _HUBS),
     "unsupported": (_OTHER,),
     "template_failed": (_LIBRARY, _OTHER),
-    "disk_full": (_CLEAN, _ROOM),
+    "disk_full": (_CLEAN, _ROOM, _FOLDER),
     "access_denied": (_TOKEN,),
     "rate_limited": (_TOKEN, _OTHER_HUB),
     "offline": (_OTHER_HUB, _PROXY),
@@ -81,7 +82,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
     "bad_model_file": (_REPAIR, _LIBRARY, _HUBS),
     "unsupported_architecture": (_OTHER, _HUBS),
     "digest_mismatch": (_REPAIR, _LIBRARY),
-    "store_failed": (_LOG,),
+    "store_failed": (_FOLDER, _LOG),
     "unauthorized": (_ACCESS,),
     "forbidden": (_ACCESS,),
 }

@@ -46,6 +46,7 @@ def test_a_row_of_buttons_speaks_both_languages_and_does_what_was_said_last(appl
     assert [button.text() for button in row.buttons] == [
         "Free disk space…",
         "Make room in the library",
+        "Where models are kept",
     ]
     row.show_code("disk_full", {"clean": lambda: done.append(2)})
     row.buttons[0].click()

@@ -1,54 +1,55 @@
-"""Lines of widgets: in their order, none over another, none cut where there is room for it."""
+"""Widgets that do not fit beside each other stand in lines, and none is cut."""
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from PySide6.QtCore import QRect
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from gui.widgets.flow import FlowRow
-
-
-@pytest.fixture(scope="module")
-def row(application):
-    made = FlowRow(spacing=7)
-    yield made
-    made.deleteLater()
+from gui.widgets.flow import Flow
 
 
-def fill(row, sizes):
-    while (item := row.flow.takeAt(0)) is not None:
-        item.widget().deleteLater()
-    for width, height in sizes:
-        widget = QWidget()
-        widget.setFixedSize(width, height)
-        row.flow.addWidget(widget)
-    return [row.flow.itemAt(place).widget() for place in range(row.flow.count())]
+class Box(QWidget):
+    def __init__(self, width, is_shown):
+        super().__init__()
+        self.setFixedSize(width, 20)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.is_shown = is_shown
 
 
+@settings(max_examples=60, deadline=None)
 @given(
-    sizes=st.lists(st.tuples(st.integers(1, 90), st.integers(1, 40)), max_size=12),
-    width=st.integers(90, 400),
+    boxes=st.lists(st.tuples(st.integers(5, 120), st.booleans()), min_size=1, max_size=9),
+    room=st.integers(120, 400),
 )
-def test_no_widget_is_cut_or_lies_over_another(row, sizes, width):
-    widgets = fill(row, sizes)
-    height = row.flow.heightForWidth(width)
-    row.flow.setGeometry(QRect(0, 0, width, height))
-    places = [widget.geometry() for widget in widgets]
-    assert [(place.width(), place.height()) for place in places] == sizes
-    area = QRect(0, 0, width, height)
-    assert all(area.contains(place) for place in places)
-    for at, place in enumerate(places):
-        assert not any(place.intersects(other) for other in places[:at])
-        if at:
-            before = places[at - 1]
-            assert place.x() > before.right() or place.y() > before.bottom()
+def test_all_that_is_shown_is_inside_and_apart(application, boxes, room):
+    outer = QWidget()
+    flow = Flow(outer, spacing=7)
+    made = [Box(width, is_shown) for width, is_shown in boxes]
+    for box in made:
+        flow.addWidget(box)
+        box.setVisible(box.is_shown)
+    height = flow.heightForWidth(room)
+    flow.setGeometry(QRect(3, 4, room, height))
+    shown = [box.geometry() for box in made if box.is_shown]
+    for number, one in enumerate(shown):
+        assert QRect(3, 4, room, height).contains(one)
+        assert not any(one.intersects(other) for other in shown[number + 1 :])
+        assert one.width() == [box for box in made if box.is_shown][number].width()
+    tops = [one.top() for one in shown]
+    assert tops == sorted(tops)
+    assert flow.minimumSize().width() == max((one.width() for one in shown), default=0)
+    outer.deleteLater()
 
 
-def test_what_is_hidden_takes_no_place(row):
-    first, second = fill(row, [(50, 20), (50, 20)])
-    first.hide()
-    row.flow.setGeometry(QRect(0, 0, 200, 20))
-    assert second.x() == 0 and row.flow.sizeHint().width() == 50
-    assert row.flow.itemAt(2) is None and row.flow.takeAt(2) is None
+def test_a_row_that_fits_is_one_line(application):
+    outer = QWidget()
+    flow = Flow(outer)
+    for _ in range(3):
+        flow.addWidget(Box(50, True))
+    assert flow.heightForWidth(flow.sizeHint().width()) == 20
+    assert flow.heightForWidth(flow.sizeHint().width() - 1) > 20
+    assert flow.count() == 3
+    assert flow.itemAt(3) is None
+    assert flow.takeAt(0).widget().width() == 50
+    outer.deleteLater()
