@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
+from gui.local import free_port
 from gui.words import tr
 from runner.client import launch
 from runner.client.client import Client
@@ -288,6 +290,22 @@ class Link(QObject):
         """Start the daemon that ``pause`` stopped."""
         self._is_paused = False
         self.look()
+
+    def move(self) -> None:
+        """Use the next free port while the app runs: another program has ours."""
+
+        def take(address: Address) -> None:
+            os.environ["CORRAL_HOST"] = str(address)  # the daemon that is started reads it too
+            self.address = address
+            self.look()
+
+        here = self.address
+        self.call(lambda _: replace(here, port=free_port(here.host, here.port)), take)
+
+    def restart(self, failed: Failed) -> None:
+        """End the daemon once its answers have ended; one of this version takes its place."""
+        paths, address = self.paths, self.address
+        self.call(lambda _: launch.stop(paths, address), lambda _: self.look(), failed)
 
     def set_seen(self, is_seen: bool) -> None:
         """Say whether anybody sees the window: if not, a glance now and then is enough."""

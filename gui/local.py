@@ -1,4 +1,4 @@
-"""How full the models' disk is, and the daemon's log: what the app reads on its own machine.
+"""How full the models' disk is, free ports, the daemon's log: what the app sees on its own machine.
 
 Only when the daemon runs on this machine; blocking, so called on the link's threads.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gui.words import tr
 from runner.config import load_settings
-from runner.errors import CorralError
+from runner.errors import CorralError, DaemonError
 from runner.paths import Paths
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -35,6 +37,21 @@ def disk_of(folder: Path) -> Disk | None:
             continue
         return Disk(usage.total, usage.free)
     return None
+
+
+def free_port(host: str, after: int) -> int:
+    """Return the next port of ``host`` on which nothing listens.
+
+    Raises:
+        DaemonError: None of the next hundred is free.
+    """
+    for port in range(after + 1, min(after + 100, 65_535) + 1):
+        try:
+            with socket.create_server((host, port)):
+                return port
+        except OSError:
+            continue
+    raise DaemonError(tr("No port is free after {port}.", port=after))
 
 
 def models_folder(paths: Paths) -> Path:

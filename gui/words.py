@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from PySide6.QtCore import QLocale, QObject, Signal
 
-from gui import words_zh, words_zh_library, words_zh_making, words_zh_settings
+from gui import (
+    words_zh,
+    words_zh_library,
+    words_zh_making,
+    words_zh_mending,
+    words_zh_settings,
+)
 from runner.errors import CorralError
 
 CHINESE = {
     **words_zh.CHINESE,
     **words_zh_settings.CHINESE,
     **words_zh_making.CHINESE,
+    **words_zh_mending.CHINESE,
     **words_zh_library.CHINESE,
 }
 LANGUAGES = {"en": "English", "zh": "简体中文"}

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from gui.activity import ACTIVITY
 from gui.chats.archive import Archive
-from gui.chats.storage import Chat
+from gui.chats.files import TextFile
+from gui.chats.pictures import Picture
+from gui.chats.presets import OURS, matching
+from gui.chats.storage import Chat, Storage
 from gui.chats.tree import Tree, Turn
+from gui.chats.unsent import Unsent
 from gui.link import Link, Task
 from gui.words import tr
 from runner.client.decode_keeping import Change
@@ -61,6 +66,7 @@ class Conversation(QObject):
         *,
         link: Link,
         archive: Archive | None,
+        unsent: Unsent | None = None,
         is_kept: bool = False,
     ) -> None:
         """Open a chat.
@@ -70,6 +76,7 @@ class Conversation(QObject):
             turns: All its turns.
             link: Who answers.
             archive: Where it is kept; ``None``: nowhere, a temporary chat.
+            unsent: What was typed into it or added to it, and not sent.
             is_kept: Whether the archive has it already.
         """
         super().__init__()
@@ -78,6 +85,9 @@ class Conversation(QObject):
         self._link = link
         self._archive = archive
         self._is_kept = is_kept
+        self.unsent = unsent or Unsent()
+        self._new_edits: set[int] = set()  # not on disk yet
+        self._has_new_files = False
         self._answer: _Answer | None = None
         self._draft_timer = QTimer(self)
         self._draft_timer.setSingleShot(True)
@@ -92,6 +102,12 @@ class Conversation(QObject):
     def is_temporary(self) -> bool:
         """Whether it is forgotten when it is closed."""
         return self._archive is None
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether anything was said, typed or added: else no list has a line for it."""
+        has_words = len(self.tree) or self.chat.draft or self.unsent.files
+        return bool(has_words or not matching(OURS, self.chat.system, self.chat.options))
 
     @property
     def answering_id(self) -> int:
@@ -128,13 +144,20 @@ class Conversation(QObject):
         self._change(draft="", changed_s=turn.created_s)
         self._ask(turn.id)
 
-    def retry(self, turn_id: int, model: str = "") -> None:
-        """Have an answer given anew, in a branch of its own; ``model``: by another one."""
+    def retry(self, turn_id: int, model: str = "", *, truncates: bool = False) -> None:
+        """Have an answer given anew, in a branch of its own.
+
+        Args:
+            turn_id: The answer, or the question that it answers.
+            model: Who answers; empty: who did.
+            truncates: Whether the oldest turns may be left out where all do not fit.
+        """
         assert self._answer is None
         if model:
             self._change(model=model)
         turn = self.tree[turn_id]
-        self._ask(turn_id if turn.role == "user" else turn.parent_id)
+        question_id = turn_id if turn.role == "user" else turn.parent_id
+        self._ask(question_id, truncates=truncates)
 
     def edit(self, turn_id: int, text: str) -> None:
         """Say something else instead, in a branch of its own; a question is answered anew."""
@@ -173,8 +196,27 @@ class Conversation(QObject):
         """Remember what is typed and not sent."""
         if text != self.chat.draft:
             self.chat = replace(self.chat, draft=text)
-            if not self._draft_timer.isActive():  # who types without a pause is kept too
-                self._draft_timer.start()
+            self._keep_soon()
+
+    def set_edit(self, turn_id: int, text: str | None) -> None:
+        """Remember what is typed in place of a turn and not sent; ``None``: nothing is."""
+        edits = dict(self.unsent.edits)
+        if text == edits.get(turn_id):
+            return
+        if text is None:
+            del edits[turn_id]
+        else:
+            edits[turn_id] = text
+        self.unsent = replace(self.unsent, edits=edits)
+        self._new_edits.add(turn_id)
+        self._keep_soon()
+
+    def set_files(self, files: Sequence[TextFile | Picture]) -> None:
+        """Remember what goes with the next question."""
+        if tuple(files) != self.unsent.files:
+            self.unsent = replace(self.unsent, files=tuple(files))
+            self._has_new_files = True
+            self._keep_soon()
 
     def set_fields(self, **values: Any) -> None:
         """Change the chat's own fields: ``title``, ``model``, ``system``, ``options``, pin."""
@@ -190,12 +232,12 @@ class Conversation(QObject):
 
     # Asking
 
-    def _ask(self, question_id: int) -> None:
+    def _ask(self, question_id: int, *, truncates: bool = False) -> None:
         messages = self._messages(self.tree.path_to(question_id))
         turn = self._add("assistant", "", question_id, model=self.chat.model, is_whole=False)
-        self._begin(turn.id, messages)
+        self._begin(turn.id, messages, truncates=truncates)
 
-    def _begin(self, turn_id: int, messages: list[Message]) -> None:
+    def _begin(self, turn_id: int, messages: list[Message], *, truncates: bool = False) -> None:
         options = parse_options(self.chat.options)
         self._answer = _Answer(turn_id, self.tree[turn_id])
         model = self.tree[turn_id].model
@@ -207,6 +249,7 @@ class Conversation(QObject):
                 options=options,
                 priority=Priority.INTERACTIVE,
                 conversation=name,
+                truncates=truncates,
             ),
             self._took,
             self._done,
@@ -297,15 +340,31 @@ class Conversation(QObject):
             self.chat = chat
             self.listed.emit()
 
+    def _keep_soon(self) -> None:
+        if not self._draft_timer.isActive():  # who types without a pause is kept too
+            self._draft_timer.start()
+
     def _keep_chat(self) -> None:
         self._draft_timer.stop()
         self.chat = chat = replace(self.chat, leaf_id=self.tree.leaf_id)
-        # A chat in which nothing was said or typed yet is not worth a line in the list.
-        if self._archive is not None and (self._is_kept or len(self.tree) or chat.draft):
+        if self._archive is not None and (self._is_kept or self.is_worth_keeping):
             was_kept, self._is_kept = self._is_kept, True
             self._archive.do(lambda storage: storage.save_chat(chat))
+            self._keep_unsent(self._archive)
             if not was_kept:
                 self.listed.emit()
+
+    def _keep_unsent(self, archive: Archive) -> None:
+        chat_id, unsent = self.chat.id, self.unsent
+        for turn_id in self._new_edits:
+            archive.do(partial(_save_edit, chat_id, turn_id, unsent.edits.get(turn_id)))
+        if self._has_new_files:
+            archive.do(lambda storage: storage.save_files(chat_id, unsent.files))
+        self._new_edits, self._has_new_files = set(), False
+
+
+def _save_edit(chat_id: int, turn_id: int, text: str | None, storage: Storage) -> None:
+    storage.save_edit(chat_id, turn_id, text)
 
 
 class _Answer:
@@ -392,6 +451,7 @@ def figures_of(event: Finished) -> dict[str, Any]:
         "load_s": event.timings.load_s,
         "prompt_s": event.timings.prompt_s,
         "decode_s": event.timings.decode_s,
+        "n_dropped": event.n_dropped,
     }
 
 
@@ -402,7 +462,8 @@ def conversation_name(chat_id: int) -> str:
 
 def title_of(text: str) -> str:
     """Return a title for a chat that opens with ``text``: its first line, cut between words."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    lines = (line.strip(" \t#*`") for line in text.splitlines())  # a file's name stands in stars
+    line = next(filter(None, lines), "")
     if len(line) <= _TITLE_CHARS:
         return line
     cut = line.rfind(" ", _TITLE_CHARS // 2, _TITLE_CHARS)

@@ -16,9 +16,12 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from gui.chats.archive import Archive
 from gui.chats.conversation import Conversation, conversation_name
 from gui.chats.export import Exported, from_text, to_json, to_markdown
+from gui.chats.files import TextFile
+from gui.chats.pictures import Picture
 from gui.chats.presets import Preset
 from gui.chats.storage import Chat, Hit, Storage
 from gui.chats.tree import Turn
+from gui.chats.unsent import Unsent
 from gui.link import Link
 from runner.client.client import Client
 from runner.errors import InvalidRequest, StoreError
@@ -85,15 +88,20 @@ class Shelf(QObject):
             self.opened.emit(self._open[chat_id])
             return
 
-        def read(turns: list[Turn]) -> None:
+        def read(held: tuple[list[Turn], Unsent]) -> None:
             chat = self._chats.get(chat_id)
             if self._wanted == chat_id and chat is not None:
+                turns, unsent = held
                 conversation = Conversation(
-                    chat, turns, link=self._link, archive=self._archive, is_kept=True
+                    *(chat, turns),
+                    link=self._link,
+                    archive=self._archive,
+                    unsent=unsent,
+                    is_kept=True,
                 )
                 self._show(conversation)
 
-        self._archive.do(lambda storage: storage.turns(chat_id), read)
+        self._archive.do(lambda storage: (storage.turns(chat_id), storage.unsent(chat_id)), read)
 
     def change(self, chat_id: int, **values: Any) -> None:
         """Change fields of a chat, open or not."""
@@ -104,11 +112,25 @@ class Shelf(QObject):
             self._archive.do(lambda storage: storage.save_chat(chat))
             self.listed.emit(self.chats())
 
+    def add_file(self, chat_id: int, file: TextFile | Picture) -> None:
+        """Let a file go with the next question of a chat, open or not."""
+        if (held := self._open.get(chat_id)) is not None:
+            held.set_files([*held.unsent.files, file])
+        elif chat_id in self._chats:
+
+            def add(storage: Storage) -> None:
+                storage.save_files(chat_id, [*storage.unsent(chat_id).files, file])
+
+            self._archive.do(add)
+
     def delete(self, chat_id: int) -> None:
         """Take a chat out of sight; it leaves the disk when it can no longer be brought back."""
         self._delete_doomed()
         if (held := self._open.pop(chat_id, None)) is not None:
             held.stop()
+            held.keep_now()
+            if chat_id in self._chats:
+                self._chats[chat_id] = held.chat
         self._doomed = self._chats.get(chat_id)
         if self._doomed is not None:
             self._undo_timer.start(UNDO_MS)
@@ -185,8 +207,7 @@ class Shelf(QObject):
                 conversation.deleteLater()
 
     def _relist(self, conversation: Conversation) -> None:
-        is_worth_it = len(conversation.tree) or conversation.chat.draft  # what was typed is found
-        if not conversation.is_temporary and is_worth_it:
+        if not conversation.is_temporary and conversation.is_worth_keeping:
             self._chats[conversation.chat.id] = conversation.chat
             self.listed.emit(self.chats())
 

@@ -17,11 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gui.chats.files import TextFile
+from gui.chats.pictures import Picture
 from gui.chats.presets import Preset
 from gui.chats.tree import Turn
+from gui.chats.unsent import Unsent
 from runner.errors import StoreError
 
-FORMAT = 2
+FORMAT = 3
 
 #: Of format 1.
 _TABLES = """
@@ -68,6 +71,22 @@ CREATE TABLE presets (
     name TEXT PRIMARY KEY,
     system TEXT NOT NULL,
     options TEXT NOT NULL
+)
+""",
+    2: """
+CREATE TABLE edits (
+    chat_id INTEGER NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+    turn_id INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (chat_id, turn_id)
+);
+CREATE TABLE files (
+    chat_id INTEGER NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+    place INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    text TEXT,
+    picture BLOB,
+    PRIMARY KEY (chat_id, place)
 )
 """,
 }
@@ -216,6 +235,35 @@ class Storage:
                 "INSERT INTO words VALUES (?, ?, ?)", (_apart(turn.text), chat_id, turn.id)
             )
 
+    def unsent(self, chat_id: int) -> Unsent:
+        """Return what was typed into a chat or added to it, and is not sent."""
+        edits = self._db.execute("SELECT turn_id, text FROM edits WHERE chat_id = ?", (chat_id,))
+        files = self._db.execute(
+            "SELECT name, text, picture FROM files WHERE chat_id = ? ORDER BY place", (chat_id,)
+        )
+        return Unsent(dict(edits.fetchall()), tuple(_file(*row) for row in files))
+
+    def save_edit(self, chat_id: int, turn_id: int, text: str | None) -> None:
+        """Keep what is typed in place of a turn; ``None``: nothing is any more."""
+        if text is None:
+            self._db.execute(
+                "DELETE FROM edits WHERE chat_id = ? AND turn_id = ?", (chat_id, turn_id)
+            )
+        else:
+            self._db.execute(
+                "INSERT OR REPLACE INTO edits VALUES (?, ?, ?)", (chat_id, turn_id, text)
+            )
+
+    def save_files(self, chat_id: int, files: Sequence[TextFile | Picture]) -> None:
+        """Keep what goes with the next question, in the place of what went with it before."""
+        with self._transaction():
+            self._db.execute("DELETE FROM files WHERE chat_id = ?", (chat_id,))
+            for place, file in enumerate(files):
+                held = (file.text, None) if isinstance(file, TextFile) else (None, file.content)
+                self._db.execute(
+                    "INSERT INTO files VALUES (?, ?, ?, ?, ?)", (chat_id, place, file.name, *held)
+                )
+
     def delete_chat(self, chat_id: int) -> None:
         """Forget a chat and all its turns."""
         with self._transaction():
@@ -306,6 +354,10 @@ def _turn(row: tuple[Any, ...], images: Sequence[bytes] = ()) -> Turn:
         *(number, parent_id, role, text, thinking, model, json.loads(figures)),
         *(bool(is_whole), created_s, tuple(images)),
     )
+
+
+def _file(name: str, text: str | None, picture: bytes | None) -> TextFile | Picture:
+    return TextFile(name, text or "") if picture is None else Picture(name, picture)
 
 
 #: Writing without spaces between words: each character is a word to the index.

@@ -106,6 +106,8 @@ def figures_text(figures: Mapping[str, Any]) -> str:
         parts.append(tr("first after {time}", time=seconds(float(figures["ttft_s"]))))
     if n_cached := int(figures.get("n_cached", 0)):
         parts.append(tr("{n} from the cache", n=f"{n_cached:,}"))
+    if n_dropped := int(figures.get("n_dropped", 0)):
+        parts.append(tr("without the {n} oldest turns", n=n_dropped))
     if figures.get("reason") == "length":
         parts.append(tr("cut off at the limit"))
     elif figures.get("reason") == "stopped":

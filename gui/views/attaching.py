@@ -1,11 +1,12 @@
 """What goes with a question beside its words: files and pictures, chosen, dropped or pasted.
 
-Files are read on the link's threads.  What was added to a chat and not sent waits there, in memory,
-until the chat is opened again.
+Files are read on the link's threads.  What was added to a chat and not sent waits there until the
+chat is opened again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, Signal
@@ -25,27 +26,26 @@ class Attaching(QObject):
 
     Signals:
         told: Why something cannot go with the question.
+        came_late: A file for the chat of this id, which is no longer the one in sight.
     """
 
     told = Signal(str)
+    came_late = Signal(object, object)  # object: the id has more bits than Qt's int
 
     def __init__(self, composer: Composer, link: Link) -> None:
         super().__init__(composer)
         self._composer = composer
         self._link = link
         self._chat_id = 0
-        self._waiting: dict[int, list[TextFile | Picture]] = {}
         self._model, self._sees = "", False
         composer.files_wanted.connect(self._ask)
         composer.files_given.connect(self.add)
         composer.picture_given.connect(self.paste)
 
-    def show_chat(self, chat_id: int) -> None:
+    def show_chat(self, chat_id: int, files: Sequence[TextFile | Picture]) -> None:
         """Another chat is open: what was added to it is there again."""
-        if self._composer.files:
-            self._waiting[self._chat_id] = self._composer.files
         self._chat_id = chat_id
-        self._composer.set_files(self._waiting.pop(chat_id, []))
+        self._composer.set_files(files)
 
     def set_model(self, name: str, *, sees: bool) -> None:
         """Say who will answer, and whether it can see."""
@@ -90,7 +90,7 @@ class Attaching(QObject):
         elif isinstance(file, Picture) and self._composer.n_pictures >= MAX_PICTURES:
             self.told.emit(tr("At most {n} pictures go with a question.", n=MAX_PICTURES))
         elif chat_id != self._chat_id:  # it was read while another chat was opened
-            self._waiting.setdefault(chat_id, []).append(file)
+            self.came_late.emit(chat_id, file)
         else:
             self._composer.add_file(file)
 

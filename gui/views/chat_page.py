@@ -5,32 +5,29 @@ It builds widgets and connects signals; what a chat is and does is ``chats/``'s.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent, QShortcut
-from PySide6.QtWidgets import (
-    QFileDialog,
-    QHBoxLayout,
-    QInputDialog,
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from gui.chats.conversation import Conversation
+from gui.chats.files import TextFile
+from gui.chats.pictures import Picture
 from gui.chats.presets import Preset
 from gui.chats.shelf import UNDO_MS, Shelf
 from gui.chats.storage import Chat, Hit
 from gui.link import Phase, State
 from gui.markdown.writer import warm_up
+from gui.mender import Mender
 from gui.models.figures import context_of
 from gui.models.load_stage import stage_text
 from gui.pages import House, Page
 from gui.theme import XL, S
+from gui.views import chat_asking
 from gui.views.attaching import Attaching
-from gui.ways import actions_for
+from gui.views.chat_mending import acts_for
+from gui.ways import Acts, actions_for
 from gui.widgets.chat_bar import ChatBar
 from gui.widgets.chat_side import ChatSide
 from gui.widgets.composer import Composer, is_welcome
@@ -72,7 +69,8 @@ class ChatPage(Page):
         self.shelf = Shelf(house.link, house.archive, self)
         self.side = ChatSide()
         self.bar = ChatBar()
-        self.transcript = Transcript(lambda: self._models)
+        self._mender = Mender(house.link, self)
+        self.transcript = Transcript(lambda: self._models, self._acts)
         self.finder = FindBar(self.transcript)
         self.composer = Composer()
         self.attaching = Attaching(self.composer, house.link)
@@ -161,18 +159,7 @@ class ChatPage(Page):
         elif what == "pin" and chat is not None:
             self.shelf.change(chat_id, is_pinned=not chat.is_pinned)
         elif what == "rename" and chat is not None:
-            self._ask_title(chat)
-
-    def _ask_title(self, chat: Chat) -> None:
-        dialog = QInputDialog(self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setWindowTitle(tr("Rename"))
-        dialog.setLabelText(tr("Title of the chat"))
-        dialog.setTextValue(chat.title)
-        dialog.textValueSelected.connect(
-            lambda text: self.shelf.change(chat.id, title=text.strip() or chat.title)
-        )
-        dialog.open()
+            chat_asking.title(self, chat, self.shelf)
 
     def _ask_here(self, what: str) -> None:
         """What the open chat's own menu asks for."""
@@ -180,26 +167,9 @@ class ChatPage(Page):
         if conversation is None:
             return
         if what.startswith("export"):
-            self._ask_where(conversation, "json" if what.endswith("json") else "md")
+            chat_asking.where(self, conversation, what.removeprefix("export-"), self.shelf)
         else:
             self._ask(what, conversation.chat.id)
-
-    def _ask_where(self, conversation: Conversation, ending: str) -> None:
-        title = "".join(c if c.isalnum() or c in " -_" else "_" for c in conversation.chat.title)
-        dialog = QFileDialog(self, tr("Export"))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(ending)
-        dialog.selectFile(f"{title.strip() or 'chat'}.{ending}")
-        dialog.fileSelected.connect(lambda path: self.shelf.export(conversation, Path(path)))
-        dialog.open()
-
-    def _ask_import(self) -> None:
-        dialog = QFileDialog(self, tr("Import"))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setNameFilter("*.json *.md")
-        dialog.fileSelected.connect(lambda path: self.shelf.import_file(Path(path)))
-        dialog.open()
 
     def _send(self, text: str, images: tuple[bytes, ...] = ()) -> None:
         conversation = self._conversation
@@ -253,7 +223,7 @@ class ChatPage(Page):
         self.transcript.show_conversation(conversation)
         self.finder.end()
         self.composer.set_text(conversation.chat.draft)
-        self.attaching.show_chat(conversation.chat.id)
+        self.attaching.show_chat(conversation.chat.id, conversation.unsent.files)
         self.parameters.fill(conversation.chat.system, conversation.chat.options)
         self.side.mark(conversation.chat.id)
         self._refresh()
@@ -368,10 +338,30 @@ class ChatPage(Page):
         answer = self.transcript.last_answer()
         figures = dict(answer.figures) if answer is not None else {}
         model = self._conversation.chat.model if self._conversation is not None else ""
-        running = self.house.link.state.running
-        n_ctx = next((m.n_ctx for m in running if str(m.info.name) == model), 0)
+        n_ctx = self._n_ctx(model)
         sizes = self._conversation.sizes() if self._conversation is not None else (0, 0, 0)
         self.bar.show_context(context_of(figures, n_ctx, sizes))
+
+    def _n_ctx(self, model: str) -> int:
+        """Tokens of the context that a model has in memory; 0: it is not there."""
+        running = self.house.link.state.running
+        return next((m.n_ctx for m in running if str(m.info.name) == model), 0)
+
+    def _acts(self, conversation: Conversation, turn_id: int) -> Acts:
+        """What can be done about an answer of the chat in sight that failed."""
+
+        def set_context(n_tokens: int) -> None:
+            self.parameters.flush()
+            conversation.set_fields(options={**conversation.chat.options, "num_ctx": n_tokens})
+            self.parameters.fill(conversation.chat.system, conversation.chat.options)
+
+        return acts_for(
+            conversation,
+            turn_id,
+            mender=self._mender,
+            n_ctx=self._n_ctx(conversation.tree[turn_id].model),
+            set_context=set_context,
+        )
 
     def _show_found(self, text: str, hits: list[Hit]) -> None:
         if text == self.side.search.text().strip():
@@ -399,9 +389,15 @@ class ChatPage(Page):
         if self._conversation is not None:
             self._conversation.set_draft(text)
 
+    def _keep_files(self, files: list[TextFile | Picture]) -> None:
+        if self._conversation is not None:
+            self._conversation.set_files(files)
+
     def _default_model(self) -> str:
-        wanted = self.house.settings.choices.model
-        return wanted if wanted in self._models else next(iter(self._models), "")
+        """The one that was chosen last, or answers here, or is the first there is."""
+        here = self._conversation.chat.model if self._conversation is not None else ""
+        wanted = (self.house.settings.choices.model, here, *self._models)
+        return next((name for name in wanted if name in self._models), "")
 
     def _show_parameters(self, is_shown: bool) -> None:
         self.parameters.setVisible(is_shown)
@@ -412,7 +408,7 @@ class ChatPage(Page):
         self.side.setVisible(self._wants_side)
 
     def _make_room(self) -> None:
-        taken = _NARROW + (300 if self.bar.parameters.isChecked() else 0)
+        taken = _NARROW + self.parameters.minimumWidth() * self.bar.parameters.isChecked()
         self.side.setVisible(self._wants_side and self.width() >= taken)
 
     # Building
@@ -450,7 +446,7 @@ class ChatPage(Page):
         self.side.chosen.connect(self._open)
         self.side.searched.connect(self._on_search)
         self.side.asked.connect(self._ask)
-        self.side.imported.connect(self._ask_import)
+        self.side.imported.connect(lambda: chat_asking.what_to_import(self, self.shelf))
         self.bar.model_chosen.connect(self._choose_model)
         self.bar.asked.connect(self._ask_here)
         self.bar.parameters_shown.connect(self._show_parameters)
@@ -461,7 +457,10 @@ class ChatPage(Page):
         self.composer.sent.connect(self._send)
         self.composer.stopped.connect(self._stop)
         self.attaching.told.connect(self._toast.tell)
+        self._mender.told.connect(self._toast.tell)
+        self.attaching.came_late.connect(self.shelf.add_file)
         self.composer.typed.connect(self._keep_draft)
+        self.composer.files_set.connect(self._keep_files)
         self.composer.field.back_asked.connect(self.transcript.edit_last)
         self.parameters.changed.connect(self._keep_parameters)
         self.transcript.edited.connect(self.composer.field.setFocus)

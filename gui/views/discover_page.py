@@ -38,10 +38,11 @@ from gui.models.found_list import (
 from gui.models.table import ROW_ROLE
 from gui.pages import House
 from gui.searches import LastSearch
-from gui.theme import L, S
+from gui.theme import THEME, L, S
 from gui.views.found_pane import FoundPane
 from gui.views.sheet import Sheet
 from gui.widgets.content import Content
+from gui.widgets.flow import FlowRow
 from gui.widgets.found_card import FoundCard
 from gui.words import tr
 from runner.client.client import Client
@@ -56,6 +57,8 @@ _PAUSE_MS = 450
 _LIMIT = 30
 #: What is worth looking at first.
 _IDEAS = ("Qwen3", "Gemma 3", "Llama 3.2", "SmolLM2", "Phi-4", "Mistral")
+#: Width of the longest licence's name, in sizes of the type.
+_LICENCE_TYPES = 14
 _SIZES = ((0, ""), (2 * 10**9, "2 GB"), (5 * 10**9, "5 GB"), (10 * 10**9, "10 GB"))
 
 
@@ -199,9 +202,7 @@ class DiscoverPage(Sheet):
         return row
 
     def _narrowing(self) -> QVBoxLayout:
-        row, below = QHBoxLayout(), QHBoxLayout()
-        row.setSpacing(S)
-        below.setSpacing(L)
+        row, below = FlowRow(), FlowRow(spacing=L)
         for box, text in (
             (self.hub, lambda: tr("Hub")),
             (self.order, lambda: tr("Order")),
@@ -212,7 +213,7 @@ class DiscoverPage(Sheet):
             self.say(box.setAccessibleName, text)
             self.say(box.setToolTip, text)
             box.activated.connect(lambda _: self._show_results())
-            row.addWidget(box)
+            row.flow.addWidget(box)
         self.hub.activated.connect(lambda _: self.search())
         self.say(self.fits.setText, lambda: tr("Fits this machine"))
         self.say(self.open.setText, lambda: tr("Nothing to accept"))
@@ -220,14 +221,13 @@ class DiscoverPage(Sheet):
         self.say(self.vision.setText, lambda: tr("Vision"))
         for check in (self.fits, self.open, self.tools, self.vision):
             check.toggled.connect(lambda _: self._show_results())
-            below.addWidget(check)
+            below.flow.addWidget(check)
         for check in (self.tools, self.vision):
             self.say(check.setToolTip, lambda: tr("As far as the hub tells"))
         rows = QVBoxLayout()
         rows.setSpacing(S)
-        for one in (row, below):
-            one.addStretch()
-            rows.addLayout(one)
+        rows.addWidget(row)
+        rows.addWidget(below)
         return rows
 
     def _body(self) -> QWidget:
@@ -349,7 +349,7 @@ class DiscoverPage(Sheet):
     def _fill_choices(self) -> None:
         names = ((name, name) for name in licenses(self._found))
         _fill(self.license, (("", tr("Any licence")), *names))
-        self.license.setMaximumWidth(12 * L)
+        self.license.setMaximumWidth(_LICENCE_TYPES * THEME.font_px)
         tongues = ((code, _tongue(code)) for code in spoken(self._found))
         _fill(self.language, (("", tr("Any language")), *tongues))
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from gui import figures
 from gui.job_watch import report
 from gui.local import Disk, disk_of, models_folder
+from gui.mender import Mender
 from gui.models.job_table import job_table, remark
 from gui.models.table import Sorted
 from gui.pages import House
@@ -18,9 +19,11 @@ from gui.theme import S
 from gui.views.sheet import Sheet
 from gui.widgets.ask import ask_text, confirm
 from gui.widgets.content import Content
+from gui.widgets.flow import FlowRow
 from gui.widgets.grid import Grid
 from gui.widgets.progress_cell import ProgressCell
 from gui.widgets.usage_bar import UsageBar
+from gui.widgets.way_row import WayRow
 from gui.words import tr
 from runner.client.client import Client
 from runner.client.connection import Json
@@ -53,6 +56,9 @@ class DownloadsPage(Sheet):
         self.reason.setProperty("role", "bad")
         self.reason.setWordWrap(True)
         self.reason.setTextFormat(Qt.TextFormat.PlainText)
+        self.ways = WayRow()
+        self._mender = Mender(self.link, self)
+        self._mender.told.connect(self.banner.show_note)
         self._buttons: dict[str, QPushButton] = {}
         self._disk: Disk | None = None
         self.add_tool(lambda: tr("Limit all…"), self._limit_all)
@@ -77,24 +83,24 @@ class DownloadsPage(Sheet):
 
     def retranslate(self) -> None:
         super().retranslate()
+        self.ways.retranslate()
         self._choose(self.grid.current)
         self._took_disk(self._disk)
 
     def _body(self) -> QWidget:
-        row = QHBoxLayout()
-        row.setSpacing(S)
+        row = FlowRow()
         for verb, text in _VERBS:
             button = self.button(text, partial(self._do_chosen, verb))
             self._buttons[verb] = button
-            row.addWidget(button)
-        row.addStretch()
+            row.flow.addWidget(button)
         body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(S)
         column.addWidget(self.grid, 1)
         column.addWidget(self.reason)
-        column.addLayout(row)
+        column.addWidget(self.ways)
+        column.addWidget(row)
         return body
 
     def _took(self, jobs: list[Job]) -> None:
@@ -145,11 +151,23 @@ class DownloadsPage(Sheet):
         words = remark(job) if job is not None else ""
         self.reason.setVisible(bool(words))
         self.reason.setText(words)
+        self._show_ways(job)
         role = "bad" if job is not None and job.error is not None else "muted"
         if self.reason.property("role") != role:
             self.reason.setProperty("role", role)
             self.reason.style().unpolish(self.reason)
             self.reason.style().polish(self.reason)
+
+    def _show_ways(self, job: Job | None) -> None:
+        """Offer what helps with the error of a job."""
+        if job is None or job.error is None:
+            self.ways.show_code(None, {})
+            return
+
+        def again() -> None:
+            self._steer(lambda client: client.steer_job(job.job_id, "resume"))
+
+        self.ways.show_code(job.error.code, self._mender.acts_for_download(job.name, again))
 
     def _show_menu(self, at: QPoint, job: Job) -> None:
         menu = QMenu(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QByteArray, QEvent, Signal, Slot
+from PySide6.QtCore import QByteArray, QEvent, QSize, Signal, Slot
 from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
     QApplication,
@@ -27,13 +27,18 @@ from gui.pages import House, Page
 from gui.settings import Choices, Settings
 from gui.theme import THEME, XS, S
 from gui.ways import GUIDE
+from gui.widgets.banner import Banner
 from gui.widgets.keys_dialog import KeysDialog
 from gui.words import WORDS, tr
+from runner import __version__
+from runner.errors import CorralError
 
 #: Widths of the window, in sizes of its type, below which the side has icons alone.
 _NARROW_TYPES = 74
 #: Pixels that the side has with words.
 _SIDE_PX = 190
+#: Of the window at its first start, where the screen has as many.
+_SIZE = QSize(1120, 760)
 
 
 class MainWindow(QMainWindow):
@@ -51,16 +56,19 @@ class MainWindow(QMainWindow):
         self._pages: dict[str, Page] = {}
         self._buttons: dict[str, QPushButton] = {}
         self._stack = QStackedWidget()
+        self._banner = Banner()
+        self._told_version = __version__
         self._status = QLabel()
         self.setCentralWidget(self._frame())
         self.statusBar().addWidget(self._status)
         self.setMinimumSize(720, 480)
-        self.resize(1120, 760)
+        self.resize(_SIZE.boundedTo(self.screen().availableSize()))
         self.restoreGeometry(QByteArray.fromHex(settings.choices.geometry.encode()))
         link.changed.connect(self._show_state)
         WORDS.changed.connect(self._retranslate)
         THEME.changed.connect(self._fit_side)
         GUIDE.led.connect(self.lead)
+        GUIDE.acts = {"start": link.resume, "move": link.move}
         self._retranslate()
         self._show_state(link.state)
         self._shortcuts()
@@ -148,8 +156,12 @@ class MainWindow(QMainWindow):
         row = QHBoxLayout(frame)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
+        right = QVBoxLayout()
+        right.setSpacing(0)
+        right.addWidget(self._banner)
+        right.addWidget(self._stack, 1)
         row.addWidget(side)
-        row.addWidget(self._stack, 1)
+        row.addLayout(right, 1)
         return frame
 
     def _shortcuts(self) -> None:
@@ -192,6 +204,23 @@ class MainWindow(QMainWindow):
 
     def _show_state(self, state: State) -> None:
         self._status.setText(status_text(state))
+        if state.version and state.version != self._told_version:
+            self._told_version = state.version
+            self._tell_version(state.version)
+
+    def _tell_version(self, there: str) -> None:
+        """The daemon was started by another version of Corral, before an update perhaps."""
+        if there == __version__:
+            self._banner.hide()
+            return
+        words = tr(
+            "The daemon has version {there}, this app {here}.", there=there, here=__version__
+        )
+        again = (tr("Restart the daemon"), lambda: self._link.restart(self._not_restarted))
+        self._banner.show_warning(words, again)
+
+    def _not_restarted(self, error: CorralError) -> None:
+        self._banner.show_error(tr("The daemon cannot be stopped"), error)
 
 
 def status_text(state: State) -> str:

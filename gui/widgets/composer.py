@@ -21,12 +21,15 @@ from PySide6.QtWidgets import (
 from gui.chats.files import TextFile, with_files
 from gui.chats.pictures import Picture
 from gui.icons import dress
-from gui.theme import XS, S
+from gui.theme import THEME, XS, S
+from gui.widgets.flow import FlowRow
 from gui.widgets.pictures import PictureRow, pasted
 from gui.words import tr
 
 #: Pixels: the field grows with its text between these.
 _LOWEST, _TALLEST = 38, 220
+#: Width of a file's name, in sizes of the type.
+_NAME_TYPES = 18
 #: Pixels of a picture that waits to be sent.
 _CHIP = QSize(64, 40)
 
@@ -103,6 +106,7 @@ class Composer(QFrame):
         files_given: Paths of files that were dropped or pasted.
         picture_given: A picture's file that was pasted.
         typed: The text changed.
+        files_set: What goes with the question, as a list, is something else.
     """
 
     sent = Signal(str, tuple)
@@ -111,6 +115,7 @@ class Composer(QFrame):
     files_given = Signal(list)
     picture_given = Signal(bytes)
     typed = Signal(str)
+    files_set = Signal(list)
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,11 +128,7 @@ class Composer(QFrame):
         self.field.files_given.connect(self.files_given)
         self.field.picture_given.connect(self.picture_given)
         self.field.textChanged.connect(self._on_text)
-        self._chips = QWidget()
-        self._chip_row = QHBoxLayout(self._chips)
-        self._chip_row.setContentsMargins(0, 0, 0, 0)
-        self._chip_row.setSpacing(S)
-        self._chip_row.addStretch()
+        self._chips = FlowRow()
         self._chips.hide()
         self._attach = QToolButton()
         dress(self._attach, "attach", "muted")
@@ -170,6 +171,7 @@ class Composer(QFrame):
         self._files = list(files)
         self._show_chips()
         self._show_button()
+        self.files_set.emit(self.files)
 
     @property
     def n_pictures(self) -> int:
@@ -235,21 +237,24 @@ class Composer(QFrame):
         self._button.setEnabled(self._is_busy or (has_words and self._can_send))
 
     def _show_chips(self) -> None:
-        while self._chip_row.count() > 1:
-            item = self._chip_row.takeAt(0)
-            widget = item.widget() if item is not None else None
-            if widget is not None:
+        while (item := self._chips.flow.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
                 widget.hide()
                 widget.deleteLater()
-        for place, file in enumerate(self._files):
-            self._chip_row.insertWidget(place, self._chip(file))
+        for file in self._files:
+            self._chips.flow.addWidget(self._chip(file))
         self._chips.setVisible(bool(self._files))
 
     def _chip(self, file: TextFile | Picture) -> QWidget:
         chip = QFrame()
         chip.setObjectName("chip")
-        label = QLabel(file.name)
+        label = QLabel()
         label.setTextFormat(Qt.TextFormat.PlainText)
+        shown = label.fontMetrics().elidedText(
+            file.name, Qt.TextElideMode.ElideMiddle, _NAME_TYPES * THEME.font_px
+        )
+        label.setText(shown)
+        label.setToolTip(file.name)
         remove = QToolButton()
         dress(remove, "close", "muted")
         remove.setToolTip(tr("Remove"))

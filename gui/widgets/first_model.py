@@ -20,10 +20,12 @@ from gui.activity import ACTIVITY
 from gui.hub_speed import HUBS, HubAnswer, ask_hub
 from gui.icons import mark
 from gui.link import Link, Task
+from gui.mender import Mender
 from gui.models.figures import seconds
 from gui.suggest import GB, Room, Suggestion, look, suggest
 from gui.theme import XL, XS, M, S
 from gui.widgets.device_card import unused_text
+from gui.widgets.way_row import WayRow
 from gui.words import tr
 from runner.domain.machine import MachineReport
 from runner.domain.progress import Progress
@@ -174,6 +176,9 @@ class _Card(QFrame):
         self._state.setWordWrap(True)
         self._state.setTextFormat(Qt.TextFormat.PlainText)
         self._state.hide()
+        self._ways = WayRow()
+        self._mender = Mender(link, self)
+        self._mender.told.connect(lambda text: self._tell(text, "muted"))
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self._bar.hide()
@@ -183,7 +188,7 @@ class _Card(QFrame):
         self.button.clicked.connect(self._press)
         words = QVBoxLayout()
         words.setSpacing(XS)
-        for widget in (name, self._words, self._bar, self._state):
+        for widget in (name, self._words, self._bar, self._state, self._ways):
             words.addWidget(widget)
         row = QHBoxLayout(self)
         row.setContentsMargins(M, M, M, M)
@@ -199,6 +204,7 @@ class _Card(QFrame):
             size = tr("{n} GB", n=f"{self._model.n_bytes / GB:.1f}")
         source = tr("comes along, no network needed") if self._model.is_starter else tr("download")
         self._words.setText(f"{tr(self._model.words)}\n{size} · {source}")
+        self._ways.retranslate()
         self._show_button()
 
     def _show_button(self) -> None:
@@ -211,6 +217,7 @@ class _Card(QFrame):
             self._task.cancel()
             self._end(tr("Cancelled. What has arrived is kept."), "muted")
             return
+        self._ways.show_code(None, {})
         self._task = self._link.stream(
             lambda client: client.pull(self._model.name), self._took, self._done, self._failed
         )
@@ -238,6 +245,8 @@ class _Card(QFrame):
     def _failed(self, error: CorralError) -> None:
         text = "\n".join(part for part in (error.message, error.hint, f"[{error.code}]") if part)
         self._end(text, "bad")
+        acts = self._mender.acts_for_download(self._model.name, self._press)
+        self._ways.show_code(error.code, acts)
 
     def _end(self, text: str, role: str) -> None:
         self._task = None

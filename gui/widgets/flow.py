@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRect, QSize, Qt
-from PySide6.QtWidgets import QLayout, QLayoutItem, QWidget
+from PySide6.QtWidgets import QLayout, QLayoutItem, QSizePolicy, QWidget
 
 from gui.theme import S
 
@@ -82,3 +82,14 @@ class Flow(QLayout):
             lines[-1].append(item)
             left += wanted + self.spacing()
         return lines
+
+
+class FlowRow(QWidget):
+    """A widget that holds a ``Flow`` and is as tall as its lines."""
+
+    def __init__(self, *, spacing: int = S) -> None:
+        super().__init__()
+        self.flow = Flow(self, spacing=spacing)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, QSize
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QFocusEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QToolTip, QWidget
 
 from gui.models.figures import Context
-from gui.theme import THEME
+from gui.theme import THEME, XS
 
 
 class ContextGauge(QWidget):
@@ -16,7 +16,8 @@ class ContextGauge(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._context = Context(0, 0, 0, 0)
-        self.setFixedSize(QSize(88, 8))
+        self.setFixedSize(QSize(88 + 2 * XS, 8 + 2 * XS))
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.hide()
         THEME.changed.connect(self.update)
 
@@ -28,12 +29,29 @@ class ContextGauge(QWidget):
         self.setVisible(bool(context.n_ctx and context.n_used))
         self.update()
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Say the figures to those without a mouse."""
+        super().focusInEvent(event)
+        if event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason):
+            self._tell()
+
+    def mousePressEvent(self, _event: QMouseEvent) -> None:
+        """Say the figures at once."""
+        self._tell()
+
+    def _tell(self) -> None:
+        QToolTip.showText(self.mapToGlobal(self.rect().bottomLeft()), self.toolTip(), self)
+
     def paintEvent(self, _event: QPaintEvent) -> None:
         """System prompt, earlier turns, question and answer, from left to right."""
         context, colours = self._context, THEME.colours
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        whole = QRectF(self.rect())
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(colours.accent), 2))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 6, 6)
+        whole = QRectF(0, 0, self.width() - 2 * XS, self.height() - 2 * XS)
+        painter.translate(XS, XS)
         painter.setPen(QColor(colours.line))
         painter.setBrush(QColor(colours.raised))
         painter.drawRoundedRect(whole.adjusted(0.5, 0.5, -0.5, -0.5), 3.5, 3.5)

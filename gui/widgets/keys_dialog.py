@@ -6,7 +6,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from gui.theme import XL, L, M, S
+from gui.theme import THEME, XL, L, M, S
+from gui.views.sheet import scrolled
 from gui.words import tr
 
 #: Keys and what they do, in English.
@@ -20,6 +21,7 @@ KEYS = (
     ("Return", "Send"),
     ("Shift+Return", "New line"),
     ("Up", "Edit the last question, in an empty field"),
+    ("Ctrl+Return", "Send an edit"),
     ("Esc", "Stop the answer"),
     ("Ctrl+Shift+Up", "Chat above"),
     ("Ctrl+Shift+Down", "Chat below"),
@@ -33,6 +35,8 @@ KEYS = (
     ("Ctrl+/", "This list"),
     ("Ctrl+Q", "Quit"),
 )
+#: Pixels of type above which two columns have no room beside each other.
+_LARGE_PX = 17
 
 
 class KeysDialog(QDialog):
@@ -45,7 +49,7 @@ class KeysDialog(QDialog):
         grid = QGridLayout()
         grid.setHorizontalSpacing(L)
         grid.setVerticalSpacing(S)
-        half = (len(KEYS) + 1) // 2
+        half = len(KEYS) if THEME.font_px > _LARGE_PX else (len(KEYS) + 1) // 2
         for number, (keys, words) in enumerate(KEYS):
             shown = QLabel(QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText))
             shown.setStyleSheet("font-family: monospace;")
@@ -59,5 +63,13 @@ class KeysDialog(QDialog):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(XL, XL, XL, XL)
         whole.setSpacing(M)
-        whole.addLayout(grid)
+        inner = QWidget()
+        inner.setLayout(grid)
+        area = scrolled(inner)
+        area.setAccessibleName(tr("Keyboard"))
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setMinimumWidth(inner.sizeHint().width() + XL)
+        whole.addWidget(area, 1)
         whole.addWidget(close, 0, Qt.AlignmentFlag.AlignRight)
+        height = inner.sizeHint().height() + close.sizeHint().height() + 4 * XL
+        self.resize(self.sizeHint().width(), min(height, parent.window().height()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QFormLayout,
     QFrame,
@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from gui.chats.presets import Preset
-from gui.theme import M, S
+from gui.theme import THEME, M, S
 from gui.widgets.preset_bar import PresetBar
 from gui.words import tr
 from runner.domain.options import parse_option
@@ -40,13 +40,18 @@ _FIELDS = (
     ("seed", "Seed"),
 )
 _SETTLE_MS = 500
+#: Pixels that the panel is wide at least, and the same in sizes of the type.
+_WIDTH, _WIDTH_TYPES = 300, 15
+#: Pixels of type above which a name and its field have no room side by side.
+_LARGE_PX = 17
 
 
 class Parameters(QScrollArea):
     """The panel beside a chat.
 
     Signals:
-        changed: The system prompt and the options as they are now; only when all are valid.
+        changed: The system prompt and the options as they are now; a field whose text is not valid
+            counts as what it last was.
 
     Attributes:
         presets: Where a preset is chosen or kept.
@@ -74,15 +79,14 @@ class Parameters(QScrollArea):
         self._wrong.hide()
         self._reset = QPushButton()
         self._reset.clicked.connect(self._clear)
-        form = QFormLayout()
+        form = self._form = QFormLayout()
         form.setSpacing(S)
-        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         for name, field in self._fields.items():
             form.addRow(self._names[name], field)
             field.textChanged.connect(self._on_edit)
         form.addRow(self._stop_name, self._stop)
-        self._stop.textChanged.connect(self._on_edit)
+        self._stop.textChanged.connect(self._on_words)
         inner = QWidget()
         inner.setObjectName("panel")
         column = QVBoxLayout(inner)
@@ -98,15 +102,19 @@ class Parameters(QScrollArea):
         self.setWidget(inner)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setMinimumWidth(300)
-        self.setMaximumWidth(300)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
         self._settle.timeout.connect(self._tell)
-        self._is_filling = False
+        self._is_filling, self._right = False, dict[str, Any]()  # what each field last was
+        THEME.changed.connect(self._fit)
+        self._fit()
         self.retranslate()
+
+    def sizeHint(self) -> QSize:
+        """As wide as its words need."""
+        return QSize(self.minimumWidth(), super().sizeHint().height())
 
     def fill(self, system: str, options: Mapping[str, Any]) -> None:
         """Show a chat's settings; what was typed for another one is told first."""
@@ -117,6 +125,10 @@ class Parameters(QScrollArea):
             field.setText("" if options.get(name) is None else f"{options[name]}")
         self._stop.setText(" ".join(options.get("stop") or ()))
         self._is_filling = False
+        known = {name: options.get(name) for name in self._fields}
+        self._right = {name: value for name, value in known.items() if value is not None}
+        for field in self._fields.values():
+            _mark(field, is_wrong=False)
         self._wrong.hide()
         self.presets.show_settings(system, options)
 
@@ -152,6 +164,14 @@ class Parameters(QScrollArea):
         self._reset.setText(tr("Back to the defaults"))
         self.presets.retranslate()
 
+    @Slot()
+    def _fit(self) -> None:
+        """Larger type needs more room, and then a line each for a name and its field."""
+        self.setMinimumWidth(max(_WIDTH, _WIDTH_TYPES * THEME.font_px))
+        policy = QFormLayout.RowWrapPolicy
+        is_large = THEME.font_px > _LARGE_PX
+        self._form.setRowWrapPolicy(policy.WrapAllRows if is_large else policy.DontWrapRows)
+
     def _put_on(self, preset: Preset) -> None:
         """A preset was chosen: its settings take the place of all."""
         self.fill(preset.system, preset.options)
@@ -172,27 +192,31 @@ class Parameters(QScrollArea):
         self._system.clear()
 
     def _tell(self) -> None:
-        options: dict[str, Any] = {}
         wrong = ""
         for name, text in _FIELDS:
             field = self._fields[name]
             value, message = _value(name, field.text())
-            is_wrong = bool(message)
-            if field.property("wrong") != is_wrong:
-                field.setProperty("wrong", is_wrong)
-                field.style().unpolish(field)
-                field.style().polish(field)
-            if is_wrong:
+            _mark(field, is_wrong=bool(message))
+            if message:
                 wrong = wrong or f"{tr(text)}: {message}"
-            elif value is not None:
-                options[name] = value
+            elif value is None:
+                self._right.pop(name, None)
+            else:
+                self._right[name] = value
+        options = dict(self._right)
         if stops := self._stop.text().split():
             options["stop"] = stops
         self._wrong.setText(wrong)
         self._wrong.setVisible(bool(wrong))
-        if not wrong:
-            self.presets.show_settings(self._system.toPlainText(), options)
-            self.changed.emit(self._system.toPlainText(), options)
+        self.presets.show_settings(self._system.toPlainText(), options)
+        self.changed.emit(self._system.toPlainText(), options)
+
+
+def _mark(field: QLineEdit, *, is_wrong: bool) -> None:
+    if field.property("wrong") != is_wrong:
+        field.setProperty("wrong", is_wrong)
+        field.style().unpolish(field)
+        field.style().polish(field)
 
 
 def _value(name: str, text: str) -> tuple[int | float | bool | str | None, str]:

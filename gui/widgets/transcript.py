@@ -17,6 +17,7 @@ from gui.chats.conversation import Conversation
 from gui.chats.tree import Turn
 from gui.models.figures import waiting_text
 from gui.theme import XL, M
+from gui.ways import Acts
 from gui.widgets.turn_slot import TurnSlot
 from gui.widgets.turn_view import TurnView
 from gui.words import tr
@@ -44,9 +45,20 @@ class Transcript(QScrollArea):
     busy_asked = Signal()
     edited = Signal()
 
-    def __init__(self, models: Callable[[], list[str]]) -> None:
+    def __init__(
+        self,
+        models: Callable[[], list[str]],
+        acts: Callable[[Conversation, int], Acts] = lambda *_: {},
+    ) -> None:
+        """Show nothing yet.
+
+        Args:
+            models: Tells who could answer.
+            acts: Tells what can be done about an answer that failed, by its id.
+        """
         super().__init__()
         self._models = models
+        self._acts = acts
         self._conversation: Conversation | None = None
         self._slots: dict[int, TurnSlot] = {}  # of the turns in sight, in their order
         self._phase = ""
@@ -140,8 +152,7 @@ class Transcript(QScrollArea):
         path = self.turns()
         mine = next((turn for turn in reversed(path) if turn.role == "user"), None)
         if mine is not None:
-            if self._slots[mine.id].view is None:  # far above what is in sight
-                self.show_turn(mine.id)
+            self.show_turn(mine.id)  # its answer may be long
             self._fill(mine.id).edit()
 
     def last_answer(self) -> Turn | None:
@@ -207,8 +218,8 @@ class Transcript(QScrollArea):
         view.show_waiting(conversation.waits_since if is_open else None, phase or self._phase)
 
     def _view(self, conversation: Conversation, turn: Turn) -> TurnView:
-        view = TurnView(turn, self._models)
         turn_id = turn.id
+        view = TurnView(turn, self._models, lambda: self._acts(conversation, turn_id))
 
         def when_free(act: Callable[[], object]) -> None:
             """A chat has one answer at a time."""
@@ -218,13 +229,20 @@ class Transcript(QScrollArea):
                 self._follows = True
                 act()
 
+        def say_anew(text: str) -> None:
+            view.end_edit()
+            conversation.edit(turn_id, text)
+            self.edited.emit()
+
         view.retried.connect(lambda name: when_free(lambda: conversation.retry(turn_id, name)))
         view.continued.connect(lambda: when_free(lambda: conversation.go_on(turn_id)))
-        view.edited.connect(lambda text: when_free(lambda: conversation.edit(turn_id, text)))
-        view.edited.connect(lambda _: self.edited.emit())
+        view.edited.connect(lambda text: when_free(lambda: say_anew(text)))
+        view.typed.connect(lambda text: conversation.set_edit(turn_id, text))
         view.stepped.connect(lambda by: when_free(lambda: conversation.step(turn_id, by)))
         view.body.mark(self._marked)
         view.body.drawn.connect(self._show_wanted)
+        if (typed := conversation.unsent.edits.get(turn_id)) is not None:
+            view.go_on_editing(typed)
         return view
 
     def _remove(self, turn_ids: list[int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QApplication,
@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QMenu,
     QPlainTextEdit,
     QPushButton,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -27,12 +26,16 @@ from PySide6.QtWidgets import (
 from gui.chats.tree import Turn
 from gui.icons import dress
 from gui.models.figures import figures_text, seconds
-from gui.theme import XS, M, S
-from gui.ways import actions_for
+from gui.theme import THEME, XS, M, S
+from gui.ways import Acts
+from gui.widgets.chat_bar import ElidedLabel
 from gui.widgets.markdown_view import MarkdownView
 from gui.widgets.pictures import PictureRow
+from gui.widgets.way_row import WayRow
 from gui.words import tr
 
+#: Pixels of the editor, and the characters that a line of it has, roughly.
+_LOWEST, _TALLEST, _LINE_CHARS = 80, 320, 90
 #: The icons of its buttons.
 ICONS = ("chevron-right", "chevron-left", "copy", "edit", "retry", "play")
 
@@ -43,21 +46,34 @@ class TurnView(QFrame):
     Signals:
         retried: Answer again, by the model with this name; empty: the same.
         continued: Go on with the answer.
-        edited: Say this instead.
+        edited: Say this instead; the editor stays until ``end_edit``.
+        typed: What stands in the editor, ``None`` when it is closed.
         stepped: Show the version so many places on.
     """
 
     retried = Signal(str)
     continued = Signal()
     edited = Signal(str)
+    typed = Signal(object)
     stepped = Signal(int)
 
-    def __init__(self, turn: Turn, models: Callable[[], list[str]]) -> None:
+    def __init__(
+        self, turn: Turn, models: Callable[[], list[str]], acts: Callable[[], Acts] = dict
+    ) -> None:
+        """Build an empty view.
+
+        Args:
+            turn: What ``show_turn`` will show.
+            models: Tells who could answer.
+            acts: Tells what can be done about an error of this turn.
+        """
         super().__init__()
         self.turn = turn
         self._models = models
+        self._acts = acts
         self._is_user = turn.role == "user"
         self._editor: QWidget | None = None
+        self._field: QPlainTextEdit | None = None
         self._asked: float | None = None
         self.setObjectName("said" if self._is_user else "answer")
         self._who = QLabel()
@@ -116,7 +132,8 @@ class TurnView(QFrame):
         self._fold.setVisible(bool(turn.thinking))
         if turn.thinking and self._fold.isChecked():
             self._thinking.set_text(turn.thinking, is_whole=not is_open)
-        self._error.show_error(turn.figures.get("error"))
+        error = turn.figures.get("error")
+        self._error.show_error(error, self._acts() if error else {})
         self._buttons.show_turn(turn, is_open=is_open, branch=branch)
         self._name_fold(is_open)
         self.setAccessibleName(self._who.text())
@@ -142,11 +159,20 @@ class TurnView(QFrame):
 
     def edit(self) -> None:
         """Let the user change the text."""
-        if self._editor is not None:
-            return
-        field = QPlainTextEdit(self.turn.text)
+        if self._field is None:
+            self.go_on_editing(self.turn.text)
+        if self._field is not None:
+            self._field.setFocus()
+
+    def go_on_editing(self, text: str) -> None:
+        """Show the editor with what was typed into it before."""
+        field = self._field = QPlainTextEdit(text)
         field.setAccessibleName(tr("Edit the turn"))
-        field.setMinimumHeight(min(max(80, self.body.height()), 320))
+        n_lines = sum(1 + len(line) // _LINE_CHARS for line in text.split("\n"))
+        height = round(n_lines * 1.5 * THEME.font_px) + 2 * M
+        field.setMinimumHeight(min(max(_LOWEST, height), _TALLEST))
+        field.setTabChangesFocus(True)
+        field.textChanged.connect(lambda: self.typed.emit(field.toPlainText()))
         keep = QPushButton(tr("Send") if self._is_user else tr("Save"))
         keep.setProperty("role", "primary")
         leave = QPushButton(tr("Cancel"))
@@ -160,30 +186,39 @@ class TurnView(QFrame):
         column.setContentsMargins(0, 0, 0, XS)
         column.addWidget(field)
         column.addLayout(row)
-        keep.clicked.connect(lambda: self._end_edit(field.toPlainText()))
-        leave.clicked.connect(lambda: self._end_edit(None))
+        keep.clicked.connect(self._send_edit)
+        leave.clicked.connect(self.end_edit)
         for keys in ("Ctrl+Return", "Ctrl+Enter"):
             QShortcut(
                 QKeySequence(keys),
                 self._editor,
-                lambda: self._end_edit(field.toPlainText()),
+                self._send_edit,
                 context=Qt.ShortcutContext.WidgetWithChildrenShortcut,
             )
         self._column.insertWidget(self._column.indexOf(self.body), self._editor)
         self.body.hide()
         self._buttons.hide()
         field.moveCursor(field.textCursor().MoveOperation.End)
-        field.setFocus()
 
-    def _end_edit(self, text: str | None) -> None:
+    @Slot()
+    def end_edit(self) -> None:
+        """Close the editor; what was typed is given up, or said."""
         if self._editor is not None:
+            self._editor.hide()
             self._editor.deleteLater()
-            self._editor = None
+            self._editor = self._field = None
         self.body.show()
         self._buttons.show()
         self.body.setFocus()  # else it goes wherever Qt finds a place
-        if text is not None and text.strip() and text != self.turn.text:
+        self.typed.emit(None)
+
+    @Slot()
+    def _send_edit(self) -> None:
+        text = self._field.toPlainText() if self._field is not None else ""
+        if text.strip() and text != self.turn.text:
             self.edited.emit(text)
+        else:
+            self.end_edit()
 
     def _fold_out(self, is_out: bool) -> None:
         dress(self._fold, "chevron-down" if is_out else "chevron-right", "muted")
@@ -227,11 +262,8 @@ class _Buttons(QWidget):
         self._branch.setProperty("role", "muted")
         self._copy, self._edit = _tool("copy"), _tool("edit")
         self._retry, self._go_on = _tool("retry"), _tool("play")
-        self._figures = QLabel()
+        self._figures = ElidedLabel()  # the row may not keep the turn from being narrow
         self._figures.setProperty("role", "small")
-        # What has no room is cut: the row may not keep the turn from being narrow.
-        self._figures.setMinimumWidth(0)
-        self._figures.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -267,7 +299,7 @@ class _Buttons(QWidget):
         self._retry.setVisible(not self._is_user and not is_open)
         is_cut = turn.figures.get("reason") in ("length", "stopped") or not turn.is_whole
         self._go_on.setVisible(not self._is_user and not is_open and is_cut and bool(turn.text))
-        self._figures.setText("" if self._is_user or is_open else figures_text(turn.figures))
+        self._figures.set_whole("" if self._is_user or is_open else figures_text(turn.figures))
 
     def retranslate(self) -> None:
         """The language changed."""
@@ -306,10 +338,8 @@ class _ErrorCard(QFrame):
             )
         self.retry, self._copy = QPushButton(), QPushButton()
         self._copy.clicked.connect(self._copy_details)
-        self._code: object = None
-        self._ways: list[QPushButton] = []
-        self._row, row = QHBoxLayout(), QHBoxLayout()
-        self._row.addStretch()
+        self._ways = WayRow()
+        row = QHBoxLayout()
         row.addWidget(self.retry)
         row.addWidget(self._copy)
         row.addStretch()
@@ -317,40 +347,28 @@ class _ErrorCard(QFrame):
         column.setSpacing(XS)
         column.addWidget(self._title)
         column.addWidget(self._text)
-        for one in (self._row, row):  # two rows: a narrow window has no room for all in one
-            one.setSpacing(S)
-            column.addLayout(one)
+        column.addWidget(self._ways)
+        row.setSpacing(S)
+        column.addLayout(row)
         self.hide()
 
-    def show_error(self, error: object) -> None:
-        """Show ``message``, ``hint`` and ``code``; anything but those hides the card."""
+    def show_error(self, error: object, acts: Acts) -> None:
+        """Show ``message``, ``hint`` and ``code``; anything but those hides the card.
+
+        ``acts``: what can be done about it, by ``Way.act``.
+        """
         told = error if isinstance(error, dict) else {}
         lines = (told.get("hint"), f"[{told.get('code', '')}]")
         self._title.setText(str(told.get("message", "")))
         self._text.setText("\n".join(str(line) for line in lines if line))
-        if told.get("code") != self._code:
-            self._code = told.get("code")
-            self._show_ways()
+        self._ways.show_code(told.get("code"), acts)
         self.setVisible(bool(told))
 
     def retranslate(self) -> None:
         """The language changed."""
         self.retry.setText(tr("Try again"))
         self._copy.setText(tr("Copy details"))
-        self._show_ways()
-
-    def _show_ways(self) -> None:
-        """Have a button for each way out of the error."""
-        for button in self._ways:
-            self._row.removeWidget(button)
-            button.hide()
-            button.deleteLater()
-        self._ways = []
-        for text, act in actions_for(self._code):
-            button = QPushButton(text)
-            button.clicked.connect(lambda _=False, act=act: act())
-            self._ways.append(button)
-            self._row.insertWidget(len(self._ways) - 1, button)
+        self._ways.retranslate()
 
     def _copy_details(self) -> None:
         QGuiApplication.clipboard().setText(f"{self._title.text()}\n{self._text.text()}")

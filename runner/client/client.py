@@ -104,6 +104,7 @@ class Client(Keeping):
         think: Think = None,
         form: str | Json | None = None,
         conversation: str = "",
+        truncates: bool = False,
     ) -> Stream[Event]:
         """Answer a conversation.
 
@@ -117,6 +118,7 @@ class Client(Keeping):
             think: Whether to think first, and how hard; ``None``: as the model does by itself.
             form: ``json``, or the JSON schema that the answer must follow.
             conversation: Its name, by which ``clear_cache`` finds what is kept of it.
+            truncates: Whether the oldest turns may be left out where all do not fit.
         """
         turns = [_turn(message) for message in messages]
         body: Json = {"model": model, "messages": turns, **_settings(options, keep_alive)}
@@ -128,6 +130,8 @@ class Client(Keeping):
             body["format"] = form
         if conversation:
             body["conversation"] = conversation
+        if truncates:
+            body["truncate"] = True
         return Stream(self._exchange("POST", "/api/chat", body), decode.chat_events, _is_done)
 
     def generate(

@@ -116,6 +116,12 @@ class ScriptedDaemon:
             handler.wfile.write(f"event: {kind}\nid: 1\ndata: {json.dumps(value)}\n\n".encode())
             handler.wfile.flush()
 
+    def begun(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The job that a request begins."""
+        self.others.append(("/api/jobs", body))
+        job = {"id": 1, "kind": body["kind"], "name": body["model"]}
+        return job | {"state": "queued", "started": "2026-01-01T00:00:00Z"}
+
     def lines(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if path == "/api/version":
             yield {"version": "0.32.0", "corral": __version__}
@@ -125,7 +131,7 @@ class ScriptedDaemon:
         elif path == "/api/ps":
             yield {"models": [RUNNING] if self.is_loaded else []}
         elif path == "/api/jobs":
-            yield {"jobs": self.jobs}
+            yield self.begun(body) if body else {"jobs": self.jobs}
         elif path.startswith("/api/search"):
             yield {"models": [], "errors": []}
         elif path == "/api/machine":

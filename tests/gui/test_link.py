@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -243,3 +244,13 @@ def test_nothing_at_the_address_is_told_in_words(application, until):
 def _quiet(caplog):
     """A mistake is logged with its trace; that is not this test's news."""
     caplog.set_level("CRITICAL", logger="gui.link")
+
+
+def test_a_port_that_another_program_has_is_left_for_the_next_free_one(
+    link, daemon, until, monkeypatch
+):
+    monkeypatch.setenv("CORRAL_HOST", "as it was")  # put back at the end
+    link.move()
+    until(lambda: link.address.port > daemon.port)
+    assert os.environ["CORRAL_HOST"] == str(link.address)
+    until(lambda: link.state.phase is Phase.DOWN)

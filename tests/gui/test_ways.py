@@ -14,7 +14,7 @@ from gui.ways import GUIDE, WAYS, actions_for
 from gui.words import CHINESE
 from runner.errors import CorralError, from_code
 
-PLACES = sorted({way.place for ways in WAYS.values() for way in ways})
+PLACES = sorted({way.place for ways in WAYS.values() for way in ways if way.place})
 
 
 @pytest.fixture

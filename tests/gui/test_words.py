@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gui import words_zh, words_zh_library, words_zh_making, words_zh_settings
+from gui import (
+    words_zh,
+    words_zh_library,
+    words_zh_making,
+    words_zh_mending,
+    words_zh_settings,
+)
 from gui.contents import pages
 from gui.suggest import _LARGER, STARTER
 from gui.widgets.keys_dialog import KEYS
@@ -16,6 +22,7 @@ from gui.widgets.parameters import _FIELDS
 from gui.widgets.starters import _QUESTIONS
 from gui.words import CHINESE, WORDS, tr
 
+PARTS = (words_zh, words_zh_settings, words_zh_making, words_zh_library, words_zh_mending)
 GUI = Path(__file__).parents[2] / "gui"
 
 
@@ -52,8 +59,7 @@ def test_both_languages_fill_in_the_same_values(english):
 
 
 def test_the_lists_are_in_order_and_no_text_is_in_two():
-    parts = (words_zh, words_zh_settings, words_zh_making, words_zh_library)
-    lists = [part.CHINESE for part in parts]
+    lists = [part.CHINESE for part in PARTS]
     for one in lists:
         assert list(one) == sorted(one)
     assert sum(map(len, lists)) == len(CHINESE)

@@ -7,8 +7,11 @@ import threading
 import pytest
 
 from gui.chats.conversation import Conversation, title_of
+from gui.chats.files import TextFile
+from gui.chats.presets import OURS
 from gui.chats.shelf import Shelf
 from gui.chats.storage import Chat, Storage
+from gui.chats.unsent import Unsent
 from gui.models.figures import figures_text
 from tests.gui.scripted import MODEL, end, said
 
@@ -163,6 +166,47 @@ def test_a_draft_is_kept_though_nobody_stops_typing(talk, until, archive):
     assert talk._draft_timer.isActive() or len(typed) > 1
 
 
+def test_an_edit_is_kept_though_nobody_stops_typing_and_leaves_when_it_is_sent(
+    talk, until, archive, daemon
+):
+    talk.send("Hi")
+    until(idle(talk))
+    question, typed, kept = talk.tree.path()[0].id, [], []
+
+    def goes_on():
+        typed.append("x")
+        talk.set_edit(question, "".join(typed))
+        archive.do(lambda storage: storage.unsent(7).edits, kept.append)
+        return any(kept)
+
+    until(goes_on)
+    assert question in next(filter(None, kept))
+    talk.set_edit(question, None)
+    talk.edit(question, "Bye")
+    until(idle(talk))
+    left = []
+    archive.do(lambda storage: storage.unsent(7), left.append)
+    until(lambda: left)
+    assert left == [Unsent()] == [talk.unsent]
+
+
+def test_words_files_and_settings_of_a_chat_without_turns_are_kept(link, until, archive):
+    def kept_of(number, change):
+        talk = Conversation(Chat(number, model=MODEL), [], link=link, archive=archive)
+        change(talk)
+        talk.keep_now()
+        found = []
+        archive.do(lambda storage: [chat.id for chat in storage.chats()], found.append)
+        until(lambda: found)
+        return number in found[0]
+
+    assert not kept_of(1, lambda talk: talk.set_fields(model="other"))
+    assert not kept_of(2, lambda talk: talk.set_fields(options=OURS[1].options))
+    assert kept_of(3, lambda talk: talk.set_fields(system="Answer in rhymes."))
+    assert kept_of(4, lambda talk: talk.set_fields(options={"seed": 7}))
+    assert kept_of(5, lambda talk: talk.set_files([TextFile("a.txt", "words")]))
+
+
 def test_a_temporary_chat_leaves_nothing_in_the_file_of_the_others(
     application, link, archive, until, tmp_path
 ):
@@ -173,8 +217,11 @@ def test_a_temporary_chat_leaves_nothing_in_the_file_of_the_others(
     talk = shelf.new(MODEL, is_temporary=True)
     talk.set_fields(system="Confidential prompt")
     talk.set_draft("Confidential draft")
+    talk.set_files([TextFile("a.txt", "Confidential file")])
     talk.send("Confidential question")
     until(idle(talk))
+    talk.set_edit(talk.tree.path()[0].id, "Confidential edit")
+    talk.keep_now()
     shelf.new(MODEL)
     shelf.close()
     archive.close()
@@ -192,6 +239,7 @@ def test_a_temporary_chat_leaves_nothing(link, until, tmp_path, application):
 
 def test_a_title_is_the_first_line_cut_between_words():
     assert title_of("\n  Hi there \nmore") == "Hi there"
+    assert title_of("**notes.txt**\n\n```txt\nwords\n```\n\nWhich?") == "notes.txt"
     long = title_of("word " * 30)
     assert len(long) <= 61 and long.endswith("word…")
     assert title_of("字" * 100) == "字" * 60 + "…"

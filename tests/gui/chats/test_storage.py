@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from gui.chats.files import TextFile
+from gui.chats.pictures import Picture
 from gui.chats.storage import _TABLES, FORMAT, Chat, Storage
 from gui.chats.tree import Turn
+from gui.chats.unsent import Unsent
 from runner.errors import StoreError
 
 pytestmark = pytest.mark.blocking
@@ -154,6 +157,27 @@ def test_a_file_of_the_first_format_keeps_its_chats_and_takes_pictures(path):
     assert [turn.text for turn in storage.turns(7)] == ["Hi"]
     storage.save_turn(7, turn(2, "See", images=(b"one", b"two")))
     assert [found.images for found in storage.turns(7)] == [(), (b"one", b"two")]
+    storage.save_edit(7, 1, "Hello")
+    assert storage.unsent(7).edits == {1: "Hello"}
     storage.delete_chat(7)
-    assert storage.turns(7) == []
+    assert storage.turns(7) == [] and storage.unsent(7) == Unsent()
     storage.close()
+
+
+def test_what_was_not_sent_comes_back_and_goes_with_its_chat(storage, path):
+    chat, other = storage.save_chat(Chat()), storage.save_chat(Chat())
+    files = (TextFile("a.txt", "words"), Picture("b.png", b"\x89PNG"), TextFile("none", ""))
+    storage.save_edit(chat.id, 3, "typed")
+    storage.save_edit(chat.id, 3, "typed on")
+    storage.save_edit(chat.id, 5, "another")
+    storage.save_files(chat.id, (files[1],))
+    storage.save_files(chat.id, files)
+    again = Storage(path)
+    assert again.unsent(chat.id) == Unsent({3: "typed on", 5: "another"}, files)
+    assert again.unsent(other.id) == Unsent()
+    again.close()
+    storage.save_edit(chat.id, 3, None)
+    storage.save_files(chat.id, ())
+    assert storage.unsent(chat.id) == Unsent({5: "another"})
+    storage.delete_chat(chat.id)
+    assert storage.unsent(chat.id) == Unsent()

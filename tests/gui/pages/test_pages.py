@@ -154,8 +154,7 @@ def test_a_file_is_imported_and_a_failure_is_told(desk, fake, tmp_path):
     desk.until(lambda: "no GGUF" in page.banner.text)
     fake.script.failures.clear()
     page.import_file(tmp_path / "x.gguf")
-    desk.settled()
-    assert page.banner.isHidden(), page.banner.text
+    desk.until(lambda: page.banner.isHidden())
     assert fake.bodies("/api/pull")[-1]["path"] == str(tmp_path / "x.gguf")
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from gui.link import Phase, State
 from gui.settings import Settings
 from gui.theme import THEME
 from gui.views.main_window import MainWindow
 from gui.words import WORDS
+from runner import __version__
 
 
 @pytest.fixture
@@ -58,3 +60,27 @@ def test_words_never_have_less_room_than_they_need(window, settings):
         assert all(titles(window))
     finally:
         THEME.apply("light")
+
+
+def test_a_daemon_of_another_version_is_told_once_and_can_be_restarted(
+    window, link, until, monkeypatch
+):
+    stopped = []
+    monkeypatch.setattr("gui.link.launch.stop", lambda *place: stopped.append(place))
+    window._show_state(State(Phase.UP, __version__))
+    assert window._banner.isHidden()
+    window._show_state(State(Phase.UP, "0.0.9"))
+    assert f"version 0.0.9, this app {__version__}" in window._banner.text
+    window._banner.hide()  # put away by hand: it does not come again
+    window._show_state(State(Phase.UP, "0.0.9"))
+    assert window._banner.isHidden()
+    window._show_state(State(Phase.UP, "0.0.8"))
+    window._banner.action.click()
+    until(lambda: stopped == [(link.paths, link.address)])
+    window._show_state(State(Phase.UP, __version__))
+    assert window._banner.isHidden()
+
+
+def test_the_window_is_never_larger_than_the_screen(window):
+    there = window.screen().availableSize()
+    assert window.width() <= there.width() and window.height() <= there.height()
