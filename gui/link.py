@@ -433,6 +433,9 @@ class Link(QObject):
                 # One that is ending takes a connection and drops it: who is there after it?
                 self._wake.wait(_ENDING_S)
                 found = launch.probe(self.address)
+            if found.kind is Kind.SILENT:
+                self._say(State(Phase.STARTING))
+                found = launch.probe(self.address, timeout_s=launch.START_S)
             if found.kind is Kind.NOTHING and self._has_moved():
                 found = launch.probe(self.address)
             if found.kind is Kind.NOTHING and self._is_paused:

@@ -43,7 +43,7 @@ def connect(need: Need, out: Output) -> Client:
     paths, address = place()
     if need is Need.NOTHING:
         return launch.client_for(paths, address)
-    found = launch.probe(address)
+    found = look(address, out)
     if found.kind is Kind.NOTHING:
         if need is Need.RUNNING:
             raise not_running(address)
@@ -53,6 +53,15 @@ def connect(need: Need, out: Output) -> Client:
         if not found.is_ours:
             _settle_versions(found, paths, address, out)
     return launch.client_for(paths, address)
+
+
+def look(address: Address, out: Output) -> Found:
+    """Return what answers on ``address``; one that is silent has the time that a start takes."""
+    found = launch.probe(address)
+    if found.kind is Kind.SILENT:
+        out.say(f"waiting for an answer from {address} ...")
+        found = launch.probe(address, timeout_s=launch.START_S)
+    return found
 
 
 def start(paths: Paths, address: Address, out: Output) -> Found:
@@ -84,6 +93,12 @@ def refuse_others(found: Found, address: Address) -> None:
         raise AddressInUse(
             f"Ollama{version} answers at {address}, where the Corral daemon should",
             hint=f"stop Ollama, or use another port: CORRAL_HOST={_next_port(address)}",
+        )
+    if found.kind is Kind.SILENT:
+        raise AddressInUse(
+            f"a program takes connections at {address}, and says nothing",
+            hint="if it is the daemon, see: corral daemon logs; if not, stop it, or use another"
+            f" port: CORRAL_HOST={_next_port(address)}",
         )
     raise AddressInUse(
         f"another program answers at {address}, where the Corral daemon should",

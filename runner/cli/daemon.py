@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from runner.cli.connect import Need, place, refuse_others, start
+from runner.cli.connect import Need, look, place, refuse_others, start
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers
 from runner.client import launch
@@ -50,7 +50,7 @@ def add(commands: Subparsers) -> None:
 def run_status(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Say how the daemon is; exit code 1 when there is none."""
     paths, address = place()
-    found = _find(address)
+    found = _find(address, out)
     status: dict[str, Any] = {"running": found.kind is Kind.CORRAL, "address": str(address)}
     if found.kind is Kind.CORRAL:
         running = client.running()
@@ -76,7 +76,7 @@ def run_status(args: argparse.Namespace, client: Client, out: Output) -> int:
 def run_start(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Start the daemon; one that runs already is no failure."""
     paths, address = place()
-    found = _find(address)
+    found = _find(address, out)
     if found.kind is Kind.CORRAL:
         out.say(f"Corral {found.version} is running already, at {address}")
         return 0
@@ -87,7 +87,7 @@ def run_start(args: argparse.Namespace, client: Client, out: Output) -> int:
 def run_stop(args: argparse.Namespace, client: Client, out: Output) -> int:
     """End the daemon; one that does not run is no failure."""
     paths, address = place()
-    if _find(address).kind is Kind.NOTHING:
+    if _find(address, out).kind is Kind.NOTHING:
         out.say("the Corral daemon is not running")
         return 0
     _end(paths, address, out)
@@ -97,7 +97,7 @@ def run_stop(args: argparse.Namespace, client: Client, out: Output) -> int:
 def run_restart(args: argparse.Namespace, client: Client, out: Output) -> int:
     """End the daemon if it runs, and start one of this version."""
     paths, address = place()
-    if _find(address).kind is Kind.CORRAL:
+    if _find(address, out).kind is Kind.CORRAL:
         _end(paths, address, out)
     _start(paths, address, out)
     return 0
@@ -122,9 +122,9 @@ def run_logs(args: argparse.Namespace, client: Client, out: Output) -> int:
     return 0
 
 
-def _find(address: Address) -> Found:
+def _find(address: Address, out: Output) -> Found:
     """What answers there; raises when it is neither ours nor nothing."""
-    found = launch.probe(address)
+    found = look(address, out)
     if found.kind is not Kind.NOTHING:
         refuse_others(found, address)
     return found

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     elif args.detach:
         out.say(f"job {job.job_id} moves the models; see it with: corral jobs")
     else:
-        out.say(f"the models are in {job.name} now")
+        out.say(f"the models are in {folder or client.folder().folder} now")
     return 0
 
 

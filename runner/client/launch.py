@@ -46,6 +46,7 @@ class Kind(Enum):
     CORRAL = auto()  # of any version
     OLLAMA = auto()
     STRANGER = auto()  # accepts connections, but is neither
+    SILENT = auto()  # accepts connections, and has not answered: systemd does, for one that starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ def probe(address: Address, timeout_s: float = PROBE_S) -> Found:
     except DaemonError as error:
         if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
             return Found(Kind.NOTHING)
-        if isinstance(error.__cause__, TimeoutError | ConnectionError | BadReply):
+        if isinstance(error.__cause__, TimeoutError):
+            return Found(Kind.SILENT)
+        if isinstance(error.__cause__, ConnectionError | BadReply):
             return Found(Kind.STRANGER)
         raise
     if b"Ollama is running" in greeting:

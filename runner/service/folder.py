@@ -114,14 +114,15 @@ class FolderService:
         """
         self._refuse_fixed()
         folder = await asyncio.to_thread(self._checked, text)
-        if others := [job for job in self._under_way(MOVE) if job.name != str(folder)]:
+        name = folder.name  # jobs are told to everyone, and where files are is not
+        if others := [job for job in self._under_way(MOVE) if job.name != name]:
             raise _busy(others[0])
         self._refuse_jobs()
         await asyncio.to_thread(carry, self._library, folder)
         request = MoveRequest(str(folder), plain(self._library.models))
         return await self._jobs.begin(
             MOVE,
-            str(folder),
+            name,
             self._work(request),
             is_attended=False,
             is_lasting=False,

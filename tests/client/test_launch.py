@@ -52,7 +52,7 @@ def test_nothing_is_told_from_something_that_never_answers(unused_port):
     assert launch.probe(Address("127.0.0.1", unused_port)) == Found(Kind.NOTHING)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = Address("127.0.0.1", mute.getsockname()[1])
-        assert launch.probe(address, timeout_s=0.05) == Found(Kind.STRANGER)
+        assert launch.probe(address, timeout_s=0.05) == Found(Kind.SILENT)
 
 
 def test_a_machine_that_takes_no_connection_is_no_program_that_answers(monkeypatch):
