@@ -201,7 +201,8 @@ def _blocks(model: ShownModel, verbose: bool) -> Iterator[tuple[str, list[tuple[
     yield "Parameters", [_pair(line) for line in model.parameters.splitlines() if line.strip()]
     if verbose:
         yield "Metadata", [(k, _value(v)) for k, v in sorted(details.metadata.items())]
-        yield "Tensors", [(n, t, f"[{' '.join(map(str, s))}]") for n, t, s in details.tensors]
+        yield "Projector", [(k, _value(v)) for k, v in sorted(details.projector.items())]
+        yield "Tensors", [(n, t, f"[{' '.join(map(str, s))}]") for n, t, s, _ in details.tensors]
     yield "System", _first_lines(details.system)
     yield "License", _first_lines(details.license)
     if details.quality:

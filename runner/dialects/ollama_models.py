@@ -187,11 +187,12 @@ class Running(msgspec.Struct):
 
 
 class Tensor(msgspec.Struct):
-    """One tensor of ``/api/show``."""
+    """One tensor of ``/api/show``; ``size``, in bytes, is our own."""
 
     name: str
     type: str
     shape: list[int]
+    size: int
 
 
 class Turn(msgspec.Struct):
@@ -212,6 +213,7 @@ class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
     details: Details
     messages: list[Turn] = []
     model_info: dict[str, Any]
+    projector_info: dict[str, Any] = {}
     tensors: list[Tensor] = []
     capabilities: list[str]
     modified_at: str
@@ -259,12 +261,6 @@ def ps(models: Sequence[RunningModel], *, now: float, loading: Sequence[LoadMome
 def show(details: ModelDetails, *, verbose: bool) -> bytes:
     """Return all about one model; long arrays and tensors only when ``verbose``."""
     info = details.info
-    metadata = {
-        key: [] if not verbose and _is_long(value) else value
-        for key, value in details.metadata.items()
-        # Told by the name and by ``template``.
-        if key not in ("general.name", "tokenizer.chat_template")
-    }
     return wire.encode(
         ShowAnswer(
             modelfile=details.modelfile,
@@ -274,8 +270,9 @@ def show(details: ModelDetails, *, verbose: bool) -> bytes:
             license=details.license,
             details=_details(info),
             messages=[Turn(turn.role, turn.content) for turn in details.messages],
-            model_info=metadata,
-            tensors=[Tensor(name, kind, list(shape)) for name, kind, shape in details.tensors]
+            model_info=_metadata(details.metadata, verbose=verbose),
+            projector_info=_metadata(details.projector, verbose=verbose),
+            tensors=[Tensor(name, kind, list(shape), n) for name, kind, shape, n in details.tensors]
             if verbose
             else [],
             capabilities=[ability.value for ability in info.capabilities],
@@ -394,6 +391,15 @@ def _details_of(
 def _moment(seconds: float) -> str:
     whole = math.floor(seconds)
     return rfc3339(whole * 10**9 + int((seconds - whole) * 1e9))
+
+
+def _metadata(found: Mapping[str, Any], *, verbose: bool) -> dict[str, Any]:
+    """All but what the name and ``template`` tell."""
+    return {
+        key: [] if not verbose and _is_long(value) else value
+        for key, value in found.items()
+        if key not in ("general.name", "tokenizer.chat_template")
+    }
 
 
 def _is_long(value: object) -> bool:
