@@ -297,9 +297,13 @@ class InferenceService:
         wanted = replace(prepared.wanted, is_pinned=pins or prepared.wanted.is_pinned)
         async with aclosing(moments(self._pool, wanted, keep_alive)) as told:
             async for moment in told:
-                yield running(moment) if isinstance(moment, Resident) else moment
-        if pins is not None:
-            self._pool.pin(wanted.key, pins)
+                if not isinstance(moment, Resident):
+                    yield moment
+                    continue
+                if pins is not None:
+                    self._pool.pin(wanted.key, pins)
+                    moment = replace(moment, is_pinned=pins)
+                yield running(moment)
 
     async def estimate(self, name: ModelName, options: Options) -> MemoryNeed:
         """Return what loading a model would take now and where, and what would make it fit.

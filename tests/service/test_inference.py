@@ -375,3 +375,18 @@ def test_a_model_is_loaded_with_the_small_one_that_guesses_for_it(library, name,
             await place.events(chat(name, "say 1", speculate="auto"))
 
     asyncio.run(story())
+
+
+def test_a_load_says_whether_the_model_is_pinned_from_now_on(library, name):
+    async def story():
+        async with open_place(library, name) as place:
+            for pins in (True, None, False, None):
+                *_, end = [
+                    m async for m in place.service.load_apart(name, Options(), 60, pins=pins)
+                ]
+                (row,) = place.pool.resident()
+                assert end.is_pinned is row.is_pinned
+                if pins is not None:
+                    assert row.is_pinned is pins
+
+    asyncio.run(story())
