@@ -198,6 +198,7 @@ OUR_OWN: dict[str, dict[str, str]] = {
         "models[].last_used_at": "when it was last asked something",
     },
     "GET /api/ps": {
+        "loads": "models on their way into memory",
         **_below("models[].details.", _ABOUT),
         "models[].devices": "what computes its layers",
         "models[].load_seconds": "how long its load took",

@@ -136,7 +136,7 @@ CASES = (
     Case("POST /v1/messages/count_tokens", MessageTokensCount, ({**MESSAGE, "max_tokens": None},)),
     Case("GET /v1/models/{name}" + CLAUDES, ClaudeModel),
 )
-#: Told when there is something to tell: tokens that were guessed, a part that was cached, what a
+#: Told when there is something to tell: tokens guessed, a part that was cached, loads, what a
 #: function belongs to.
 SOMETIMES = {
     "usage.completion_tokens_details.accepted_prediction_tokens",
@@ -145,6 +145,7 @@ SOMETIMES = {
     "draft_count",
     "draft_accepted_count",
     "item.namespace",
+    "loads",
     "output[].namespace",
     "response.output[].namespace",
 }
