@@ -62,6 +62,7 @@ bench: $(VENV)/.test ## Compare with llama-server; ARGS="--help" tells how (benc
 docs: $(VENV)/.test ## Write the pages that are made from the code: docs/reference, docs/api
 	@$(BIN)/python packaging/reference.py
 	@$(BIN)/python packaging/compatibility.py
+	@$(BIN)/python packaging/answer_fields.py
 	@$(BIN)/python packaging/measured.py
 	@$(BIN)/python packaging/third_party.py
 
@@ -70,6 +71,7 @@ screenshots: $(VENV)/.test ## Draw docs/images: every page of the app, both them
 
 soak: $(VENV)/.test ## An hour of everything at once, and the long tests; MINUTES=5 SEED=7 for less
 	@CORRAL_SOAK=1 $(BIN)/python tests/soak.py --minutes "$(or $(MINUTES),60)" $(if $(SEED),--seed "$(SEED)")
+	@$(BIN)/python tests/soak.py --calm --minutes "$(or $(MINUTES),10)" $(if $(SEED),--seed "$(SEED)")
 	@CORRAL_SOAK=1 $(BIN)/python tests/run.py unit live
 
 package: $(VENV)/.test ## Make the frozen bundle and the Debian package, in dist/

@@ -9,12 +9,15 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Protocol
 
-from PySide6.QtCore import QByteArray, QObject, QRectF, Qt, Slot
+from PySide6.QtCore import QByteArray, QObject, QRectF, QSize, Qt, Slot
 from PySide6.QtGui import QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtWidgets import QAbstractButton
 
 from gui.theme import DARK, LIGHT, THEME, Colours
 
+#: Pixels of an icon beside text of the usual size.
+_BESIDE_TEXT = 16
 #: Pixels that each icon is drawn at: one for each size and scale that a screen asks for.
 _SIZES = (16, 20, 24, 32, 40, 48, 64)
 
@@ -124,6 +127,8 @@ class _Follower(QObject):
         target = self.parent()
         if target is not None:
             target.setIcon(icon(*self._look))  # type: ignore[attr-defined]
+        if isinstance(target, QAbstractButton):  # as large as the text beside it
+            target.setIconSize(QSize(THEME.scaled(_BESIDE_TEXT), THEME.scaled(_BESIDE_TEXT)))
 
 
 @lru_cache(maxsize=512)

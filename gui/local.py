@@ -5,10 +5,15 @@ Only when the daemon runs on this machine; blocking, so called on the link's thr
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from runner.config import load_settings
+from runner.errors import CorralError
+from runner.paths import Paths
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -30,6 +35,26 @@ def disk_of(folder: Path) -> Disk | None:
             continue
         return Disk(usage.total, usage.free)
     return None
+
+
+def models_folder(paths: Paths) -> Path:
+    """Return where the models of this machine are kept: as the settings say, or else as usual."""
+    with contextlib.suppress(CorralError):  # the daemon tells what is wrong with them
+        return paths.with_models(load_settings(paths.config_file).models).models
+    return paths.models
+
+
+def place_for_models(folder: Path) -> Path:
+    """Return where in a chosen folder models are kept: in it, if it is empty or has some already.
+
+    In one that holds anything else, such as a disk's first folder, it is a new one inside of it.
+    """
+    try:
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    except OSError:
+        return folder  # the daemon says what is wrong with it
+    is_theirs = not names or {"lock", "blobs"} <= names
+    return folder if is_theirs else folder / "corral-models"
 
 
 def levelled(lines: Iterable[str], least: str) -> list[str]:

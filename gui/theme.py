@@ -82,6 +82,8 @@ _PICTURES = Path(__file__).parent / "resources"
 
 #: Steps of the spacing scale, in pixels at 100 %.
 XS, S, M, L, XL = 4, 8, 12, 16, 24
+#: The usual size of text, for which sizes in pixels are given.
+USUAL_PX = 14
 
 
 _SHEET = """
@@ -129,7 +131,8 @@ QLineEdit[wrong="true"] {{ border: 1px solid {bad}; }}
 QPushButton#round {{ padding: 8px 11px; border-radius: 10px; }}
 QToolButton[popupMode="1"] {{ padding-right: 16px; }}
 QToolButton::menu-button {{ border: none; width: 14px; }}
-QToolButton::menu-arrow {{ image: url({pictures}/chevron-down.svg); width: 10px; height: 10px; }}
+QToolButton::menu-arrow {{ image: url({pictures}/chevron-down.svg); width: {arrow}px;
+  height: {arrow}px; }}
 QToolButton::menu-indicator {{ image: none; }}
 QToolButton {{ background: transparent; border: 2px solid transparent; border-radius: 6px;
   padding: 4px; }}
@@ -148,8 +151,15 @@ QSpinBox, QDoubleSpinBox {{ padding-right: 22px; }}
 QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button,
 QDoubleSpinBox::down-button {{ border: none; background: transparent; width: 20px; }}
 QCheckBox {{ spacing: 8px; }}
-QCheckBox::indicator {{ width: 16px; height: 16px; border: 1px solid {muted}; border-radius: 4px;
-  background: {surface}; }}
+QRadioButton {{ spacing: 8px; }}
+QRadioButton::indicator {{ width: {tick_px}px; height: {tick_px}px; border: 1px solid {muted};
+  border-radius: {radio}px; background: {surface}; }}
+QRadioButton::indicator:checked {{ width: {dot}px; height: {dot}px;
+  border: {ring}px solid {accent}; }}
+QRadioButton:disabled {{ color: {muted}; }}
+QRadioButton:focus {{ color: {accent}; }}
+QCheckBox::indicator {{ width: {tick_px}px; height: {tick_px}px; border: 1px solid {muted};
+  border-radius: 4px; background: {surface}; }}
 QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent};
   image: url({pictures}/check-{tick}.svg); }}
 QCheckBox:focus {{ color: {accent}; }}
@@ -191,6 +201,13 @@ QSplitter::handle {{ background: {line}; width: 1px; height: 1px; }}
 QTabBar::tab {{ padding: 6px 7px; border-bottom: 2px solid transparent; color: {muted}; }}
 QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; }}
 QTabBar::tab:selected:focus {{ background: {selected}; color: {text}; }}
+QTabBar::scroller {{ width: {scroller}px; }}
+QTabBar QToolButton {{ background: {surface}; border: 1px solid {line}; border-radius: 4px;
+  padding: 0; margin: 0; }}
+QTabBar QToolButton::left-arrow {{ image: url({pictures}/chevron-left.svg); width: {arrow}px;
+  height: {arrow}px; }}
+QTabBar QToolButton::right-arrow {{ image: url({pictures}/chevron-right.svg); width: {arrow}px;
+  height: {arrow}px; }}
 QTabWidget::pane {{ border: none; }}
 QSlider::groove:horizontal {{ height: 4px; background: {line}; border-radius: 2px; }}
 QSlider::handle:horizontal {{ background: {accent}; width: 14px; margin: -5px 0;
@@ -233,6 +250,10 @@ class Theme(QObject):
         application.setStyleSheet(self._sheet())
         self.changed.emit()
 
+    def scaled(self, n_px: int) -> int:
+        """Return what ``n_px`` pixels beside the usual size of text are beside the one in use."""
+        return round(n_px * self.font_px / USUAL_PX)
+
     def follow_system(self) -> None:
         """Change with the desktop, as long as no theme was asked for."""
         application = QApplication.instance()
@@ -250,6 +271,12 @@ class Theme(QObject):
             "heading": self.font_px + 2,
             "title": self.font_px + 8,
             "pad": 3 if self._is_dense else 6,
+            "tick_px": self.scaled(16),
+            "radio": self.scaled(16) // 2 + 1,
+            "ring": self.scaled(5),
+            "dot": self.scaled(16) + 2 - 2 * self.scaled(5),
+            "arrow": self.scaled(11),
+            "scroller": self.scaled(26),
             "family": _family_rule(self.family),
         }
         tick = next(name for name, colours in THEMES.items() if colours is self.colours)

@@ -34,6 +34,7 @@ _TOKEN = Way("Give a token", "settings/downloads")
 _PROXY = Way("Proxy and hubs", "settings/downloads")
 _LIBRARY = Way("See the library", "library")
 _ROOM = Way("Make room in the library", "library")
+_FOLDER = Way("Where models are kept", "settings/app")
 _ACCESS = Way("Keys and access", "settings/network")
 _DEVICES = Way("See the devices", "machine")
 
@@ -50,7 +51,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
     "model_not_found": (_OTHER, _HUBS),
     "unsupported": (_OTHER,),
     "template_failed": (_LIBRARY, _OTHER),
-    "disk_full": (_ROOM,),
+    "disk_full": (_ROOM, _FOLDER),
     "access_denied": (_TOKEN,),
     "rate_limited": (_TOKEN,),
     "offline": (_PROXY,),
@@ -59,7 +60,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
     "bad_model_file": (_LIBRARY, _HUBS),
     "unsupported_architecture": (_OTHER, _HUBS),
     "digest_mismatch": (_LIBRARY,),
-    "store_failed": (_LOG,),
+    "store_failed": (_FOLDER, _LOG),
     "unauthorized": (_ACCESS,),
     "forbidden": (_ACCESS,),
 }

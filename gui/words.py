@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from PySide6.QtCore import QLocale, QObject, Signal
 
-from gui import words_zh, words_zh_making, words_zh_settings
+from gui import words_zh, words_zh_library, words_zh_making, words_zh_settings
 from runner.errors import CorralError
 
-CHINESE = {**words_zh.CHINESE, **words_zh_settings.CHINESE, **words_zh_making.CHINESE}
+CHINESE = {
+    **words_zh.CHINESE,
+    **words_zh_settings.CHINESE,
+    **words_zh_making.CHINESE,
+    **words_zh_library.CHINESE,
+}
 LANGUAGES = {"en": "English", "zh": "简体中文"}
 
 

@@ -40,7 +40,6 @@ CHINESE: dict[str, str] = {
     "Both names stand for the same files; nothing is copied on disk.": "两个名称指向相同的文件，磁盘上不会复制任何内容。",
     "Brief": "简洁",
     "Bytes a second, such as 5M or 500k; 0 is no limit.": "每秒字节数，例如 5M 或 500k；0 表示不限速。",
-    "CORRAL_HOME moves them all, CORRAL_MODELS the models alone.": "CORRAL_HOME 可移动全部文件夹，CORRAL_MODELS 只移动模型。",
     "Cached": "缓存",
     "Cancel": "取消",
     "Cancelled": "已取消",

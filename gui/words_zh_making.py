@@ -33,7 +33,7 @@ CHINESE: dict[str, str] = {
     "File": "文件",
     "Files": "文件",
     "Filled as number {n}": "第 {n} 个填充",
-    "For every chat and program that does not say otherwise. An empty field stays as it is.": "用于未另行指定的所有对话和程序。留空的字段保持不变。",
+    "For every chat and program that does not say otherwise. An empty field leaves it to the program.": "用于未另行指定的所有对话和程序。留空的字段采用程序的默认值。",
     "Free": "可用",
     "Good, and small: the usual choice.": "质量好且体积小，通常的选择。",
     "Graphics": "显卡",

@@ -148,5 +148,4 @@ CHINESE: dict[str, str] = {
     "none": "无",
     "{name} in the daemon's environment has it.": "由后台服务的环境变量 {name} 设定。",
     "{name}: back to the default": "{name}：恢复默认值",
-    "{n} changes hold when the daemon starts again.": "有 {n} 项更改将在后台服务重启后生效。",
 }

@@ -83,10 +83,14 @@ NOTES: dict[tuple[str, str], str] = {
     ("POST /api/create", "draft_paths"): "our own, likewise",
     ("POST /api/create", "mirrors"): "our own: other places of `from`",
     ("POST /api/create", "sha256"): "our own: what the weights must be",
+    ("POST /api/create", "unset"): "our own: parameters of `from` that the new model has not",
     ("POST /api/quantize", "imatrix"): "a blob's digest, or for the owner a path",
     ("POST /api/quantize", "dry_run"): "answers with sizes instead of a job",
-    ("POST /v1/chat/completions", "functions"): "refused: use `tools`",
-    ("POST /v1/chat/completions", "function_call"): "refused: use `tool_choice`",
+    (
+        "POST /v1/chat/completions",
+        "functions",
+    ): "the older form of `tools`; the answer calls in it, too",
+    ("POST /v1/chat/completions", "function_call"): "`none`, `auto` or one function",
     ("POST /v1/chat/completions", "timings_per_token"): "llama-server's: `timings` in the answer",
     (
         "POST /v1/chat/completions",

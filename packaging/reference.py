@@ -42,6 +42,7 @@ STEPS = {
     "model_not_found": "`corral list` shows what is there; `corral pull NAME` fetches it.",
     "request_not_found": "It has ended. `corral ps --requests` shows those that have not.",
     "job_not_found": "`corral jobs` shows the jobs there are.",
+    "job_under_way": "Wait for the job that the message names, or end it: `corral jobs cancel ID`.",
     "prompt_too_long": "Shorten the prompt, or ask for more with `-o num_ctx=16384`,"
     " `options.num_ctx` or `CORRAL_CONTEXT_LENGTH`.",
     "unsupported": "Take another model, or leave out what the message names; `corral show MODEL`"
@@ -64,7 +65,7 @@ STEPS = {
     "not_enough_memory": "Stop a model (`corral ps`, `corral stop NAME`), take a smaller"
     " quantization, or a smaller context.",
     "disk_full": "`corral du` shows what takes the room and `corral prune` removes what nothing"
-    " needs; or move the library with `CORRAL_MODELS`.",
+    " needs; or move the library to a larger disk with `corral folder`.",
     "source_failed": "Try again: what has arrived is kept. `corral doctor` says whether the hubs"
     " answer.",
     "not_on_hub": "Look it up with `corral search`.",
@@ -112,9 +113,8 @@ write `config.toml`; where it is, `corral daemon status` and [where things are](
 |---|---|---|---|---|
 """
     tail = """
-Two more say where things are and have no name in `config.toml`, which they would move: `CORRAL_HOME`, one folder for
-all that Corral writes, and `CORRAL_MODELS`, another place for the models alone. `CORRAL_API_KEY` is the key
-that `corral` sends to a daemon of another machine.
+One more says where things are and has no name in `config.toml`, which it would move: `CORRAL_HOME`, one folder for all
+that Corral writes. `CORRAL_API_KEY` is the key that `corral` sends to a daemon of another machine.
 """
     return head + "\n".join(rows) + "\n" + tail
 

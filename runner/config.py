@@ -39,6 +39,7 @@ class Settings:
     """All settings, in their own types; seconds and bytes as their names say."""
 
     host: Address = DEFAULT_ADDRESS
+    models: str = ""
     insecure_no_key: bool = False
     tls_cert: str = ""
     tls_key: str = ""
@@ -158,6 +159,10 @@ def _file(text: str) -> str:
     return str(path)
 
 
+def _folder(text: str) -> str:
+    return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 - Path's may raise
+
+
 def _proxy(text: str) -> str:
     address = (text if "://" in text else f"http://{text}").removesuffix("/")
     problem = ValueError(f"want http://host:port, not '{text[:80]}'")
@@ -190,6 +195,12 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         parse_address,
         "Address the daemon listens on: host:port, or unix:///path of a socket.",
         "127.0.0.1:11434",
+    ),
+    "models": SettingSpec(
+        "CORRAL_MODELS",
+        _folder,
+        "Folder of the models; corral folder moves them. Empty: models, beside all else.",
+        "",
     ),
     "insecure_no_key": SettingSpec(
         "CORRAL_INSECURE_NO_KEY",

@@ -7,6 +7,7 @@
     │   ├── ModelNotFound           nothing in the library has that name
     │   ├── RequestNotFound         no request that runs or waits has that id
     │   ├── JobNotFound             there is no job with that id
+    │   ├── JobUnderWay             a job is at that very name already
     │   ├── PromptTooLong           the prompt alone overflows the context
     │   ├── Unsupported             the model, or this version, has no such ability
     │   ├── TemplateFailed          the model's chat template raised, or never ended
@@ -104,6 +105,12 @@ class JobNotFound(RequestError):
     """There is no job with that id."""
 
     code = "job_not_found"
+
+
+class JobUnderWay(RequestError):
+    """A job is at that very name already, and does something else; the message has its id."""
+
+    code = "job_under_way"
 
 
 class PromptTooLong(RequestError):

@@ -1,6 +1,7 @@
 """Where things live on Linux, macOS and Windows, and how our own processes are started.
 
-``CORRAL_HOME`` moves everything under one folder; ``CORRAL_MODELS`` moves the models alone.
+``CORRAL_HOME`` moves everything under one folder; ``CORRAL_MODELS``, or the setting ``models``,
+moves the models alone.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _APP = "corral"
@@ -33,6 +34,10 @@ class Paths:
     logs: Path
     cache: Path
     state: Path
+
+    def with_models(self, folder: str) -> Paths:
+        """Return the same with the models in another folder; empty: as they are."""
+        return replace(self, models=Path(folder)) if folder else self
 
     @property
     def daemon_file(self) -> Path:

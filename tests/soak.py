@@ -1,12 +1,14 @@
 """Everything at once, for an hour: clients, pulls, loads, cancels, killed workers, new daemons.
 
-    python tests/soak.py [--minutes 60] [--seed 1] [--clients 6]
+    python tests/soak.py [--minutes 60] [--seed 1] [--clients 6] [--calm] [--folder DIR]
 
 Clients of three dialects ask, stream, leave halfway, cancel each other, pull and remove models,
 while a troublemaker kills workers and ends or kills the daemon and starts it again.  What each does
 follows from the seed.  Every request must be answered, refused in words, or broken off by a daemon
 that was ended; nothing may hang.  At the end nothing waits, no process is left over, the library
-and the cache are sound, and memory and open files are what they were; else the exit code is 1.
+and the cache are sound, the log has no prompt, and memory and open files are what they were; else
+the exit code is 1.  ``--calm`` ends no daemon: one lives through all of it, and is held to what it
+had after a fifth of the time.
 """
 
 from __future__ import annotations
@@ -50,6 +52,12 @@ STARTS_S = 600.0
 #: Memory of the daemon may grow by this factor and this much, from its first quiet moment on.
 GROWTH, GROWTH_BYTES = 1.5, 40 << 20
 MORE_FILES = 24
+#: The same where one daemon lives all the time, from the end of its warm-up on.
+CALM_GROWTH, CALM_GROWTH_BYTES = 1.1, 16 << 20
+CALM_MORE_FILES = 4
+WARM_UP = 0.2  # of the time
+#: What prompts are made of; no log may have it twice in a row.
+WORD = "again "
 
 
 class Broken(Exception):
@@ -67,14 +75,18 @@ class World:
         over: Set when the time is up.
         ended: How requests ended, by kind and outcome.
         faults: What went wrong, in words.
+        is_calm: No daemon is ended.
+        sizes: The daemon's memory in bytes and its open files, whenever it was at rest.
     """
 
     daemon: RealDaemon
+    is_calm: bool = False
     trouble: threading.Lock = field(default_factory=threading.Lock)
     epoch: int = 0
     over: threading.Event = field(default_factory=threading.Event)
     ended: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
 
     def ask(self, kind: str, act: Callable[[http.client.HTTPConnection], str]) -> None:
         """Do one thing over a connection of its own, and note how it ended."""
@@ -116,7 +128,7 @@ def chat(rng: random.Random) -> Callable[[http.client.HTTPConnection], str]:
     """A conversation in a dialect of its own; read to its end, or left in the middle."""
     path = rng.choice(["/api/chat", "/v1/chat/completions", "/v1/messages"])
     n_tokens, leaves_after = rng.choice([1, 8, 64, 400]), rng.choice([None, None, 0, 3])
-    text = "again " * rng.choice([1, 20, 200])
+    text = WORD * rng.choice([1, 20, 200])
     body: dict[str, object] = {
         "model": rng.choice(KEPT),
         "messages": [{"role": "user", "content": text}],
@@ -236,6 +248,8 @@ def troublemaker(world: World, rng: random.Random, pause_s: float) -> None:
     """Kill workers, and end or kill the daemon."""
     while not world.over.wait(rng.uniform(0.5, 1.5) * pause_s):
         what = rng.choices(("worker", "restart", "kill"), (6, 2, 1))[0]
+        if world.is_calm:
+            what = "worker"
         world.ended[f"trouble: {what}"] += 1
         if what == "worker":
             for child in psutil.Process(world.daemon.pid).children():
@@ -278,7 +292,9 @@ def at_rest(world: World) -> tuple[int, int]:
         world.daemon.ask("POST", "/api/unload", {"model": name})
     wait_for(lambda: not world.daemon.ask("GET", "/api/ps").json["models"], "empty memory", 60)
     process = psutil.Process(world.daemon.pid)
-    return process.memory_info().rss, process.num_fds() if hasattr(process, "num_fds") else 0
+    n_files = process.num_fds() if hasattr(process, "num_fds") else 0
+    world.sizes.append((process.memory_info().rss, n_files))
+    return world.sizes[-1]
 
 
 def check_end(world: World, at_first: tuple[int, int]) -> Iterator[str]:
@@ -287,11 +303,7 @@ def check_end(world: World, at_first: tuple[int, int]) -> Iterator[str]:
     if (code := daemon.process.poll()) is not None:
         yield f"no daemon runs, the last one ended with {code}: {daemon.log[-2000:]}"
         return
-    n_bytes, n_files = at_rest(world)
-    if n_bytes > at_first[0] * GROWTH + GROWTH_BYTES:
-        yield f"the daemon grew from {at_first[0] >> 20} to {n_bytes >> 20} MiB"
-    if n_files > at_first[1] + MORE_FILES:
-        yield f"the daemon has {n_files} files open, at first it had {at_first[1]}"
+    yield from _check_growth(world, at_first, at_rest(world))
     if children := psutil.Process(daemon.pid).children():
         yield f"{len(children)} workers are there without a model"
     said = daemon.ask("POST", "/api/verify", {"deep": True})
@@ -305,8 +317,22 @@ def check_end(world: World, at_first: tuple[int, int]) -> Iterator[str]:
         yield f"processes outlive the daemon: {left}"
     if broken := Library(daemon.home / "models").broken():
         yield f"manifests that cannot be read: {broken}"
-    if "Traceback" in daemon.log:
-        yield f"the log has a bug: {daemon.log[daemon.log.index('Traceback') :][:2000]}"
+    for what, sign in (("a bug", "Traceback"), ("a prompt", WORD * 2)):
+        before, found, after = daemon.log.partition(sign)
+        if found:
+            yield f"the log has {what}: {before[-200:]}{found}{after[:2000]}"
+
+
+def _check_growth(
+    world: World, at_first: tuple[int, int], at_last: tuple[int, int]
+) -> Iterator[str]:
+    growth, growth_bytes, more_files = GROWTH, GROWTH_BYTES, MORE_FILES
+    if world.is_calm:
+        growth, growth_bytes, more_files = CALM_GROWTH, CALM_GROWTH_BYTES, CALM_MORE_FILES
+    if at_last[0] > at_first[0] * growth + growth_bytes:
+        yield f"the daemon grew from {at_first[0] >> 20} to {at_last[0] >> 20} MiB"
+    if at_last[1] > at_first[1] + more_files:
+        yield f"the daemon has {at_last[1]} files open, at first it had {at_first[1]}"
 
 
 def _check_cache(daemon: RealDaemon) -> Iterator[str]:
@@ -322,20 +348,32 @@ def _check_cache(daemon: RealDaemon) -> Iterator[str]:
         yield f"{n_tokens} tokens are in contexts that are gone"
 
 
-def soak(folder: Path, *, seconds: float, seed: int, n_clients: int, pause_s: float) -> World:
+def soak(
+    folder: Path,
+    *,
+    seconds: float,
+    seed: int,
+    n_clients: int,
+    pause_s: float,
+    is_calm: bool = False,
+) -> World:
     """Run it; what went wrong is in ``faults``."""
+    rng = random.Random(seed)
     model = tiny_model(folder / "tiny.gguf", n_ctx_train=4096)
     with FakeHub() as hub:
         hub.add("owner/Tiny-GGUF", {"tiny-Q8_0.gguf": model.read_bytes() + bytes(4 << 20)})
         limits = {"CORRAL_MAX_LOADED_MODELS": "2", "CORRAL_NUM_PARALLEL": "4"}
         daemon = RealDaemon(folder / "home", **hub.environ(), **limits, CORRAL_KV_DISK="64MB")
-        world = World(start(daemon))
+        world = World(start(daemon), is_calm)
         try:
             for name in KEPT:
                 daemon.take_in(model, name)
                 daemon.ask("POST", "/api/generate", {"model": name, "prompt": "x", "stream": False})
             at_first = at_rest(world)
-            _run(world, random.Random(seed), seconds, n_clients, pause_s)
+            if is_calm:
+                _run(world, rng, seconds * WARM_UP, n_clients, pause_s)
+                at_first, seconds = at_rest(world), seconds * (1 - WARM_UP)
+            _run(world, rng, seconds, n_clients, pause_s)
             try:
                 world.faults += check_end(world, at_first)
             except Exception as error:  # what was found before is told as well
@@ -361,6 +399,7 @@ def _run(world: World, rng: random.Random, seconds: float, n_clients: int, pause
     threads.append(
         threading.Thread(target=guarded, args=(troublemaker, seeds[0], pause_s), daemon=True)
     )
+    world.over.clear()
     for thread in threads:
         thread.start()
     world.over.wait(seconds)
@@ -377,15 +416,25 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clients", type=int, default=6)
+    parser.add_argument("--calm", action="store_true", help="end no daemon; it may not grow")
+    parser.add_argument("--folder", type=Path, help="where all of it lies, and stays")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="corral-soak-") as folder:
+    with contextlib.ExitStack() as stack:
+        folder = asked.folder
+        if folder is None:
+            temporary = tempfile.TemporaryDirectory(prefix="corral-soak-")
+            folder = Path(stack.enter_context(temporary))
+        folder.mkdir(parents=True, exist_ok=True)
         world = soak(
-            Path(folder),
+            folder.resolve(),
             seconds=asked.minutes * 60,
             seed=asked.seed,
             n_clients=asked.clients,
             pause_s=10.0,
+            is_calm=asked.calm,
         )
+        for n_bytes, n_files in world.sizes:
+            print(f"at rest: {n_bytes / (1 << 20):.1f} MiB, {n_files} open files")
         for kind, n in sorted(world.ended.items()):
             print(f"{n:8} {kind}")
         for fault, n in Counter(world.faults).items():

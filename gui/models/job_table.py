@@ -20,6 +20,8 @@ _STATES = {
     JobState.FAILED: "Failed",
     JobState.CANCELLED: "Cancelled",
 }
+#: What a running job does that is no download, by its kind.
+_DOING = {"import": "Importing", "move": "Moving"}
 #: Words of the daemon for phases that are not the fetching itself.
 _PHASES = {
     "pulling manifest": "Resolving",
@@ -40,8 +42,8 @@ def state_text(job: Job) -> str:
     """Return where a job is in its life, in a word or two."""
     if job.state is JobState.RUNNING and job.phase in _PHASES:
         return tr(_PHASES[job.phase])
-    if job.state is JobState.RUNNING and job.kind == "import":
-        return tr("Importing")
+    if job.state is JobState.RUNNING and job.kind in _DOING:
+        return tr(_DOING[job.kind])
     return tr(_STATES[job.state])
 
 

@@ -55,8 +55,13 @@ def checked(value: dict[str, Any]) -> Checked:
     )
 
 
-def create_body(text: str) -> dict[str, Any]:
+def create_body(text: str, before: str = "") -> dict[str, Any]:
     """Return the further fields of ``POST /api/create``.
+
+    Args:
+        text: The Modelfile.
+        before: What it was made from by hand: parameters that are gone are to be gone from the
+            model, which else would have them from its base.
 
     Raises:
         InvalidRequest: The text is no Modelfile, names no model, or files.
@@ -90,7 +95,19 @@ def create_body(text: str) -> dict[str, Any]:
     }
     body: dict[str, Any] = {"from": _name(sources[0].value, sources[0].line)}
     body["parameters"] = meaning.options.set_values()
+    if gone := sorted(_parameters(before, body["from"]) - set(body["parameters"])):
+        body["unset"] = gone
     return body | {name: value for name, value in told.items() if value is not None}
+
+
+def _parameters(text: str, base: str) -> set[str]:
+    """The parameters of a Modelfile that begins with ``base``; none of another one."""
+    try:
+        found = parse(text)
+        names = [one.value for one in found if one.command == "from"]
+        return set(meaning_of(found).options.set_values()) if names == [base] else set()
+    except InvalidRequest:
+        return set()
 
 
 def _name(text: str, line: int) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gui import figures
 from gui.models.table import Column, Table
+from gui.widgets.bars import Bar
 from gui.words import tr
+from runner.domain.name import ModelName
+from runner.domain.quality import QualityReport
+from runner.errors import InvalidName
 
 #: Offered types from the largest to the smallest, and what each is good for; English.
 OFFERED: dict[str, str] = {
@@ -45,6 +49,7 @@ class Target:
     bits: float
     is_there: bool = False
     fits: bool | None = None
+    measured: QualityReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +111,55 @@ def target_table() -> Table[Target]:
         Column("Size", lambda t: figures.size(t.n_bytes), lambda t: t.n_bytes, is_number=True),
         Column("In memory", _memory, lambda t: t.n_memory, is_number=True),
         Column("Bits a weight", lambda t: f"{t.bits:.2f}", lambda t: t.bits, is_number=True),
-        Column("Quality", lambda t: tr(OFFERED.get(t.kind, "")), lambda t: t.bits),
+        Column("Quality", quality_text, lambda t: t.bits, tip=quality_text),
     )
     return Table[Target](columns, key=lambda target: target.kind)
+
+
+def measured(plan: Plan, kind: str, reports: Sequence[QualityReport]) -> Plan:
+    """Return the plan with what was measured of one type against this very model.
+
+    Args:
+        plan: The plan.
+        kind: The type.
+        reports: All of the model that has this type now, the latest first.
+    """
+    found = next((one for one in reports if _is_of(one, plan.model)), None)
+    targets = [replace(one, measured=found) if one.kind == kind else one for one in plan.targets]
+    return replace(plan, targets=tuple(targets))
+
+
+def quality_text(target: Target) -> str:
+    """Return what was measured of a type, or what it is known for."""
+    report = target.measured
+    if report is None:
+        return tr(OFFERED.get(target.kind, ""))
+    return tr("Measured: {what}", what=_told(report))
+
+
+def quality_bars(plan: Plan) -> list[Bar]:
+    """Return a bar for each type that was measured: how often its first choice is the source's."""
+    return [
+        Bar(one.kind, one.measured.top_1, _told(one.measured), "good")
+        for one in sorted(plan.targets, key=lambda one: -one.n_bytes)
+        if one.measured is not None and one.measured.top_1 is not None
+    ]
+
+
+def _told(report: QualityReport) -> str:
+    parts = [tr("same first choice in {share}", share=f"{report.top_1 or 0:.1%}")]
+    if report.kld_mean is not None:
+        parts.append(tr("divergence {n}", n=f"{report.kld_mean:.4f}"))
+    return "  ·  ".join(parts)
+
+
+def _is_of(report: QualityReport, model: str) -> bool:
+    """Whether a report compares with this model."""
+    try:
+        same = ModelName.parse(report.source) == ModelName.parse(model)
+    except InvalidName:  # it was measured alone
+        return False
+    return same and report.top_1 is not None
 
 
 def _memory(target: Target) -> str:

@@ -149,6 +149,8 @@ PRIVACY = (
         (("debug", "All"), ("info", "Info"), ("warn", "Warnings"), ("error", "Errors")),
     ),
 )
+#: Settings that a panel of their own changes.
+ELSEWHERE = frozenset({"models"})
 #: Topics and their fields.
 TOPICS = {"models": MODELS, "network": NETWORK, "downloads": DOWNLOADS, "privacy": PRIVACY}
 
@@ -158,7 +160,7 @@ def fields_of(topic: str, states: Iterable[SettingState]) -> list[SettingField]:
     there = {state.name: state for state in states}
     if topic != "others":
         return [field for field in TOPICS[topic] if field.name in there]
-    known = {field.name for fields in TOPICS.values() for field in fields}
+    known = ELSEWHERE | {field.name for fields in TOPICS.values() for field in fields}
     return [
         SettingField(state.name, state.name.replace("_", " "), state.help)
         for state in there.values()

@@ -170,4 +170,4 @@ class RestartBar(QWidget, Spoken):
     def _write(self) -> None:
         n = len(waiting(self._states))
         self.setVisible(n > 0)
-        self._text.setText(tr("{n} changes hold when the daemon starts again.", n=n))
+        self._text.setText(tr("Changes that wait for the next start of the daemon: {n}", n=n))

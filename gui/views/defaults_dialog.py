@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLa
 from gui.link import Link, Task
 from gui.theme import XL, M, S
 from gui.widgets.parameters import Parameters
+from gui.widgets.room import take_room
 from gui.words import sentence, tr
 from runner.domain.progress import Progress
 from runner.errors import CorralError
@@ -31,10 +32,10 @@ class DefaultsDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(tr("Defaults of {name}", name=name))
-        self.resize(460, 640)
+        take_room(self, 460, 640)
         self._link, self._name = link, name
         self._making: Task | None = None
-        self._system, self._options = system, dict(options)
+        self._system, self._options, self._before = system, dict(options), set(options)
         self.panel = Parameters()
         self.panel.setMaximumWidth(16_777_215)  # Qt's own bound: here it has all the room
         self.panel.fill(system, options)
@@ -49,7 +50,7 @@ class DefaultsDialog(QDialog):
         words = QLabel(
             tr(
                 "For every chat and program that does not say otherwise."
-                " An empty field stays as it is."
+                " An empty field leaves it to the program."
             )
         )
         words.setProperty("role", "muted")
@@ -78,7 +79,10 @@ class DefaultsDialog(QDialog):
         if not self.panel.is_right:
             return
         name = self._name
-        body = {"from": name, "system": self._system, "parameters": self._options}
+        gone = (self._before & self.panel.names) - set(self._options)
+        options = {name: value for name, value in self._options.items() if name in self.panel.names}
+        body = {"from": name, "system": self._system, "parameters": options}
+        body |= {"unset": sorted(gone)} if gone else {}
         self.act.setEnabled(False)
         self._making = self._link.stream(
             lambda client: client.create(name, body), self._moved, self._ended, self._failed

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayo
 
 from gui import figures
 from gui.job_watch import report
-from gui.local import Disk, disk_of
+from gui.local import Disk, disk_of, models_folder
 from gui.models.job_table import job_table, remark
 from gui.models.table import Sorted
 from gui.pages import House
@@ -69,8 +69,8 @@ class DownloadsPage(Sheet):
         """Ask for the jobs, and how full the disk is."""
         self.link.call(lambda client: client.jobs(), self._took, self._failed)
         if self.link.is_local:
-            models = self.link.paths.models
-            self.link.call(lambda _: disk_of(models), self._took_disk)
+            paths = self.link.paths
+            self.link.call(lambda _: disk_of(models_folder(paths)), self._took_disk)
 
     def show_down(self, error: CorralError) -> None:
         self._failed(error)

@@ -29,7 +29,9 @@ from gui.models.model_facts import facts_of
 from gui.models.table import Column, Sorted, Table
 from gui.theme import L, M, S
 from gui.views.sheet import scrolled
+from gui.views.tensors_tab import TensorsTab
 from gui.widgets.content import Content
+from gui.widgets.flow import Flow
 from gui.widgets.grid import Grid
 from gui.widgets.measured_panel import MeasuredPanel
 from gui.widgets.spoken import Spoken
@@ -95,6 +97,7 @@ class LibraryDetails(QWidget, Spoken):
         self._metadata = fact_table()
         self._found = Sorted(self._metadata, self)
         self.measured = MeasuredPanel(link)
+        self.tensors = TensorsTab(link)
         self.tabs = QTabWidget()
         self.content = Content(self.tabs)
         self._fill_tabs()
@@ -134,6 +137,8 @@ class LibraryDetails(QWidget, Spoken):
         self._license.setPlainText(details.license or tr("No licence is told."))
         self._metadata.set_rows(metadata_facts(details.metadata))
         self.content.show_body()
+        if self.row is not None:
+            self.tensors.set_model(self.row.name)
         self._ask_measured()
 
     def show_error(self, error: CorralError) -> None:
@@ -153,14 +158,14 @@ class LibraryDetails(QWidget, Spoken):
     def say_again(self) -> None:
         super().say_again()
         self.measured.say_again()
+        self.tensors.say_again()
         if self.row is not None:
             self.show_row(self.row)
         if self._shown is not None:
             self._fill_facts(self._shown)
 
-    def _actions(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(S)
+    def _actions(self) -> Flow:
+        row = Flow()
         for verb, glyph, text in (
             ("chat", "chat", lambda: tr("Chat")),
             ("load", "", lambda: tr("Load")),
@@ -185,7 +190,6 @@ class LibraryDetails(QWidget, Spoken):
             self._buttons["keep"].setToolTip,
             lambda: tr("Load it, and keep it until it is unloaded"),
         )
-        row.addStretch()
         return row
 
     def _fill_tabs(self) -> None:
@@ -194,6 +198,7 @@ class LibraryDetails(QWidget, Spoken):
         self._facts.setContentsMargins(0, M, M, M)
         self._facts.setHorizontalSpacing(L)
         self._facts.setVerticalSpacing(S)
+        self._facts.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         self._facts.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         grid = Grid(self._found, stretched=1, widths=(230,))
         search = QLineEdit()
@@ -211,6 +216,7 @@ class LibraryDetails(QWidget, Spoken):
             (scrolled(facts), lambda: tr("Facts")),
             (self._with_copy(self._template), lambda: tr("Template")),
             (metadata, lambda: tr("Metadata")),
+            (self.tensors, lambda: tr("Tensors")),
             (self._measured_tab(), lambda: tr("Measured")),
             (self._with_copy(self._modelfile, self._edit), lambda: tr("Modelfile")),
             (self._with_copy(self._license), lambda: tr("Licence")),

@@ -139,8 +139,8 @@ class LibraryPage(Sheet):
         body.addWidget(self.details)
         body.setStretchFactor(0, 3)
         body.setStretchFactor(1, 2)
-        body.setSizes([560, 480])
-        self.details.setMinimumWidth(424)  # its row of buttons
+        body.setSizes([450, 590])
+        self.details.setMinimumWidth(300)
         left.setMinimumWidth(190)
         return body
 
@@ -162,8 +162,12 @@ class LibraryPage(Sheet):
         self._show_rows()
 
     def _list_failed(self, error: CorralError) -> None:
-        again = (tr("Try again"), self.refresh)
+        again = (tr("Try again"), self._try_again)
         self.content.show_error(tr("The library cannot be read"), error, [again])
+
+    def _try_again(self) -> None:
+        self.link.look()  # starts a daemon where none answers
+        self.refresh()
 
     def _show_rows(self) -> None:
         if self._models is None:

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 
 from gui import figures
 from gui.link import State
-from gui.local import Disk, disk_of
+from gui.local import Disk, disk_of, models_folder
 from gui.machine import History, Machine, Sample, measure
 from gui.models.running_table import running_table
 from gui.models.table import Sorted
@@ -93,8 +93,8 @@ class MachinePage(Sheet):
         self.link.look()
         if self._is_local:
             self.link.call(lambda _: measure(), self._took, self._failed)
-            models = self.link.paths.models
-            self.link.call(lambda _: disk_of(models), self._took_disk)
+            paths = self.link.paths
+            self.link.call(lambda _: disk_of(models_folder(paths)), self._took_disk)
         if self.is_up:
             told = self.devices.show_error
             self.link.call(lambda client: client.machine(), self._took_report, told)

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 from gui.link import Link, Task
 from gui.models.own_model import Checked, checked, create_body
 from gui.theme import XL, M, S
+from gui.widgets.room import take_room
 from gui.words import tr
 from runner.client.client import Client
 from runner.client.connection import decoded
@@ -41,8 +42,8 @@ class ModelfileDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(tr("The Modelfile of {name}", name=name))
-        self.resize(760, 640)
-        self._link = link
+        take_room(self, 760, 640)
+        self._link, self._before = link, text
         self._asked: Task | None = None
         self._making: Task | None = None
         self._checked: Checked | None = None
@@ -75,7 +76,7 @@ class ModelfileDialog(QDialog):
     def save(self) -> None:
         """Have the model made."""
         try:
-            body = create_body(self.text.toPlainText())
+            body = create_body(self.text.toPlainText(), self._before)
         except CorralError as error:
             self._failed(error)
             return

@@ -27,19 +27,24 @@ from gui.models.quantize_plan import (
     Plan,
     Target,
     joined,
+    measured,
     plan_of,
+    quality_bars,
     target_table,
 )
 from gui.models.table import Sorted
-from gui.theme import XL, M, S
+from gui.theme import THEME, XL, M, S
+from gui.views.sheet import scrolled
 from gui.widgets.bars import Bar, Bars
 from gui.widgets.content import Content
 from gui.widgets.grid import Grid
+from gui.widgets.room import take_room
 from gui.words import sentence, tr
 from runner.client.client import Client
 from runner.client.connection import Json, decoded
 from runner.domain.job import Job
 from runner.domain.name import ModelName
+from runner.domain.quality import QualityReport
 from runner.errors import CorralError, InvalidName
 
 
@@ -56,11 +61,12 @@ class QuantizeDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(tr("Smaller forms of {name}", name=model))
-        self.resize(760, 660)
+        take_room(self, 760, 700)
         self._link = link
         self._model = model
         self._asked: Task | None = None
         self._to_ask: list[str] = []  # types that are not planned yet
+        self._looks: list[Task] = []  # for what was measured
         self._matrix: Path | None = None
         self._is_begun = False
         self.plan: Plan | None = None
@@ -72,6 +78,8 @@ class QuantizeDialog(QDialog):
         self.grid.selectionModel().selectionChanged.connect(lambda *_: self._choose())
         self.bars = Bars()
         self.bars.setAccessibleName(tr("Sizes"))
+        self.quality, self.quality_words = Bars(), QLabel()
+        self.quality.setAccessibleName(tr("Quality"))
         self.again = QCheckBox(tr("Do it all the same"))
         self.again.toggled.connect(lambda _: self._ask())
         self.again.hide()
@@ -95,8 +103,9 @@ class QuantizeDialog(QDialog):
 
     def done(self, result: int) -> None:
         """Ask no further: nobody looks."""
-        if self._asked is not None:
-            self._asked.cancel()
+        for task in (self._asked, *self._looks):
+            if task is not None:
+                task.cancel()
         super().done(result)
 
     def begin(self) -> None:
@@ -146,6 +155,10 @@ class QuantizeDialog(QDialog):
         self.problem.setText("\n".join(text for text in (plan.problem, plan.hint) if text))
         self.problem.setVisible(bool(plan.problem))
         self.again.setVisible(bool(plan.problem) or self.again.isChecked())
+        self._show_quality()
+        for one in more.targets:
+            if one.is_there:
+                self._ask_quality(one)
         bars = [Bar(tr("Now"), plan.n_bytes, figures.size(plan.n_bytes), "muted")]
         bars += [
             Bar(one.kind, one.n_bytes, _told(one), "warn" if one.fits is False else "accent")
@@ -158,6 +171,27 @@ class QuantizeDialog(QDialog):
         self._choose()
         if self._to_ask:
             self._ask_next()
+
+    def _ask_quality(self, target: Target) -> None:
+        """Ask what was measured of a type that was made before."""
+
+        def took(reports: list[QualityReport]) -> None:
+            if self.plan is not None:
+                self.plan = measured(self.plan, target.kind, reports)
+                self.table.set_rows(self.plan.targets)
+                self._show_quality()
+
+        self._looks.append(self._link.call(lambda client: client.quality(target.name), took))
+
+    def _show_quality(self) -> None:
+        bars = quality_bars(self.plan) if self.plan is not None else []
+        self.quality.show_bars(bars)
+        self.quality.setVisible(bool(bars))
+        self.quality_words.setText(
+            tr("Quality, as measured against {name}", name=self._model)
+            if bars
+            else tr("A type's quality can be measured in the library once it is made.")
+        )
 
     def _not_planned(self, error: CorralError) -> None:
         again = (tr("Try again"), self._ask)
@@ -214,7 +248,12 @@ class QuantizeDialog(QDialog):
         column.setSpacing(M)
         column.addWidget(self.grid, 1)
         column.addWidget(self.bars)
-        return body
+        self.quality_words.setProperty("role", "muted")
+        self.quality_words.setWordWrap(True)
+        column.addWidget(self.quality_words)
+        column.addWidget(self.quality)
+        self.grid.setMinimumHeight(THEME.scaled(190))  # some rows, however many bars there are
+        return scrolled(body)
 
     def _lay_out(self) -> None:
         heading = QLabel(self._model)

@@ -58,7 +58,11 @@ class ServerPage(Sheet):
         )
         self.abort.setEnabled(False)
         self.grid.chosen.connect(lambda row: self.abort.setEnabled(row is not None))
-        self.quiet = self.label(lambda: tr("No request is being answered."), "muted")
+        self._is_known = False  # whether the daemon has told its requests
+        self.quiet = self.label(self._quiet_words, "muted")
+        self.how = self.button(
+            lambda: tr("Use it from a program"), lambda: self.show_part("snippets")
+        )
         self.log = LogView(self.link)
         self.snippets = QTabWidget()
         self._readers: list[QPlainTextEdit] = []
@@ -144,6 +148,7 @@ class ServerPage(Sheet):
         column.setContentsMargins(0, M, 0, 0)
         column.setSpacing(S)
         column.addWidget(self.quiet)
+        column.addWidget(self.how, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.grid, 1)
         column.addWidget(self.abort, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch()
@@ -176,7 +181,12 @@ class ServerPage(Sheet):
             self.snippets.addTab(reader, one.heading)
         return tab
 
+    def _quiet_words(self) -> str:
+        known = self._is_known or not self.is_up
+        return tr("No request is being answered.") if known else tr("Reading the requests…")
+
     def _took(self, requests: list[RunningRequest]) -> None:
+        self._is_known = True
         self.requests.set_rows(requests)
         self._show_requests()
 
@@ -192,6 +202,8 @@ class ServerPage(Sheet):
 
     def _show_requests(self) -> None:
         has_some = bool(self.requests.rows)
+        self.quiet.setText(self._quiet_words())
+        self.how.setVisible(not has_some)
         self.quiet.setVisible(not has_some)
         self.grid.setVisible(has_some)
         self.abort.setVisible(has_some)

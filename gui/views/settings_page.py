@@ -26,10 +26,12 @@ from PySide6.QtWidgets import (
 
 from gui import autostart
 from gui.diagnostics import write_report
+from gui.models.setting_fields import ELSEWHERE
 from gui.pages import House
 from gui.settings import Choices
 from gui.theme import L, M, S
 from gui.views.daemon_settings import DaemonSettings, RestartBar, SettingsSource
+from gui.views.folder_panel import FolderPanel
 from gui.views.key_panel import KeyPanel
 from gui.views.sheet import Sheet, card, scrolled
 from gui.views.token_panel import TokenPanel
@@ -62,6 +64,7 @@ class SettingsPage(Sheet):
         self.dense, self.notifies, self.login = QCheckBox(), QCheckBox(), QCheckBox()
         self.source = SettingsSource(self.link, self)
         self.keys = KeyPanel(self.link)
+        self.folder = FolderPanel(self.link)
         self.tokens = TokenPanel(self.source)
         self.topics: dict[str, DaemonSettings] = {}
         self.restart = RestartBar(self.source)
@@ -78,6 +81,7 @@ class SettingsPage(Sheet):
         """Ask the daemon for its settings and keys."""
         self.source.refresh()
         self.keys.refresh()
+        self.folder.refresh()
 
     def entered(self) -> None:
         super().entered()
@@ -93,6 +97,7 @@ class SettingsPage(Sheet):
     def retranslate(self) -> None:
         super().retranslate()
         self.keys.say_again()
+        self.folder.say_again()
         self.tokens.say_again()
         self.restart.say_again()
         for topic in self.topics.values():
@@ -138,6 +143,7 @@ class SettingsPage(Sheet):
         self.notifies.toggled.connect(lambda is_on: change(notifies=is_on))
         self.login.clicked.connect(self._turn_login)
         self.keys.failed.connect(self.banner.show_error)
+        self.folder.failed.connect(self.banner.show_error)
         self.source.failed.connect(
             lambda error: self.banner.show_error(tr("The settings cannot be read"), error)
         )
@@ -214,8 +220,8 @@ class SettingsPage(Sheet):
     def _folders(self) -> QWidget:
         frame, form = self._section(lambda: tr("Folders"))
         paths = self.link.paths
+        self._row(form, lambda: tr("Models"), self.folder)
         folders: tuple[tuple[Callable[[], str], Path], ...] = (
-            (lambda: tr("Models"), paths.models),
             (lambda: tr("Logs"), paths.logs),
             (lambda: tr("The app's own"), self.house.settings.folder),
             (lambda: tr("Settings of the daemon"), paths.config_file.parent),
@@ -235,9 +241,7 @@ class SettingsPage(Sheet):
             self.say(opener.setAccessibleName, partial(_open_words, text))
             self._row(form, text, _side_by_side(field, opener))
         form.addRow(
-            self.label(
-                lambda: tr("CORRAL_HOME moves them all, CORRAL_MODELS the models alone."), "muted"
-            )
+            self.label(lambda: tr("CORRAL_HOME in the environment moves them all."), "muted")
         )
         return frame
 
@@ -322,8 +326,8 @@ class SettingsPage(Sheet):
     def _reset_daemon(self) -> None:
         kept = self.source.kept
         if kept is not None:
-            names = [state.name for state in kept.settings if state.source == "file"]
-            self.source.change_all(dict.fromkeys(names))
+            names = {state.name for state in kept.settings if state.source == "file"}
+            self.source.change_all(dict.fromkeys(sorted(names - ELSEWHERE)))  # models stay in sight
 
     def _ask_word(self, title: str, text: str, act: Callable[[], object]) -> None:
         word = tr("reset")

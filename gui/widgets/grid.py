@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPoint, Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from gui.models.table import Sorted
@@ -93,6 +93,11 @@ class Grid(QTableView):
     def fit_rows(self) -> None:
         """Give rows the height that the text asks for; after the type changed size."""
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 16)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Only what is shown has the type of its style."""
+        super().showEvent(event)
+        self.fit_rows()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show the columns that there is room for."""

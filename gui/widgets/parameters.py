@@ -127,6 +127,11 @@ class Parameters(QScrollArea):
             self._tell()
 
     @property
+    def names(self) -> set[str]:
+        """The options that have a field here."""
+        return {*self._fields, "stop"}
+
+    @property
     def is_right(self) -> bool:
         """Whether every field held a value it may have when they were looked at last."""
         return self._wrong.isHidden()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from runner.cli.follow import follow
 from runner.cli.output import Output
@@ -13,6 +16,9 @@ from runner.client.connection import Json
 from runner.domain.quality import BenchReport, BenchRow
 from runner.errors import InvalidRequest
 
+if TYPE_CHECKING:  # pictures are seldom asked for
+    from runner.cli.plot import BarChart
+
 _EPILOG = """\
 Each point is the median of several: prompt and answer in tokens a second, over
 all requests together. Every run is kept, and compared with the one before.
@@ -21,6 +27,7 @@ corral bench smollm2
 corral bench smollm2 --depths 0,4096 --concurrency 1,8 --repeats 5
 corral bench smollm2 --list
 corral bench smollm2 --last --against 3      the latest run beside run 3
+corral bench smollm2 --last --plot bars.png  the same as a picture
 
 --json prints an array of runs, the latest first: time quantization n_prompt
 n_generate n_repeats n_threads load_s rows (depth concurrency prompt_tps
@@ -49,38 +56,52 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--against", type=int, metavar="RUN", help="compare with this run of the list; else 2"
     )
+    parser.add_argument("--plot", metavar="FILE", help="draw the chart as a PNG file, too")
     parser.add_argument("--json", action="store_true", help="print JSON instead")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
-    """Follow the measurement, draw it, and compare it."""
+    """Follow the measurement, draw it, and compare it with one before."""
     if not (args.last or args.list):
         follow(client, client.begin_bench(args.model, body_of(args)), out)
     runs = client.benches(args.model)
-    if args.json:
-        out.json([asdict(one) for one in runs])
-        return 0
-    if not runs:
+    if not runs and (args.plot or not args.json):
         raise InvalidRequest(
             f"'{args.model}' was not measured yet", hint=f"do it with: corral bench {args.model}"
         )
-    if args.list:
+    number, before = _compared(runs, args.against)
+    if args.json:
+        out.json([asdict(one) for one in runs])
+    elif args.list:
         rows = [
             (str(number), one.time, one.quantization, *_best(one))
             for number, one in enumerate(runs, 1)
         ]
         out.table(("RUN", "TIME", "TYPE", "PROMPT", "ANSWER"), rows)
-        return 0
-    number = args.against or 2
-    if args.against is not None and not 1 <= number <= len(runs):
-        raise UsageError(f"--against: there are runs 1 to {len(runs)}, not {number}")
-    before = runs[number - 1] if len(runs) >= number else None
-    for line in chart(runs[0], before, is_unicode=out.is_unicode):
-        out.text(line)
-    if before is not None:
-        out.say(f"compared with run {number} of {before.time}")
+    else:
+        for line in chart(runs[0], before, is_unicode=out.is_unicode):
+            out.text(line)
+        if before is not None:
+            out.say(f"compared with run {number} of {before.time}")
+    if args.plot:
+        from runner.cli.plot import plot_bars, save  # seldom asked for
+
+        image = plot_bars(bar_charts(args.model, runs[0], before))
+        out.say(f"drew {save(image, args.plot, f'corral bench {args.model}')}")
     return 0
+
+
+def _compared(runs: Sequence[BenchReport], against: int | None) -> tuple[int, BenchReport | None]:
+    """Return the number of the run that the latest is compared with, and that run, if it is there.
+
+    Raises:
+        UsageError: It was asked for, and is not.
+    """
+    number = 2 if against is None else against
+    if against is not None and not 1 <= number <= len(runs):
+        raise UsageError(f"--against: there are runs 1 to {len(runs)}, not {number}")
+    return number, runs[number - 1] if len(runs) >= number else None
 
 
 def body_of(args: argparse.Namespace) -> Json:
@@ -124,6 +145,29 @@ def chart(latest: BenchReport, before: BenchReport | None, *, is_unicode: bool) 
                 text += f"  {(speed(row) / speed(earlier) - 1) * 100:+.1f}%"
             lines.append(text)
     return lines
+
+
+def bar_charts(
+    model: str, latest: BenchReport, before: BenchReport | None
+) -> tuple[BarChart, BarChart]:
+    """Return the same as two charts of a picture: of prompts, and of answers."""
+    from runner.cli.plot import BarChart, Curve
+
+    runs = [latest] if before is None else [latest, before]
+    points = [(row.depth, row.concurrency) for row in latest.rows]
+
+    def drawn(title: str, speed: Callable[[BenchRow], float]) -> BarChart:
+        rows = []
+        for run in runs:
+            known = {(row.depth, row.concurrency): speed(row) for row in run.rows}
+            values = [known.get(point, math.nan) for point in points]
+            rows.append(Curve(f"{model} {run.quantization}, {run.time[:16]}", values))
+        return BarChart(title, [_where(row) for row in latest.rows], rows)
+
+    return (
+        drawn(f"prompt, {latest.n_prompt} tokens, tokens/s", _prompt),
+        drawn(f"answer, {latest.n_generate} tokens, tokens/s", _answer),
+    )
 
 
 def _prompt(row: BenchRow) -> float:

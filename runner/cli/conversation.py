@@ -140,6 +140,10 @@ class Conversation:
             self._sees = self.model, Capability.VISION in can
         return self._sees[1]
 
+    def can_think(self) -> bool:
+        """Whether the model can be asked to think first."""
+        return Capability.THINKING in self.client.show(self.model).details.info.capabilities
+
     def own_turns(self) -> tuple[Message, ...]:
         """Return the messages that the model itself begins every conversation with."""
         return self.client.show(self.model).details.messages

@@ -28,7 +28,7 @@ _MOST_BYTES = 16 << 20
 _PATH = re.compile(r"\.{1,2}(?:[/\\]|\Z)|[/\\]|~|[A-Za-z]:[/\\]")
 _FILES = (".gguf", ".safetensors", ".bin", ".pt", ".pth")
 #: What lies beside safetensors: settings, the tokenizer, the chat template, how vectors are pooled.
-_BESIDE = ("*.json", "*.jinja", "vocab.txt", "1_Pooling/config.json")
+_BESIDE = ("*.json", "*.jinja", "vocab.txt", "tokenizer.model", "1_Pooling/config.json")
 
 
 def add(commands: Subparsers) -> None:
@@ -49,6 +49,12 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "-q", "--quantize", metavar="TYPE", help="write the weights in this type, such as Q4_K_M"
     )
+    parser.add_argument(
+        "--unset",
+        action="append",
+        metavar="PARAMETER",
+        help="leave out what FROM has set, such as temperature; may come often",
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,6 +63,8 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     text, folder = read_modelfile(args.file)
     found = parse(text)
     body = body_of(found, folder)
+    if args.unset:
+        body["unset"] = args.unset
     if args.quantize:
         body["quantize"] = args.quantize
     try:
@@ -134,6 +142,12 @@ def read_modelfile(file: str | None) -> tuple[str, Path]:
         return decode(sys.stdin.buffer.read()), Path.cwd()
     path = Path(file or _DEFAULT).expanduser()
     if file is None and not path.exists():
+        if not any(one.suffix.lower() in _FILES for one in Path.cwd().iterdir()):
+            raise InvalidRequest(
+                f"there is no file '{_DEFAULT}' in this folder, and no model's file either",
+                hint="write one that begins with a line such as: FROM smollm2\n"
+                "or name it with -f FILE",
+            )
         return "FROM .\n", Path.cwd()
     # What a shell makes of a command's output is a pipe, and as good as a file.
     if not path.exists() or path.is_dir():

@@ -16,6 +16,7 @@ from runner.cli.parser import Subparsers
 from runner.client import launch
 from runner.client.client import Client
 from runner.client.launch import Found, Kind
+from runner.config import load_settings
 from runner.domain.address import Address
 from runner.errors import DaemonError
 from runner.paths import Paths
@@ -52,14 +53,15 @@ def run_status(args: argparse.Namespace, client: Client, out: Output) -> int:
     found = _find(address)
     status: dict[str, Any] = {"running": found.kind is Kind.CORRAL, "address": str(address)}
     if found.kind is Kind.CORRAL:
-        models = client.running()
+        running = client.running()
         status |= {
             "version": found.version,
             **_pid(paths, address),
-            "models": [str(model.info.name) for model in models],
-            "active_requests": sum(model.n_active for model in models),
+            "models": [str(model.info.name) for model in running],
+            "active_requests": sum(model.n_active for model in running),
         }
-    status |= {"library": str(paths.models), "log": str(paths.daemon_log)}
+    models = paths.with_models(load_settings(paths.config_file).models).models
+    status |= {"library": str(models), "log": str(paths.daemon_log)}
     if args.json:
         out.json(status)
     else:

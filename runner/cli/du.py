@@ -52,7 +52,8 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         ("free on the disk", human.size(use.n_free)),
     ]
     out.table((), told)
-    out.text(f"in {use.folder}")
+    if use.folder:  # only the owner is told
+        out.text(f"in {use.folder}")
     if use.n_unused or use.n_quarantine:
         out.say("corral prune removes what nothing needs")
     return 0

@@ -34,6 +34,7 @@ COMMANDS = {
     "repair": "repair",
     "prune": "prune",
     "du": "du",
+    "folder": "folder",
     "list": "list_",
     "ps": "ps",
     "show": "show",

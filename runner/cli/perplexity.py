@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     else:
         out.table((), list(report_rows(report)))
     if args.plot:
-        _plot(report, args.model, Path(args.plot).expanduser(), out)
+        _plot(report, args, out)
     return 0
 
 
@@ -119,15 +119,11 @@ def report_rows(report: QualityReport) -> list[tuple[str, str]]:
     return [*rows, ("measured", report.time)]
 
 
-def _plot(report: QualityReport, model: str, path: Path, out: Output) -> None:
-    from runner.cli.plot import Curve, plot  # seldom asked for
+def _plot(report: QualityReport, args: argparse.Namespace, out: Output) -> None:
+    from runner.cli.plot import Curve, plot, save  # seldom asked for
 
-    curves = [Curve(f"{model} {report.quantization}", report.running)]
+    curves = [Curve(f"{args.model} {report.quantization}", report.running)]
     if report.source:
         curves.append(Curve(report.source, report.source_running))
     image = plot(curves, title="perplexity", x="windows read")
-    try:
-        path.write_bytes(image)
-    except OSError as error:
-        raise InvalidRequest(f"'{path}' cannot be written: {error.strerror}") from None
-    out.say(f"drew {path}")
+    out.say(f"drew {save(image, args.plot, f'corral perplexity {args.model}')}")

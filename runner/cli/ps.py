@@ -77,6 +77,9 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     for model in models:
         if model.note:
             out.say(f"{model.info.name}: {model.note}")
+    for name, load in client.loading().items():
+        if name.lower().startswith(prefix):
+            out.say(f"{name} is being loaded: {load.stage}, {load.percent} %")
     return 0
 
 

@@ -20,7 +20,7 @@ from prompt_toolkit.output import ColorDepth, Output as Screen, create_output
 from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.utils import is_dumb_terminal
 
-from runner.cli.connect import place
+from runner.cli.connect import Need, connect, place
 from runner.cli.conversation import Conversation
 from runner.cli.list_ import matching, print_table
 from runner.cli.option_words import form_word, option_named, options_of, think_word
@@ -28,7 +28,7 @@ from runner.cli.output import Output
 from runner.cli.show import part_text, print_all
 from runner.cli.suggest import nearest
 from runner.domain.options import OPTION_SPECS
-from runner.errors import CorralError, InvalidRequest
+from runner.errors import CorralError, DaemonError, InvalidRequest
 
 _PROMPT = ">>> "
 _FENCE = '"""'
@@ -36,28 +36,29 @@ _ENDS = ("/bye", "/exit", "/quit")
 _HISTORY_LIMIT = 512 * 1024  # bytes; half of it is kept when it is full
 _HELP = """\
 Commands:
-  /set system TEXT            set the system message; without TEXT the model's own
+  /set system TEXT            set the system message; no TEXT: the model's own
   /set parameter NAME VALUE   set a model option, for example temperature 0.2
   /set verbose | quiet        show timings after each answer, or not
-  /set think [HOW] | nothink  let the model think first: low, medium, high, max; or not
-  /set format json | SCHEMA   answers in JSON, or by a JSON schema; noformat: any text
-  /set wordwrap | nowordwrap  break an answer's lines between words, or not
+  /set think [HOW] | nothink  think first: low, medium, high, max; or not
+  /set format json | SCHEMA   answers in this form; noformat: any text
+  /set wordwrap | nowordwrap  break lines of answers between words, or not
   /set history | nohistory    keep what you type for the next chat, or not
   /show info | license | modelfile | parameters | system | template
   /load MODEL                 go on with another model, from the beginning
-  /save MODEL                 make a model of this chat: settings and what was said
+  /save MODEL                 make a model of this chat: settings and turns
   /list [PREFIX]              list the models in the library
   /clear                      forget what was said
   /bye, /exit                 end the chat
   /?, /help                   this text
 
 Images:
-  ./cat.png                   a path in a message: a model that sees is shown the file
+  ./cat.png                   a path in a message: shown to a model that sees
 
 Keys:
   Ctrl-J                      a new line in the message
   \"\"\"                         begins and ends a message of several lines
   Ctrl-C                      stops the answer
+  Ctrl-Z                      back to the shell for a while; fg goes on
   Ctrl-D                      ends the chat"""
 
 
@@ -141,17 +142,30 @@ class Repl:
     def _take(self, text: str) -> str:
         """Do what one message asks for; return what shall stand at the next prompt."""
         try:
-            if _is_command(text):
-                self._command(text)
-            else:
-                self._chat.ask(unfenced(text), self._out)
-                self._out.text("")
+            self._do(text)
         except KeyboardInterrupt:
             self._out.text("")
         except CorralError as error:
             self._out.fail(error)
             return "" if _is_command(text) else text  # the words were not answered: not lost
         return ""
+
+    def _do(self, text: str) -> None:
+        """Do what one message asks for; a daemon that is no more is started again for it."""
+        try:
+            self._do_once(text)
+        except DaemonError as error:
+            if not isinstance(error.__cause__, ConnectionRefusedError | FileNotFoundError):
+                raise
+            self._chat.client = connect(Need.STARTED, self._out)  # nobody has heard the message yet
+            self._do_once(text)
+
+    def _do_once(self, text: str) -> None:
+        if _is_command(text):
+            self._command(text)
+        else:
+            self._chat.ask(unfenced(text), self._out)
+            self._out.text("")
 
     def _command(self, text: str) -> None:
         name, _, rest = text.partition(" ")
@@ -198,9 +212,15 @@ class Repl:
 
     def _set_thinking(self, what: str, level: str) -> None:
         try:
-            self._chat.think = what == "think" and think_word(level or "true")
+            think = what == "think" and think_word(level or "true")
         except ValueError as error:
             raise InvalidRequest(str(error), hint="/set think high") from None
+        if think and not self._chat.can_think():
+            raise InvalidRequest(
+                f"'{self._chat.model}' does not think first",
+                hint="what it can do is told by: /show info",
+            )
+        self._chat.think = think
         self._out.say(f"Set '{what}' mode.")
 
     def _set_form(self, what: str, form: str) -> None:
@@ -305,6 +325,7 @@ def _session(history: History) -> PromptSession[str]:
             reserve_space_for_menu=0,
             color_depth=ColorDepth.DEPTH_1_BIT if no_colour else None,
             enable_open_in_editor=False,
+            enable_suspend=True,
         )
 
 

@@ -14,7 +14,8 @@ from runner.cli.parser import Subparsers
 from runner.cli.perplexity import report_rows
 from runner.client.client import Client
 from runner.client.decode import ShownModel
-from runner.domain.memory import MemoryNeed
+from runner.domain.memory import DeviceNeed, MemoryNeed
+from runner.domain.sizes import told_apart
 from runner.errors import CorralError
 
 _PARTS = ("modelfile", "parameters", "system", "template", "license")
@@ -120,23 +121,23 @@ def memory_rows(need: MemoryNeed) -> list[tuple[str, ...]]:
     if need.n_ctx_asked > need.n_ctx:
         context += f", of {need.n_ctx_asked} that were asked for: no more fit"
     fits = "fits" if need.fits else "does not fit"
+    needed, free = told_apart(need.n_needed, need.n_free, human.size)
     return [
-        ("needed", f"{human.size(need.n_needed)}, {fits}: {human.size(need.n_free)} can be free"),
+        ("needed", f"{needed}, {fits}: {free} can be free"),
         ("context", context),
         ("weights", human.size(need.n_weights)),
         ("cache", f"{human.size(need.n_kv)} for {need.n_cells} tokens in all"),
         ("computing", human.size(need.n_compute)),
-        *(
-            (
-                f"on {one.device}",
-                f"{one.n_layers} of {need.n_layers} layers, {human.size(one.n_needed)}:"
-                f" {human.size(one.n_free)} are free there",
-            )
-            for one in need.placed
-        ),
+        *(_placed_row(one, need) for one in need.placed),
         *([("but", need.note)] if need.note else []),
         *(("would help", way) for way in need.advice),
     ]
+
+
+def _placed_row(one: DeviceNeed, need: MemoryNeed) -> tuple[str, str]:
+    needed, free = told_apart(one.n_needed, one.n_free, human.size)
+    layers = f"{one.n_layers} of {need.n_layers} layers"
+    return f"on {one.device}", f"{layers}, {needed}: {free} are free there"
 
 
 def memory_as_json(need: MemoryNeed) -> dict[str, Any]:
@@ -200,7 +201,8 @@ def _blocks(model: ShownModel, verbose: bool) -> Iterator[tuple[str, list[tuple[
     yield "Parameters", [_pair(line) for line in model.parameters.splitlines() if line.strip()]
     if verbose:
         yield "Metadata", [(k, _value(v)) for k, v in sorted(details.metadata.items())]
-        yield "Tensors", [(n, t, f"[{' '.join(map(str, s))}]") for n, t, s in details.tensors]
+        yield "Projector", [(k, _value(v)) for k, v in sorted(details.projector.items())]
+        yield "Tensors", [(n, t, f"[{' '.join(map(str, s))}]") for n, t, s, _ in details.tensors]
     yield "System", _first_lines(details.system)
     yield "License", _first_lines(details.license)
     if details.quality:

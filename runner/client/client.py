@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from runner.client import decode, decode_measuring, decode_storage
+from runner.client import decode, decode_keeping, decode_measuring, decode_storage
 from runner.client.connection import ANSWER_S, Exchange, Json, Stream, decoded, refusal
 from runner.client.decode import DaemonVersion, ShownModel
+from runner.client.decode_keeping import Load
 from runner.client.http1 import BadReply
 from runner.client.keeping import Keeping
 from runner.domain.cache import CacheReport, Cleared
@@ -68,6 +69,10 @@ class Client(Keeping):
         """Return the models in memory, the one that stays longest first."""
         value = self._call("GET", "/api/ps")
         return decoded(lambda v: decode.running(v, now=time.time()), value)
+
+    def loading(self) -> dict[str, Load]:
+        """Return how far each model is that is on its way into memory, by its name."""
+        return decoded(decode_keeping.loads, {"loads": [], **self._call("GET", "/api/ps")})
 
     def requests(self) -> list[RunningRequest]:
         """Return the requests that run, then those that wait, who is next first."""

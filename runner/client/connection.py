@@ -115,6 +115,11 @@ class Exchange:
         if not self.is_closed:
             raise self._lost()  # the caller stops at the line that ends the reply
 
+    @property
+    def has_reached(self) -> bool:
+        """Whether a connection stood, whatever came of it."""
+        return self._socket is not None
+
     def close(self) -> None:
         """Give the request up; a thread that waits for the reply wakes at once."""
         self.is_closed = True

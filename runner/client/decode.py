@@ -136,8 +136,14 @@ def shown(value: Json, *, name: str) -> ShownModel:
             for m in value.get("messages") or ()
         ),
         metadata=metadata,
+        projector=dict(value.get("projector_info") or {}),
         tensors=tuple(
-            (str(t["name"]), str(t["type"]), tuple(int(n) for n in t["shape"]))
+            (
+                str(t["name"]),
+                str(t["type"]),
+                tuple(int(n) for n in t["shape"]),
+                int(t.get("size") or 0),
+            )
             for t in value.get("tensors") or ()
         ),
         provenance=dict(value.get("provenance") or {}),

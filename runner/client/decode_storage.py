@@ -7,6 +7,8 @@ from runner.domain.name import ModelName
 from runner.domain.storage import (
     DiskUse,
     Fault,
+    Folder,
+    FolderPlan,
     ModelUse,
     Pruned,
     Removable,
@@ -68,4 +70,29 @@ def pruned(value: Json) -> Pruned:
         ),
         is_dry=bool(value["dry_run"]),
         kept=str(value.get("kept") or ""),
+    )
+
+
+def folder(value: Json) -> Folder:
+    """``GET /api/folder``."""
+    return Folder(
+        folder=str(value["folder"]),
+        usual=str(value["usual"]),
+        fixed_by=str(value["fixed_by"]),
+        is_there=bool(value["there"]),
+        n_bytes=int(value["disk"]),
+        n_free=int(value["free"]),
+    )
+
+
+def folder_plan(value: Json) -> FolderPlan:
+    """``POST /api/folder``, where it begins no job."""
+    return FolderPlan(
+        folder=str(value["folder"]),
+        before=str(value["before"]),
+        n_models=int(value["models"]),
+        n_bytes=int(value["size"]),
+        n_left=int(value["needed"]),
+        n_free=int(value["free"]),
+        n_there=int(value["models_there"]),
     )

@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from runner.client import decode, decode_keeping
+from runner.client import decode, decode_keeping, decode_storage
 from runner.client.connection import ANSWER_S, Exchange, Json, decoded
 from runner.client.decode_keeping import Change, KeptSettings, Load
 from runner.client.http1 import BadReply, Response
@@ -19,6 +19,7 @@ from runner.domain.job import Job
 from runner.domain.machine import MachineReport
 from runner.domain.model import RunningModel
 from runner.domain.running import RunningRequest
+from runner.domain.storage import Folder, FolderPlan
 from runner.errors import DaemonError
 
 #: Longest silence of ``Events``, in seconds: the daemon gives a sign of life every 15.
@@ -44,6 +45,24 @@ class Keeping(ABC):
     def machine(self) -> MachineReport:
         """Return memory, devices and limits as they are now."""
         return decoded(decode_keeping.machine, self._call("GET", "/api/machine"))
+
+    def folder(self) -> Folder:
+        """Return where the models are kept."""
+        return decoded(decode_storage.folder, self._call("GET", "/api/folder"))
+
+    def plan_folder(self, folder: str | None) -> FolderPlan:
+        """Return what it would take to have the models there; ``None``: in the usual folder."""
+        body = {"folder": folder, "dry_run": True}
+        return decoded(decode_storage.folder_plan, self._call("POST", "/api/folder", body))
+
+    def use_folder(self, folder: str | None) -> FolderPlan:
+        """Use the models that are there; those that are here stay here."""
+        body = {"folder": folder, "move": False}
+        return decoded(decode_storage.folder_plan, self._call("POST", "/api/folder", body))
+
+    def begin_move(self, folder: str | None) -> Job:
+        """Begin to move the models there; return the job."""
+        return decoded(decode.job, self._call("POST", "/api/folder", {"folder": folder}))
 
     def log_lines(self, n_lines: int) -> list[str]:
         """Return the last lines of the daemon's log, the oldest first."""

@@ -223,7 +223,13 @@ def last_lines(log: Path, n_lines: int, start_at: int = 0) -> list[str]:
 def _get(address: Address, path: str, timeout_s: float) -> tuple[Mapping[str, str], bytes]:
     exchange = Exchange(address.url, "GET", path, body=None, certificate=address.certificate)
     try:
-        response = exchange.open(timeout_s)
+        try:
+            response = exchange.open(timeout_s)
+        except DaemonError as error:
+            if exchange.has_reached or not isinstance(error.__cause__, TimeoutError):
+                raise
+            # Nobody was there to take the connection: no program, and none of ours to start.
+            raise DaemonError(error.message, hint="check CORRAL_HOST, and the network") from None
         try:
             return response.headers, response.read(4096)
         except (OSError, BadReply) as error:

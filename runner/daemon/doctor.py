@@ -7,6 +7,7 @@ Each look stands alone: one that fails, or cannot be made, never keeps the other
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import sys
@@ -51,6 +52,8 @@ def main() -> int:
 
 def examine(paths: Paths) -> Iterator[Check]:
     """Yield what is found, one thing after the other."""
+    with contextlib.suppress(CorralError):  # ``_settings`` tells of it
+        paths = paths.with_models(load_settings(paths.config_file).models)
     looks: tuple[tuple[str, Callable[[Paths], Iterator[Check]]], ...] = (
         ("settings", _settings),
         ("engine", _engine),
@@ -143,7 +146,7 @@ def _disk(paths: Paths) -> Iterator[Check]:
     n_free = shutil.disk_usage(there).free
     message = f"{n_free / 1e9:.1f} GB free for {paths.models}"
     if n_free < _LITTLE_DISK:
-        fix = "make room (corral du, corral prune), or set CORRAL_MODELS to another disk"
+        fix = "make room (corral du, corral prune), or move the models: corral folder"
         yield Check("disk", State.WARN, message, fix)
     else:
         yield Check("disk", State.OK, message)
@@ -168,7 +171,8 @@ def _daemon(paths: Paths) -> Iterator[Check]:
 
 
 def _store(paths: Paths) -> Iterator[Check]:
-    library = Library(paths.models)
+    library = Library(paths.models, must_exist=paths.models != find_paths().models)
+    library.list()  # raises where a folder that was chosen is gone
     found = _result(verify(library, is_deep=False))
     for fault in found.faults:
         of = f"{fault.model}, file {fault.file}" if fault.file else fault.model

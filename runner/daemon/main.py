@@ -16,28 +16,29 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from runner import __version__, logs
-from runner.config import Settings, load_settings
+from runner.config import Settings, find_setting, load_settings
 from runner.daemon.listening import allow_files, listening
 from runner.daemon.lockfile import DaemonRecord, only_daemon, write_record
 from runner.daemon.log_file import kept_short
 from runner.daemon.settings import LiveSettings
-from runner.dialects.ollama_models import tags
+from runner.daemon.stored import stored
+from runner.domain.address import Address
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.topic import Topic
-from runner.errors import CorralError, DiskFull, InvalidRequest, StoreError
+from runner.errors import CorralError, InvalidRequest, StoreError
 from runner.hub.places import hubs_and_sources
 from runner.hub.proxied import name_proxy
 from runner.hub.throttle import Throttle
-from runner.kv.shelf import Shelf
 from runner.paths import Paths, find_paths, own_command
 from runner.server.access import Access
 from runner.server.app import make_app
@@ -51,6 +52,7 @@ from runner.service.calibration import Calibration
 from runner.service.create import CreateService
 from runner.service.devices import DeviceList
 from runner.service.downloads import Downloads
+from runner.service.folder import FolderService
 from runner.service.inference import InferenceService
 from runner.service.jobs import JobService
 from runner.service.keys import PREFIX, KeyService
@@ -72,7 +74,6 @@ from runner.service.tools import Tools
 from runner.service.wallet import Wallet
 from runner.store.arrival import discard_arrival
 from runner.store.library import Library
-from runner.store.state import JobTable
 from runner.workers.devices import available_bytes, memory_bytes, n_cores
 from runner.workers.graphics import built, usable, vendors
 from runner.workers.inventory import take_inventory
@@ -128,7 +129,7 @@ def main(argv: list[str]) -> int:
         logging.getLogger("aiohttp.server").addFilter(_in_one_line)
         paths.run.mkdir(parents=True, exist_ok=True)
         with only_daemon(paths):
-            asyncio.run(_serve_and_end(paths, settings))
+            asyncio.run(_serve_and_end(paths.with_models(settings.models), settings))
     except OSError as error:
         print(f"error: cannot serve: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -144,7 +145,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
     """Serve until a signal or ``/api/shutdown``."""
     ending = asyncio.Event()
     _on_signals(ending)
-    library, shelf, table = await asyncio.to_thread(_stored, paths)
+    library, shelf, table = await asyncio.to_thread(stored, paths)
     token = secrets.token_urlsafe(32)
     hub_tokens = await asyncio.to_thread(
         SecretService, paths.secrets_file, Wallet(paths.secrets_file.parent)
@@ -170,7 +171,8 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         pulls = PullService(library, sources, jobs, downloads, memory_bytes())
         tools, making, works = _making(library, jobs, settings)
         creates = CreateService(library, pulls, tools, jobs)
-        await pulls.restore(*works, creates.work_of)
+        folders = _folders(library, jobs, live, pool)
+        await pulls.restore(*works, creates.work_of, folders.work_of)
         models = ModelService(library, pool, cache, await _last_use(paths, requests, stack))
         _tell(jobs, pool, requests, models, live)
         devices = DeviceList(
@@ -200,6 +202,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
                 downloads,
                 in_use=lambda: {row.key for row in pool.resident()},
             ),
+            folders=folders,
             searches=SearchService(hubs, memory_bytes=memory_bytes()),
             requests=requests,
             jobs=jobs,
@@ -218,10 +221,11 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         )
 
         def follow(new: Settings) -> None:
-            app[DOOR].access = replace(access, origins=new.origins)
+            app[DOOR].access = replace(app[DOOR].access, origins=new.origins)
             logs.set_level(new.log_level)
             pool.configure(_pool_settings(_merged(settings, new), paths))
 
+        folders.on_change = partial(_hide, app)
         live.when_changed(_AT_ONCE, follow)
         gc.freeze()  # what there is now stays: not to be looked through for garbage again
         address = await stack.enter_async_context(listening(app, settings, grace_s=_STRAGGLERS_S))
@@ -231,10 +235,7 @@ async def _serve(paths: Paths, settings: Settings) -> None:
         )
         stack.callback(paths.daemon_file.unlink, missing_ok=True)
         logger.info("serving %s", logs.pairs(address=address, version=__version__, pid=os.getpid()))
-        if not settings.host.is_loopback and settings.insecure_no_key:
-            logger.warning(
-                "other machines can reach address=%s, and nobody needs a key to use it", address
-            )
+        _warn_of(settings, address)
         async with _preloading(inference, settings.preload):
             await ending.wait()
         logger.info("shutting down")
@@ -291,6 +292,28 @@ def _tell(
     requests.on_change = partial(tell, Topic.REQUEST)
     models.on_change = partial(tell, Topic.MODEL)
     live.on_change = partial(tell, Topic.SETTINGS)
+
+
+def _folders(library: Library, jobs: JobService, live: LiveSettings, pool: Pool) -> FolderService:
+    """Return what knows where the library is, and have the settings ask it."""
+    fixed = find_setting("models", {}, os.environ)
+    folders = FolderService(
+        library,
+        jobs,
+        usual=find_paths().models,
+        fixed_by=fixed.where if fixed else "",
+        change=live.change,
+        is_loading=lambda: bool(pool.loads()),
+    )
+    live.guard("models", folders.check)
+    live.when_changed(("models",), lambda new: folders.place(new.models))
+    return folders
+
+
+def _hide(app: web.Application, folder: Path) -> None:
+    """Let nobody but the owner read the name of another folder in an answer."""
+    access = app[DOOR].access
+    app[DOOR].access = replace(access, folders=(*access.folders, str(folder)))
 
 
 def _inference(
@@ -360,6 +383,14 @@ def _check_door(settings: Settings, keys: KeyService) -> None:
         " CORRAL_HOST=127.0.0.1 corral keys add NAME; corral daemon stop\n"
         f"or let anybody in who reaches the address: corral serve {_NO_KEY}",
     )
+
+
+def _warn_of(settings: Settings, address: Address) -> None:
+    """Say in the log that the door stands open, where somebody wanted that."""
+    if not settings.host.is_loopback and settings.insecure_no_key:
+        logger.warning(
+            "other machines can reach address=%s, and nobody needs a key to use it", address
+        )
 
 
 def _access(settings: Settings, token: str, paths: Paths) -> Access:
@@ -435,38 +466,6 @@ def _pool_settings(settings: Settings, paths: Paths) -> PoolSettings:
         devices=settings.devices,
         has_accelerator=bool(usable(vendors(), built())),
     )
-
-
-def _job_table(paths: Paths) -> JobTable | None:
-    """Return where jobs are kept; ``None`` when the disk is full: who makes room needs a daemon."""
-    try:
-        return JobTable(paths.jobs_file)
-    except DiskFull as error:
-        logger.warning("the jobs of the last daemon wait for the next one: %s", error.message)
-        return None
-
-
-def _stored(paths: Paths) -> tuple[Library, Shelf, JobTable | None]:
-    """Return models, kept prompts and jobs, all tidied; what jobs wait for stays."""
-    library, shelf, table = Library(paths.models), Shelf(paths.kv), _job_table(paths)
-    _tidy(library, shelf, table.wanted_keys() if table else ())
-    return library, shelf, table or _job_table(paths)  # there may be room now
-
-
-def _tidy(library: Library, shelf: Shelf, wanted: Collection[str]) -> None:
-    """Remove what interrupted imports and writers left, and look through what there is.
-
-    Never a reason not to serve.
-    """
-    shelf.tidy()
-    try:
-        n_bytes = library.prune(keep=wanted)
-        tags(library.list())  # the first who asks for it shall not be the one who waits
-    except CorralError as error:
-        logger.warning("the library was not tidied: %s", error.message)
-        return
-    if n_bytes:
-        logger.info("tidied the library n_bytes=%d", n_bytes)
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:

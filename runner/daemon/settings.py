@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,15 @@ from runner.config import (
     settings_of,
 )
 from runner.domain.setting import SettingState
-from runner.errors import InvalidRequest
+from runner.errors import InvalidRequest, RequestError
 from runner.store.disk import explained, replace_file
 
 logger = logging.getLogger(__name__)
 
 #: Makes a new value count, given all settings.
-Apply = Callable[[Settings], None]
+Apply = Callable[[Settings], Awaitable[None] | None]
+#: Raises where a value, as text, cannot be had now.
+Guard = Callable[[str], Awaitable[None]]
 
 
 class LiveSettings:
@@ -50,12 +52,17 @@ class LiveSettings:
         self._environ = environ
         self._running = {one.name: getattr(running, one.name) for one in fields(Settings)}
         self._apply: dict[str, Apply] = {}
+        self._guards: dict[str, Guard] = {}
         self.on_change: Callable[[], None] = lambda: None
         self._writing = asyncio.Lock()
 
     def when_changed(self, names: tuple[str, ...], apply: Apply) -> None:
         """Have ``apply`` called when one of the settings, by their fields' names, has changed."""
         self._apply |= dict.fromkeys(names, apply)
+
+    def guard(self, name: str, check: Guard) -> None:
+        """Have ``check`` asked before a setting, by its key, is changed; empty: to its default."""
+        self._guards[name] = check
 
     def in_force(self, name: str) -> Any:
         """Return the value that the daemon runs with, by its field's name."""
@@ -71,19 +78,21 @@ class LiveSettings:
         Raises:
             InvalidRequest: There is no such setting, the value is not one for it, or the
                 environment has it, which wins.
+            CorralError: Whoever guards it says that it cannot be had now.
         """
         async with self._writing:
             stored = await asyncio.to_thread(read_config, self._path)
             before = dict(stored)
             for name, value in values.items():
                 self._check(name, value)
+                await self._ask_guard(name, value)
                 stored.pop(name, None)
                 if value is not None:
                     stored[name] = value
             if stored != before:
                 await asyncio.to_thread(self._write, stored)
-        logger.info("settings changed names=%s", ",".join(sorted(values)))
-        self._put_in_force(settings_of(stored, self._environ))
+            logger.info("settings changed names=%s", ",".join(sorted(values)))
+            await self._put_in_force(settings_of(stored, self._environ))
         self.on_change()
         return self._states(stored)
 
@@ -113,11 +122,21 @@ class LiveSettings:
         except ValueError as error:
             raise InvalidRequest(f"'{name}': {error}", hint=spec.help, param=name) from None
 
-    def _put_in_force(self, settings: Settings) -> None:
+    async def _ask_guard(self, name: str, value: Any) -> None:
+        if (guard := self._guards.get(name)) is None:
+            return
+        try:
+            await guard("" if value is None else _text_of(value))
+        except RequestError as error:
+            error.param = name
+            raise
+
+    async def _put_in_force(self, settings: Settings) -> None:
         for name, apply in self._apply.items():
             value = getattr(settings, name)
             if value != self._running[name]:
-                apply(settings)
+                if (applied := apply(settings)) is not None:
+                    await applied
                 self._running[name] = value
 
     def _states(self, stored: Mapping[str, Any]) -> list[SettingState]:

@@ -11,8 +11,12 @@ from runner.domain.event import Finished, FinishReason
 from runner.domain.request import AdapterUse, KeepAlive
 from runner.errors import InvalidRequest, WorkerError
 
+#: The largest count of llama.cpp's, and more tokens than any answer has.
+MOST_TOKENS = 2**31 - 1
 #: Strength of an adapter beyond which only noise comes out.
 _MAX_SCALE = 100
+#: More adapters than any model has.
+_MAX_ID = 2**16
 
 
 def parse_keep_alive(value: Any) -> KeepAlive | None:
@@ -59,9 +63,11 @@ def parse_adapters(lora: list[AdapterBody] | None) -> tuple[AdapterUse, ...] | N
             raise InvalidRequest(
                 f"{where} must be in [-{_MAX_SCALE}, {_MAX_SCALE}], not {use.scale}", param=where
             )
-        if use.id < 0 or any(use.id == other.id for other in lora[:index]):
-            where = f"lora[{index}].id"
-            raise InvalidRequest(f"{where} is {use.id}: negative, or named twice", param=where)
+        where = f"lora[{index}].id"
+        if not 0 <= use.id <= _MAX_ID:
+            raise InvalidRequest(f"{where} must be in [0, {_MAX_ID}], not {use.id}", param=where)
+        if any(use.id == other.id for other in lora[:index]):
+            raise InvalidRequest(f"{where}: {use.id} is named twice", param=where)
     return tuple(AdapterUse(use.id, use.scale) for use in lora)
 
 

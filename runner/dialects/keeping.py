@@ -25,8 +25,11 @@ _MAX_RATE = 1_000_000
 _DAYS = re.compile(r"(\d{1,5})d")
 
 
-class KeyBody(msgspec.Struct):
-    """``POST /api/keys``; ``expires`` is a span such as ``30d`` or ``12h``, or a moment."""
+class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``POST /api/keys``; ``expires`` is a span such as ``30d`` or ``12h``, or a moment.
+
+    A field that is not known is refused: a limit that is misspelt would be none.
+    """
 
     name: str
     scopes: list[str] | None = None
@@ -35,7 +38,7 @@ class KeyBody(msgspec.Struct):
     expires: str | None = None
 
 
-class SecretBody(msgspec.Struct):
+class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
     """``PUT /api/secrets/{name}``; null takes it away."""
 
     value: str | None

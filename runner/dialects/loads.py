@@ -69,7 +69,12 @@ def parse_estimate(body: bytes) -> tuple[ModelName, Options]:
 
 def loads(moments: Sequence[LoadMoment]) -> bytes:
     """Return the loads under way."""
-    return wire.encode({"loads": [_moment(moment) for moment in moments]})
+    return wire.encode({"loads": rows(moments)})
+
+
+def rows(moments: Sequence[LoadMoment]) -> list[dict[str, Any]]:
+    """Return how far each load is."""
+    return [_moment(moment) for moment in moments]
 
 
 def estimate(need: MemoryNeed) -> bytes:

@@ -35,7 +35,7 @@ from runner.dialects.ollama_turns import (
     reply,
 )
 from runner.dialects.terms import parse_terms
-from runner.dialects.tools import parse_tools
+from runner.dialects.tools import parse_tool_choice, parse_tools
 from runner.dialects.whole import CalledTool, WholeAnswer, gathered
 from runner.domain.chat import Message
 from runner.domain.event import (
@@ -115,10 +115,12 @@ class GenerateBody(_AnswerBody):
 
 
 class ChatBody(_AnswerBody):
-    """``POST /api/chat``."""
+    """``POST /api/chat``; what says whether to call tools is ours, named as OpenAI does."""
 
     messages: list[TurnBody] | None = None
     tools: list[Any] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
 
 
 _generate_body = msgspec.json.Decoder(GenerateBody)
@@ -209,6 +211,7 @@ def parse_chat(body: bytes) -> Call:
     text = asked.model_text()
     name = parse_name(asked)
     turns = asked.messages or []
+    tools, is_parallel = parse_tools(asked.tools), asked.parallel_tool_calls is not False
     request = InferenceRequest(
         model=name,
         messages=tuple(parse_turn(turn, index) for index, turn in enumerate(turns)),
@@ -219,7 +222,8 @@ def parse_chat(body: bytes) -> Call:
         truncates=asked.truncate is True,
         constraint=_constraint(asked),
         n_logprobs=constraints.n_logprobs(asked.logprobs, asked.top_logprobs),
-        tools=parse_tools(asked.tools),
+        tools=tools,
+        tool_choice=parse_tool_choice(asked.tool_choice, tools, is_parallel=is_parallel),
         think=parse_think(asked.think),
         adapters=parse_adapters(asked.lora),
     )

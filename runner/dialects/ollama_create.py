@@ -1,12 +1,13 @@
 """Ollama's ``/api/create`` and ``/api/blobs``, and Corral's ``/api/modelfile/check``.
 
-``paths``, ``adapter_paths``, ``draft_paths``, ``mirrors`` and ``sha256`` of a body are our own.
+Of a body ``paths``, ``adapter_paths``, ``draft_paths``, ``mirrors``, ``sha256`` and ``unset`` are
+our own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -66,6 +67,7 @@ class CreateBody(ModelBody, rename={"source": "from"}):
     draft_paths: list[str] | None = None
     mirrors: list[str] | None = None
     sha256: str | None = None
+    unset: list[str] | None = None
 
 
 class CheckBody(msgspec.Struct):
@@ -144,6 +146,7 @@ def parse_create(body: bytes) -> Create:
         system=asked.system,
         license=_license(asked.license),
         options=_options(asked.parameters or {}),
+        unset=_unset(asked.unset or (), asked.parameters or {}),
         messages=_messages(asked.messages),
         requires=asked.requires or "",
         quantize=_quantize(asked.quantize or asked.quantization or ""),
@@ -215,6 +218,19 @@ def _options(raw: Mapping[str, Any]) -> Options:
         if name not in OPTION_SPECS:
             raise InvalidRequest(f"unknown parameter '{name[:80]}'", param="parameters")
     return parse_options(raw)
+
+
+def _unset(names: Sequence[str], set_too: Collection[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in OPTION_SPECS:
+            raise InvalidRequest(f"unset: unknown parameter '{name[:80]}'", param="unset")
+        if name in set_too:
+            raise InvalidRequest(
+                f"unset: '{name}' is in parameters too",
+                hint="leave it out of one of them",
+                param="unset",
+            )
+    return tuple(names)
 
 
 def _messages(turns: list[TurnBody] | None) -> tuple[Message, ...] | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from runner.dialects import wire
+from runner.dialects import loads, wire
 from runner.dialects.jobs import parse_limit
 from runner.dialects.measuring import quality_row
 from runner.dialects.ollama import (
@@ -21,6 +21,7 @@ from runner.dialects.ollama import (
     parse_name,
     rfc3339,
 )
+from runner.domain.loading import LoadMoment
 from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS
@@ -186,11 +187,12 @@ class Running(msgspec.Struct):
 
 
 class Tensor(msgspec.Struct):
-    """One tensor of ``/api/show``."""
+    """One tensor of ``/api/show``; ``size``, in bytes, is our own."""
 
     name: str
     type: str
     shape: list[int]
+    size: int
 
 
 class Turn(msgspec.Struct):
@@ -211,6 +213,7 @@ class ShowAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):
     details: Details
     messages: list[Turn] = []
     model_info: dict[str, Any]
+    projector_info: dict[str, Any] = {}
     tensors: list[Tensor] = []
     capabilities: list[str]
     modified_at: str
@@ -243,21 +246,21 @@ def _encoded_tag(model: ModelInfo, _name: str) -> msgspec.Raw:
     return msgspec.Raw(wire.encode(_tag(model)))
 
 
-def ps(models: Sequence[RunningModel], *, now: float) -> bytes:
-    """Return what is in memory, the one that stays longest first; ``now`` since the epoch."""
+def ps(models: Sequence[RunningModel], *, now: float, loading: Sequence[LoadMoment] = ()) -> bytes:
+    """Return what is in memory, the one that stays longest first, and what is on its way there.
+
+    ``now`` in seconds since the epoch.
+    """
     last_first = sorted(models, key=lambda model: model.expires_at, reverse=True)
-    return wire.encode({"models": [_running(model, now) for model in last_first]})
+    told: dict[str, Any] = {"models": [_running(model, now) for model in last_first]}
+    if loading:
+        told["loads"] = loads.rows(loading)
+    return wire.encode(told)
 
 
 def show(details: ModelDetails, *, verbose: bool) -> bytes:
     """Return all about one model; long arrays and tensors only when ``verbose``."""
     info = details.info
-    metadata = {
-        key: [] if not verbose and _is_long(value) else value
-        for key, value in details.metadata.items()
-        # Told by the name and by ``template``.
-        if key not in ("general.name", "tokenizer.chat_template")
-    }
     return wire.encode(
         ShowAnswer(
             modelfile=details.modelfile,
@@ -267,8 +270,9 @@ def show(details: ModelDetails, *, verbose: bool) -> bytes:
             license=details.license,
             details=_details(info),
             messages=[Turn(turn.role, turn.content) for turn in details.messages],
-            model_info=metadata,
-            tensors=[Tensor(name, kind, list(shape)) for name, kind, shape in details.tensors]
+            model_info=_metadata(details.metadata, verbose=verbose),
+            projector_info=_metadata(details.projector, verbose=verbose),
+            tensors=[Tensor(name, kind, list(shape), n) for name, kind, shape, n in details.tensors]
             if verbose
             else [],
             capabilities=[ability.value for ability in info.capabilities],
@@ -387,6 +391,15 @@ def _details_of(
 def _moment(seconds: float) -> str:
     whole = math.floor(seconds)
     return rfc3339(whole * 10**9 + int((seconds - whole) * 1e9))
+
+
+def _metadata(found: Mapping[str, Any], *, verbose: bool) -> dict[str, Any]:
+    """All but what the name and ``template`` tell."""
+    return {
+        key: [] if not verbose and _is_long(value) else value
+        for key, value in found.items()
+        if key not in ("general.name", "tokenizer.chat_template")
+    }
 
 
 def _is_long(value: object) -> bool:

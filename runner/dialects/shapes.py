@@ -51,9 +51,10 @@ class TagsShape(msgspec.Struct):
 
 
 class RunningShape(msgspec.Struct):
-    """``GET /api/ps``, the one that stays longest first."""
+    """``GET /api/ps``, the one that stays longest first; ``loads`` are under way, if there are."""
 
     models: list[Running]
+    loads: list[LoadShape] | msgspec.UnsetType = msgspec.UNSET
 
 
 class LineShape(msgspec.Struct, omit_defaults=True):
@@ -270,7 +271,7 @@ class ModelUseShape(msgspec.Struct):
 
 
 class DiskUseShape(msgspec.Struct):
-    """``GET /api/du``, in bytes."""
+    """``GET /api/du``, in bytes; ``folder`` is told to the owner alone."""
 
     folder: str
     models: list[ModelUseShape]
@@ -304,6 +305,38 @@ class RepairedShape(msgspec.Struct):
     files: int
     size: int
     fetched: int
+
+
+class FolderShape(msgspec.Struct):
+    """``GET /api/folder``: where the models are; ``disk`` and ``free`` are bytes of its disk.
+
+    ``usual``: where they are unless another folder is chosen.  ``fixed_by``: the variable of the
+    environment that says where, or empty.  ``there`` is false when the disk has gone.
+    """
+
+    folder: str
+    usual: str
+    fixed_by: str
+    there: bool
+    disk: int
+    free: int
+
+
+class FolderPlanShape(msgspec.Struct):
+    """``POST /api/folder`` with ``dry_run``, or with ``move`` false: bytes.
+
+    ``needed`` are still to be written there; ``ok``: they fit.
+    """
+
+    dry_run: bool
+    folder: str
+    before: str
+    models: int
+    size: int
+    needed: int
+    free: int
+    models_there: int
+    ok: bool
 
 
 class PrunedFileShape(msgspec.Struct):

@@ -1,4 +1,7 @@
-"""Corral's own JSON for the library on the disk: ``/api/du``, ``verify``, ``repair``, ``prune``."""
+"""Corral's own JSON for the library on the disk.
+
+``/api/du``, ``/api/folder``, ``/api/verify``, ``/api/repair`` and ``/api/prune``.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from runner.dialects.ollama import STREAM_CONTENT_TYPE, ModelBody, parse_name
 from runner.dialects.ollama_models import ProgressEncoder, progress
 from runner.domain.name import ModelName
 from runner.domain.progress import Progress
-from runner.domain.storage import DiskUse, Pruned, Repaired, Verified
-from runner.errors import CorralError
+from runner.domain.storage import DiskUse, Folder, FolderPlan, Pruned, Repaired, Verified
+from runner.errors import CorralError, InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,15 @@ class Repair:
 
     name: ModelName
     stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseFolder:
+    """A call of ``POST /api/folder``; an empty folder: the usual one."""
+
+    folder: str
+    moves: bool
+    is_dry: bool
 
 
 class VerifyBody(msgspec.Struct):
@@ -53,6 +65,15 @@ class PruneBody(msgspec.Struct):
     dry_run: bool = False
 
 
+class FolderBody(msgspec.Struct):
+    """``POST /api/folder``; null is the usual folder, ``move`` false leaves the models behind."""
+
+    folder: str | None
+    move: bool = True
+    dry_run: bool = False
+
+
+_folder_body = msgspec.json.Decoder(FolderBody)
 _verify_body = msgspec.json.Decoder(VerifyBody)
 _repair_body = msgspec.json.Decoder(RepairBody)
 _prune_body = msgspec.json.Decoder(PruneBody)
@@ -78,6 +99,16 @@ def parse_repair(body: bytes) -> Repair:
 def parse_prune(body: bytes) -> bool:
     """Return whether nothing shall be removed; raises like ``parse_verify``."""
     return (wire.decode(body, _prune_body) if body.strip() else PruneBody()).dry_run
+
+
+def parse_folder(body: bytes) -> ChooseFolder:
+    """Return the call that a body makes; raises like ``parse_verify``."""
+    asked = wire.decode(body, _folder_body)
+    if asked.folder is not None and not asked.folder.strip():
+        raise InvalidRequest(
+            "folder is empty", hint="name one, or null for the usual one", param="folder"
+        )
+    return ChooseFolder((asked.folder or "").strip(), asked.move, asked.dry_run)
 
 
 class MomentEncoder:
@@ -138,6 +169,37 @@ def disk_use(use: DiskUse) -> bytes:
             "partial": use.n_partial,
             "quarantine": use.n_quarantine,
             "free": use.n_free,
+        }
+    )
+
+
+def folder(found: Folder) -> bytes:
+    """Return what ``GET /api/folder`` answers; all in bytes."""
+    return wire.encode(
+        {
+            "folder": found.folder,
+            "usual": found.usual,
+            "fixed_by": found.fixed_by,
+            "there": found.is_there,
+            "disk": found.n_bytes,
+            "free": found.n_free,
+        }
+    )
+
+
+def folder_plan(plan: FolderPlan, *, is_dry: bool) -> bytes:
+    """Return what ``POST /api/folder`` answers where it begins no job."""
+    return wire.encode(
+        {
+            "dry_run": is_dry,
+            "folder": plan.folder,
+            "before": plan.before,
+            "models": plan.n_models,
+            "size": plan.n_bytes,
+            "needed": plan.n_left,
+            "free": plan.n_free,
+            "models_there": plan.n_there,
+            "ok": plan.fits,
         }
     )
 

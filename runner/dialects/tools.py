@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from runner.dialects.plain import plain
 from runner.domain.chat import Tool, ToolCall
+from runner.domain.request import ToolChoice
 from runner.errors import InvalidRequest
 
 #: OpenAI's rule for names, with the dot and the length that other clients use.
@@ -24,14 +27,29 @@ def parse_tools(raw: list[Any] | None) -> tuple[Tool, ...]:
     Raises:
         InvalidRequest: One is no function, or a part of it is missing or mistyped.
     """
+    return _distinct(raw, "tools", _tool, ".function.name")
+
+
+def parse_functions(raw: list[Any] | None) -> tuple[Tool, ...]:
+    """Return the tools that ``functions`` describes, the older form: each entry is a function.
+
+    Raises:
+        InvalidRequest: As ``parse_tools``.
+    """
+    return _distinct(raw, "functions", _function, ".name")
+
+
+def _distinct(
+    raw: list[Any] | None, field: str, parse: Callable[[Any, str], Tool], name_at: str
+) -> tuple[Tool, ...]:
     if raw is not None and len(raw) > MAX_TOOLS:
-        raise InvalidRequest(f"tools has {len(raw)} entries, at most {MAX_TOOLS}", param="tools")
-    tools = tuple(_tool(entry, f"tools[{index}]") for index, entry in enumerate(raw or ()))
+        raise InvalidRequest(f"{field} has {len(raw)} entries, at most {MAX_TOOLS}", param=field)
+    tools = tuple(parse(entry, f"{field}[{index}]") for index, entry in enumerate(raw or ()))
     names = [tool.name for tool in tools]
     for index, name in enumerate(names):
         if name in names[:index]:
-            field = f"tools[{index}].function.name"
-            raise InvalidRequest(f"{field}: there are two tools named '{name}'", param=field)
+            param = f"{field}[{index}]{name_at}"
+            raise InvalidRequest(f"{param}: there are two tools named '{name}'", param=param)
     return tools
 
 
@@ -40,8 +58,11 @@ def _tool(raw: Any, where: str) -> Tool:
     kind = entry.get("type", "function")
     if kind != "function":
         raise InvalidRequest(f"{where}.type must be 'function'", param=f"{where}.type")
-    inside = f"{where}.function"
-    function = _object(entry.get("function"), inside)
+    return _function(entry.get("function"), f"{where}.function")
+
+
+def _function(raw: Any, inside: str) -> Tool:
+    function = _object(raw, inside)
     description = function.get("description")
     if description is not None and not isinstance(description, str):
         raise InvalidRequest(
@@ -49,13 +70,44 @@ def _tool(raw: Any, where: str) -> Tool:
         )
     parameters = function.get("parameters")
     if parameters is not None:
-        parameters = _object(parameters, f"{inside}.parameters")
+        field = f"{inside}.parameters"
+        parameters = plain(_object(parameters, field), field)
     return Tool(
         name=_name(function.get("name"), f"{inside}.name"),
         description=description or "",
         parameters=parameters or {},
         is_strict=function.get("strict") is True,
     )
+
+
+def parse_tool_choice(raw: Any, tools: Sequence[Tool], *, is_parallel: bool) -> ToolChoice:
+    """Return whether ``tools`` must be called.
+
+    Raises:
+        InvalidRequest: It is none of the forms that there are, or there are no tools to call.
+    """
+    match raw:
+        case None:
+            return ToolChoice(is_parallel=is_parallel)
+        case "none" | "auto":
+            return ToolChoice(raw, is_parallel=is_parallel)
+        case "required":
+            choice = ToolChoice("required", is_parallel=is_parallel)
+        case {"type": "function", "function": {"name": str(name)}} if name:
+            choice = ToolChoice("named", name, is_parallel=is_parallel)
+        case _:
+            raise InvalidRequest(
+                "tool_choice must be none, auto, required or one function",
+                hint='one function is {"type": "function", "function": {"name": "..."}}',
+                param="tool_choice",
+            )
+    if not tools:
+        raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+    if choice.name and choice.name not in {tool.name for tool in tools}:
+        raise InvalidRequest(
+            f"tool_choice: there is no tool '{choice.name[:80]}'", param="tool_choice"
+        )
+    return choice
 
 
 def parse_calls(raw: list[Any] | None, where: str) -> tuple[ToolCall, ...]:
@@ -69,8 +121,19 @@ def parse_calls(raw: list[Any] | None, where: str) -> tuple[ToolCall, ...]:
 
 def _call(raw: Any, where: str) -> ToolCall:
     entry = _object(raw, where)
-    inside = f"{where}.function"
-    function = _object(entry.get("function"), inside)
+    identity = entry.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise InvalidRequest(f"'{where}.id' must be a string", param=f"{where}.id")
+    return parse_called(entry.get("function"), f"{where}.function", identity or "")
+
+
+def parse_called(raw: Any, inside: str, identity: str = "") -> ToolCall:
+    """Return the call that stands ``inside`` a field: a name and its arguments.
+
+    Raises:
+        InvalidRequest: One of them is missing or mistyped.
+    """
+    function = _object(raw, inside)
     arguments = function.get("arguments")
     field = f"{inside}.arguments"
     if isinstance(arguments, str):
@@ -78,13 +141,10 @@ def _call(raw: Any, where: str) -> ToolCall:
             arguments = json.loads(arguments) if arguments.strip() else {}
         except (ValueError, RecursionError):
             raise InvalidRequest(f"'{field}' is not valid JSON", param=field) from None
-    identity = entry.get("id")
-    if identity is not None and not isinstance(identity, str):
-        raise InvalidRequest(f"'{where}.id' must be a string", param=f"{where}.id")
     return ToolCall(
         name=_name(function.get("name"), f"{inside}.name"),
-        arguments=_object({} if arguments is None else arguments, field),
-        id=identity or "",
+        arguments=plain(_object({} if arguments is None else arguments, field), field),
+        id=identity,
     )
 
 

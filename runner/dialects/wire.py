@@ -36,6 +36,7 @@ _WORDS = {
 }
 _MISTYPED = re.compile(r"Expected `(?P<want>[^`]+)`, got `(?P<got>[^`]+)`")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`")
 _PLACE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 
 
@@ -114,6 +115,9 @@ def _refuse(error: msgspec.ValidationError) -> NoReturn:
     if missing := _MISSING.search(text):
         path = f"{path}.{missing['field']}" if path else missing["field"]
         raise InvalidRequest(f"'{path}' is required", param=path) from None
+    if unknown := _UNKNOWN.search(text):
+        path = f"{path}.{unknown['field']}" if path else unknown["field"]
+        raise InvalidRequest(f"'{path[:80]}' is no field of this call", param=path) from None
     what = f"'{path}'" if path else "the body"
     if mistyped := _MISTYPED.search(text):
         wanted = [_WORDS.get(word, word) for word in mistyped["want"].split(" | ")]

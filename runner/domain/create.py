@@ -30,6 +30,7 @@ class CreateRequest:
         system: Its system message.
         license: Its licence.
         options: Laid over those of the base.
+        unset: Names of options that the base has and the new model has not.
         messages: Turns that open every conversation.
         requires: The least version of the API that may use it.
         quantize: Type that its weights are written in, as ``file_types`` spells it; empty: they
@@ -49,6 +50,7 @@ class CreateRequest:
     system: str | None = None
     license: str | None = None
     options: Options = field(default_factory=Options)
+    unset: tuple[str, ...] = ()
     messages: tuple[Message, ...] | None = None
     requires: str = ""
     quantize: str = ""

@@ -71,7 +71,8 @@ class ModelDetails:
         requires: The least version of the API that may use it; or empty.
         modelfile: What makes the model again.
         metadata: The GGUF key/values, long arrays left out.
-        tensors: ``(name, type, shape)`` of each tensor.
+        projector: The same of its projector; empty: it has none.
+        tensors: ``(name, type, shape, bytes)`` of each tensor.
         provenance: Where it came from: ``source`` and ``time``, and for each of its ``files`` the
             hub, repository, revision, path, digest, size and licence, as far as they are known.
         warnings: What is worth a look in its chat template, in words.
@@ -88,7 +89,8 @@ class ModelDetails:
     requires: str = ""
     modelfile: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    projector: Mapping[str, Any] = field(default_factory=dict)
+    tensors: tuple[tuple[str, str, tuple[int, ...], int], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     quality: QualityReport | None = None

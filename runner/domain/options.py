@@ -6,8 +6,8 @@ options.  A layer is an ``Options`` in which what it leaves alone is ``None``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from runner.domain.devices import device_words
@@ -139,6 +139,10 @@ class Options:
             for f in fields(self)
         }
         return Options(**values)
+
+    def without(self, names: Collection[str]) -> Options:
+        """Return this with the options of these names not set."""
+        return replace(self, **dict.fromkeys(names))
 
     def sampling(self) -> SamplingParams:
         """Return the sampling parameters, defaults filled in; a negative seed is none."""

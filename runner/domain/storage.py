@@ -129,3 +129,53 @@ class Pruned:
     def n_bytes(self) -> int:
         """Of all files."""
         return sum(file.n_bytes for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPlan:
+    """What it takes to have the library in another folder.
+
+    Attributes:
+        folder: The other one.
+        before: Where it is now.
+        n_models: Names that the library has.
+        n_bytes: Of all its files.
+        n_left: Bytes that are still to be written there; on the same disk none.
+        n_free: Free there.
+        n_there: Names that a library in the other folder has already.
+    """
+
+    folder: str
+    before: str
+    n_models: int
+    n_bytes: int
+    n_left: int
+    n_free: int
+    n_there: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room."""
+        return self.n_left <= self.n_free
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where the library is.
+
+    Attributes:
+        folder: Now.
+        usual: Where it is unless somebody chooses another one.
+        fixed_by: The variable of the environment that says where, and which nothing else
+            overrules; empty: it can be changed.
+        is_there: Whether the folder can be read; a disk may have gone.
+        n_bytes: Of the disk it is on.
+        n_free: Free on that disk.
+    """
+
+    folder: str
+    usual: str
+    fixed_by: str
+    is_there: bool
+    n_bytes: int
+    n_free: int

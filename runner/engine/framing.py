@@ -42,7 +42,9 @@ def job_of(request: Embed | Rerank, vocabulary: Vocabulary, backend: Backend) ->
         tokens = _tokens(text, index, vocabulary, backend.n_vocab)
         if len(tokens) > n_ctx:
             if not request.truncates:
-                raise _too_long(len(tokens), n_ctx, f"input[{index}]")
+                # Ollama's words, which its clients look for, and after them which and how much.
+                what = f"the input length exceeds the context length: input[{index}]"
+                raise _too_long(len(tokens), n_ctx, what)
             n_closing = 0 if isinstance(text, tuple) else len(vocabulary.frame.closing)
             tokens = _cut(tokens, n_ctx, n_closing)
             truncated.append(index)

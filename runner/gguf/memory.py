@@ -47,7 +47,7 @@ class Plan:
             is taken for yes.
         n_gpu_layers: Layers on accelerators, from the last one on, the output counting as one;
             negative: all.
-        experts_on_cpu: Whether experts stay in main memory all the same.
+        n_cpu_moe: First layers whose experts stay in main memory all the same; negative: all.
         is_whole_window: Whether a layer with a window has a cell for each token, too.
     """
 
@@ -58,7 +58,7 @@ class Plan:
     kv_types: tuple[str, str] = ("f16", "f16")
     flash_attention: bool | None = None
     n_gpu_layers: int = 0
-    experts_on_cpu: bool = False
+    n_cpu_moe: int = 0
     is_whole_window: bool = False
 
 
@@ -124,10 +124,7 @@ def estimate_shape(shape: Shape, plan: Plan, *, n_projector: int = 0) -> Estimat
     first_gpu = n_layer + 1 - n_gpu
     kept = [_kept(layer, shape, plan) for layer in shape.layers]
     n_compute = _compute_bytes(shape, plan)
-    on_gpu = shape.layers[first_gpu:]
-    n_weights_gpu = sum(
-        layer.n_weights - (layer.n_experts if plan.experts_on_cpu else 0) for layer in on_gpu
-    )
+    n_weights_gpu = _layers_bytes(shape, plan, first_gpu, n_layer)
     if n_gpu:
         n_weights_gpu += _output_bytes(shape)
     n_weights = shape.n_weights
@@ -163,11 +160,9 @@ def device_bytes(shape: Shape, plan: Plan, counts: Sequence[int]) -> list[int]:
     start = n_layer + 1 - sum(counts)
     found = []
     for n in counts:
-        layers = shape.layers[start : start + n]
+        n_bytes = _layers_bytes(shape, plan, start, start + n)
+        n_bytes += sum(_kept(layer, shape, plan) for layer in shape.layers[start : start + n])
         start += n
-        n_bytes = sum(_kept(layer, shape, plan) + layer.n_weights for layer in layers)
-        if plan.experts_on_cpu:
-            n_bytes -= sum(layer.n_experts for layer in layers)
         if n and start > n_layer:
             n_bytes += _output_bytes(shape) + _compute_bytes(shape, plan)
         elif n:
@@ -228,6 +223,15 @@ def projector_bytes(header: Header) -> int:
     n_embd = keys.integer("clip.vision.embedding_length")
     n_ff = keys.integer("clip.vision.feed_forward_length")
     return weights_bytes(header) + _F32 * n_patches * (n_patches * n_head + 2 * n_ff + 4 * n_embd)
+
+
+def _layers_bytes(shape: Shape, plan: Plan, start: int, stop: int) -> int:
+    """Weights of layers that are on accelerators, without the experts that are not."""
+    n_kept_back = len(shape.layers) if plan.n_cpu_moe < 0 else plan.n_cpu_moe
+    return sum(
+        layer.n_weights - (layer.n_experts if number < n_kept_back else 0)
+        for number, layer in enumerate(shape.layers[start:stop], start)
+    )
 
 
 def _has_output(shape: Shape) -> bool:

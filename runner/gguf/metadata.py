@@ -78,6 +78,14 @@ _ENCODERS = frozenset(
     }
 )
 
+#: Architectures that answer in another way than token by token, and in which: what they write so
+#: is noise, or ends the process.  Source: ``llm_arch_is_diffusion`` in ``src/llama-arch.cpp``, and
+#: ``llama_model_has_encoder`` in ``llama.h``.
+_OTHER_WAYS = {
+    **dict.fromkeys(("dream", "llada", "llada-moe", "rnd1"), "by diffusion, all of it at once"),
+    "t5": "with an encoder that reads the prompt first",
+}
+
 #: ``enum llama_pooling_type`` in ``llama.h``: a head that scores a query and a document.
 _RANK = 4
 
@@ -155,7 +163,8 @@ def refuse_unrunnable(header: Header) -> None:
     """Return if ``header`` is that of a whole model.
 
     Raises:
-        BadModelFile: It is a projector, an adapter, one shard of several, or has no weights.
+        BadModelFile: It is a projector, an adapter, one shard of several, or has no weights; or it
+            writes in a way that is not offered.
     """
     keys = Keys(header.metadata)
     architecture = keys.text("general.architecture")
@@ -174,6 +183,11 @@ def refuse_unrunnable(header: Header) -> None:
         raise _not_a_model(
             f"part {number} of a model in {n_shards} files",
             "join the parts first: llama-gguf-split --merge FIRST-PART OUTPUT",
+        )
+    if way := _OTHER_WAYS.get(architecture):
+        raise BadModelFile(
+            f"a model of the architecture '{architecture}' answers {way}, which is not offered",
+            hint="take a model that writes one token after the other: most do",
         )
     if not header.tensors:
         raise _not_a_model("a GGUF file without weights", "give the model itself")

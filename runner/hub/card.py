@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from runner.domain.name import ModelName
 from runner.domain.search import ModelCard
+from runner.domain.sizes import told_apart
 from runner.errors import SourceError
-from runner.hub.choose import size_text
 from runner.hub.repository import Hub
 
 #: Bytes of a file that is fetched at all, and characters of it that are told.
@@ -29,8 +29,9 @@ def read_card(hub: Hub, name: ModelName) -> ModelCard:
     if file is None:
         return ModelCard(place, "")
     if file.n_bytes > _MAX_BYTES:
+        size, most = told_apart(file.n_bytes, _MAX_BYTES)
         raise SourceError(
-            f"the card of {place} has {size_text(file.n_bytes)}, more than {size_text(_MAX_BYTES)}",
+            f"the card of {place} has {size}, more than {most}",
             hint="read it on the repository's page",
         )
     text = without_facts(hub.read_text(listing, file.path))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from runner.domain.name import DEFAULT_TAG
 from runner.domain.quant import quantization_in, usual, without_quantization
+from runner.domain.sizes import size_text
 from runner.errors import NotOnHub
 
 _SHARD = re.compile(r"(?P<stem>.+?)-(?P<number>\d{5})-of-(?P<n_all>\d{5})$")
@@ -325,10 +326,3 @@ def listed(every: Sequence[Variant]) -> str:
     shown = [f"{variant.label} ({size_text(variant.n_bytes)})" for variant in every[:_MAX_SHOWN]]
     more = f", and {len(every) - _MAX_SHOWN} more" if len(every) > _MAX_SHOWN else ""
     return ", ".join(shown) + more
-
-
-def size_text(n_bytes: int) -> str:
-    """Return a size for people: ``2.5 GB``."""
-    if n_bytes < 10**6:
-        return f"{n_bytes / 1e3:.0f} KB"
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 10**9 else f"{n_bytes / 1e6:.0f} MB"

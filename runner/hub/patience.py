@@ -17,6 +17,10 @@ class Patience:
         most_s: Longest such wait.
         stall_s: Seconds without a byte after which a connection counts as dead.
         longest_retry_after_s: A server that asks for more than this is given up.
+        least_bps: Bytes a second below which a connection is left for another place, if there is
+            one and nobody limits the speed; no line of today is that slow.
+        slow_s: Seconds for which it has to be that slow.
+        rest_s: Seconds for which that place is then left alone.
     """
 
     n_tries: int = 8
@@ -24,6 +28,9 @@ class Patience:
     most_s: float = 30.0
     stall_s: float = 30.0
     longest_retry_after_s: float = 600.0
+    least_bps: float = 4096.0
+    slow_s: float = 15.0
+    rest_s: float = 120.0
 
     def wait_s(self, n_failures: int, luck: float) -> float:
         """Return the seconds to wait after ``n_failures`` in a row.

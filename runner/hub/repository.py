@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 from runner.domain.model import Capability
 from runner.domain.name import ModelName
+from runner.domain.sizes import size_text
 from runner.errors import CorralError, ModelNotFound, NotOnHub
-from runner.hub.choose import Choice, RepoFile, Variant, choose, size_text
+from runner.hub.choose import Choice, RepoFile, Variant, choose
 from runner.hub.source import Candidate, Headers, Recipe, RemoteFile, Role
 
 logger = logging.getLogger(__name__)

@@ -149,6 +149,7 @@ class Worker:
         self._origin: Origin | None = None
         self._n_failures = 0  # in a row, without a byte between them
         self._luck = random.Random()
+        self._looked_s, self._n_since = 0.0, 0  # when its speed was looked at, and bytes since
 
     def fetch(self, run: list[int]) -> None:
         """Fetch the parts of ``run``, which may grow if a host sends the whole file anyway."""
@@ -171,6 +172,7 @@ class Worker:
     def _ask(self, origin: Origin, first: int, last: int) -> Body:
         shared = self._shared
         body = self._wire.ask(origin, first, last)
+        self._looked_s, self._n_since = shared.manner.clock(), 0
         with shared.moved:
             if shared.last_origin is None and not body.is_whole_file:
                 shared.n_wanted = shared.manner.n_ranges
@@ -239,14 +241,40 @@ class Worker:
         shared = self._shared
         if shared.stop.is_set():
             raise Setback("broken off")
+        self._look_at_speed()
         most = min(most, PIECE_BYTES)
         for throttle in shared.manner.throttles:
             most = throttle.piece_bytes(most)
         chunk = body.read(most)
+        self._n_since += len(chunk)
         wait_s = max((one.take(len(chunk)) for one in shared.manner.throttles), default=0.0)
         if wait_s > 0:
             shared.stop.wait(wait_s)
         return chunk
+
+    def _look_at_speed(self) -> None:
+        """Leave a place that sends next to nothing, if another one may be asked instead.
+
+        Raises:
+            Setback: So it is; bytes that trickle would never end, nor ever count as a failure.
+        """
+        shared, patience = self._shared, self._shared.manner.patience
+        now = shared.manner.clock()
+        seconds = now - self._looked_s
+        if seconds < patience.slow_s:
+            return
+        rate_bps = self._n_since / seconds
+        self._looked_s, self._n_since = now, 0
+        if rate_bps >= patience.least_bps or any(one.rate_bps for one in shared.manner.throttles):
+            return
+        origin = self._origin
+        assert origin is not None, "somebody sends"
+        with shared.moved:
+            others = (one for one in shared.origins if one is not origin and not one.is_dead)
+            if not any(one.not_before <= now for one in others):
+                return
+            origin.not_before = max(origin.not_before, now + patience.rest_s)
+        raise Setback(f"{origin.label} sends {rate_bps:.0f} bytes a second")
 
     def _hash_begun(self, part: int) -> hashlib._Hash:
         """Begin a part's hash with what of it is there already."""

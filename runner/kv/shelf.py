@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,7 @@ class Shelf:
             if remove(file.path):
                 n_files += 1
                 n_bytes += file.n_bytes
-        self._remove_empty_folders()
+        self._remove_parts(_is_left)  # they hold prompts, too
         return n_files, n_bytes
 
     def make_room(self, n_bytes: int, n_bytes_max: int) -> list[Path] | None:
@@ -103,6 +103,7 @@ class Shelf:
         """
         if n_bytes > n_bytes_max:
             return None
+        self._remove_parts(_is_left)
         files = self.files()
         n_all = sum(file.n_bytes for file in files)
         removed: list[Path] = []
@@ -126,11 +127,15 @@ class Shelf:
         return usage.free - n_bytes < min(_LEAST_FREE, usage.total // _LEAST_FREE_SHARE)
 
     def tidy(self) -> None:
-        """Remove what writers that died left; for when none is at work."""
+        """Remove what writers left; for when none is at work."""
+        self._remove_parts(lambda name: True)
+
+    def _remove_parts(self, is_left: Callable[[str], bool]) -> None:
+        """Remove files that are not whole, by their names, and folders with nothing in them."""
         for keyed in _folders(self.root):
             for owned in _folders(Path(keyed.path)):
                 for file in _listed(Path(owned.path)):
-                    if file.name.startswith(PART_PREFIX):
+                    if file.name.startswith(PART_PREFIX) and is_left(file.name):
                         remove(Path(file.path))
         self._remove_empty_folders()
 
@@ -178,6 +183,16 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
             return list(found)
     except OSError:
         return []
+
+
+def _is_left(name: str) -> bool:
+    """Whether the process that wrote a part is no more: it was killed, and nobody goes on."""
+    pid = name.removeprefix(PART_PREFIX).partition("-")[0]
+    if pid == str(os.getpid()):
+        return False
+    import psutil  # here: there is seldom a part to ask about
+
+    return not (pid.isdecimal() and psutil.pid_exists(int(pid)))
 
 
 def _conversation_of(path: Path) -> str:

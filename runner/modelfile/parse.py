@@ -99,7 +99,8 @@ def instructions(text: str) -> Iterator[Instruction]:
     last = {line: number for number, (line, _) in enumerate(lines)}
     at = 0
     while at < len(lines):
-        begin, line = at, lines[at][0].strip()
+        begin, whole = at, lines[at][0]
+        line = whole.strip()
         at += 1
         if not line:
             continue
@@ -117,8 +118,10 @@ def instructions(text: str) -> Iterator[Instruction]:
             if command.lower() == "message" and key.lower() not in ROLES:
                 raise _bad(begin, f"message role must be one of {_list(ROLES)}")
             key = key.lower()
+        # As Ollama has it, a space says that nothing is meant; a line that just stops was cut off.
+        may_be_empty = command.lower() in _MAY_BE_EMPTY and (rest or whole[-1].isspace())
         value, at = _value(rest, lines, at, last)
-        if not value and command.lower() not in _MAY_BE_EMPTY:
+        if not value and not may_be_empty:
             raise _bad(begin, f"{command.upper()} {key}".rstrip() + " has no value")
         yield Instruction(command.lower(), value, key, begin + 1)
 

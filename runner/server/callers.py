@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from aiohttp import web
 
 from runner.domain.key import Scope
-from runner.domain.model import ModelInfo
+from runner.domain.loading import LoadMoment
+from runner.domain.model import ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.errors import Forbidden, Unauthorized
 from runner.server import scopes
@@ -15,6 +17,8 @@ from runner.server.access import Access
 from runner.server.answers import facts_of
 from runner.server.front import Keys
 from runner.server.marks import Caller, caller_of
+
+Row = TypeVar("Row", RunningModel, LoadMoment)
 
 _KEY_HINT = "the owner makes keys with: corral keys add NAME"
 
@@ -96,6 +100,12 @@ def allowed(request: web.Request, models: Sequence[ModelInfo]) -> list[ModelInfo
     """Return those of ``models`` that the caller may name."""
     key = caller_of(request).key
     return [info for info in models if key is None or key.allows_model(info.name)]
+
+
+def known(request: web.Request, rows: Sequence[Row]) -> list[Row]:
+    """Return those of ``rows`` whose model the caller may name."""
+    key = caller_of(request).key
+    return [row for row in rows if key is None or key.allows_model(row.info.name)]
 
 
 def resource_of(request: web.Request) -> str:

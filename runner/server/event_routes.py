@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -27,17 +26,13 @@ from runner.dialects import (
 )
 from runner.domain.job import Job, JobState
 from runner.domain.key import Scope
-from runner.domain.loading import LoadMoment
-from runner.domain.model import RunningModel
 from runner.domain.topic import Topic
 from runner.errors import CorralError
-from runner.server.callers import allowed
+from runner.server.callers import allowed, known
 from runner.server.marks import caller_of
 from runner.server.needs import NEEDS
 
 routes = web.RouteTableDef()
-
-Row = TypeVar("Row", RunningModel, LoadMoment)
 
 #: Seconds that a reader may take for one event, and between two signs of life.
 _SLOW_S = 10.0
@@ -102,12 +97,6 @@ async def _snapshot(request: web.Request) -> bytes:
     return wire.encode(whole)
 
 
-def _known(request: web.Request, rows: Sequence[Row]) -> list[Row]:
-    """Those of the models that this caller may know of."""
-    key = caller_of(request).key
-    return [row for row in rows if key is None or key.allows_model(row.info.name)]
-
-
 async def _list(request: web.Request, topic: Topic) -> bytes:
     """Return the list of a topic; empty when this caller may not read it."""
     needs = request.app[NEEDS]
@@ -116,10 +105,10 @@ async def _list(request: web.Request, topic: Topic) -> bytes:
             case Topic.MODEL:
                 return ollama_models.tags(allowed(request, await needs.models.list_models()))
             case Topic.WORKER:
-                rows = _known(request, needs.models.running())
+                rows = known(request, needs.models.running())
                 return ollama_models.ps(rows, now=time.time())
             case Topic.LOAD:
-                return loads.loads(_known(request, needs.models.loading()))
+                return loads.loads(known(request, needs.models.loading()))
             case Topic.REQUEST:
                 return request_words.requests(await needs.requests.list_requests())
             case Topic.SETTINGS:

@@ -25,7 +25,7 @@ from runner.domain.prompt import Prompt
 from runner.domain.request import EmbedRequest, InferenceRequest, KeepAlive, RerankRequest
 from runner.domain.running import RunningRequest
 from runner.domain.search import ModelCard, SearchResult
-from runner.domain.storage import DiskUse, Pruned, Repaired, Verified
+from runner.domain.storage import DiskUse, Folder, FolderPlan, Pruned, Repaired, Verified
 from runner.domain.topic import Topic
 from runner.domain.vectors import Embeddings, Ranking
 from runner.server.front import Devices, Keys, LogLines, Machine, Secrets, SettingsKeeper
@@ -205,6 +205,26 @@ class Storage(Protocol):
         ...
 
 
+class Folders(Protocol):
+    """Which folder the library is in; all but the first may raise ``CorralError``."""
+
+    async def told(self) -> Folder:
+        """Return where it is."""
+        ...
+
+    async def plan(self, text: str) -> FolderPlan:
+        """Return what it would take to be elsewhere; empty: in the usual folder."""
+        ...
+
+    async def use(self, text: str) -> FolderPlan:
+        """Use what is in another folder."""
+        ...
+
+    async def move(self, text: str) -> Job:
+        """Begin to move the library; return the job."""
+        ...
+
+
 class Searches(Protocol):
     """The hubs' own lists; may raise ``CorralError``."""
 
@@ -293,6 +313,7 @@ class Needs:
         making: Models written in other types, and measured.
         searches: The hubs' own lists.
         storage: The library on the disk.
+        folders: Which folder that is.
         requests: The answers that are on their way.
         jobs: All that takes long.
         keys: The API keys.
@@ -315,6 +336,7 @@ class Needs:
     making: Making
     searches: Searches
     storage: Storage
+    folders: Folders
     requests: Requests
     jobs: Jobs
     keys: Keys

@@ -10,7 +10,7 @@ from runner.dialects import ollama, ollama_models, ollama_prompts, wire
 from runner.domain.name import ModelName
 from runner.errors import BadModelFile, ModelNotFound, Unsupported
 from runner.server.answers import error_answer, facts_of, json_answer, read_body
-from runner.server.callers import allowed, name_model, require_manager, require_owner
+from runner.server.callers import allowed, known, name_model, require_manager, require_owner
 from runner.server.marks import ORIGIN, caller_of
 from runner.server.needs import NEEDS
 from runner.server.request_routes import with_terms
@@ -55,14 +55,11 @@ async def tags(request: web.Request) -> web.Response:
 
 @routes.get("/api/ps")
 async def ps(request: web.Request) -> web.Response:
-    """The models in memory."""
-    key = caller_of(request).key
-    running = [
-        row
-        for row in request.app[NEEDS].models.running()
-        if key is None or key.allows_model(row.info.name)
-    ]
-    return json_answer(request, ollama_models.ps(running, now=time.time()))
+    """The models in memory, and those on their way there."""
+    models = request.app[NEEDS].models
+    running, loading = known(request, models.running()), known(request, models.loading())
+    told = ollama_models.ps(running, now=time.time(), loading=loading)
+    return json_answer(request, told)
 
 
 @routes.post("/api/show")

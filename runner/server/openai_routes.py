@@ -6,8 +6,7 @@ import time
 
 from aiohttp import web
 
-from runner.dialects import wire
-from runner.dialects.anthropic import answers as anthropic_answers
+from runner.dialects.anthropic import models as anthropic_models
 from runner.dialects.openai import (
     chat as openai_chat,
     models as openai_models,
@@ -31,7 +30,7 @@ async def models(request: web.Request) -> web.Response:
     """The library."""
     found = allowed(request, await request.app[NEEDS].models.list_models())
     if is_anthropic(request):
-        return json_answer(request, anthropic_answers.models(found))
+        return json_answer(request, anthropic_models.models(found))
     return json_answer(request, openai_models.models(found))
 
 
@@ -42,7 +41,7 @@ async def model(request: web.Request) -> web.Response:
     name_model(request, name)
     for info in await request.app[NEEDS].models.list_models():
         if info.name == name and is_anthropic(request):
-            return json_answer(request, wire.encode(anthropic_answers.model_object(info)))
+            return json_answer(request, anthropic_models.model(info))
         if info.name == name:
             return json_answer(request, openai_models.model(info))
     raise ModelNotFound(str(name))

@@ -45,6 +45,7 @@ _MEANINGS = (
     | _WITH_KEYS
     | {
         404: "there is no such thing",
+        409: "a job is at that very name already",
         499: "the request was cancelled",
         502: "a hub, a device or a model's file is not as it should be",
         504: "the time that the request allowed is over",

@@ -6,7 +6,7 @@ A test compares it with the routes, and another the answers with what is said of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.dialects import (
@@ -48,6 +48,7 @@ BYTES = "application/octet-stream"
 _ABOUT_A_MODEL = (404,)
 _ANSWERS = (404, 499, 502, 504)
 _FROM_A_HUB = (404, 502)
+_MAKES = (404, 409, 502)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,11 @@ _OLLAMA: dict[str, Operation] = {
     "POST /api/embed": _infers(shapes.EmbedShape, ollama_embed.EmbedBody),
     "POST /api/embeddings": _infers(shapes.EmbeddingShape, ollama_embed.EmbeddingsBody),
     "POST /api/pull": Operation(
-        _PROGRESS, ollama_models.PullBody, stream=(LINES, _PROGRESS), fails=_FROM_A_HUB
+        _PROGRESS, ollama_models.PullBody, stream=(LINES, _PROGRESS), fails=_MAKES
     ),
     "POST /api/push": Operation(status=400),
     "POST /api/create": Operation(
-        _PROGRESS, ollama_create.CreateBody, stream=(LINES, _PROGRESS), fails=_FROM_A_HUB
+        _PROGRESS, ollama_create.CreateBody, stream=(LINES, _PROGRESS), fails=_MAKES
     ),
     "POST /api/copy": Operation(None, ollama_models.CopyBody, kind="", fails=_ABOUT_A_MODEL),
     "DELETE /api/delete": Operation(None, ollama.ModelBody, kind="", fails=_ABOUT_A_MODEL),
@@ -207,15 +208,19 @@ _OWN: dict[str, Operation] = {
         shapes.ClearedShape, ollama_cache.ClearBody, may_lack_body=True, fails=_ABOUT_A_MODEL
     ),
     "GET /api/jobs": Operation(shapes.JobsShape),
-    "POST /api/jobs": Operation(jobs.JobAnswer, jobs.JobBody, status=201, fails=_FROM_A_HUB),
+    "POST /api/jobs": Operation(jobs.JobAnswer, jobs.JobBody, status=201, fails=_MAKES),
     "GET /api/jobs/{id}": _JOB,
     "DELETE /api/jobs/{id}": _JOB,
     "POST /api/jobs/{id}/pause": _JOB,
-    "POST /api/jobs/{id}/resume": _JOB,
+    "POST /api/jobs/{id}/resume": replace(_JOB, fails=(404, 409)),
     "POST /api/jobs/{id}/move": _about(jobs.JobAnswer, jobs.MoveBody),
     "POST /api/jobs/{id}/limit": _about((jobs.JobAnswer, shapes.JobsShape), jobs.LimitBody),
     "GET /api/events": Operation(kind=EVENTS),
     "GET /api/du": Operation(shapes.DiskUseShape),
+    "GET /api/folder": Operation(shapes.FolderShape),
+    "POST /api/folder": Operation(
+        jobs.JobAnswer, storage.FolderBody, status=201, plan=shapes.FolderPlanShape
+    ),
     "POST /api/verify": Operation(
         shapes.VerifiedShape,
         storage.VerifyBody,
@@ -234,15 +239,13 @@ _OWN: dict[str, Operation] = {
         jobs.JobAnswer,
         making.QuantizeBody,
         status=201,
-        fails=_FROM_A_HUB,
+        fails=_MAKES,
         plan=making.PlanAnswer,
     ),
     "POST /api/perplexity": Operation(
-        jobs.JobAnswer, measuring.PerplexityBody, status=201, fails=_FROM_A_HUB
+        jobs.JobAnswer, measuring.PerplexityBody, status=201, fails=_MAKES
     ),
-    "POST /api/bench": Operation(
-        jobs.JobAnswer, measuring.BenchBody, status=201, fails=_FROM_A_HUB
-    ),
+    "POST /api/bench": Operation(jobs.JobAnswer, measuring.BenchBody, status=201, fails=_MAKES),
     "GET /api/quality": Operation(dict[str, Any], query=_MODEL, fails=_ABOUT_A_MODEL),
     "GET /api/bench": Operation(dict[str, Any], query=_MODEL, fails=_ABOUT_A_MODEL),
     "GET /api/machine": Operation(shapes.MachineShape),

@@ -81,6 +81,7 @@ _ADMIN = frozenset(
         "/api/keys/{id}",
         "/api/devices",
         "/api/devices/{address}",
+        "/api/folder",
         "/api/logs",
         "/api/shutdown",
     }

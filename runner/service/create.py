@@ -42,7 +42,7 @@ from runner.service.gather import File, gather, in_words, look_for, takes_long
 from runner.service.jobs import JobService
 from runner.service.modelfile import check_modelfile
 from runner.service.rewrite import Source, rewrite
-from runner.service.run import Run, Work, as_json, request_of
+from runner.service.run import Run, Work, as_json, refuse_made, request_of
 from runner.service.tools import Tools
 from runner.store.blobs import Written, hash_file
 from runner.store.intake import bring
@@ -51,6 +51,8 @@ from runner.store.manifests import ADAPTER, DRAFT, MODEL, PROJECTOR, SHARD, Laye
 from runner.store.state import StoredJob
 
 CREATE = "create"
+#: Told the moment before the name is given.
+_LAST_PHASE = "writing manifest"
 #: Models made at once that are no jobs; a step may read a large file.
 _N_AT_ONCE = 8
 
@@ -91,24 +93,35 @@ class CreateService:
 
         Raises:
             InvalidRequest: The request cannot be followed.
+            JobUnderWay: A job gives this name, or makes this model otherwise.
             BadModelFile: A file is not what it should be.
             ModelNotFound: Its base is nowhere.
             SourceError: Its base cannot be fetched.
         """
+        is_job = takes_long(request)
+        if not is_job:
+            self._refuse_made(request)
         if request.template:
             await asyncio.to_thread(check, request.template)
         if request.bases:
             async with aclosing(self._pull_missing(request)) as moments:
                 async for progress in moments:
                     yield progress
-        async with aclosing(await self._begun(request)) as moments:
+        if is_job:
+            begun = await self._begun(request)
+        else:
+            begun = _stepped(self._make(request, Run(Throttle())), self._makers)
+        async with aclosing(begun) as moments:
             async for progress in moments:
+                if progress.phase == _LAST_PHASE and not is_job:
+                    self._refuse_made(request)  # of one that was begun meanwhile
                 yield progress
 
+    def _refuse_made(self, request: CreateRequest) -> None:
+        refuse_made(self._jobs.list_jobs(), CREATE, str(request.name))
+
     async def _begun(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
-        """Begin the work and return its progress."""
-        if not takes_long(request):
-            return _stepped(self._make(request, Run(Throttle())), self._makers)
+        """Begin the job and return its progress."""
         await asyncio.to_thread(look_for, self._library, request)  # before there is a job
         job = await self._jobs.begin(
             CREATE,
@@ -202,7 +215,7 @@ class CreateService:
             layers, partials = yield from self._layers(files, base, copies)
             if not request.quantize:  # else it was looked at beforehand
                 _check_digest(request, layers)
-            yield Progress("writing manifest")
+            yield Progress(_LAST_PHASE)
             if not self._library.keep(partials, _manifest(request, base, facts, layers)):
                 raise StoreError(
                     f"'{request.name}' was not made: one of its files was removed meanwhile",
@@ -326,7 +339,7 @@ def _manifest(
         name=request.name,
         layers=tuple(layers),
         facts=facts,
-        parameters=request.options.over(made.parameters),
+        parameters=request.options.over(made.parameters.without(request.unset)),
         system=made.system if request.system is None else request.system,
         license=license_text,
         template=made.template if request.template is None else request.template,

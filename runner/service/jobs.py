@@ -32,6 +32,7 @@ from runner.service.run import (
     end_of,
     in_order,
     refuse_another,
+    refuse_made,
     taken_up,
     task_name,
     unfinished,
@@ -70,6 +71,7 @@ class JobService:
         self._discard = discard
         self._lives: dict[int, LiveJob] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._adding = asyncio.Lock()  # no two calls make a job of one name while one is stored
         self.news = News()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="jobs")
         self._workers = ThreadPoolExecutor(_N_THREADS, thread_name_prefix="job")
@@ -116,11 +118,14 @@ class JobService:
             limit_bps: Its limit on speed; 0: none, ``None``: as it is.
 
         Raises:
-            InvalidRequest: One of this name is on its way with another request.
+            JobUnderWay: One of its name is on its way, of another kind or asked another thing.
         """
         how = {"is_attended": is_attended, "is_lasting": is_lasting}
-        live = unfinished(self._lives.values(), kind, name)
-        live = live or await self._create(kind, name, request, **how)
+        async with self._adding:
+            live = unfinished(self._lives.values(), kind, name)
+            if live is None or live.run is None:
+                self._refuse_made(kind, name, live)
+            live = live or await self._create(kind, name, request, **how)
         refuse_another(live, request)
         if not is_attended:
             live.job = replace(live.job, is_attended=False)
@@ -243,9 +248,7 @@ class JobService:
         if live.run is not None and live.run.held.is_set():
             self._let_go_on(live, live.run)
         elif live.job.state not in (JobState.RUNNING, JobState.QUEUED):
-            other = unfinished(self._lives.values(), live.job.kind, live.job.name)
-            if other is not None and other is not live:
-                raise InvalidRequest(f"job {other.job.job_id} is at '{live.job.name}' already")
+            self._refuse_made(live.job.kind, live.job.name, live)
             self._queue(live, is_attended=False)
             self._start_waiting()
         return live.job
@@ -302,6 +305,9 @@ class JobService:
 
     # Inside
 
+    def _refuse_made(self, kind: str, names: str, mine: LiveJob | None) -> None:
+        refuse_made((one.job for one in self._lives.values() if one is not mine), kind, names)
+
     def _find(self, job_id: int) -> LiveJob:
         live = self._lives.get(job_id)
         if live is None:
@@ -323,12 +329,7 @@ class JobService:
         )
         live = LiveJob(job, None, is_lasting, request=request)
         if self._table is not None:
-            job = await self._write(self._table.add, job, live.is_kept)
-            # Another call may have made the same job while this one was written down.
-            other = unfinished(self._lives.values(), kind, name)
-            if other is not None:
-                return other
-            live.job = job
+            live.job = await self._write(self._table.add, job)
         else:
             self._last_id += 1
             live.job = replace(job, job_id=self._last_id)

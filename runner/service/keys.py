@@ -81,7 +81,7 @@ class KeyService:
         try:
             await self._save()
         except CorralError:
-            del self._by_hash[digest]
+            self._by_hash.pop(digest, None)
             raise
         logger.info("key added id=%s scopes=%s", key.id, ",".join(sorted(key.scopes)))
         return key, secret
@@ -91,6 +91,8 @@ class KeyService:
 
         Raises:
             KeyNotFound: There is none with this id.
+            CorralError: It cannot be saved that it is gone; the key is there as before, for the
+                next daemon would let it in again.
         """
         digest = next((d for d, key in self._by_hash.items() if key.id == key_id), None)
         if digest is None:
@@ -98,8 +100,12 @@ class KeyService:
                 f"there is no key with the id '{key_id[:80]}'", hint="list them: corral keys list"
             )
         key = self._by_hash.pop(digest)
+        try:
+            await self._save()
+        except CorralError:
+            self._by_hash[digest] = key
+            raise
         self._rates.forget(key_id)
-        await self._save()
         logger.info("key revoked id=%s", key_id)
         if self._on_revoked is not None:
             await self._on_revoked(key_id)
@@ -205,7 +211,7 @@ def _read(path: Path) -> dict[str, Key]:
                 hint="a newer version of Corral wrote it: use that one",
             )
         return {str(row["sha256"]): _key(row) for row in told["keys"]}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise _damaged() from None
 
 

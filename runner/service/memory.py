@@ -16,6 +16,7 @@ from runner.domain.devices import is_address
 from runner.domain.memory import DeviceNeed, MemoryNeed
 from runner.domain.options import Options
 from runner.domain.placement import Outline, first, in_order, need_of, spread, too_few
+from runner.domain.sizes import told_apart
 from runner.errors import NotEnoughMemory
 from runner.gguf.layers import Shape, shape_of
 from runner.gguf.memory import Estimate, Plan, device_bytes, estimate_shape, projector_bytes
@@ -151,9 +152,10 @@ class MemoryService:
         if fitted.n_bytes <= n_free:
             return
         ways = self._ways(manifest, options, fitted.sizes, n_free)
+        needed, free = told_apart(fitted.n_bytes, max(0, n_free))
         raise NotEnoughMemory(
-            f"{manifest.name} needs {_gb(fitted.n_bytes)} of memory with a context of"
-            f" {fitted.sizes.n_ctx} tokens, and {_gb(n_free)} can be free",
+            f"{manifest.name} needs {needed} of memory with a context of"
+            f" {fitted.sizes.n_ctx} tokens, and {free} can be free",
             hint="; or ".join(ways) or "close other programs, or use a smaller model",
         )
 
@@ -315,7 +317,7 @@ class MemoryService:
             flash_attention=settings.flash_attention
             if options.flash_attention is None
             else options.flash_attention,
-            experts_on_cpu=(options.num_cpu_moe or 0) < 0,
+            n_cpu_moe=options.num_cpu_moe or 0,
         )
         if settings.has_accelerator:
             n_gpu = -1 if options.num_gpu is None else options.num_gpu
@@ -386,7 +388,3 @@ def _n_ctx_max(shape: Shape, options: Options) -> int:
     """The longest context that makes sense: as trained, or as far as positions are stretched."""
     scale = options.rope_frequency_scale or 0.0
     return int(shape.n_ctx_train / scale) if 0 < scale < 1 else shape.n_ctx_train
-
-
-def _gb(n_bytes: int) -> str:
-    return f"{max(0, n_bytes) / 1e9:.1f} GB"

@@ -47,7 +47,6 @@ class ModelService:
         self._pool = pool
         self._cache = cache
         self._last_use = last_use or LastUse()
-        self._quality = Reports(library.models, "quality", QualityReport)
 
     async def list_models(self) -> list[ModelInfo]:
         """Return every usable model, newest first."""
@@ -69,7 +68,8 @@ class ModelService:
     def _last_quality(self, name: ModelName) -> QualityReport | None:
         """What was measured last; reports that cannot be read keep nobody from seeing the rest."""
         try:
-            known = self._quality.load(self._library.find(name).key)
+            reports = Reports(self._library.models, "quality", QualityReport)
+            known = reports.load(self._library.find(name).key)
         except StoreError as error:
             logger.warning("quality not shown name=%s: %s", name, error.message)
             return None

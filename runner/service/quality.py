@@ -45,9 +45,15 @@ class QualityService:
         self.on_change: Callable[[], None] = lambda: None
         self._library = library
         self._tools = tools
-        self._quality = Reports(library.models, "quality", QualityReport)
-        self._benches = Reports(library.models, "bench", BenchReport)
         self._jobs = jobs
+
+    @property
+    def _quality(self) -> Reports[QualityReport]:
+        return Reports(self._library.models, "quality", QualityReport)
+
+    @property
+    def _benches(self) -> Reports[BenchReport]:
+        return Reports(self._library.models, "bench", BenchReport)
 
     def tidy(self) -> None:
         """Remove what was measured of weights that are gone; blocks."""

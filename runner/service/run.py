@@ -17,7 +17,7 @@ import msgspec
 
 from runner.domain.job import Job, JobError, JobState
 from runner.domain.progress import Progress
-from runner.errors import CapacityError, CorralError, DiskFull, InvalidRequest
+from runner.errors import CapacityError, CorralError, DiskFull, InvalidRequest, JobUnderWay
 from runner.hub.throttle import Throttle
 from runner.logs import pairs
 from runner.store.state import StoredJob
@@ -187,15 +187,46 @@ def refuse_another(live: LiveJob, request: object) -> None:
     """Return if a job on its way was asked for the same thing.
 
     Raises:
-        InvalidRequest: It was asked for something else of this name.
+        JobUnderWay: It was asked for something else of this name.
     """
     if live.request != request and not live.job.state.is_over:
-        raise InvalidRequest(
-            f"job {live.job.job_id} is at '{live.job.name}' already, with other settings",
-            hint=f"wait for it, or end it: corral jobs cancel {live.job.job_id}",
-        )
+        raise _under_way(live.job, f"is at '{live.job.name}' already, with other settings")
 
 
+def refuse_made(others: Iterable[Job], kind: str, names: str) -> None:
+    """Return if none of ``others`` is at the same thing, or will give one of ``names``.
+
+    Args:
+        others: Jobs.  A paused download keeps a name from nobody: many never go on.
+        kind: What is to be begun.
+        names: As a job is called that gives them.
+
+    Raises:
+        JobUnderWay: One will, and whoever writes last would have the name.
+    """
+    wanted = _given(kind, names)
+    for job in others:
+        is_same = (job.kind, job.name.lower()) == (kind, names.lower())
+        is_left = job.kind == "pull" and job.state is JobState.PAUSED
+        is_in_the_way = is_same or (not is_left and wanted & _given(job.kind, job.name))
+        if is_in_the_way and not job.state.is_over:
+            raise _under_way(job, f"is {doing(job)} already")
+
+
+def _given(kind: str, names: str) -> set[str]:
+    """The names that a job will give; without regard to case, as the library has them."""
+    return set(names.lower().split(", ")) if kind in _MAKERS else set()
+
+
+def _under_way(job: Job, what: str) -> JobUnderWay:
+    return JobUnderWay(
+        f"job {job.job_id} {what}",
+        hint=f"wait for it, or end it: corral jobs cancel {job.job_id}",
+    )
+
+
+#: Kinds of jobs that give names, those that they are called by.
+_MAKERS = frozenset({"pull", "import", "create", "quantize"})
 #: What a job does, by its kind, in words that go before its name.
 _DOING = {
     "import": "importing",
@@ -205,6 +236,7 @@ _DOING = {
     "quantize": "quantizing",
     "perplexity": "measuring",
     "bench": "timing",
+    "move": "moving the models to",
 }
 
 

@@ -43,14 +43,16 @@ def in_words(
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(action, folder, n_bytes)
+    if error.errno == errno.EXDEV:
+        return StoreError(f"{action}: the library has moved meanwhile", hint="try again")
     if error.errno == errno.EFBIG:
         hint = "the disk's file system, or a limit on this process, does not allow files so large"
     elif error.errno in (errno.EACCES, errno.EPERM):
-        hint = "check who owns the folder, or set CORRAL_MODELS to one of your own"
+        hint = "check who owns the folder, or choose one of your own: corral folder"
     elif error.errno == errno.EROFS:
-        hint = "the disk is mounted read-only; set CORRAL_MODELS to a folder elsewhere"
+        hint = "the disk is mounted read-only; choose a folder elsewhere: corral folder"
     else:
-        hint = "check the disk, or set CORRAL_MODELS to a folder elsewhere"
+        hint = "check the disk, or choose a folder elsewhere: corral folder"
     file = plain(error.filename or "")
     where = f" ({file})" if file and file not in action else ""
     size = f" {n_bytes} bytes:" if n_bytes else ""

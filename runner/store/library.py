@@ -24,17 +24,17 @@ from runner.domain.model import ModelDetails, ModelInfo
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
-from runner.errors import DigestMismatch, StoreError
+from runner.errors import DigestMismatch, ModelNotFound, StoreError
 from runner.gguf.metadata import join_shards
 from runner.gguf.reader import GgufArray, Header, read_header
 from runner.store import gate, manifests
 from runner.store.arrival import tidy_arrivals
 from runner.store.blobs import Blobs, Written
-from runner.store.disk import explained, extended, replace_file
+from runner.store.disk import explained, extended, plain, replace_file
 from runner.store.index import Broken, Index, digests_in
 from runner.store.intake import bring
 from runner.store.lock import WAIT_S, StoreLock
-from runner.store.manifests import MODEL, SHARD, Layer, Manifest
+from runner.store.manifests import MODEL, PROJECTOR, SHARD, Layer, Manifest
 from runner.store.probe import PREFIX as PROBE_PREFIX
 from runner.store.summary import SCRATCH_PREFIX as INDEX_PREFIX, Entry
 
@@ -47,13 +47,29 @@ _MAX_HEADERS = 8  # kept in memory for ``show``
 class Library:
     """The models below one folder, which need not exist yet."""
 
-    def __init__(self, models: Path, *, lock_wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self, models: Path, *, lock_wait_s: float = WAIT_S, must_exist: bool = False
+    ) -> None:
+        """Take the folder.
+
+        Args:
+            models: Where.
+            lock_wait_s: Seconds that a change waits for another one to end.
+            must_exist: Whether somebody chose the folder: if it is gone, so is its disk, and that
+                is no empty library.
+        """
+        self._lock_wait_s = lock_wait_s
+        self.relocate(models, must_exist=must_exist)
+
+    def relocate(self, models: Path, *, must_exist: bool = True) -> None:
+        """Read and write below another folder from now on; called while nobody changes this one."""
+        self._must_exist = must_exist
         self.models = models = Path(extended(models))
         self.blobs = Blobs(models)
         self._index = Index(models / "manifests", self.blobs)
         self.quarantine = models / "quarantine"
         self._scratch = models / "partial"
-        self._lock = StoreLock(models / "lock", wait_s=lock_wait_s)
+        self._lock = StoreLock(models / "lock", wait_s=self._lock_wait_s)
         self._headers: OrderedDict[str, Header] = OrderedDict()
         self._listed: tuple[builtins.list[Entry], builtins.list[ModelInfo]] = ([], [])
 
@@ -62,6 +78,8 @@ class Library:
     def list(self) -> builtins.list[ModelInfo]:
         """Return every usable model, newest first."""
         entries = self._index.scan()[0]
+        if not entries:
+            self._check_there()
         before, infos = self._listed
         if entries is not before:  # else nothing has changed
             infos = [entry.info for entry in entries]
@@ -98,7 +116,11 @@ class Library:
             ModelNotFound: There is no such name.
             StoreError: Its manifest is damaged, or cannot be read.
         """
-        return self._index.manifest(name, asked)
+        try:
+            return self._index.manifest(name, asked)
+        except ModelNotFound:
+            self._check_there()
+            raise
 
     def info(self, name: ModelName, *, asked: str = "") -> ModelInfo:
         """Return the line of the library for ``name``; raises like ``find``."""
@@ -125,8 +147,9 @@ class Library:
             messages=manifest.messages,
             has_own_template=manifest.template is not None,
             requires=manifest.requires,
-            metadata={k: v for k, v in header.metadata.items() if not isinstance(v, GgufArray)},
-            tensors=tuple((t.name, t.type_name, t.shape) for t in header.tensors),
+            metadata=_short(header.metadata),
+            projector=self._projector(manifest),
+            tensors=tuple((t.name, t.type_name, t.shape, t.n_bytes) for t in header.tensors),
             provenance=manifest.provenance,
             warnings=gate.warnings(template),
         )
@@ -353,12 +376,25 @@ class Library:
 
     # Inside
 
+    def _check_there(self) -> None:
+        if self._must_exist and not self.models.is_dir():
+            raise StoreError(
+                f"the folder of the models is not there: {plain(self.models)}",
+                hint="connect its disk; or choose another folder: corral folder",
+            )
+
     def _header(self, manifest: Manifest) -> Header:
-        path = self.model_path(manifest)
-        digest = manifest.model.digest
+        self.model_path(manifest)  # all that it needs is there
+        return self._header_of(manifest.model.digest)
+
+    def _projector(self, manifest: Manifest) -> Mapping[str, Any]:
+        digests = [layer.digest for layer in manifest.layers if layer.kind == PROJECTOR]
+        return _short(self._header_of(digests[0]).metadata) if digests else {}
+
+    def _header_of(self, digest: str) -> Header:
         header = self._headers.get(digest)
         if header is None:
-            header = self._headers[digest] = read_header(path)
+            header = self._headers[digest] = read_header(self.blobs.path(digest))
             while len(self._headers) > _MAX_HEADERS:
                 self._headers.popitem(last=False)
         return header
@@ -411,3 +447,7 @@ class Library:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _short(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metadata.items() if not isinstance(value, GgufArray)}

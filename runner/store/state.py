@@ -95,12 +95,10 @@ class JobTable:
         gone = (JobState.DONE, JobState.CANCELLED)
         return {key for one in self.load() if one.job.state not in gone for key in one.keys}
 
-    def add(self, job: Job, is_kept: bool = True) -> Job:
-        """Store a new job and return it with its id.
+    def add(self, job: Job) -> Job:
+        """Return a new job with an id that no other has; it is stored by ``put`` alone.
 
-        Args:
-            job: The job.
-            is_kept: Whether the next daemon finds it; else it only gets an id that no other has.
+        So whoever asks for one and leaves, or finds that somebody else was faster, leaves nothing.
 
         Raises:
             DiskFull: There is no room for it.
@@ -110,8 +108,7 @@ class JobTable:
         try:
             with self._lock, self._file as file:
                 row = file.execute("INSERT INTO jobs (record) VALUES (?)", values)
-                if not is_kept:
-                    file.execute("DELETE FROM jobs WHERE job_id = ?", (row.lastrowid,))
+                file.execute("DELETE FROM jobs WHERE job_id = ?", (row.lastrowid,))
                 return replace(job, job_id=int(row.lastrowid or 0))
         except sqlite3.Error as error:
             raise _in_words("cannot note the job", self._path, error) from None
@@ -126,8 +123,8 @@ class JobTable:
     def put(self, stored: StoredJob) -> None:
         """Store a job as it is now."""
         with self._lock, self._file as file:
-            values = (_encode(stored), stored.job.job_id)
-            file.execute("UPDATE jobs SET record = ? WHERE job_id = ?", values)
+            values = (stored.job.job_id, _encode(stored))
+            file.execute("INSERT OR REPLACE INTO jobs (job_id, record) VALUES (?, ?)", values)
 
     def forget_old(self) -> None:
         """Forget all but the latest of the jobs that are over, unless the disk refuses."""

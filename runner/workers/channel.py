@@ -50,7 +50,7 @@ from runner.protocol.messages import (
     Tokenized,
     UseThreads,
 )
-from runner.workers.deaths import died_of_want, n_oom_kills
+from runner.workers.deaths import died_of_want, n_oom_kills, was_struck_down
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,6 @@ _LINGER_S = 0.3
 #: Seconds after its deadline in which the worker may say of a request that it has passed: it looks
 #: between two steps.  A process in a long step, or one that stands still, says nothing.
 _LATE_S = 2.0
-#: Exit codes that a program chooses; Windows has larger ones for what it was ended for.
-_LAST_OWN_CODE = 255
 
 #: How a C or Python program says why it dies; log lines begin with their time instead.
 _LAST_WORDS = re.compile(r"\D.*GGML_ASSERT|terminate called|\s*what\(\):|\w*(Error|Exception)\b")
@@ -82,6 +80,7 @@ class Channel(asyncio.SubprocessProtocol):
             exit code.
         log_tail: The last lines it logged.
         found_no_memory: Whether the process died of that; false while it lives.
+        is_crash: Whether less may help against what it died of; false while it lives.
         n_steps: Decode steps it has computed.
         n_tokens: Tokens it has computed.
         on_loading: Called with how far the load is.
@@ -95,6 +94,7 @@ class Channel(asyncio.SubprocessProtocol):
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.log_tail: deque[str] = deque(maxlen=_N_LOG_LINES)
         self.found_no_memory = False
+        self.is_crash = False
         self.n_steps = 0
         self.n_tokens = 0
         self.on_loading: Callable[[Loading], None] = lambda stage: None
@@ -109,6 +109,7 @@ class Channel(asyncio.SubprocessProtocol):
         self._answers: dict[str, asyncio.Future[Answer]] = {}
         self._transport: asyncio.SubprocessTransport | None = None
         self._n_oom_kills = n_oom_kills()
+        self._is_killed = False  # by us, when it did not end
         self._is_broken = False  # it sent what is no message: nothing more is taken from it
 
     @property
@@ -255,7 +256,9 @@ class Channel(asyncio.SubprocessProtocol):
         self.exited.set_result(code)
         if self._log_rest:
             self._log(b"\n")
-        self.found_no_memory = died_of_want(code, self.log_tail, self._n_oom_kills, n_oom_kills())
+        cause = 1 if self._is_killed else code  # a signal of ours tells nothing
+        self.found_no_memory = died_of_want(cause, self.log_tail, self._n_oom_kills, n_oom_kills())
+        self.is_crash = self.found_no_memory or was_struck_down(cause)
         error = self._died()
         self._fail_all(error)
         if isinstance(error, DeviceError):
@@ -269,6 +272,7 @@ class Channel(asyncio.SubprocessProtocol):
         if self._transport:
             with contextlib.suppress(ProcessLookupError):
                 self._transport.kill()
+                self._is_killed = True
 
     def _route(self, message: Message) -> None:
         match message:
@@ -333,17 +337,13 @@ class Channel(asyncio.SubprocessProtocol):
             reason += f": {words}"
         elif self.found_no_memory:
             reason += ": there was no memory left for it"
-        how = "with less" if self.found_no_memory else "anew"
+        how = "with less" if self.is_crash else "anew"
         error = WorkerError(
             f"{reason} (model {self._name})",
             hint=f"try again, the model will be loaded {how}; the log has more: corral daemon logs",
         )
-        error.is_crash = self.exited.done() and self._was_struck_down(self.exited.result())
+        error.is_crash = self.is_crash
         return error
-
-    def _was_struck_down(self, code: int) -> bool:
-        """Whether less may help: it found no memory, or died of a signal or of what Windows has."""
-        return self.found_no_memory or code < 0 or code > _LAST_OWN_CODE
 
     def _log(self, chunk: bytes) -> None:
         """Pass the worker's log on; it is formatted already."""

@@ -1,8 +1,4 @@
-"""What a worker died of: want of memory, or something else.  Pure, but for one count it reads.
-
-What died of want of memory is loaded with less; what a person or a fault killed is loaded as it
-was, unless it dies the same death again.
-"""
+"""What a worker died of: want of memory, or something else.  Pure, but for one count it reads."""
 
 from __future__ import annotations
 
@@ -24,6 +20,22 @@ _WANT_OF_MEMORY = re.compile(
 _WINDOWS_CODES = frozenset({0xC0000017, 0xC000012D})
 #: Windows has no such signal.
 _SIGKILL = int(getattr(signal, "SIGKILL", 9))
+#: Exit codes that a program chooses; Windows has larger ones for what it was ended for.
+_LAST_OWN_CODE = 255
+
+
+def was_struck_down(code: int) -> bool:
+    """Whether a process did not end itself: by a signal, or by what Windows has in their place.
+
+    One that nobody here sent is nearly always the system's, for want of memory, or a fault of a
+    device's driver: less may help against both.
+    """
+    return code < 0 or code > _LAST_OWN_CODE
+
+
+def is_fault(code: int) -> bool:
+    """Whether a process was struck down for what it did itself, and not from outside."""
+    return was_struck_down(code) and code not in (-_SIGKILL, -signal.SIGTERM)
 
 
 def says_want_of_memory(text: str) -> bool:

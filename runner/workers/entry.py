@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from runner.domain.loading import LoadStage
 from runner.errors import CorralError
 from runner.protocol.messages import Load
+from runner.workers.lessons import Lesson
 from runner.workers.process import Worker
 from runner.workers.wanted import Wanted
 
@@ -18,9 +19,9 @@ from runner.workers.wanted import Wanted
 class Entry:
     """A model that is loading, loaded or stopping.
 
-    ``load`` is smaller than ``asked``, which was begun with, where that did not work; ``notes``
-    tell of it.  ``stay_s`` is how long it stays idle, as the last request said that said so;
-    ``held`` is what was asked for and not done, in words.
+    ``load`` is smaller than ``asked``, which was begun with, where that did not work, or a
+    ``lesson`` says that it would not; ``notes`` tell of it.  ``stay_s`` is how long it stays idle,
+    as the last request said that said so; ``held`` is what was asked for and not done, in words.
     """
 
     wanted: Wanted
@@ -38,6 +39,7 @@ class Entry:
     ready_s: float = math.inf  # when it had loaded, by the monotonic clock
     stage: LoadStage = LoadStage.MAPPING
     share: float = 0.0
+    lesson: Lesson | None = None
     notes: list[str] = field(default_factory=list)
     held: str = ""
     broken_off: CorralError | None = None
@@ -51,12 +53,19 @@ class Entry:
         task = self.loading
         return task.done() and not task.cancelled() and task.exception() is None
 
+    @property
+    def may_have_more(self) -> bool:
+        """Whether the time is over for which it was to have less."""
+        return self.lesson is not None and self.lesson.is_over
+
     def serves(self, wanted: Wanted) -> bool:
         """Whether this worker can serve that request as it is.
 
         A larger context can.  What was loaded with less than was asked for would not become more
-        by loading it again.
+        by loading it again; that it would is tried once its lesson is over, and nobody uses it.
         """
+        if self.may_have_more and not self.n_leases:
+            return False
         return wanted.n_ctx_least <= self.load.n_ctx and not wanted.lacks(self.asked)
 
 

@@ -21,30 +21,37 @@ class Less:
 
 
 def lesser(
-    load: Load, *, n_least: int, n_layers: int = 0, has_accelerator: bool = False
+    load: Load,
+    *,
+    n_least: int,
+    n_layers: int = 0,
+    has_accelerator: bool = False,
+    is_fault: bool = False,
 ) -> Less | None:
     """Return the next smaller load; ``None`` when there is none that would still do.
 
     First goes what only makes things faster: cells beyond one conversation, prompts kept beside
     the cache.  Then layers leave the accelerator, half of them and then all; then a step computes
-    less at once; then the context is halved, down to what is needed.
+    less at once; then the context is halved, down to what is needed.  After a fault of the program
+    the accelerator is first: it is nearly always the device's, or its driver's.
 
     Args:
         load: What did not work.
         n_least: Context that whoever waits must have, in tokens.
         n_layers: Of the model, its output counting as one; 0: unknown.
         has_accelerator: Whether there is one.
+        is_fault: Whether it was a fault of the program, and no want of memory.
     """
-    if load.n_cells > load.n_ctx or load.n_host_bytes:
+    has_layers = has_accelerator and load.n_gpu_layers
+    if has_layers and is_fault:
+        return _fewer_layers(load, n_layers)
+    if load.n_cells > load.n_ctx:
         smaller = replace(load, n_cells=load.n_ctx, n_host_bytes=0)
         return Less(smaller, f"the cache holds {load.n_ctx} tokens instead of {load.n_cells}")
-    if has_accelerator and load.n_gpu_layers:
-        n_all = load.n_gpu_layers if load.n_gpu_layers > 0 else n_layers
-        n_gpu = n_all // 2 if n_all > 3 else 0
-        return Less(
-            replace(load, n_gpu_layers=n_gpu),
-            f"{n_gpu} layers are on the accelerator instead of {n_all or 'all'}",
-        )
+    if load.n_host_bytes:
+        return Less(replace(load, n_host_bytes=0), "no prompts are kept beside the cache")
+    if has_layers:
+        return _fewer_layers(load, n_layers)
     if load.generates and load.n_batch > _SMALL_BATCH:
         return Less(
             replace(load, n_batch=_SMALL_BATCH),
@@ -57,6 +64,15 @@ def lesser(
             f"the context is {n_ctx} tokens instead of {load.n_ctx}",
         )
     return None
+
+
+def _fewer_layers(load: Load, n_layers: int) -> Less:
+    n_all = load.n_gpu_layers if load.n_gpu_layers > 0 else n_layers
+    n_gpu = n_all // 2 if n_all > 3 else 0
+    return Less(
+        replace(load, n_gpu_layers=n_gpu),
+        f"{n_gpu} layers are on the accelerator instead of {n_all or 'all'}",
+    )
 
 
 def within(load: Load, known: Load, *, n_least: int) -> Load:

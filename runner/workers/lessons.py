@@ -1,45 +1,31 @@
-"""With what less each model is loaded, since it found no memory or died not long ago."""
+"""With what less a model is loaded, since it died or found no memory not long ago."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
-from runner.workers.lesser import Less
+from runner.protocol.messages import Load
 
-#: Seconds for which a lesson is remembered, and a death.
+#: Seconds for which a lesson holds; whatever repeats it has it hold for as long again.
 LESSON_S = 600.0
 
 
-class Lessons:
-    """What was learnt of each model; used from the event loop's thread only."""
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What was learnt of a model.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._deaths: dict[str, tuple[float, int]] = {}
-        self._learnt: dict[str, tuple[float, Less]] = {}
+    Attributes:
+        load: What is to be loaded at most.
+        notes: What it goes without, and why, in words.
+        learnt_s: When that was, by the monotonic clock.
+    """
 
-    def is_one(self, key: str, code: int, *, found_no_memory: bool) -> bool:
-        """Take note of a death; return whether the model is to be loaded with less for it.
+    load: Load
+    notes: tuple[str, ...]
+    learnt_s: float
 
-        What was no want of memory is one at the second time: nothing else is known to help.
-
-        Args:
-            key: The model.
-            code: Exit code of its process; a negative one is the signal's number.
-            found_no_memory: Whether that was for want of memory.
-        """
-        now = self._clock()
-        died_s, last = self._deaths.get(key, (-math.inf, 0))
-        self._deaths[key] = now, code
-        return found_no_memory or (last == code and now - died_s <= LESSON_S)
-
-    def learn(self, key: str, less: Less) -> None:
-        """Remember with what less to load a model."""
-        self._learnt[key] = self._clock(), less
-
-    def less_for(self, key: str) -> Less | None:
-        """Return with what less a model is to be loaded; ``None``: as it is asked for."""
-        learnt_s, less = self._learnt.get(key, (-math.inf, None))
-        return less if self._clock() - learnt_s <= LESSON_S else None
+    @property
+    def is_over(self) -> bool:
+        """Whether all that is asked for is to be tried again: nobody goes with less for ever."""
+        return time.monotonic() - self.learnt_s > LESSON_S

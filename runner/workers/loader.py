@@ -7,15 +7,17 @@ only.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from runner.errors import NotEnoughMemory, WorkerError
-from runner.protocol.messages import Load, Loading
+from runner.protocol.messages import Loading
+from runner.workers.deaths import is_fault
 from runner.workers.entry import Entry
 from runner.workers.lesser import Less, lesser, within
-from runner.workers.lessons import Lessons
+from runner.workers.lessons import LESSON_S, Lesson
 from runner.workers.process import Worker, new_request_id
 from runner.workers.refusals import is_want_of_memory
 from runner.workers.wanted import PoolSettings
@@ -27,13 +29,15 @@ class Loader:
     """Loads entries; owns what was learnt of their models."""
 
     def __init__(self) -> None:
-        self._lessons = Lessons()
+        self._lessons: dict[str, Lesson] = {}
 
     def prepare(self, entry: Entry, n_least: int) -> None:
         """Take off an entry's load what its model died of not long ago."""
-        if lesson := self._lessons.less_for(entry.wanted.key):
+        lesson = self._lessons.get(entry.wanted.key)
+        if lesson and not lesson.is_over:
+            entry.lesson = lesson
             entry.load = within(entry.load, lesson.load, n_least=n_least)
-            entry.notes.append(lesson.note)
+            entry.notes.extend(lesson.notes)
 
     async def start(
         self,
@@ -83,7 +87,7 @@ class Loader:
     def learn_death(
         self, entry: Entry, code: int, settings: PoolSettings, *, found_no_memory: bool
     ) -> None:
-        """Remember with what less to load a model that died of want of memory, or so again.
+        """Remember with what less to load a model whose process was struck down.
 
         Args:
             entry: The model.
@@ -91,12 +95,13 @@ class Loader:
             settings: The pool's.
             found_no_memory: Whether it died of that.
         """
-        is_lesson = self._lessons.is_one(entry.wanted.key, code, found_no_memory=found_no_memory)
-        less = _less(entry, entry.wanted.n_ctx_least, settings) if is_lesson else None
+        faulty = is_fault(code) and not found_no_memory
+        less = _less(entry, entry.wanted.n_ctx_least, settings, is_fault=faulty)
         if less:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            again = "" if found_no_memory else ", again"
-            self._learn(entry, less.load, f"{less.note}, since its process died ({how}{again})")
+            self._learn(entry, less, f"since its process died ({how})")
+        elif known := entry.lesson:  # there is nothing less: it is no time to try more
+            self._lessons[entry.wanted.key] = Lesson(known.load, known.notes, time.monotonic())
 
     def learn_want(self, entry: Entry, error: NotEnoughMemory, settings: PoolSettings) -> bool:
         """Remember with what less to load a model that lives, but found no memory for a step.
@@ -105,18 +110,23 @@ class Loader:
         """
         less = _less(entry, entry.wanted.n_ctx_least, settings)
         if less:
-            self._learn(entry, less.load, f"{less.note}, since memory was short: {error.message}")
+            self._learn(entry, less, f"since memory was short: {error.message}")
         return less is not None
 
-    def _learn(self, entry: Entry, load: Load, note: str) -> None:
+    def _learn(self, entry: Entry, less: Less, reason: str) -> None:
+        note = f"{less.note} for {LESSON_S / 60:.0f} minutes, {reason}"
         logger.warning("to be loaded with less model=%s: %s", entry.wanted.info.name, note)
-        self._lessons.learn(entry.wanted.key, Less(load, note))
+        before = entry.lesson.notes if entry.lesson else ()
+        self._lessons[entry.wanted.key] = Lesson(less.load, (*before, note), time.monotonic())
 
 
-def _less(entry: Entry, n_least: int, settings: PoolSettings) -> Less | None:
+def _less(
+    entry: Entry, n_least: int, settings: PoolSettings, *, is_fault: bool = False
+) -> Less | None:
     return lesser(
         entry.load,
         n_least=n_least,
         n_layers=entry.wanted.n_layers,
         has_accelerator=settings.has_accelerator or bool(entry.load.remotes),
+        is_fault=is_fault,
     )

@@ -178,9 +178,11 @@ class Pool:
         return self._watched.moments()
 
     def load_of(self, key: str) -> Load | None:
-        """Return how a model that is here, or comes, is loaded; ``None``: it is neither."""
+        """Return how a model is loaded that is here, or comes; ``None``: not so for the next."""
         entry = self._entries.get(key)
-        return None if entry is None or entry.is_leaving else entry.load
+        if entry is None or entry.is_leaving or entry.may_have_more:
+            return None
+        return entry.load
 
     def n_freeable(self, key: str = "", *, all_gone: bool = False) -> int:
         """Return the main memory that is free, or would be: see ``room.n_freeable``."""
@@ -309,9 +311,9 @@ class Pool:
     def _holds(self, entry: Entry, wanted: Wanted) -> bool:
         """Whether a model stays as it is though other settings are wanted; takes note of it."""
         is_enough = wanted.n_ctx_least <= entry.load.n_ctx
-        if not (is_enough and self._reloads.is_turn(wanted, entry.load_s)):
-            return False
         asked = named(wanted.lacks(entry.asked))
+        if not (asked and is_enough and self._reloads.is_turn(wanted, entry.load_s)):
+            return False
         entry.held = f"{asked} was asked for, but it stays as it is: requests differ in turns"
         logger.warning("not loaded again model=%s: %s", wanted.info.name, entry.held)
         return True
@@ -465,9 +467,8 @@ class Pool:
         if not entry.is_leaving:
             name = entry.wanted.info.name
             logger.warning("worker ended by itself model=%s", name)
-            channel = entry.loading.result().channel
-            if (code := channel.exited.result()) != 0:  # else it retired in good order
-                wants = channel.found_no_memory
+            if (channel := entry.loading.result().channel).is_crash:
+                code, wants = channel.exited.result(), channel.found_no_memory
                 self._loader.learn_death(entry, code, self._settings, found_no_memory=wants)
         self._forget(entry)
 

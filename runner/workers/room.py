@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from runner.domain.sizes import told_apart
 from runner.errors import CapacityError, NotEnoughMemory
 from runner.workers import evict
 from runner.workers.entry import Entry, worker_of
@@ -136,8 +137,8 @@ def _hopeless(wanted: Wanted, n_free: int, *, is_pinned: bool) -> CapacityError:
             f"no place is left for {wanted.info.name}: all models in memory are pinned there",
             hint="unload one of them, or raise CORRAL_MAX_LOADED_MODELS",
         )
+    needed, free = told_apart(wanted.n_bytes, max(0, n_free))
     return NotEnoughMemory(
-        f"{wanted.info.name} needs {wanted.n_bytes / 1e9:.1f} GB of memory,"
-        f" and {max(0, n_free) / 1e9:.1f} GB can be free",
+        f"{wanted.info.name} needs {needed} of memory, and {free} can be free",
         hint="ask for a smaller num_ctx, use a smaller quantization, or close other programs",
     )

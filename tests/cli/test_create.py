@@ -187,6 +187,15 @@ def test_a_modelfile_may_come_out_of_anything_that_can_be_read(tmp_path, monkeyp
         read_modelfile("nowhere")
 
 
+def test_a_folder_with_neither_modelfile_nor_model_says_what_to_write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidRequest, match="no file 'Modelfile' in this folder") as caught:
+        read_modelfile(None)
+    assert "FROM smollm2" in caught.value.hint
+    (tmp_path / "model.GGUF").write_bytes(b"")
+    assert read_modelfile(None) == ("FROM .\n", tmp_path)
+
+
 def test_what_is_too_large_for_a_modelfile_is_refused_with_what_to_do(tmp_path):
     path = tmp_path / "model.gguf"
     with path.open("wb") as file:

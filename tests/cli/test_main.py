@@ -43,6 +43,15 @@ def test_ps_shows_what_is_in_memory(corral):
     assert row == "smollm2:latest    0123456789ab    200 MB    100% CPU     4096       Forever"
 
 
+def test_ps_shows_how_far_a_load_is(corral, daemon):
+    loads = [{"model": "smollm2:latest", "status": "upload", "percent": 43}]
+    daemon.script.failures["/api/ps"] = (200, {"models": [], "loads": loads})
+    done = corral("ps")
+    assert len(done.out.splitlines()) == 1
+    assert done.err == "smollm2:latest is being loaded: upload, 43 %\n"
+    assert corral("ps", "qwen").err == ""
+
+
 def test_show_lays_a_model_out_in_blocks(corral):
     done = corral("show", "smollm2")
     assert done.out.startswith(

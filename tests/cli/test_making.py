@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 
-from runner.cli.bench import chart
+from runner.cli.bench import bar_charts, chart
 from runner.cli.perplexity import report_rows
+from runner.dialects.measuring import benches
+from runner.domain.name import ModelName
 from tests.fakes.making import BENCH, QUALITY
 
 PLAN = {
@@ -135,3 +138,24 @@ def test_a_chart_has_a_bar_for_each_point_and_the_change():
     assert several[0].count("#") == 30
     assert not several[0].endswith("%")
     assert len(several) == 2
+
+
+def test_a_picture_has_the_bars_of_both_runs_and_gaps_where_the_other_has_none():
+    slower = replace(BENCH.rows[0], prompt_tps=50.25)
+    prompts, answers = bar_charts("tiny", BENCH, replace(BENCH, rows=(slower,)))
+    assert prompts.groups == answers.groups == ["depth 0", "4 at once"]
+    assert prompts.title == "prompt, 256 tokens, tokens/s"
+    assert list(answers.rows[0].values) == [20.25, 60.0]
+    now, then = prompts.rows
+    assert (list(now.values), then.values[0]) == ([100.5, 120.0], 50.25)
+    assert math.isnan(then.values[1])
+
+
+def test_a_bench_is_drawn_into_a_file(corral, says, tmp_path):
+    says("/api/bench?model=tiny", json.loads(benches(ModelName.parse("tiny"), [BENCH])))
+    done = corral("bench", "tiny", "--last", "--plot", str(tmp_path / "bars.png"))
+    assert (done.returncode, "drew " in done.err) == (0, True)
+    assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+    lost = corral("bench", "tiny", "--last", "--plot", str(tmp_path / "no" / "bars.png"))
+    assert lost.returncode == 1
+    assert "--last --plot FILE" in lost.err

@@ -6,9 +6,9 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
-from runner.cli.plot import Curve, plot, ticks_of
+from runner.cli.plot import BarChart, Curve, plot, plot_bars, ticks_of
 
 numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))
 
@@ -60,3 +60,31 @@ def test_ticks_are_few_rise_and_hold_all(low, high):
     assert ticks == sorted(set(ticks))
     assert ticks[0] <= low + slack
     assert ticks[-1] >= high - slack
+
+
+def test_bars_stand_on_one_line_as_high_as_their_values_say():
+    chart = BarChart("t", ["a", "b"], [Curve("now", [4.0, 2.0]), Curve("then", [1.0, 4.0])])
+    rows = pixels_of(plot_bars([chart, chart]))
+    blue, orange = bytes((0, 114, 178)), bytes((230, 159, 0))
+    for panel in (rows[:480], rows[480:]):
+        # In the middle of each group its two bars meet; values and names stand above them.
+        heights = []
+        for middle in (260, 600):
+            for colour, x in ((blue, middle - 40), (orange, middle + 40)):
+                at = [y for y, row in enumerate(panel) if row[3 * x : 3 * x + 3] == colour]
+                assert at == list(range(at[0], 421))
+                heights.append(421 - at[0])
+        four, one, two, four_again = heights
+        assert four == four_again
+        assert abs(four - 4 * one) <= 4
+        assert abs(four - 2 * two) <= 2
+
+
+@given(
+    values=st.lists(st.floats(0, 1e5) | st.just(float("nan")), min_size=1, max_size=40),
+    group=st.text(max_size=30),
+)
+@settings(max_examples=10)
+def test_any_bars_are_drawn(values, group):
+    rows = [Curve("now", [*values, 1.0]), Curve("then", values)]
+    pixels_of(plot_bars([BarChart("t", [group] * (len(values) + 1), rows)]))

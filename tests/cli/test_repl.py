@@ -1,11 +1,12 @@
 """The chat on a real terminal: typing, stopping, failing and leaving."""
 
+import shlex
 import sys
 
 import pytest
 from hypothesis import given, strategies as st
 
-from runner.cli.repl import is_open, unfenced
+from runner.cli.repl import _HELP, is_open, unfenced
 from tests.cli.conftest import own_record
 from tests.fakes.daemon import FakeDaemon
 from tests.fakes.terminal import Terminal
@@ -141,6 +142,21 @@ def test_a_question_that_failed_is_not_lost(chat, daemon, event, words):
     assert said(daemon) == ["user: A long question"]
 
 
+def test_a_daemon_that_ended_is_started_again_by_the_next_question(lonely):
+    """As by any other command; what was said stays, since the chat has it."""
+    with Terminal([*lonely.command, "run", "smollm2"], lonely.environ) as terminal:
+        terminal.wait_for("starting the Corral daemon ...")
+        for _ in range(2):
+            terminal.wait_for(">>> ")
+            terminal.type("Why?\r")
+            terminal.wait_for("scatters.")
+            assert lonely("daemon", "stop").returncode == 0
+        terminal.wait_for(">>> ")
+        terminal.type("/list\r")
+        terminal.wait_for("starting the Corral daemon ...")
+        terminal.wait_for("smollm2:latest")
+
+
 def test_a_model_that_cannot_be_loaded_ends_the_chat_before_it_begins(corral, daemon):
     refusal = {"error": "it does not fit", "code": "not_enough_memory", "hint": "stop another"}
     daemon.script.failures["/api/chat"] = (503, refusal)
@@ -168,6 +184,41 @@ def test_settings_change_what_is_asked(chat, daemon):
     chat.wait_for("eval rate:")
     assert said(daemon) == ["system: Be brief.", "user: Why?"]
     assert daemon.bodies("/api/chat")[-1]["options"] == {"temperature": 0.0, "stop": ["a", "b"]}
+
+
+def test_ctrl_z_leads_to_the_shell_and_back_to_what_was_typed(corral, daemon):
+    corral.environ["TERM"] = "xterm"
+    words = f"{shlex.join([*corral.command, 'run', 'smollm2'])}; echo put aside; fg"
+    with Terminal(["/bin/sh", "-m", "-c", words], corral.environ) as shell:
+        shell.wait_for(">>> ")
+        shell.type("Why ")
+        shell.wait_for("Why")
+        shell.type("\x1a")
+        shell.wait_for("put aside")
+        shell.wait_for("Why")
+        shell.type("so?\r")
+        shell.wait_for("scatters.")
+        assert said(daemon) == ["user: Why so?"]
+        shell.wait_for(">>> ")
+        shell.type("\x04")
+        assert shell.exit_code() == 0
+
+
+def test_a_model_that_cannot_think_is_not_asked_to(chat, daemon):
+    """Else every question after it would fail, until somebody finds out why."""
+    chat.type("/set think\r")
+    chat.wait_for("'smollm2' does not think first")
+    chat.wait_for(">>> ")
+    chat.type("/set nothink\r")
+    chat.wait_for("Set 'nothink' mode.")
+    chat.wait_for(">>> ")
+    chat.type("Why?\r")
+    chat.wait_for("scatters.")
+    assert daemon.bodies("/api/chat")[-1].get("think") is not True
+
+
+def test_the_help_of_the_chat_fits_in_a_window_of_80_columns():
+    assert max(map(len, _HELP.splitlines())) < 80
 
 
 def test_the_other_commands_do_what_they_say(chat, daemon):

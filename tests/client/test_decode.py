@@ -89,7 +89,7 @@ def test_show_tells_metadata_parameters_and_tensors():
     assert shown.details.info.n_ctx_train == 8192
     assert shown.details.options.temperature == 0.2
     assert shown.details.options.stop == ("<|im_end|>",)
-    assert shown.details.tensors == (("token_embd.weight", "Q4_1", (576, 49152)),)
+    assert shown.details.tensors == (("token_embd.weight", "Q4_1", (576, 49152), 17_694_720),)
 
 
 @given(

@@ -55,6 +55,18 @@ def test_nothing_is_told_from_something_that_never_answers(unused_port):
         assert launch.probe(address, timeout_s=0.05) == Found(Kind.STRANGER)
 
 
+def test_a_machine_that_takes_no_connection_is_no_program_that_answers(monkeypatch):
+    """Whoever mistyped an address is not told to stop a program there."""
+
+    def nobody(*_, **__):
+        raise TimeoutError
+
+    monkeypatch.setattr("runner.client.connection.reach", nobody)
+    with pytest.raises(DaemonError, match="did not answer within 5 s") as caught:
+        launch.probe(Address("192.0.2.1", 11434))
+    assert "CORRAL_HOST" in caught.value.hint
+
+
 def test_the_token_goes_only_to_the_address_it_was_written_for():
     paths = find_paths()
     assert launch.find_token(paths, Address("127.0.0.1", 1234)) == ""

@@ -23,7 +23,7 @@ from runner.domain.event import (
     TokenLogprob,
     Usage,
 )
-from runner.domain.request import AdapterUse
+from runner.domain.request import AdapterUse, ToolChoice
 from runner.errors import CorralError, InvalidRequest, ModelNotFound
 
 CHAT = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
@@ -44,6 +44,18 @@ finished = st.builds(
 
 def body(fields, **more):
     return json.dumps(fields | more).encode()
+
+
+def test_whether_tools_must_be_called_is_said_as_openai_says_it():
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert ollama.parse_chat(body(CHAT, tools=tools)).request.tool_choice == ToolChoice()
+    forced = ollama.parse_chat(
+        body(CHAT, tools=tools, tool_choice="required", parallel_tool_calls=False)
+    )
+    assert forced.request.tool_choice == ToolChoice("required", is_parallel=False)
+    with pytest.raises(InvalidRequest) as caught:
+        ollama.parse_chat(body(CHAT, tool_choice="required"))
+    assert caught.value.param == "tool_choice"
 
 
 def test_a_chat_has_its_turns_with_roles_in_lower_case():

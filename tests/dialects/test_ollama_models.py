@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 
 from runner.dialects import ollama_models
 from runner.dialects.ollama import rfc3339
+from runner.domain.loading import LoadMoment, LoadStage
 from runner.domain.model import RunningModel
 from runner.domain.progress import Progress
 from tests.fakes.service import model_info
@@ -44,6 +45,14 @@ def test_any_end_of_a_stay_can_be_told(expires_at):
     running = RunningModel(model_info(), 1, 0, 4096, expires_at, 1, 0, 0, 0)
     (told,) = json.loads(ollama_models.ps([running], now=1_700_000_000.0))["models"]
     assert told["expires_at"] < "2317"
+
+
+def test_what_is_on_its_way_is_told_where_there_is_any():
+    moment = LoadMoment(model_info(), LoadStage.UPLOAD, 0.429)
+    told = json.loads(ollama_models.ps([], now=0.0, loading=[moment]))
+    row = {"model": str(model_info().name), "status": "upload", "percent": 43}
+    assert told == {"models": [], "loads": [row]}
+    assert json.loads(ollama_models.ps([], now=0.0)) == {"models": []}
 
 
 @given(st.text(), st.integers(0), st.integers(0), st.text(max_size=4))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from runner.dialects.tools import MAX_TOOLS, parse_calls, parse_tools
+from runner.dialects.tools import MAX_TOOLS, parse_calls, parse_tool_choice, parse_tools
 from runner.domain.chat import Tool, ToolCall
+from runner.domain.request import ToolChoice
 from runner.errors import InvalidRequest
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -77,3 +78,28 @@ def test_a_bad_call_is_named(call, param):
     with pytest.raises(InvalidRequest) as caught:
         parse_calls([call], "x")
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("raw", "choice"),
+    [
+        (None, ToolChoice(is_parallel=False)),
+        ("none", ToolChoice("none", is_parallel=False)),
+        ("auto", ToolChoice("auto", is_parallel=False)),
+        ("required", ToolChoice("required", is_parallel=False)),
+        (function(), ToolChoice("named", "f", is_parallel=False)),
+    ],
+)
+def test_a_choice_of_tools_has_four_forms(raw, choice):
+    assert parse_tool_choice(raw, (Tool("f"),), is_parallel=False) == choice
+
+
+@pytest.mark.parametrize(
+    ("raw", "tools"),
+    [("maybe", (Tool("f"),)), (1, (Tool("f"),)), ({"name": "f"}, (Tool("f"),)),
+     ("required", ()), (function(), ()), (function(), (Tool("g"),))],
+)  # fmt: skip
+def test_another_one_is_refused_and_so_is_one_without_tools(raw, tools):
+    with pytest.raises(InvalidRequest) as caught:
+        parse_tool_choice(raw, tools, is_parallel=True)
+    assert caught.value.param == "tool_choice"

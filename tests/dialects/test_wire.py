@@ -86,3 +86,19 @@ def test_the_message_says_what_and_where(body, message):
 
 def test_a_byte_order_mark_is_not_held_against_the_body():
     assert wire.decode(b'\xef\xbb\xbf{"text": "x"}', DECODER).text == "x"
+
+
+class Closed(msgspec.Struct, forbid_unknown_fields=True):
+    inner: Sample | None = None
+    deep: list[Closed] | None = None
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [(b'{"rate": 1}', "rate"), (b'{"deep": [{"rate": 1}]}', "deep[0].rate")],
+)
+def test_a_field_that_is_not_known_is_named_where_none_may_be(body, param):
+    with pytest.raises(InvalidRequest) as caught:
+        wire.decode(body, msgspec.json.Decoder(Closed))
+    assert caught.value.param == param
+    assert caught.value.message == f"'{param}' is no field of this call"

@@ -15,6 +15,7 @@ from tests.fakes.random_models import (
     random_hybrid,
     random_llama,
     random_mamba,
+    random_moe,
     random_ranker,
     random_sliding,
 )
@@ -58,6 +59,8 @@ def model(kind, folder):
             return random_sliding(path)
         case "mamba":
             return random_mamba(path)
+        case "moe":
+            return random_moe(path)
         case "hybrid":
             return random_hybrid(path)
         case _:
@@ -65,7 +68,7 @@ def model(kind, folder):
 
 
 @pytest.mark.parametrize(
-    "kind", ["starter", "tiny", "llama", "sliding", "mamba", "hybrid", "ranker"]
+    "kind", ["starter", "tiny", "llama", "sliding", "mamba", "moe", "hybrid", "ranker"]
 )
 def test_each_buffer_is_within_5_percent(kind, tmp_path):
     path = model(kind, tmp_path)

@@ -69,7 +69,9 @@ SHOWN = {
         "llama.rope.freq_base": 100000.0,
         "tokenizer.ggml.tokens": [],
     },
-    "tensors": [{"name": "token_embd.weight", "type": "Q4_1", "shape": [576, 49152]}],
+    "tensors": [
+        {"name": "token_embd.weight", "type": "Q4_1", "shape": [576, 49152], "size": 17_694_720}
+    ],
     "capabilities": ["completion", "tools"],
     "modified_at": MODEL["modified_at"],
 }

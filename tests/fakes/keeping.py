@@ -67,6 +67,41 @@ SETTINGS = {
 }
 
 
+FOLDER = {
+    "folder": "/home/me/models",
+    "usual": "/home/me/models",
+    "fixed_by": "",
+    "there": True,
+    "disk": 500_000_000_000,
+    "free": 90_000_000_000,
+}
+FOLDER_PLAN = {
+    "dry_run": True,
+    "folder": "",
+    "before": "/home/me/models",
+    "models": 2,
+    "size": 9_000_000_000,
+    "needed": 8_000_000_000,
+    "free": 70_000_000_000,
+    "models_there": 0,
+    "ok": True,
+}
+
+
+def move_job(name, state="running", n_done=0, **more):
+    """A job that moves the models to ``name``."""
+    return {
+        "id": 9,
+        "kind": "move",
+        "name": name,
+        "state": state,
+        "phase": "copying",
+        "n_done": n_done,
+        "n_bytes": 8_000_000_000,
+        "started": "2026-01-02T03:04:05Z",
+    } | more
+
+
 #: What ``POST /api/quantize`` with ``dry_run`` says of a type: size, memory, bits a weight.
 TYPES = {
     "Q8_0": (143_000_000, 400_000_000, 8.5),
@@ -86,6 +121,9 @@ class Kept:
         self.is_quantized = False  # what shall be quantized is so already
         self.quantized = []
         self.findings = []
+        self.folder = dict(FOLDER)
+        self.folder_plan = dict(FOLDER_PLAN)
+        self.moved = []  # bodies of what was not only looked at
         self.streams = {}  # lines of ``/api/verify`` and ``/api/repair``, by path
 
     def answer(self, method, path, body):
@@ -95,6 +133,8 @@ class Kept:
             return self._settings(body or {})
         if path == "/api/keys":
             return self._keys(body)
+        if path == "/api/folder":
+            return self._folder(body)
         if path == "/api/quantize":
             return self._quantize(body)
         if path == "/api/modelfile/check":
@@ -124,6 +164,21 @@ class Kept:
             row["source"] = "default" if value is None else "file"
             row["pending"] = not row["live"]
         return 200, self.settings
+
+    def _folder(self, asked):
+        if asked is None:
+            return 200, self.folder
+        name = asked["folder"] or self.folder["usual"]
+        if name.endswith("wrong"):
+            error = {"error": f"{name} is a file, not a folder", "code": "invalid_request"}
+            return 400, error | {"hint": ""}
+        if asked.get("dry_run"):
+            return 200, self.folder_plan | {"folder": name}
+        self.moved.append(asked)
+        if asked.get("move") is False:
+            self.folder["folder"] = name
+            return 200, self.folder_plan | {"folder": name, "dry_run": False}
+        return 201, move_job(name)
 
     def _quantize(self, asked):
         if not asked.get("dry_run"):

@@ -122,6 +122,27 @@ def random_sliding(path: Path, *, window: int = 32, seed: int = 0) -> Path:
     return path
 
 
+def random_moe(path: Path, *, seed: int = 0, n_layer: int = 4, n_expert: int = 8) -> Path:
+    """Write a Mixtral: two of its experts read each token."""
+    make = Random(seed)
+    tensors = {**make.ends(), "output.weight": make(N_VOCAB, N_EMBD, scale=0.3)}
+    for layer in range(n_layer):
+        at = f"blk.{layer}."
+        tensors |= make.attention(layer) | {
+            f"{at}ffn_norm.weight": np.ones(N_EMBD, np.float32),
+            f"{at}ffn_gate_inp.weight": make(n_expert, N_EMBD),
+            f"{at}ffn_gate_exps.weight": make(n_expert, N_FF, N_EMBD),
+            f"{at}ffn_up_exps.weight": make(n_expert, N_FF, N_EMBD),
+            f"{at}ffn_down_exps.weight": make(n_expert, N_EMBD, N_FF),
+        }
+    writer = _writer(path, "llama", n_layer)
+    writer.add_rope_dimension_count(HEAD)
+    writer.add_expert_count(n_expert)
+    writer.add_expert_used_count(2)
+    write_tensors(writer, tensors)
+    return path
+
+
 def random_qwen2vl(path: Path, *, seed: int = 0) -> Path:
     """Write a Qwen2-VL, whose positions have parts for time, height and width."""
     n_layer, make = 2, Random(seed)

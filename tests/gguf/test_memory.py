@@ -170,7 +170,9 @@ def test_experts_may_stay_in_main_memory():
     found = shape_of(header_of(keys("qwen3moe", **more), tensors))
     plan = Plan(256, n_gpu_layers=-1)
     assert estimate_shape(found, plan).n_weights_accelerator == 12040
-    assert estimate_shape(found, replace(plan, experts_on_cpu=True)).n_weights_accelerator == 8040
+    for n_cpu_moe, n_bytes in ((-1, 8040), (1, 11040), (9, 8040)):
+        there = estimate_shape(found, replace(plan, n_cpu_moe=n_cpu_moe))
+        assert there.n_weights_accelerator == n_bytes
 
 
 def test_a_projector_counts_with_what_looking_takes():

@@ -207,6 +207,9 @@ TENSOR = (TensorInfo("a", 0, "F32", (1,), 0, 4),)
         ({"general.type": "imatrix"}, TENSOR, "importance matrix"),
         ({"split.count": 3, "split.no": 1}, TENSOR, "part 2 of a model in 3 files"),
         ({}, (), "without weights"),
+        ({"general.architecture": "dream"}, TENSOR, "'dream' answers by diffusion"),
+        ({"general.architecture": "llada-moe"}, TENSOR, "'llada-moe' answers by diffusion"),
+        ({"general.architecture": "t5"}, TENSOR, "'t5' answers with an encoder"),
     ],
 )
 def test_a_file_that_is_no_whole_model_is_refused(metadata, tensors, words):

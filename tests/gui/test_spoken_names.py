@@ -22,12 +22,14 @@ from gui.contents import pages
 from gui.settings import Settings
 from gui.theme import THEME
 from gui.views.defaults_dialog import DefaultsDialog
+from gui.views.folder_dialog import FolderDialog
 from gui.views.key_panel import NewKey, ShownKey
 from gui.views.main_window import MainWindow
 from gui.views.modelfile_dialog import ModelfileDialog
 from gui.views.quantize_dialog import QuantizeDialog
 from gui.widgets.ask import ask_text, confirm
 from gui.widgets.keys_dialog import KeysDialog
+from tests.fakes.folders import FOLDER
 from tests.gui.scripted import MODEL
 
 #: What a screen reader names by what is inside, or Qt by itself.
@@ -90,6 +92,7 @@ def test_a_chat_with_all_its_panels_open(window, until):
 
 DIALOGS = {
     "keys": KeysDialog,
+    "folder": lambda parent: FolderDialog(parent, parent.link, FOLDER),
     "new key": NewKey,
     "shown key": lambda parent: ShownKey(parent, "phone", "secret"),
     "modelfile": lambda parent: ModelfileDialog(parent, parent.link, MODEL, "FROM x"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gui import words_zh, words_zh_making, words_zh_settings
+from gui import words_zh, words_zh_library, words_zh_making, words_zh_settings
 from gui.contents import pages
 from gui.suggest import _LARGER, STARTER
 from gui.widgets.keys_dialog import KEYS
@@ -52,7 +52,8 @@ def test_both_languages_fill_in_the_same_values(english):
 
 
 def test_the_lists_are_in_order_and_no_text_is_in_two():
-    lists = [part.CHINESE for part in (words_zh, words_zh_settings, words_zh_making)]
+    parts = (words_zh, words_zh_settings, words_zh_making, words_zh_library)
+    lists = [part.CHINESE for part in parts]
     for one in lists:
         assert list(one) == sorted(one)
     assert sum(map(len, lists)) == len(CHINESE)

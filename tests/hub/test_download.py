@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -231,6 +232,46 @@ def test_another_place_takes_over_in_mid_file(server, mirror, tmp_path, fault):
     assert mirror.n_served(PATH) == len(CONTENT) - MIB
     assert {seen["authorization"] for seen in mirror.asked(PATH)} == {"mirror's own"}
     assert {seen["authorization"] for seen in server.asked(PATH)} == {"first's own"}
+
+
+#: What counts as slow in a test, and how soon.
+IMPATIENT = replace(QUICK, least_bps=10_000, slow_s=0.05, rest_s=60.0)
+
+
+@pytest.mark.parametrize("n_ranges", [1, 4])
+def test_a_place_that_trickles_is_left_for_one_that_does_not(server, mirror, tmp_path, n_ranges):
+    """At its speed the file would take hours, and no byte of it is a failure."""
+    server.rate_bps, server.piece_bytes = 1000, 10
+    file = both(server, mirror)
+    assert download(tmp_path, file, n_ranges=n_ranges, patience=IMPATIENT) == CONTENT
+    assert server.n_served(PATH) < MIB
+
+
+def test_a_slow_line_is_borne_where_no_other_place_is_faster(server, mirror, tmp_path):
+    """Each is asked in turn, and nobody waits for nothing."""
+    slow = noise(3000, seed=4)
+    for one in (server, mirror):
+        one.files["/slow"], one.rate_bps, one.piece_bytes = slow, 9000, 100
+    waits = Waits()
+    other = Candidate(mirror.url("/slow"))
+    file = remote(server.url("/slow"), slow, candidates=(other,))
+    assert download(tmp_path, file, patience=IMPATIENT, wait=waits) == slow
+    assert max(waits.seconds, default=0) < 1
+    alone = remote(server.url("/slow"), slow)
+    (tmp_path / "alone").mkdir()
+    n_before = len(server.asked("/slow"))
+    assert download(tmp_path / "alone", alone, patience=IMPATIENT) == slow
+    assert len(server.asked("/slow")) == n_before + 1
+
+
+def test_a_place_is_not_left_for_the_limit_that_its_user_set(server, mirror, tmp_path):
+    small = noise(1500, seed=5)
+    for one in (server, mirror):
+        one.files["/small"] = small
+    file = remote(server.url("/small"), small, candidates=(Candidate(mirror.url("/small")),))
+    limit = (Throttle(9000),)
+    assert download(tmp_path, file, patience=IMPATIENT, throttles=limit) == small
+    assert mirror.asked("/small") == []
 
 
 # Speed, files without a promise

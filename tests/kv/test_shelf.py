@@ -126,6 +126,20 @@ def test_only_parts_are_tidied_away(tmp_path):
     assert not part.exists()
 
 
+@pytest.mark.parametrize("look", [Shelf.clear, lambda shelf: shelf.make_room(1, 1 << 30)])
+def test_the_part_of_a_writer_that_was_killed_goes_at_the_next_look(tmp_path, look):
+    """It has a prompt in it, and no limit counts it; that of one at work stays."""
+    shelf = Shelf(tmp_path / "kv")
+    folder = put(shelf).parent
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, own, others = (folder / f".part-{pid}-1" for pid in (gone.pid, os.getpid(), os.getppid()))
+    for part in (left, own, others):
+        part.write_bytes(b"half")
+    look(shelf)
+    assert [part.exists() for part in (left, own, others)] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("total", "free", "n_bytes", "is_low"),
     [

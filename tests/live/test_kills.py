@@ -40,9 +40,11 @@ def test_a_killed_worker_costs_its_answers_only(own_daemon):
         assert error["code"] == "worker_failed"
         assert "signal 9" in error["message"]
         assert "tiny" in error["message"]
-        assert error["hint"]
+        assert "with less" in error["hint"]
     answers_well(own_daemon)
-    assert own_daemon.running("tiny")["pid"] != worker
+    row = own_daemon.running("tiny")
+    assert row["pid"] != worker
+    assert "since its process died (signal 9)" in row["note"]
 
 
 def test_a_killed_worker_fails_an_answer_that_was_wanted_whole(own_daemon):

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.fakes.random_models import N_EMBD, N_FF, random_moe
 from tests.real_daemon import RealDaemon, command, environment, wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -193,6 +194,29 @@ def test_what_was_said_to_go_there_goes_there(near, share):
             "POST", "/api/unload", {"model": "smollm2"}
         )  # one that asks for no count keeps this
     assert said["devices"][0]["free"] > said["devices"][0]["needed"]
+
+
+def test_experts_stay_in_main_memory_where_they_are_told_to(near, share, tmp_path):
+    """Of the first layers or of all; the rest of each is there, and the answer is the same."""
+    near.take_in(random_moe(tmp_path / "moe.gguf"), "moe")
+    n_experts = 3 * 8 * N_FF * N_EMBD * 4  # three matrices of floats for each of eight, a layer
+    took, counted, answers = {}, {}, {}
+    for n in (0, 1, -1):
+        options = SMALL | {"devices": [share.address], "num_cpu_moe": n}
+        said = near.ask("POST", "/api/estimate", {"model": "moe", "options": options}).json
+        body = {"model": "moe", "prompt": "a", "raw": True, "stream": False, "options": options}
+        reply = near.ask("POST", "/api/generate", body)
+        assert reply.status == 200, reply.body
+        row = near.running("moe")
+        assert row["devices"] == [{"name": share.address, "layers": 5}]
+        took[n], answers[n] = row["size_vram"], reply.json["response"]
+        counted[n] = said["accelerator"]
+        near.ask("POST", "/api/unload", {"model": "moe"})
+    for n, n_layers in ((1, 1), (-1, 4)):
+        # More or less goes with them: a step goes from one to the other and back.
+        assert took[0] - took[n] > 0.5 * n_layers * n_experts, took
+        assert counted[0] - counted[n] == n_layers * n_experts
+    assert len(set(answers.values())) == 1, answers
 
 
 HAS_NAMESPACES = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("ip")

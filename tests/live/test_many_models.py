@@ -104,12 +104,12 @@ def test_models_that_push_each_other_out_answer_all_that_is_asked(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL and no SIGSEGV to send")
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV"])
 def test_a_model_that_dies_is_loaded_again_and_the_others_notice_nothing(crowd, how):
-    """With less when it dies the same death twice; whoever had heard of its answer hears of it."""
+    """With less, and once more with even less; whoever had heard of its answer hears of it."""
     number = getattr(signal, how)
     assert ask(crowd, "alpha", 8).status == ask(crowd, "beta", 8).status == 200
     other = crowd.running("beta")["pid"]
     body = {"model": "alpha", "prompt": "go on", "options": {"num_predict": 30000}, "stream": False}
-    for _ in range(2):
+    for n_deaths in (1, 2):
         n_before = crowd.running("alpha")["n_tokens"]
         with contextlib.closing(crowd.send("POST", "/api/generate", body)) as lost:
             # One of which no text has come would be asked again, of the next process.
@@ -120,7 +120,13 @@ def test_a_model_that_dies_is_loaded_again_and_the_others_notice_nothing(crowd, 
         assert reply.status == 500
         assert b'"code":"worker_failed"' in told
         assert f"signal {number.value}".encode() in told
+        assert b"with less" in told
         again = ask(crowd, "alpha", 24)
         assert again.json["message"]["content"] == expected("alpha", 24)
-    assert f"its process died (signal {number.value}" in crowd.running("alpha")["note"]
+        note = crowd.running("alpha")["note"]
+        assert (
+            note.count(f"for 10 minutes, since its process died (signal {number.value})")
+            == n_deaths
+        )
+        assert crowd.log.count("to be loaded with less model=alpha") == n_deaths
     assert crowd.running("beta")["pid"] == other

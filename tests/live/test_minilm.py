@@ -142,7 +142,10 @@ def test_a_text_beyond_the_context_is_cut_or_refused_with_both_counts(daemon, re
     assert np.array(reply["embeddings"][1]) @ reference(text) > 0.999
     refused = daemon.ask("POST", "/api/embed", body | {"truncate": False})
     assert refused.status == 400
-    assert "input[1] has 902 tokens, but the context holds 512" in refused.json["error"]
+    assert refused.json["error"] == (
+        "the input length exceeds the context length: "
+        "input[1] has 902 tokens, but the context holds 512"
+    )
 
 
 def test_an_embedding_model_answers_no_chat_and_ranks_nothing(daemon):

@@ -115,3 +115,12 @@ def test_the_usual_encodings_are_read(encoding):
 def test_what_is_no_text_is_refused():
     with pytest.raises(InvalidRequest, match="no text at byte 5"):
         decode(b"FROM \xff")
+
+
+@pytest.mark.parametrize("command", ["SYSTEM", "TEMPLATE", "LICENSE", "MESSAGE user"])
+def test_a_line_that_stops_before_its_value_is_refused_and_an_empty_value_is_not(command):
+    for cut in (f"FROM x\n{command}", f"FROM x\n{command}\nFROM y"):
+        with pytest.raises(InvalidRequest, match=rf"\(line 2\): {command} has no value"):
+            parse(cut)
+    for empty in (f'FROM x\n{command} ""', f'FROM x\n{command} """"""', f"FROM x\n{command} \n"):
+        assert parse(empty)[1].value == ""

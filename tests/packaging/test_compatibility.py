@@ -21,12 +21,17 @@ from openai.types.responses import response_create_params as responses
 
 ROOT = Path(__file__).parents[2]
 
-_spec = importlib.util.spec_from_file_location(
-    "compatibility", ROOT / "packaging" / "compatibility.py"
-)
-assert _spec is not None and _spec.loader is not None
-compatibility = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(compatibility)
+
+def loaded(name: str):
+    """A program of the folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "packaging" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+compatibility, answer_fields = loaded("compatibility"), loaded("answer_fields")
 
 
 def typed(params) -> set[str]:
@@ -34,9 +39,16 @@ def typed(params) -> set[str]:
     return {name for cls in params.__mro__ for name in getattr(cls, "__annotations__", {})}
 
 
-def test_the_page_is_current():
-    hint = "run: python packaging/compatibility.py"
-    assert compatibility.PAGE.read_text(encoding="utf-8") == compatibility.page(), hint
+@pytest.mark.parametrize("program", [compatibility, answer_fields])
+def test_the_page_is_current(program):
+    hint = f"run: python packaging/{program.__name__}.py"
+    assert program.PAGE.read_text(encoding="utf-8") == program.page(), hint
+
+
+def test_what_is_said_of_answers_is_about_calls_that_the_page_has():
+    calls = {call for _, call, _ in answer_fields.ANSWERS}
+    assert len(calls) == len(answer_fields.ANSWERS)
+    assert answer_fields.LEFT_OUT.keys() | answer_fields.OUR_OWN.keys() <= calls
 
 
 def test_every_note_is_about_a_field_that_is_read():

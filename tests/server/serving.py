@@ -16,6 +16,7 @@ from runner.server.connections import Limits
 from runner.server.making import Making
 from runner.server.needs import Needs
 from runner.service.jobs import JobService
+from tests.fakes.folders import FakeFolders
 from tests.fakes.front import (
     FakeDevices,
     FakeKeys,
@@ -56,6 +57,7 @@ class House:
     making: Making = field(default_factory=fake_making)
     searches: FakeSearches = field(default_factory=FakeSearches)
     storage: FakeStorage = field(default_factory=FakeStorage)
+    places: FakeFolders = field(default_factory=FakeFolders)
     requests: FakeRequests = field(default_factory=FakeRequests)
     jobs: JobService = field(default_factory=JobService)
     keys: FakeKeys = field(default_factory=FakeKeys)
@@ -89,6 +91,7 @@ class House:
             making=self.making,
             searches=self.searches,
             storage=self.storage,
+            folders=self.places,
             requests=self.requests,
             jobs=self.jobs,
             keys=self.keys,

@@ -6,7 +6,7 @@ from runner.domain.chat import Message
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
-from runner.errors import BadModelFile, TemplateFailed
+from runner.errors import BadModelFile, JobUnderWay, TemplateFailed
 from tests.server.serving import OWNER, House
 
 DIGEST = "sha256:" + "ab" * 32
@@ -84,12 +84,19 @@ def test_files_of_the_machine_are_for_its_owner():
     assert House().ask("POST", "/api/create", body, headers=OWNER).status == 200
 
 
-@pytest.mark.parametrize("error", [TemplateFailed("template error: x"), BadModelFile("no GGUF")])
-def test_errors_before_the_first_word_have_their_status(error):
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (TemplateFailed("template error: x"), 400),
+        (BadModelFile("no GGUF"), 400),
+        (JobUnderWay("job 7 is making 'm:latest' already"), 409),
+    ],
+)
+def test_errors_before_the_first_word_have_their_status(error, status):
     house = House()
     house.creates.script = (error,)
     reply = house.ask("POST", "/api/create", {"model": "m", "from": "x"})
-    assert (reply.status, reply.json["error"]) == (400, error.message)
+    assert (reply.status, reply.json["error"]) == (status, error.message)
 
 
 def test_errors_after_it_end_the_stream():

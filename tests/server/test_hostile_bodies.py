@@ -40,6 +40,7 @@ BODIES = {
     "/api/unload": ollama.ModelBody,
     "/api/modelfile/check": ollama_create.CheckBody,
     "/api/jobs": jobs.JobBody,
+    "/api/folder": storage.FolderBody,
     "/api/verify": storage.VerifyBody,
     "/api/repair": storage.RepairBody,
     "/api/prune": storage.PruneBody,

@@ -197,3 +197,10 @@ def test_only_the_owner_reads_where_files_are(house):
             assert reply.status == 500
             assert (b"/home/me" in reply.body) is seen
             assert b"models/x" in reply.body
+
+
+@pytest.mark.parametrize("field", ["rate", "scope", "expires_at", "model"])
+def test_a_key_is_not_made_without_a_limit_that_was_misspelt(house, field):
+    reply = house.ask("POST", "/api/keys", {"name": "x", field: "1"}, headers=OWNER)
+    assert (reply.status, reply.json["code"]) == (400, "invalid_request")
+    assert f"'{field}'" in reply.json["error"]

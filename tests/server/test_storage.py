@@ -1,6 +1,8 @@
-"""``/api/du``, ``verify``, ``repair`` and ``prune`` as clients see them, read back by our own."""
+"""``/api/du``, ``folder``, ``verify``, ``repair`` and ``prune``, read back by our own client."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
@@ -8,15 +10,22 @@ from runner.client import decode_storage
 from runner.domain.name import ModelName
 from runner.domain.storage import Repaired
 from runner.errors import ModelNotFound
+from tests.fakes.folders import FOLDER, FOLDER_PLAN
 from tests.fakes.service import DISK_USE, VERIFIED
+from tests.server.serving import OWNER
 
 SMOL = ModelName.parse("smollm2")
 
 
 def test_what_takes_the_room_comes_back_as_it_was(house):
-    reply = house.ask("GET", "/api/du")
+    reply = house.ask("GET", "/api/du", headers=OWNER)
     assert reply.status == 200
     assert decode_storage.disk_use(reply.json) == DISK_USE
+
+
+def test_only_the_owner_hears_where_the_library_is(house):
+    told = decode_storage.disk_use(house.ask("GET", "/api/du").json)
+    assert told == replace(DISK_USE, folder="")
 
 
 @pytest.mark.parametrize("is_dry", [True, False])
@@ -66,3 +75,35 @@ def test_a_bad_field_is_named(house, path, body, word):
     assert reply.status == 400
     assert word in reply.body.decode()
     assert not house.storage.asked
+
+
+def test_where_the_models_are_comes_back_as_it_was(house):
+    assert decode_storage.folder(house.ask("GET", "/api/folder", headers=OWNER).json) == FOLDER
+    assert house.ask("GET", "/api/folder").status == 403
+
+
+@pytest.mark.parametrize(("more", "verb"), [({"dry_run": True}, "plan"), ({"move": False}, "use")])
+def test_another_folder_is_looked_at_or_only_used(house, more, verb):
+    reply = house.ask("POST", "/api/folder", {"folder": "/mnt/other", **more}, headers=OWNER)
+    assert (reply.status, reply.json["ok"]) == (200, False)
+    assert decode_storage.folder_plan(reply.json) == FOLDER_PLAN
+    assert house.places.asked == [(verb, "/mnt/other")]
+
+
+@pytest.mark.parametrize(("folder", "asked"), [("/mnt/other", "/mnt/other"), (None, "")])
+def test_a_move_answers_with_its_job(house, folder, asked):
+    reply = house.ask("POST", "/api/folder", {"folder": folder}, headers=OWNER)
+    assert (reply.status, reply.json["id"], reply.json["kind"]) == (201, 7, "move")
+    assert house.places.asked == [("move", asked)]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [({}, "folder"), ({"folder": 7}, "folder"), ({"folder": " "}, "folder is empty"),
+     ({"folder": "/x", "move": "no"}, "move"), ({"folder": "/x", "dry_run": 1}, "dry_run")],
+)  # fmt: skip
+def test_a_wrong_field_of_a_folder_is_named(house, body, said):
+    reply = house.ask("POST", "/api/folder", body, headers=OWNER)
+    assert reply.status == 400
+    assert said in reply.json["error"]
+    assert not house.places.asked

@@ -25,6 +25,7 @@ from tests.server.serving import OWNER, call
 
 CHAT = {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}]}
 GENERATE = {"model": "smollm2", "prompt": "Hi"}
+ROLE = {"role": "assistant", "content": None, "refusal": None}
 COMPLETION = CHAT | {"stream": True}
 STREAMS = [("/api/chat", CHAT), ("/api/generate", GENERATE), ("/v1/chat/completions", COMPLETION)]
 
@@ -54,7 +55,7 @@ def test_sse_opens_with_the_role_and_ends_with_done(house):
     reply = house.ask("POST", "/v1/chat/completions", COMPLETION)
     assert reply.headers["Content-Type"] == "text/event-stream"
     deltas = [frame["choices"][0]["delta"] for frame in reply.frames]
-    assert deltas == [{"role": "assistant", "content": "Hel"}, {"content": "lo"}, {}]
+    assert deltas == [ROLE, {"content": "Hel"}, {"content": "lo"}, {}]
 
 
 def test_an_empty_answer_still_opens_with_the_role(house):
@@ -63,7 +64,7 @@ def test_an_empty_answer_still_opens_with_the_role(house):
         frame["choices"][0]["delta"]
         for frame in house.ask("POST", "/v1/chat/completions", COMPLETION).frames
     ]
-    assert deltas == [{"role": "assistant", "content": ""}, {}]
+    assert deltas == [ROLE | {"content": ""}, {}]
 
 
 @pytest.mark.parametrize(("path", "body"), STREAMS)

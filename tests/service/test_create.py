@@ -76,6 +76,12 @@ def test_a_model_from_a_model_shares_its_weights(library, name):
     assert (made.requires, made.provenance["from"]) == ("0.14.0", "tiny:latest")
 
 
+def test_an_option_that_is_unset_is_not_there_any_more(library, name):
+    make(library, bases=(name,), options=Options(temperature=0.5, top_k=3, stop=("#",)))
+    make(library, bases=(MINE,), options=Options(top_k=4), unset=("temperature", "stop", "seed"))
+    assert library.find(MINE).parameters == Options(top_k=4)
+
+
 def test_a_second_generation_keeps_what_it_does_not_change(library, name):
     make(library, bases=(name,), system="S", options=Options(temperature=0.5, top_k=3))
     child = ModelName.parse("child")

@@ -11,7 +11,7 @@ import pytest
 from runner.domain.create import CreateRequest
 from runner.domain.job import JobState
 from runner.domain.name import ModelName
-from runner.errors import CapacityError, InvalidRequest, UnsupportedArchitecture
+from runner.errors import CapacityError, InvalidRequest, JobUnderWay, UnsupportedArchitecture
 from runner.service.create import CreateService
 from runner.service.jobs import JobService
 from runner.service.tools import Tools
@@ -98,7 +98,7 @@ def test_who_leaves_loses_nothing_and_who_asks_again_follows(library, tools, ask
         assert (job.kind, job.name, job.state) == ("create", "mine:latest", JobState.RUNNING)
         again = asyncio.ensure_future(followed(service.create(asked)))
         other = CreateRequest(name=MINE, file_paths=asked.file_paths, quantize="Q4_0")
-        with pytest.raises(InvalidRequest, match="at 'mine:latest' already, with other settings"):
+        with pytest.raises(JobUnderWay, match="at 'mine:latest' already, with other settings"):
             await followed(service.create(other))
         gate.touch()
         moments = await again
@@ -233,3 +233,38 @@ def test_two_at_once_take_turns(library, tools, folder, begun, gate):
         assert phases[-1] == (await first)[-1].phase == "success"
 
     run(library, tools, story)
+
+
+def test_a_name_that_a_job_is_making_is_given_to_nothing_else(library, tools, name, asked, begun):
+    """Whoever came last would have it, and neither would know."""
+    light = CreateRequest(ModelName.parse("MINE"), bases=(name,), system="light")
+
+    async def story(service, jobs):
+        await left_in_the_middle(service, asked, begun)
+        (job,) = jobs.list_jobs()
+        for _ in range(2):
+            with pytest.raises(JobUnderWay, match=f"job {job.job_id} is making 'mine:latest'"):
+                await followed(service.create(light))
+            jobs.pause(job.job_id)  # and one that stands still goes on with it
+        await jobs.cancel(job.job_id)
+        assert (await followed(service.create(light)))[-1].phase == "success"
+
+    run(library, tools, story)
+    assert library.find(MINE).system == "light"
+
+
+def test_a_light_one_gives_no_name_that_a_job_has_begun_to_make_meanwhile(
+    library, tools, name, asked, begun
+):
+    async def story(service, jobs):
+        async with aclosing(service.create(CreateRequest(MINE, bases=(name,)))) as moments:
+            await anext(moments)
+            await left_in_the_middle(service, asked, begun)
+            with pytest.raises(JobUnderWay, match="is making 'mine:latest' already"):
+                await followed(moments)
+        (job,) = jobs.list_jobs()
+        await jobs.cancel(job.job_id)
+
+    before = [one.name for one in library.list()]
+    run(library, tools, story)
+    assert [one.name for one in library.list()] == before

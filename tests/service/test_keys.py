@@ -134,3 +134,29 @@ def test_a_key_that_cannot_be_saved_is_no_key(tmp_path):
         assert service.list_keys() == []
 
     asyncio.run(story())
+
+
+def test_a_key_whose_end_cannot_be_saved_is_there_to_be_revoked_again(tmp_path):
+    """Else a retry would find none, while the next daemon lets it in."""
+    folder, forgotten = tmp_path / "home", []
+    folder.mkdir()
+
+    async def forget(key_id):
+        forgotten.append(key_id)
+
+    async def story():
+        service = KeyService(folder / "keys", on_revoked=forget)
+        key, secret = await service.add(NewKey("laptop"))
+        folder.rename(tmp_path / "away")
+        folder.write_text("a file, and no folder")
+        with pytest.raises(StoreError):
+            await service.revoke(key.id)
+        assert service.find(secret).id == key.id
+        assert forgotten == []
+        folder.unlink()
+        (tmp_path / "away").rename(folder)
+        await service.revoke(key.id)
+        assert forgotten == [key.id]
+        assert KeyService(folder / "keys").list_keys() == []
+
+    asyncio.run(story())

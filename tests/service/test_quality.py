@@ -9,7 +9,7 @@ import pytest
 from runner.domain.job import JobState
 from runner.domain.name import ModelName
 from runner.domain.quality import BenchRequest, QualityRequest
-from runner.errors import InvalidRequest, ModelNotFound, Unsupported
+from runner.errors import InvalidRequest, JobUnderWay, ModelNotFound, Unsupported
 from runner.paths import own_command
 from runner.service.jobs import JobService
 from runner.service.models import ModelService
@@ -138,7 +138,7 @@ def test_a_bench_is_kept_and_does_not_stand_still(library):
         job = await service.begin_bench(request)
         with pytest.raises(InvalidRequest, match="cannot pause"):
             jobs.pause(job.job_id)
-        with pytest.raises(InvalidRequest, match="with other settings"):
+        with pytest.raises(JobUnderWay, match="with other settings"):
             await service.begin_bench(BenchRequest(ONE, (0,), (1,)))
         await followed(jobs, job)
         return await service.benches(ONE)

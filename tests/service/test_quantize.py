@@ -13,7 +13,14 @@ import pytest
 from runner.domain.job import Job, JobState
 from runner.domain.name import ModelName
 from runner.domain.quantize import QuantizeRequest
-from runner.errors import CorralError, DiskFull, InvalidRequest, ModelNotFound, WorkerError
+from runner.errors import (
+    CorralError,
+    DiskFull,
+    InvalidRequest,
+    JobUnderWay,
+    ModelNotFound,
+    WorkerError,
+)
 from runner.paths import own_command
 from runner.service import quantize as module
 from runner.service.jobs import JobService
@@ -208,7 +215,7 @@ def test_the_same_target_with_other_settings_is_refused_while_it_is_made(library
     async def story(service, jobs):
         job = await service.begin(asked("Q5_K_M"))
         jobs.pause(job.job_id)  # so that it is not done meanwhile
-        with pytest.raises(InvalidRequest, match=f"job {job.job_id} is at 'wide:q5_k_m' already"):
+        with pytest.raises(JobUnderWay, match=f"job {job.job_id} is at 'wide:q5_k_m' already"):
             await service.begin(asked("Q5_K_M", tensors=(("ffn_up", "q8_0"),)))
         assert jobs.get(job.job_id).state is JobState.PAUSED
         assert (await service.begin(asked("Q5_K_M"))).job_id == job.job_id
@@ -273,7 +280,7 @@ def test_a_job_begins_again_with_the_next_daemon_and_makes_nothing_twice(library
     async def again(service, jobs):
         (job,) = jobs.list_jobs()
         assert job.state in (JobState.QUEUED, JobState.RUNNING)
-        with pytest.raises(InvalidRequest, match="with other settings"):
+        with pytest.raises(JobUnderWay, match="with other settings"):
             await service.begin(asked("Q8_0", "Q5_K_M"))
         moments = await followed(jobs, job)
         assert moments[-1].phase == "success"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, strategies as st
 
 from runner.domain.chat import Message
 from runner.domain.create import CreateRequest
-from runner.domain.job import Job
+from runner.domain.job import Job, JobState
 from runner.domain.name import ModelName
 from runner.domain.options import Options
-from runner.service.run import Pace, as_json, request_of
+from runner.errors import JobUnderWay
+from runner.service.run import Pace, as_json, refuse_made, request_of
 from runner.store.state import StoredJob
 
 MODELS = tuple(map(ModelName.parse, ("a", "hf.co/owner/repo:Q4_0", "ms/o/r@v1")))
@@ -82,3 +84,33 @@ def test_the_count_begins_anew_with_something_else_and_when_bytes_are_lost():
     assert pace.record(2.0, "b", 500) == 0
     assert pace.record(3.0, "b", 600) == 100
     assert pace.record(4.0, "b", 50) == 0
+
+
+@pytest.mark.parametrize(
+    ("job", "kind", "names"),
+    [
+        (Job(7, "quantize", "wide:q8_0, wide:q4_0", JobState.RUNNING), "create", "wide:Q4_0"),
+        (Job(7, "quantize", "wide:q4_0", JobState.QUEUED), "quantize", "wide:q8_0, wide:q4_0"),
+        (Job(7, "create", "mine:latest", JobState.PAUSED), "pull", "mine:latest"),
+        (Job(7, "pull", "Mine:latest", JobState.RUNNING), "import", "mine:latest"),
+        (Job(7, "bench", "mine:latest", JobState.RUNNING), "bench", "mine:latest"),
+    ],
+)
+def test_what_a_job_will_give_or_is_at_is_refused_with_its_id(job, kind, names):
+    with pytest.raises(JobUnderWay, match="job 7 is ") as caught:
+        refuse_made([job], kind, names)
+    assert "corral jobs cancel 7" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("job", "kind", "names"),
+    [
+        (Job(7, "create", "mine:latest", JobState.DONE), "create", "mine:latest"),
+        (Job(7, "create", "mine:latest", JobState.FAILED), "pull", "mine:latest"),
+        (Job(7, "pull", "mine:latest", JobState.PAUSED), "create", "mine:latest"),
+        (Job(7, "bench", "mine:latest", JobState.RUNNING), "create", "mine:latest"),
+        (Job(7, "create", "mine:latest", JobState.RUNNING), "create", "mine:other"),
+    ],
+)
+def test_what_nobody_will_give_is_free(job, kind, names):
+    refuse_made([job], kind, names)

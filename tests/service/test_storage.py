@@ -25,7 +25,7 @@ from runner.store.library import Library
 from tests.fakes.file_server import FileServer
 from tests.fakes.models import tiny_model
 from tests.hub.fetching import QUICK
-from tests.service.test_jobs import NAME, PATH, OneFile
+from tests.service.pulling import NAME, PATH, OneFile
 from tests.workers.pieces import until
 
 

@@ -19,7 +19,7 @@ from runner.store.library import Library
 from tests.fakes.file_server import Fault, FileServer
 from tests.hub.fetching import MIB
 from tests.real_daemon import ROOT, wait_for
-from tests.service.test_jobs import NAME, PATH, House, OneFile, partials, run
+from tests.service.pulling import NAME, PATH, House, OneFile, partials, run
 from tests.workers.pieces import until
 
 ENV = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
     [
         (errno.ENOSPC, DiskFull, "5000 bytes are needed, [0-9]+ bytes are free in"),
         (errno.EDQUOT, DiskFull, "5000 bytes are needed"),
-        (errno.EACCES, StoreError, "CORRAL_MODELS"),
+        (errno.EACCES, StoreError, "corral folder"),
         (errno.EROFS, StoreError, "read-only"),
         (errno.EFBIG, StoreError, "file system"),
         (errno.EIO, StoreError, "check the disk"),

@@ -84,7 +84,7 @@ def test_show_tells_all_of_the_model(library, model_file, put):
     assert details.license == "MIT"
     assert details.template == "{{ messages }} {{ tools }} <think>"
     assert details.metadata["llama.block_count"] == 1
-    assert details.tensors[0] == ("token_embd.weight", "F32", (32, 64))
+    assert details.tensors[0] == ("token_embd.weight", "F32", (32, 64), 8192)
     assert details.info == library.info(N("small"))
 
 
@@ -189,7 +189,7 @@ def test_a_library_that_cannot_be_written_says_so(model_file, tmp_path):
     library = Library(tmp_path / "file" / "models")
     with pytest.raises(StoreError, match=r"File exists|Not a directory") as caught:
         list(library.import_file(model_file, N("small"), provenance={}))
-    assert "CORRAL_MODELS" in caught.value.hint
+    assert "corral folder" in caught.value.hint
     assert library.list() == []
 
 

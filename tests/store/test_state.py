@@ -11,6 +11,12 @@ from runner.errors import DiskFull, StoreError
 from runner.store.state import JobTable, StoredJob
 
 
+def keep(table, job):
+    """Store a new job, as the job service does."""
+    job = table.add(job)
+    table.put(StoredJob(job))
+
+
 def test_a_job_comes_back_as_it_was(tmp_path):
     path = tmp_path / "state" / "state.sqlite"
     table = JobTable(path)
@@ -27,9 +33,9 @@ def test_a_job_comes_back_as_it_was(tmp_path):
 
 def test_the_oldest_that_are_over_are_forgotten(tmp_path):
     table = JobTable(tmp_path / "state.sqlite")
-    table.add(Job(0, "pull", "waiting"))
+    keep(table, Job(0, "pull", "waiting"))
     for number in range(120):
-        table.add(Job(0, "pull", str(number), JobState.DONE))
+        keep(table, Job(0, "pull", str(number), JobState.DONE))
     table.forget_old()
     names = [one.job.name for one in table.load()]
     assert names == ["waiting", *map(str, range(20, 120))]
@@ -40,12 +46,12 @@ def test_a_disk_without_room_is_named_and_costs_no_job(tmp_path):
     """A job more is refused, and the others can be read and forgotten."""
     table = JobTable(tmp_path / "state.sqlite")
     for number in range(120):
-        table.add(Job(0, "pull", str(number), JobState.DONE))
+        keep(table, Job(0, "pull", str(number), JobState.DONE))
     (n_pages,) = table._file.execute("PRAGMA page_count").fetchone()
     table._file.execute(f"PRAGMA max_page_count={n_pages}")
     with pytest.raises(DiskFull, match=r"cannot note the job: .* bytes are free"):
         for _ in range(1000):
-            table.add(Job(0, "pull", "x" * 500))
+            keep(table, Job(0, "pull", "x" * 500))
     table.forget_old()
     assert "0" not in {one.job.name for one in table.load()}
     table.close()
@@ -74,7 +80,7 @@ def test_a_damaged_file_is_put_aside(tmp_path):
 def test_a_record_that_cannot_be_read_is_left_out(tmp_path):
     path = tmp_path / "state.sqlite"
     table = JobTable(path)
-    table.add(Job(0, "pull", "good"))
+    keep(table, Job(0, "pull", "good"))
     table._file.execute("INSERT INTO jobs (record) VALUES ('{}')")
     assert [one.job.name for one in table.load()] == ["good"]
     table.close()

@@ -89,14 +89,48 @@ def test_rank_stabilized_adapters_keep_their_strength(folder, base, tmp_path):
     assert read_header(out).metadata["adapter.lora.alpha"] / 4 == pytest.approx(8 / math.sqrt(4))
 
 
+@pytest.mark.parametrize("is_stabilized", [False, True])
+def test_pairs_with_a_rank_or_an_alpha_of_their_own_keep_their_strength(
+    folder, base, tmp_path, is_stabilized
+):
+    """What is added to a weight is b @ a times alpha through the rank, as PEFT has it."""
+    patterns = {"q_proj": 32, "layers.0.self_attn.o_proj": 2}
+    change(folder, use_rslora=is_stabilized, rank_pattern={"q_proj": 2}, alpha_pattern=patterns)
+
+    def narrower(tensors):
+        for name in [name for name in tensors if "q_proj" in name]:
+            array = tensors[name]
+            tensors[name] = np.ascontiguousarray(array[:2] if "lora_A" in name else array[:, :2])
+
+    changed(folder, narrower)
+    out = converted(folder, base, tmp_path)
+    have = {one.name: np.array(one.data) for one in gguf.GGUFReader(out).tensors}
+    alpha = read_header(out).metadata["adapter.lora.alpha"]
+    tensors = load_file(folder / "adapter_model.safetensors")
+    for name in [name for name in tensors if name.endswith("lora_B.weight")]:
+        module = name.removeprefix("base_model.model.").removesuffix(".lora_B.weight")
+        a, b = tensors[name.replace("lora_B", "lora_A")], tensors[name]
+        own = next((value for key, value in patterns.items() if module.endswith(key)), 8)
+        divisor = math.sqrt(len(a)) if is_stabilized else len(a)
+        layer, part = module.split(".")[2], module.split(".")[-1]
+        ours = {"q_proj": "attn_q", "o_proj": "attn_output"}[part]
+        stem = f"blk.{layer}.{ours}.weight"
+        mine = have[f"{stem}.lora_b"] @ have[f"{stem}.lora_a"] * alpha / len(a)
+        if part == "q_proj":
+            mine = turned_back(mine, N_HEAD)
+        np.testing.assert_allclose(mine, b @ a * own / divisor, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
         ({"use_dora": True}, "use_dora"),
         ({"bias": "all"}, "bias"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
-        ({"rank_pattern": {"q_proj": 8}}, "another rank"),
+        ({"peft_type": "LOHA"}, "kind LOHA"),
         ({"lora_alpha": "much"}, "lora_alpha"),
+        ({"lora_alpha": 0}, "lora_alpha"),
+        ({"alpha_pattern": {"(": 1}}, "alpha_pattern"),
     ],
 )
 def test_what_is_more_than_lora_is_refused_by_its_name(folder, base, tmp_path, setting, words):

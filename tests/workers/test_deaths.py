@@ -7,7 +7,13 @@ import signal
 import pytest
 from hypothesis import given, strategies as st
 
-from runner.workers.deaths import died_of_want, n_oom_kills, says_want_of_memory
+from runner.workers.deaths import (
+    died_of_want,
+    is_fault,
+    n_oom_kills,
+    says_want_of_memory,
+    was_struck_down,
+)
 
 SAID = [
     "ggml_aligned_malloc: insufficient memory (attempted to allocate 180.00 MB)",
@@ -53,6 +59,23 @@ def test_a_kill_is_the_kernels_when_it_counted_one_or_does_not_count(before, aft
 @pytest.mark.parametrize("code", [-signal.SIGSEGV, -signal.SIGTERM, 1, 3])
 def test_another_death_in_silence_is_no_want_of_memory(code):
     assert not died_of_want(code, [], 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_struck", "is_own_fault"),
+    [
+        (0, False, False),
+        (3, False, False),
+        (-signal.SIGSEGV, True, True),
+        (-signal.SIGABRT, True, True),
+        (-9, True, False),
+        (-signal.SIGTERM, True, False),
+        (0xC0000005, True, True),
+    ],
+)
+def test_a_signal_strikes_down_and_one_that_was_sent_is_no_fault(code, is_struck, is_own_fault):
+    assert was_struck_down(code) is is_struck
+    assert is_fault(code) is is_own_fault
 
 
 def test_windows_says_it_by_the_exit_code():

@@ -21,11 +21,12 @@ loads = st.builds(
 ).map(lambda load: replace(load, n_cells=max(load.n_ctx, load.n_cells)))
 
 
-@given(loads, st.integers(4, 1 << 20), st.booleans())
-def test_each_step_takes_less_until_what_is_needed_is_left(load, n_least, has_accelerator):
+@given(loads, st.integers(4, 1 << 20), st.booleans(), st.booleans())
+def test_each_step_takes_less_until_what_is_needed_is_left(load, n_least, has_device, is_fault):
     n_least = min(n_least, load.n_ctx)
     n_steps = 0
-    while less := lesser(load, n_least=n_least, n_layers=40, has_accelerator=has_accelerator):
+    known = {"n_layers": 40, "has_accelerator": has_device, "is_fault": is_fault}
+    while less := lesser(load, n_least=n_least, **known):
         smaller = less.load
         assert n_least <= smaller.n_ctx <= load.n_ctx
         assert smaller.n_ctx <= smaller.n_cells <= load.n_cells
@@ -37,7 +38,7 @@ def test_each_step_takes_less_until_what_is_needed_is_left(load, n_least, has_ac
         assert n_steps < 40
     assert load.n_ctx == n_least
     assert load.n_host_bytes == 0
-    if has_accelerator:
+    if has_device:
         assert load.n_gpu_layers == 0
 
 
@@ -51,6 +52,26 @@ def test_the_context_is_the_last_thing_to_go():
     assert notes[1] == "14 layers are on the accelerator instead of 29"
     assert notes[-2] == "a step computes 64 tokens instead of 512"
     assert notes[-1] == "the context is 4096 tokens instead of 8192"
+
+
+def test_after_a_fault_layers_leave_the_accelerator_first():
+    load = Load("r", "p", 8192, 32768, 16, n_gpu_layers=-1)
+    notes = []
+    for _ in range(3):
+        less = lesser(load, n_least=4096, n_layers=2, has_accelerator=True, is_fault=True)
+        load = less.load
+        notes.append(less.note)
+    assert notes == [
+        "0 layers are on the accelerator instead of 2",
+        "the cache holds 8192 tokens instead of 32768",
+        "a step computes 64 tokens instead of 512",
+    ]
+
+
+def test_prompts_beside_the_cache_go_where_the_cache_holds_one_conversation():
+    load = Load("r", "p", 8192, 8192, 16, n_host_bytes=1)
+    less = lesser(load, n_least=8192)
+    assert (less.note, less.load.n_host_bytes) == ("no prompts are kept beside the cache", 0)
 
 
 @given(loads, loads, st.integers(4, 1 << 20))

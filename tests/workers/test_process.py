@@ -53,6 +53,7 @@ def test_a_worker_that_will_not_end_is_killed(models, monkeypatch):
         async with started(models) as worker:
             await worker.stop()
             assert worker.channel.exited.result() == -signal.SIGKILL
+            assert not worker.channel.is_crash, "that was us"
             assert not is_running(worker.pid)
 
     asyncio.run(story())
@@ -145,9 +146,11 @@ def test_a_killed_worker_fails_its_streams_at_once(models):
             await first_text(replies)
             psutil.Process(worker.pid).kill()
             began = time.monotonic()
-            with pytest.raises(WorkerError, match="signal 9"):
+            with pytest.raises(WorkerError, match="signal 9") as told:
                 await whole(replies)
             assert time.monotonic() - began < 5
+            assert worker.channel.is_crash
+            assert "with less" in told.value.hint
 
     asyncio.run(story())
 

@@ -10,9 +10,7 @@ from the cache; their sum is the prompt, whatever the cache had.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -31,7 +29,6 @@ from runner.domain.event import (
     ToolCallDelta,
     Usage,
 )
-from runner.domain.model import ModelInfo
 from runner.errors import CorralError, WorkerError
 
 CONTENT_TYPE = "application/json"
@@ -66,31 +63,6 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 def count_answer(n_tokens: int) -> bytes:
     """Return the answer to ``count_tokens``."""
     return wire.encode({"input_tokens": n_tokens})
-
-
-def models(found: Sequence[ModelInfo]) -> bytes:
-    """Return the library as ``GET /v1/models`` has it for Anthropic's clients."""
-    rows = [model_object(info) for info in found]
-    ids = [row["id"] for row in rows]
-    return wire.encode(
-        {
-            "data": rows,
-            "has_more": False,
-            "first_id": ids[0] if ids else None,
-            "last_id": ids[-1] if ids else None,
-        }
-    )
-
-
-def model_object(info: ModelInfo) -> dict[str, Any]:
-    """Return one model; ``created_at`` is when it came into the library."""
-    created = datetime.fromtimestamp(int(info.modified_at), UTC)
-    return {
-        "type": "model",
-        "id": str(info.name),
-        "display_name": str(info.name),
-        "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
 
 
 def _stop(call: Call, finished: Finished) -> dict[str, str | None]:
@@ -177,7 +149,7 @@ class Whole:
 def _object(text: str) -> Any:
     try:
         return msgspec.json.decode(text or "{}")
-    except msgspec.DecodeError:  # cut off by max_tokens
+    except (msgspec.DecodeError, RecursionError):  # cut off by max_tokens, or nested without end
         return {}
 
 
@@ -255,8 +227,12 @@ class Encoder:
     def _close(self) -> bytes:
         if not self._open:
             return b""
+        # There is nothing to sign here, but clients keep thoughts only with what signs them.
+        is_signed = self._open == "thinking"
+        signature = {"type": "signature_delta", "signature": ""}
         self._open = ""
-        return _frame("content_block_stop", index=self._index)
+        signed = self._delta(signature) if is_signed else b""
+        return signed + _frame("content_block_stop", index=self._index)
 
     def _end(self, finished: Finished) -> bytes:
         stop = _stop(self._call, finished)

@@ -15,8 +15,9 @@ import msgspec
 
 from runner.dialects import wire
 from runner.dialects.anthropic.documents import DocumentBlock, SearchResultBlock, text_of
-from runner.dialects.fields import parse_keep_alive
+from runner.dialects.fields import MOST_TOKENS, parse_keep_alive
 from runner.dialects.images import laid_out, parse_image
+from runner.dialects.plain import plain
 from runner.domain.chat import Image, Message, Tool, ToolCall
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
@@ -302,7 +303,9 @@ def _assistant(blocks: list[Block], where: str) -> Message:
         _text(blocks, where),
         thinking="".join(b.thinking for b in blocks if isinstance(b, ThinkingBlock)),
         tool_calls=tuple(
-            ToolCall(b.name, b.input, b.id) for b in blocks if isinstance(b, ToolUseBlock)
+            ToolCall(b.name, plain(b.input, f"{where}.content[{i}].input"), b.id)
+            for i, b in enumerate(blocks)
+            if isinstance(b, ToolUseBlock)
         ),
     )
 
@@ -366,7 +369,8 @@ def _tool(tool: ToolBody, where: str) -> Tool:
         )
     if tool.input_schema is None:
         raise InvalidRequest(f"'{where}.input_schema' is required", param=f"{where}.input_schema")
-    return Tool(tool.name, tool.description or "", tool.input_schema, bool(tool.strict))
+    schema = plain(tool.input_schema, f"{where}.input_schema")
+    return Tool(tool.name, tool.description or "", schema, bool(tool.strict))
 
 
 def _tool_choice(choice: ToolChoiceBody | None, tools: tuple[Tool, ...]) -> ToolChoice:
@@ -414,7 +418,7 @@ def _budget(asked: CountBody) -> int | None:
     param = "thinking.budget_tokens"
     if budget < 1:
         raise InvalidRequest(f"{param} must be at least 1, not {budget}", param=param)
-    return budget
+    return min(budget, MOST_TOKENS)
 
 
 def _constraint(asked: CountBody) -> Constraint | None:

@@ -76,6 +76,10 @@ class ModelShape(msgspec.Struct):
     id: str
     display_name: str
     created_at: str
+    lifecycle: Literal["active"]
+    max_input_tokens: int | None
+    max_tokens: int | None
+    capabilities: dict[str, dict[str, Any]]
 
 
 class ModelsShape(msgspec.Struct):

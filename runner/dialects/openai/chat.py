@@ -21,22 +21,22 @@ from runner.dialects.fields import (
     parse_adapters,
     parse_keep_alive,
 )
+from runner.dialects.openai import functions
 from runner.dialects.openai.counts import ProgressBody, Speedometer, timings, usage_object
 from runner.dialects.openai.errors import error_body
+from runner.dialects.openai.sampling import OPTION_FIELDS
 from runner.dialects.openai.turns import (
     TurnBody,
     call_delta,
     message_object,
-    parse_effort,
-    parse_template_kwargs,
-    parse_think_budget,
-    parse_tool_choice,
+    parse_think,
     parse_turn,
     unsupported,
 )
 from runner.dialects.terms import parse_terms
-from runner.dialects.tools import parse_tools
+from runner.dialects.tools import parse_tool_choice, parse_tools
 from runner.dialects.whole import gathered
+from runner.domain.chat import Tool
 from runner.domain.event import (
     Begun,
     Event,
@@ -50,7 +50,7 @@ from runner.domain.event import (
 )
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
-from runner.domain.request import Constraint, InferenceRequest, Think, ToolChoice
+from runner.domain.request import Constraint, InferenceRequest, ToolChoice
 from runner.errors import CorralError, InvalidRequest
 
 CONTENT_TYPE = "application/json"
@@ -59,49 +59,11 @@ STREAM_CONTENT_TYPE = "text/event-stream"
 #: Status that an error would have had, had it come before the first byte.
 _MID_STREAM_STATUS = 500
 
-#: Fields that are taken as they are, under the same name.
-OPTION_FIELDS = (
-    "temperature",
-    "top_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "seed",
-    "stop",
-    "top_k",
-    "min_p",
-    "typical_p",
-    "repeat_penalty",
-    "repeat_last_n",
-    "ignore_eos",
-    "num_ctx",
-    "samplers",
-    "dynatemp_range",
-    "dynatemp_exponent",
-    "top_n_sigma",
-    "xtc_probability",
-    "xtc_threshold",
-    "dry_multiplier",
-    "dry_base",
-    "dry_allowed_length",
-    "dry_penalty_last_n",
-    "dry_sequence_breakers",
-    "mirostat",
-    "mirostat_tau",
-    "mirostat_eta",
-    "adaptive_target",
-    "adaptive_decay",
-    "logit_bias",
-    "banned_strings",
-    "min_tokens",
-    "speculate",
-    "draft_num_predict",
-)
+_ROLE = b'"role":"assistant",'
 #: Most answers to one request.
 MAX_CHOICES = 16
 #: Fields that are refused unless they are absent, null, false, 0 or empty.
 _NOT_OFFERED = (
-    "functions",
-    "function_call",
     "audio",
     "web_search_options",
     # vLLM's, which would change the form of the answer
@@ -216,7 +178,8 @@ class Call:
     """What one chat completion asks for; ``model`` as the caller wrote it.
 
     ``reports_cache``: the answer shall tell what the cache had; ``tells_timings`` and
-    ``tells_progress``: how fast it comes, and how far its prompt is.
+    ``tells_progress``: how fast it comes, and how far its prompt is; ``in_old_form``: its tools
+    came as ``functions``, and so do its calls.
     """
 
     request: InferenceRequest
@@ -226,6 +189,7 @@ class Call:
     reports_cache: bool = False
     tells_timings: bool = False
     tells_progress: bool = False
+    in_old_form: bool = False
 
 
 def parse(body: bytes) -> Call:
@@ -241,6 +205,14 @@ def parse(body: bytes) -> Call:
     if not asked.messages:
         raise InvalidRequest("[] is too short - 'messages'", param="messages")
     _refuse_what_is_not_offered(asked)
+    tools, tool_choice = _tools(asked)
+    think, n_think_max = parse_think(
+        asked.reasoning_effort,
+        asked.reasoning,
+        asked.chat_template_kwargs,
+        asked.enable_thinking,
+        asked.thinking_budget_tokens,
+    )
     request = InferenceRequest(
         model=name,
         messages=tuple(parse_turn(turn, f"messages[{i}]") for i, turn in enumerate(asked.messages)),
@@ -256,10 +228,10 @@ def parse(body: bytes) -> Call:
         n=_n_choices(asked.n),
         constraint=_constraint(asked),
         n_logprobs=_n_logprobs(asked),
-        tools=parse_tools(asked.tools),
-        tool_choice=_tool_choice(asked),
-        think=_think(asked),
-        n_think_max=_think_budget(asked),
+        tools=tools,
+        tool_choice=tool_choice,
+        think=think,
+        n_think_max=n_think_max,
         tells_progress=bool(asked.stream and (asked.timings_per_token or asked.return_progress)),
         adapters=parse_adapters(asked.lora),
         shifts=asked.shift is True,
@@ -274,6 +246,7 @@ def parse(body: bytes) -> Call:
         reports_cache=bool(asked.cache_report),
         tells_timings=bool(asked.timings_per_token),
         tells_progress=bool(asked.return_progress),
+        in_old_form=bool(asked.functions),
     )
 
 
@@ -312,32 +285,16 @@ def _options(asked: ChatBody) -> Options:
         raise InvalidRequest(message, hint=error.hint, param=limit) from None
 
 
-def _tool_choice(asked: ChatBody) -> ToolChoice:
-    is_parallel = asked.parallel_tool_calls is not False
-    choice = parse_tool_choice(asked.tool_choice, is_parallel=is_parallel)
-    if choice.mode in ("required", "named") and not asked.tools:
-        raise InvalidRequest("tool_choice needs tools", param="tool_choice")
-    return choice
-
-
-def _think(asked: ChatBody) -> Think:
-    told = parse_template_kwargs(asked.chat_template_kwargs)
-    if told is False or asked.enable_thinking is False or _think_budget(asked) == 0:
-        return False
-    if asked.reasoning_effort is None and asked.reasoning:
-        effort = parse_effort(asked.reasoning.get("effort"), "reasoning.effort")
-    else:
-        effort = parse_effort(asked.reasoning_effort, "reasoning_effort")
-    if effort is not None:
-        return effort
-    return asked.enable_thinking if told is None else told
-
-
-def _think_budget(asked: ChatBody) -> int | None:
-    """The name that llama-server has for it, or OpenRouter's."""
-    if asked.thinking_budget_tokens is None and asked.reasoning:
-        return parse_think_budget(asked.reasoning.get("max_tokens"), "reasoning.max_tokens")
-    return parse_think_budget(asked.thinking_budget_tokens, "thinking_budget_tokens")
+def _tools(asked: ChatBody) -> tuple[tuple[Tool, ...], ToolChoice]:
+    """What may be called, and whether it must, in the newer form or in the older."""
+    if not asked.functions and asked.function_call in (None, "auto", "none"):
+        tools, is_parallel = parse_tools(asked.tools), asked.parallel_tool_calls is not False
+        return tools, parse_tool_choice(asked.tool_choice, tools, is_parallel=is_parallel)
+    if asked.tools:
+        raise InvalidRequest(
+            "functions and tools cannot come together", hint="send tools alone", param="functions"
+        )
+    return functions.parse_offer(asked.functions, asked.function_call)
 
 
 def _refuse_what_is_not_offered(asked: ChatBody) -> None:
@@ -370,12 +327,13 @@ def whole(call: Call, events: Sequence[Event], *, answer_id: str, created: int) 
     for index, reply in enumerate(told):
         usage = usage.plus(reply.end.usage)
         logprobs = None if call.request.n_logprobs is None else _logprobs(reply.logprobs)
+        reason = finish_word(reply.end)
         choices.append(
             {
                 "index": index,
-                "message": message_object(reply),
+                "message": message_object(reply, in_old_form=call.in_old_form),
                 "logprobs": logprobs,
-                "finish_reason": finish_word(reply.end),
+                "finish_reason": functions.word(reason) if call.in_old_form else reason,
             }
         )
     answer = _head(call, "chat.completion", answer_id, created)
@@ -405,22 +363,23 @@ class ChunkEncoder:
     """Turns the events of one answer into server-sent events.
 
     Called for every token of every stream, so all that repeats is encoded once.  The role comes
-    with the first chunk only; the usage, when asked for, in a chunk of its own without choices.
+    first, in a chunk without text, or with a call; the usage, when asked for, last, in a chunk
+    without choices, and is null in the others.
     """
 
     content_type = STREAM_CONTENT_TYPE
     ping = b": ping\n\n"  # a comment, which clients pass over
 
     def __init__(self, call: Call, *, answer_id: str, created: int) -> None:
-        self._include_usage = call.include_usage
+        self._include_usage, self._in_old_form = call.include_usage, call.in_old_form
         self._reports_cache = call.reports_cache
         head = wire.encode(_head(call, "chat.completion.chunk", answer_id, created))
         self._head = b"data: " + head[:-1]
+        before = self._head + (b',"usage":null' if call.include_usage else b"")
         self._choices = [
-            self._head + b',"choices":[{"index":%d,"delta":{' % index
-            for index in range(call.request.n)
+            before + b',"choices":[{"index":%d,"delta":{' % index for index in range(call.request.n)
         ]
-        self._roles = [b'"role":"assistant",'] * call.request.n  # comes once for each choice
+        self._has_role = [False] * call.request.n  # comes once for each choice
         self._after = b'},"logprobs":null,"finish_reason":null}]}\n\n'
         self._tells_timings, self._tells_progress = call.tells_timings, call.tells_progress
         self._speeds = [Speedometer() for _ in range(call.request.n)]
@@ -447,31 +406,46 @@ class ChunkEncoder:
                 both = b'"reasoning_content":' + text + b',"reasoning":' + text
                 return self._chunk(event.choice, both, self._after)
             case ToolCallDelta():
-                content = b'"content":null,' if self._roles[event.choice] else b""
-                calls = wire.encode([call_delta(event)])
-                return self._chunk(event.choice, content + b'"tool_calls":' + calls, self._after)
+                return self._call(event)
             case Finished():
                 return self._end(event)
 
     def _chunk(self, choice: int, delta: bytes, after: bytes) -> bytes:
-        role, self._roles[choice] = self._roles[choice], b""
+        role = self._role(choice)
         if self._tells_timings:
             after = _with(after, "timings", self._speeds[choice].timings)
-        return b"".join((self._choices[choice], role, delta, after))
+        return b"".join((role, self._choices[choice], delta, after))
+
+    def _role(self, choice: int, content: bytes = b"null") -> bytes:
+        """The chunk that opens an answer, if none has yet."""
+        if self._has_role[choice]:
+            return b""
+        self._has_role[choice] = True
+        delta = b'%b"content":%b,"refusal":null' % (_ROLE, content)
+        return self._choices[choice] + delta + self._after
+
+    def _call(self, event: ToolCallDelta) -> bytes:
+        opening = b"" if self._has_role[event.choice] else _ROLE + b'"content":null,'
+        self._has_role[event.choice] = True
+        if self._in_old_form:
+            piece = b'"function_call":' + wire.encode(functions.call_piece(event))
+        else:
+            piece = b'"tool_calls":' + wire.encode([call_delta(event)])
+        return self._chunk(event.choice, opening + piece, self._after)
 
     def _progress(self, choice: int, progress: ProgressBody | None) -> bytes:
         """Tell how much of a prompt is computed, where that was asked for."""
         if progress is None or not self._tells_progress:
             return b""
-        content = b'"content":null' if self._roles[choice] else b'"content":""'
-        return self._chunk(choice, content, _with(self._after, "prompt_progress", progress))
+        after = _with(self._after, "prompt_progress", progress)
+        return self._chunk(choice, b'"content":""', after)
 
     def _end(self, event: Finished) -> bytes:
-        choice, reason = event.choice, finish_word(event).encode()
-        frames = []
-        if self._roles[choice]:  # an empty answer opens with its role, too
-            frames.append(self._chunk(choice, b'"content":""', self._after))
-        last = self._choices[choice] + b'},"logprobs":null,"finish_reason":"' + reason + b'"}]}\n\n'
+        choice, reason = event.choice, finish_word(event)
+        reason = functions.word(reason) if self._in_old_form else reason
+        frames = [self._role(choice, b'""')]  # an empty answer opens with its role, too
+        ending = b'},"logprobs":null,"finish_reason":"%b"}]}\n\n' % reason.encode()
+        last = self._choices[choice] + ending
         if self._reports_cache:
             last = _with(last, "cache", cache_facts(event))
         frames.append(_with(last, "timings", timings(event)) if self._tells_timings else last)

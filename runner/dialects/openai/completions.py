@@ -17,9 +17,10 @@ import msgspec
 from runner.dialects import constraints, wire
 from runner.dialects.fields import cache_facts, finish_word, parse_keep_alive
 from runner.dialects.ollama import token_ids
-from runner.dialects.openai.chat import OPTION_FIELDS, StreamOptions
+from runner.dialects.openai.chat import StreamOptions
 from runner.dialects.openai.counts import ProgressBody, Speedometer, timings, usage_object
 from runner.dialects.openai.errors import error_body
+from runner.dialects.openai.sampling import OPTION_FIELDS
 from runner.dialects.openai.turns import unsupported
 from runner.dialects.terms import parse_terms
 from runner.dialects.whole import gathered
@@ -396,6 +397,7 @@ class ChunkEncoder:
         self._call = call
         self._echoes = list(echoes)
         self._head = _head(call, answer_id, created)
+        self._begun = self._head | ({"usage": None} if call.include_usage else {})
         self._logprobs = [_logprobs(call) for _ in range(call.n_choices)]
         self._is_echoed = [not call.echo] * call.n_choices
         self._speeds = [Speedometer() for _ in range(call.n_choices)]
@@ -433,7 +435,7 @@ class ChunkEncoder:
             return b""
         more = {"prompt_progress": progress} | self._timings(choice)
         entry = {"index": choice, "text": "", "logprobs": None, "finish_reason": None}
-        return _frame(self._head | {"choices": [entry]} | more)
+        return _frame(self._begun | {"choices": [entry]} | more)
 
     def _echo(self, choice: int) -> str:
         """The prompt, once for each answer."""
@@ -451,7 +453,7 @@ class ChunkEncoder:
             "logprobs": logprobs.take() if has_some else None,
             "finish_reason": reason,
         }
-        return _frame(self._head | {"choices": [entry]} | more)
+        return _frame(self._begun | {"choices": [entry]} | more)
 
     def _end(self, event: Finished) -> bytes:
         more: dict[str, Any] = {}

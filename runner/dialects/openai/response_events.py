@@ -103,12 +103,13 @@ class Response:
 
     def whole(self, finished: Finished) -> bytes:
         """Return the response object, once ``encode`` had every event."""
-        return wire.encode(self._object(*_ending(finished), usage=finished.usage))
+        return wire.encode(self._object(*_ending(finished), ended=finished))
 
     def error(self, error: CorralError) -> bytes:
         """Return the frame that ends a stream which failed on its way."""
-        code = error.code or "server_error"
-        failed = self._object("failed", error={"code": code, "message": error.message})
+        # The codes are a closed list there, of which this one fits all that can fail on the way.
+        told = {"code": "server_error", "message": error.message, "type": error.code}
+        failed = self._object("failed", error=told)
         return self._start() + self._frame("response.failed", response=failed)
 
     def _start(self) -> bytes:
@@ -232,7 +233,7 @@ class Response:
                 self._output[-1]["status"] = "incomplete"
         else:
             frames = self._close()
-        ended = self._object(status, details, usage=finished.usage)
+        ended = self._object(status, details, ended=finished)
         return head + frames + self._frame(f"response.{status}", response=ended)
 
     def _place(self, **parts: int) -> dict[str, Any]:
@@ -250,7 +251,7 @@ class Response:
         status: str,
         details: dict[str, str] | None = None,
         *,
-        usage: Usage | None = None,
+        ended: Finished | None = None,
         error: dict[str, str] | None = None,
     ) -> dict[str, Any]:
         asked = self._call.body
@@ -259,6 +260,9 @@ class Response:
             "id": self._id,
             "object": "response",
             "created_at": self._created,
+            "completed_at": self._created + int(ended.timings.total_s)
+            if ended and status == "completed"
+            else None,
             "status": status,
             "background": False,
             "error": error,
@@ -282,7 +286,7 @@ class Response:
             "top_logprobs": asked.top_logprobs or 0,
             "top_p": asked.top_p,
             "truncation": asked.truncation or "disabled",
-            "usage": usage_object(usage) if usage else None,
+            "usage": usage_object(ended.usage) if ended else None,
             "user": asked.user,
         } | ({"warnings": self._call.warnings} if self._call.warnings else {})
 

@@ -17,6 +17,7 @@ from runner.dialects import wire
 from runner.dialects.constraints import n_logprobs
 from runner.dialects.fields import parse_keep_alive
 from runner.dialects.images import MAX_IMAGES, laid_out, parse_image_url
+from runner.dialects.plain import plain
 from runner.domain.chat import Image, Message, Tool, ToolCall
 from runner.domain.name import ModelName
 from runner.domain.options import Options, parse_options
@@ -347,18 +348,17 @@ def _reasoning(item: dict[str, Any], where: str) -> str:
 
 
 def _call(item: dict[str, Any], where: str) -> ToolCall:
-    text = _string(item, "arguments", where)
+    text, param = _string(item, "arguments", where), f"{where}.arguments"
     try:
         arguments = msgspec.json.decode(text or "{}")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
-        param = f"{where}.arguments"
         raise InvalidRequest(f"'{param}' must be the text of a JSON object", param=param)
     name, space = _string(item, "name", where), item.get("namespace")
     if isinstance(space, str) and space:
         name = _full_name(name, space)
-    return ToolCall(name, arguments, _string(item, "call_id", where))
+    return ToolCall(name, plain(arguments, param), _string(item, "call_id", where))
 
 
 def _tools(
@@ -394,7 +394,8 @@ def _tool(tool: ToolBody, where: str) -> Tool:
         )
     if not tool.name:
         raise InvalidRequest(f"'{where}.name' is required", param=f"{where}.name")
-    return Tool(tool.name, tool.description or "", tool.parameters or {}, tool.strict is not False)
+    parameters = plain(tool.parameters or {}, f"{where}.parameters")
+    return Tool(tool.name, tool.description or "", parameters, tool.strict is not False)
 
 
 def _tool_choice(choice: str | dict[str, Any] | None, tools: tuple[Tool, ...]) -> ToolChoice:

@@ -14,7 +14,7 @@ from runner.dialects.fields import CacheFacts
 from runner.dialects.openai.counts import ProgressBody, TimingsBody
 from runner.dialects.openai.models import ModelObject
 
-FinishWord = Literal["stop", "length", "tool_calls"]
+FinishWord = Literal["stop", "length", "tool_calls", "function_call"]
 
 _NUMBERS = {"type": "array", "items": {"type": "number"}}
 #: A vector, or, of an input that is not pooled, one for each of its tokens.
@@ -79,6 +79,7 @@ class MessageShape(msgspec.Struct, omit_defaults=True):
     reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
     reasoning: str | msgspec.UnsetType = msgspec.UNSET
     tool_calls: list[CallShape] | msgspec.UnsetType = msgspec.UNSET
+    function_call: CalledFunctionShape | msgspec.UnsetType = msgspec.UNSET
 
 
 class TopLogprobShape(msgspec.Struct):
@@ -134,7 +135,7 @@ class ChunkShape(msgspec.Struct, omit_defaults=True):
     model: str
     system_fingerprint: str
     choices: list[dict[str, Any]]
-    usage: UsageShape | msgspec.UnsetType = msgspec.UNSET
+    usage: UsageShape | msgspec.UnsetType | None = msgspec.UNSET
     cache: CacheFacts | msgspec.UnsetType = msgspec.UNSET
     timings: TimingsBody | msgspec.UnsetType = msgspec.UNSET
     prompt_progress: ProgressBody | msgspec.UnsetType = msgspec.UNSET
@@ -167,7 +168,7 @@ class CompletionShape(msgspec.Struct, omit_defaults=True):
     model: str
     system_fingerprint: str
     choices: list[TextChoiceShape]
-    usage: UsageShape | msgspec.UnsetType = msgspec.UNSET
+    usage: UsageShape | msgspec.UnsetType | None = msgspec.UNSET
     cache: CacheFacts | msgspec.UnsetType = msgspec.UNSET
     timings: TimingsBody | msgspec.UnsetType = msgspec.UNSET
     prompt_progress: ProgressBody | msgspec.UnsetType = msgspec.UNSET
@@ -229,7 +230,9 @@ class ResponseShape(msgspec.Struct, omit_defaults=True):
     id: str
     object: Literal["response"]
     created_at: int
+    completed_at: int | None
     status: Literal["in_progress", "completed", "incomplete", "failed"]
+    background: Literal[False]
     error: dict[str, Any] | None
     incomplete_details: dict[str, str] | None
     instructions: str | None
@@ -239,12 +242,17 @@ class ResponseShape(msgspec.Struct, omit_defaults=True):
     output: list[dict[str, Any]]
     parallel_tool_calls: bool
     previous_response_id: None
+    reasoning: dict[str, str | None]
     store: bool
     temperature: float | None
+    text: dict[str, Any]
     tool_choice: str | dict[str, Any]
     tools: list[dict[str, Any]]
+    top_logprobs: int
     top_p: float | None
+    truncation: Literal["auto", "disabled"]
     usage: ResponseUsageShape | None
+    user: str | None
     warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 

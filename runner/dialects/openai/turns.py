@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 
+from runner.dialects.fields import MOST_TOKENS
 from runner.dialects.images import MAX_IMAGES, laid_out, parse_image_url
-from runner.dialects.tools import parse_calls
+from runner.dialects.openai import functions
+from runner.dialects.tools import parse_called, parse_calls
 from runner.dialects.whole import CalledTool, WholeAnswer
 from runner.domain.chat import Image, Message
 from runner.domain.event import ToolCallDelta
-from runner.domain.request import Think, ToolChoice
+from runner.domain.request import Think
 from runner.errors import InvalidRequest, Unsupported
 
 ROLES = {
@@ -20,6 +22,7 @@ ROLES = {
     "user": "user",
     "assistant": "assistant",
     "tool": "tool",
+    "function": "tool",  # the older name of the same thing
 }
 #: Names of parts that are images: of the chat API, and of the newer one.
 IMAGE_PARTS = ("image_url", "input_image")
@@ -60,8 +63,9 @@ def parse_turn(turn: TurnBody, where: str) -> Message:
         raise InvalidRequest(
             f"{where}.role must be one of {', '.join(ROLES)}", param=f"{where}.role"
         )
+    calls = parse_calls(turn.tool_calls, f"{where}.tool_calls")
     if turn.function_call:
-        raise unsupported(f"{where}.function_call", "function_call is not offered: use tool_calls")
+        calls = (*calls, parse_called(turn.function_call, f"{where}.function_call"))
     if turn.content is None and role != "assistant":
         raise InvalidRequest(f"'{where}.content' is required", param=f"{where}.content")
     content = turn.content or ""
@@ -74,7 +78,7 @@ def parse_turn(turn: TurnBody, where: str) -> Message:
         content=content,
         thinking=thinking if isinstance(thinking, str) and role == "assistant" else "",
         images=images,
-        tool_calls=parse_calls(turn.tool_calls, f"{where}.tool_calls"),
+        tool_calls=calls,
         tool_name=(turn.name or "") if role == "tool" else "",
         tool_call_id=turn.tool_call_id or "",
     )
@@ -111,24 +115,39 @@ def unsupported(param: str, message: str) -> Unsupported:
     )
 
 
-def parse_tool_choice(raw: Any, *, is_parallel: bool) -> ToolChoice:
-    """Return whether tools must be called.
+def parse_think(
+    effort: Any,
+    reasoning: dict[str, Any] | None,
+    kwargs: dict[str, Any] | None,
+    is_on: bool | None,
+    budget: Any,
+) -> tuple[Think, int | None]:
+    """Return whether to think, how hard, and for how many tokens at most.
+
+    Args:
+        effort: ``reasoning_effort``.
+        reasoning: OpenRouter's object for both.
+        kwargs: ``chat_template_kwargs``.
+        is_on: ``enable_thinking``.
+        budget: ``thinking_budget_tokens``, llama-server's name.
 
     Raises:
-        InvalidRequest: It is none of the forms that there are.
+        RequestError: One of them is not as it should be.
     """
-    match raw:
-        case None:
-            return ToolChoice(is_parallel=is_parallel)
-        case "none" | "auto" | "required":
-            return ToolChoice(raw, is_parallel=is_parallel)
-        case {"type": "function", "function": {"name": str(name)}} if name:
-            return ToolChoice("named", name, is_parallel=is_parallel)
-    raise InvalidRequest(
-        "tool_choice must be none, auto, required or one function",
-        hint='one function is {"type": "function", "function": {"name": "..."}}',
-        param="tool_choice",
-    )
+    if budget is None and reasoning:
+        n_most = _parse_budget(reasoning.get("max_tokens"), "reasoning.max_tokens")
+    else:
+        n_most = _parse_budget(budget, "thinking_budget_tokens")
+    told = parse_template_kwargs(kwargs)
+    if told is False or is_on is False or n_most == 0:
+        return False, n_most
+    if effort is None and reasoning:
+        found = parse_effort(reasoning.get("effort"), "reasoning.effort")
+    else:
+        found = parse_effort(effort, "reasoning_effort")
+    if found is None:
+        found = is_on if told is None else told
+    return found, n_most
 
 
 def parse_effort(effort: Any, param: str) -> Think:
@@ -170,21 +189,19 @@ def parse_template_kwargs(kwargs: dict[str, Any] | None) -> Think:
     return is_on if effort is None or is_on is False else effort
 
 
-def parse_think_budget(budget: Any, param: str) -> int | None:
-    """Return how many tokens of thoughts there may be; 0: none, negative: as many as it likes.
-
-    Raises:
-        InvalidRequest: It is no whole number.
-    """
+def _parse_budget(budget: Any, param: str) -> int | None:
+    """How many tokens of thoughts there may be; 0: none, negative: as many as it likes."""
     if budget is None:
         return None
     if not isinstance(budget, int) or isinstance(budget, bool):
         raise InvalidRequest(f"'{param}' must be a whole number", param=param)
-    return budget if budget >= 0 else None
+    return min(budget, MOST_TOKENS) if budget >= 0 else None
 
 
-def message_object(said: WholeAnswer) -> dict[str, Any]:
+def message_object(said: WholeAnswer, *, in_old_form: bool = False) -> dict[str, Any]:
     """Return the message of an answer; an answer that only calls has no content.
+
+    ``in_old_form``: it calls as ``functions`` has it.
 
     Thoughts go under both names in use: ``reasoning_content`` is DeepSeek's and llama.cpp's,
     ``reasoning`` that of Ollama and OpenRouter.
@@ -193,7 +210,9 @@ def message_object(said: WholeAnswer) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
     if said.thinking:
         message |= {"reasoning_content": said.thinking, "reasoning": said.thinking}
-    if said.calls:
+    if said.calls and in_old_form:
+        message["function_call"] = functions.call_object(said.calls)
+    elif said.calls:
         message["tool_calls"] = [_call_object(call) for call in said.calls]
     return message
 

@@ -78,7 +78,8 @@ class Context:
 
     Attributes:
         n_cells: Cells over all sequences.
-        native_s: Seconds spent inside ``llama_decode`` so far.
+        native_s: Seconds spent inside llama.cpp so far.  A device computes on after
+            ``llama_decode``, and is waited for where its logits are asked for.
         candidates: Room for the tokens that a sampler chooses from.
         all_tokens: Every token's id, ``(n_vocab,)``.
         n_ubatch: Tokens that llama.cpp computes at a time.
@@ -169,10 +170,11 @@ class Context:
             self._bend(chunks)
         began = time.perf_counter()
         code = llama_cpp.llama_decode(self.handle, self._batch)
+        found = llama_cpp.llama_get_logits(self.handle) if code == 0 and n_drawn else None
         self.native_s += time.perf_counter() - began
         if code == 0:
-            if n_drawn:
-                self._find_logits()
+            if found is not None:
+                self._see_logits(ctypes.addressof(found.contents))
             return last_rows
         if code == 1:  # llama.h: 1 means no KV slot
             raise NoSlot
@@ -237,13 +239,11 @@ class Context:
         """
         return not math.isnan(self._values[number * self._n_vocab])
 
-    def _find_logits(self) -> None:
+    def _see_logits(self, address: int) -> None:
         """See llama.cpp's logits as an array: a row for each token that was asked for, in order.
 
         They stay where they are until a step asks for more of them than any before.
         """
-        first = llama_cpp.llama_get_logits(self.handle)
-        address = ctypes.addressof(first.contents)
         if address != self._logits_address or self._n_drawn > len(self._logits):
             n = self._n_drawn
             values = (ctypes.c_float * (n * self._n_vocab)).from_address(address)

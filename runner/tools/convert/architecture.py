@@ -55,3 +55,7 @@ class Architecture(Protocol):
     def tensors(self) -> Iterator[TensorPlan]:
         """Yield what is to be written, in order."""
         ...
+
+    def ignores(self, tensor: str) -> bool:
+        """Whether a tensor of the folder that is not among these can be left out."""
+        ...

@@ -5,6 +5,7 @@ Source of names and keys: ``src/models/bert.cpp`` and ``src/llama-arch.cpp`` of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import gguf
@@ -12,14 +13,9 @@ import gguf
 from runner.errors import BadModelFile
 from runner.tools.convert.architecture import TensorPlan
 from runner.tools.convert.folder import ModelFolder
+from runner.tools.convert.pooling import pooling_of
 from runner.tools.convert.wordpiece import read_wordpiece
 
-#: How ``1_Pooling/config.json`` of sentence-transformers says it.
-_POOLINGS = (
-    ("pooling_mode_mean_tokens", gguf.PoolingType.MEAN),
-    ("pooling_mode_cls_token", gguf.PoolingType.CLS),
-    ("pooling_mode_lasttoken", gguf.PoolingType.LAST),
-)
 #: The modules of one block, theirs and ours; widths: ``e`` the embedding's, ``f`` the inner.
 _BLOCK = (
     ("attention.self.query", "attn_q", "ee"),
@@ -31,6 +27,8 @@ _BLOCK = (
     ("output.dense", "ffn_down", "ef"),
     ("output.LayerNorm", "layer_output_norm", "e"),
 )
+#: What no vector needs: counts, heads for guessing words and, without a classifier, the pooler.
+_UNUSED = re.compile(r"embeddings\.position_ids|pooler\.|cls\.")
 
 
 class Bert:
@@ -108,6 +106,10 @@ class Bert:
             yield from self._module(f"{at}pooler.dense", "cls", (n_embd, n_embd))
             yield from self._module("classifier", "cls.output", (len(self._labels()), n_embd))
 
+    def ignores(self, tensor: str) -> bool:
+        """Whether a tensor is of no use for vectors: of a head that guesses words, or a count."""
+        return _UNUSED.match(tensor.removeprefix(self._prefix)) is not None
+
     def _module(self, source: str, target: str, shape: tuple[int, ...]) -> Iterator[TensorPlan]:
         """Weight and bias of one module; older folders call a norm's gamma and beta."""
         for part, old, size in (("weight", "gamma", shape), ("bias", "beta", shape[:1])):
@@ -119,20 +121,8 @@ class Bert:
     def _pooling(self) -> gguf.PoolingType:
         if self._is_ranker:
             return gguf.PoolingType.RANK
-        folders = ["1_Pooling"]
-        config = self._folder.json(f"{folders[0]}/config.json")
-        if config is None:
-            if self._folder.file("modules.json"):
-                raise BadModelFile(f"{self._folder.place} has modules.json but no 1_Pooling")
-            return gguf.PoolingType.MEAN  # what sentence-transformers takes for a bare BERT
-        for key, pooling in _POOLINGS:
-            if config.get(key):
-                return pooling
-        chosen = [key for key, value in config.items() if value is True]
-        raise BadModelFile(
-            f"its pooling ({', '.join(chosen) or 'none'}) is none that llama.cpp computes",
-            hint="mean, cls and last token are known",
-        )
+        # Else what sentence-transformers takes for a bare BERT.
+        return pooling_of(self._folder) or gguf.PoolingType.MEAN
 
     def _labels(self) -> list[str]:
         """Names of what the head tells apart; as many as it has rows."""

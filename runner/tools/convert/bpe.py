@@ -8,6 +8,7 @@ have scores; what is merged first has the highest.  Source: ``conversion/base.py
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ _SPLITS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
 }
-_WORD = "\u2581"
+WORD = "\u2581"
 #: ``tokenizer_config.json``'s words for the roles of tokens, and what adds each to the file.
 _ROLES = ("bos", "eos", "unk", "pad")
 _KIND = gguf.TokenType
@@ -80,6 +81,8 @@ class Bpe:
         add = {
             "bos": writer.add_bos_token_id,
             "eos": writer.add_eos_token_id,
+            "eot": writer.add_eot_token_id,  # beside it, two more that end an answer
+            "eom": writer.add_eom_token_id,
             "unk": writer.add_unk_token_id,
             "pad": writer.add_pad_token_id,
         }
@@ -99,12 +102,7 @@ def read_bpe(folder: ModelFolder) -> Bpe:
         BadModelFile: There is none, or it is damaged.
         UnsupportedArchitecture: It is of another kind, or splits text in a way not known here.
     """
-    tokenizer = folder.json("tokenizer.json")
-    if tokenizer is None:
-        raise BadModelFile(
-            f"{folder.place} has no tokenizer.json",
-            hint="save it with transformers: AutoTokenizer.from_pretrained(...).save_pretrained()",
-        )
+    tokenizer = folder.json("tokenizer.json") or {}
     settings = folder.json("tokenizer_config.json") or {}
     model = tokenizer.get("model")
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
@@ -116,18 +114,19 @@ def read_bpe(folder: ModelFolder) -> Bpe:
     entries = _Entries(tokenizer, model)
     merges = _merges(model)
     is_sentencepiece = bool(model.get("byte_fallback"))
-    ends = _ends(tokenizer, settings)
+    roles = roles_of(settings, folder, entries.by_id)
+    opens, closes, roles = _ends(tokenizer, settings, roles, entries.by_id)
     return Bpe(
         tokens=tuple(entries.by_id.get(i) for i in range(entries.n)),
         kinds=tuple(entries.kind(i, is_sentencepiece=is_sentencepiece) for i in range(entries.n)),
         merges=() if is_sentencepiece else tuple(" ".join(map(_joined, pair)) for pair in merges),
         scores=entries.scores(merges) if is_sentencepiece else (),
         split="default" if is_sentencepiece else _split(tokenizer),
-        roles=_roles(settings, folder, entries),
-        adds_bos=ends[0],
-        adds_eos=ends[1],
+        roles=roles,
+        adds_bos=opens,
+        adds_eos=closes,
         adds_space=is_sentencepiece and _prepends(tokenizer),
-        template=_template(settings, folder),
+        template=template_of(settings, folder),
     )
 
 
@@ -157,9 +156,7 @@ class _Entries:
                 raise BadModelFile("an entry of 'added_tokens' in tokenizer.json has no id")
             self.by_id[token_id] = str(entry.get("content", ""))
             self.added[token_id] = bool(entry.get("special"))
-        self.n = max(self.by_id) + 1
-        if self.n > 2 * len(self.by_id) + 4096:
-            raise BadModelFile(f"the ids of tokens in tokenizer.json go up to {self.n - 1}")
+        self.n = highest_id(self.by_id) + 1
 
     def kind(self, token_id: int, *, is_sentencepiece: bool) -> gguf.TokenType:
         """What llama.cpp takes a token for."""
@@ -169,7 +166,7 @@ class _Entries:
         if is_sentencepiece and token == self.model.get("unk_token"):
             return _KIND.UNKNOWN
         if token_id in self.added:
-            is_control = self.added[token_id] or _looks_special(token)
+            is_control = self.added[token_id] or looks_special(token)
             return _KIND.CONTROL if is_control else _KIND.USER_DEFINED
         is_byte = len(token) == 6 and token.startswith("<0x") and token.endswith(">")
         return _KIND.BYTE if is_sentencepiece and is_byte else _KIND.NORMAL
@@ -185,7 +182,15 @@ class _Entries:
         )
 
 
-def _looks_special(token: str) -> bool:
+def highest_id(tokens: Mapping[int, str]) -> int:
+    """Return the last id; raises ``BadModelFile`` where nearly all before it have no token."""
+    last = max(tokens)
+    if last > 2 * len(tokens) + 4096:
+        raise BadModelFile(f"the ids of {len(tokens)} tokens go up to {last}")
+    return last
+
+
+def looks_special(token: str) -> bool:
     """Whether a token steers the model, though its entry does not say so."""
     return token in ("<pad>", "<mask>", "<2mass>", "[@BOS@]") or (
         token.startswith("<|") and token.endswith("|>")
@@ -238,53 +243,108 @@ def _split(tokenizer: dict[str, Any]) -> str:
     )
 
 
-def _roles(settings: dict[str, Any], folder: ModelFolder, entries: _Entries) -> dict[str, int]:
-    """Ids of tokens with a role: by their spelling, else as ``config.json`` numbers them."""
-    ids = {token: token_id for token_id, token in entries.by_id.items()}
+def roles_of(
+    settings: dict[str, Any], folder: ModelFolder, tokens: Mapping[int, str]
+) -> dict[str, int]:
+    """Return ids of tokens with a role: by their spelling, else as ``config.json`` numbers them.
+
+    Of several that end an answer, which ``generation_config.json`` tells, two more have a place.
+    """
+    ids = {token: token_id for token_id, token in tokens.items()}
     found = {}
     for role in _ROLES:
         spelling = settings.get(f"{role}_token")
         if isinstance(spelling, dict):  # an AddedToken, written out
             spelling = spelling.get("content")
         token_id = ids.get(spelling) if isinstance(spelling, str) else None
-        if token_id is None:
-            token_id = folder.config.get(f"{role}_token_id")
-        if isinstance(token_id, list):  # several tokens end an answer: the first one
-            token_id = next(iter(token_id), None)
-        is_number = isinstance(token_id, int) and not isinstance(token_id, bool)
-        if is_number and token_id in entries.by_id:
+        numbered = _known(folder.config.get(f"{role}_token_id"), tokens)
+        if token_id is not None:
             found[role] = token_id
-    return found
+        elif numbered:
+            found[role] = numbered[0]
+    ends: list[int] = []
+    for config in (folder.config, folder.json("generation_config.json") or {}):
+        ends += _known(config.get("eos_token_id"), tokens)
+    if ends:
+        found.setdefault("eos", ends[0])
+    more = [one for one in dict.fromkeys(ends) if one != found["eos"]]
+    return found | dict(zip(("eot", "eom"), more, strict=False))
 
 
-def _ends(tokenizer: dict[str, Any], settings: dict[str, Any]) -> tuple[bool, bool]:
-    """Whether a text is opened and closed: as the settings say, else as texts are framed."""
+def _known(value: Any, tokens: Mapping[int, str]) -> list[int]:
+    """The ids in a setting, which is one id, a list of them, or none."""
+    values = value if isinstance(value, list) else [value]
+    return [
+        one
+        for one in values
+        if isinstance(one, int) and not isinstance(one, bool) and one in tokens
+    ]
+
+
+def _ends(
+    tokenizer: dict[str, Any],
+    settings: dict[str, Any],
+    roles: dict[str, int],
+    tokens: Mapping[int, str],
+) -> tuple[bool, bool, dict[str, int]]:
+    """Whether a text is opened and closed: as the settings say, else as texts are framed.
+
+    A frame may close texts with another token than answers end with: then that one is ``eos``,
+    which llama.cpp appends, and the other one ``eot``, in the roles that are returned.
+    """
     opens, closes = settings.get("add_bos_token"), settings.get("add_eos_token")
+    first, last = _frame(tokenizer.get("post_processor"))
     if not isinstance(opens, bool):
-        opens = _opens(tokenizer.get("post_processor"))
-    return opens, closes is True
+        opens = first is not None
+    if not isinstance(closes, bool):
+        end = next((i for i, token in tokens.items() if token == last), None)
+        closes = end is not None
+        if end is not None and roles.get("eos", end) != end:
+            roles = roles | {"eos": end, "eot": roles["eos"]}
+        elif end is not None:
+            roles = roles | {"eos": end}
+    return opens, closes, roles
 
 
-def _opens(processor: Any) -> bool:
-    """Whether a template for one text begins with a token."""
+def _frame(processor: Any) -> tuple[str | None, str | None]:
+    """The tokens that a template puts before and after one text."""
     if not isinstance(processor, dict):
-        return False
+        return None, None
     if processor.get("type") == "Sequence":
-        return any(map(_opens, processor.get("processors") or ()))
+        frames = [_frame(one) for one in processor.get("processors") or ()]
+        return next((one for one in frames if any(one)), (None, None))
     single = processor.get("single")
-    first = single[0] if isinstance(single, list) and single else None
-    return isinstance(first, dict) and "SpecialToken" in first
+    if not isinstance(single, list) or len(single) < 2:
+        return None, None
+    found = [one.get("SpecialToken") if isinstance(one, dict) else None for one in single]
+    first, last = (
+        one.get("id") if isinstance(one, dict) else None for one in (found[0], found[-1])
+    )
+    return first, last
 
 
 def _prepends(tokenizer: dict[str, Any]) -> bool:
     """Whether SentencePiece's tokenizer puts a space before a text."""
-    return f'"prepend": "{_WORD}"' in json.dumps(
-        tokenizer.get("normalizer"), ensure_ascii=False
-    ) or '"prepend_scheme": "' in json.dumps(tokenizer.get("pre_tokenizer"))
+    found = [tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")]
+    for step in found:  # those of a sequence come behind it
+        if isinstance(step, dict):
+            found += [*(step.get("normalizers") or ()), *(step.get("pretokenizers") or ())]
+    return any(isinstance(step, dict) and _puts_space(step) for step in found)
 
 
-def _template(settings: dict[str, Any], folder: ModelFolder) -> str | None:
-    """The chat template: of a file of its own, else of the settings; of several the default."""
+def _puts_space(step: dict[str, Any]) -> bool:
+    match step.get("type"):
+        case "Prepend":
+            return step.get("prepend") == WORD
+        case "Metaspace":  # older ones only say whether
+            scheme = step.get("prepend_scheme")
+            return step.get("add_prefix_space") is True if scheme is None else scheme != "never"
+        case _:
+            return False
+
+
+def template_of(settings: dict[str, Any], folder: ModelFolder) -> str | None:
+    """Return the chat template: a file's of its own, else the settings'; of several the default."""
     text = folder.text("chat_template.jinja")
     if text is not None:
         return text

@@ -18,7 +18,7 @@ from runner.domain.progress import Progress
 from runner.errors import BadModelFile, DiskFull, UnsupportedArchitecture
 from runner.tools.convert.architecture import Architecture, TensorPlan
 from runner.tools.convert.bert import Bert
-from runner.tools.convert.decoder import Llama, Qwen2, Qwen3
+from runner.tools.convert.decoder import Llama, Qwen2, Qwen3, SmolLm3
 from runner.tools.convert.folder import Array, ModelFolder
 from runner.tools.convert.order import put_between
 
@@ -30,8 +30,13 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
     "BertForMaskedLM": Bert,
     "BertForSequenceClassification": Bert,
     "LlamaForCausalLM": Llama,
+    "LLaMAForCausalLM": Llama,
+    "LlamaModel": Llama,
     "Qwen2ForCausalLM": Qwen2,
+    "Qwen2Model": Qwen2,
     "Qwen3ForCausalLM": Qwen3,
+    "Qwen3Model": Qwen3,
+    "SmolLM3ForCausalLM": SmolLm3,
 }
 
 _FTYPES = {"f32": gguf.LlamaFileType.ALL_F32, "f16": gguf.LlamaFileType.MOSTLY_F16}
@@ -81,6 +86,7 @@ def convert_into(
     source = ModelFolder(folder)
     architecture = _architecture(source)(source)
     plans = list(architecture.tensors())
+    _refuse_others(source, architecture, plans)
     writer = gguf.GGUFWriter(path, architecture.name)
     writer.add_name(name or source.path.resolve().name)
     _write(source, architecture, plans, writer, file_type, progress or (lambda _: None))
@@ -96,6 +102,19 @@ def _architecture(folder: ModelFolder) -> type[Architecture]:
             hint=f"known: {', '.join(ARCHITECTURES)}; or look for a GGUF build of this model",
         )
     return found
+
+
+def _refuse_others(
+    folder: ModelFolder, architecture: Architecture, plans: list[TensorPlan]
+) -> None:
+    """Refuse a tensor that nothing is made of: without it the model would be another one."""
+    taken = {plan.source for plan in plans}
+    for name in sorted(folder.tensors.keys() - taken):
+        if not architecture.ignores(name):
+            raise BadModelFile(
+                f"the tensor '{name}' is none that llama.cpp knows of {architecture.name}",
+                hint="look for a GGUF build of this model",
+            )
 
 
 def _write(

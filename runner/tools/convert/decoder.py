@@ -1,22 +1,24 @@
-"""Decoders that write text: Llama with SmolLM, Qwen 2 and Qwen 3.
+"""Decoders that write text, or embed it: Llama with SmolLM, Qwen 2 and Qwen 3.
 
-They share one skeleton: which tensors a block has is told by ``_Kind``.  Source of names and keys:
-``conversion/llama.py``, ``conversion/qwen.py`` and ``src/llama-arch.cpp`` of llama.cpp.
+They share one skeleton; in what they differ is told by their class variables.  Source of names and
+keys: ``conversion/llama.py``, ``conversion/qwen.py`` and ``src/models`` of llama.cpp.
 """
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gguf
-import numpy as np
 
 from runner.errors import BadModelFile, UnsupportedArchitecture
 from runner.tools.convert.architecture import TensorPlan
 from runner.tools.convert.bpe import read_bpe
-from runner.tools.convert.folder import Array, ModelFolder
+from runner.tools.convert.folder import ModelFolder
+from runner.tools.convert.pooling import pooling_of
+from runner.tools.convert.rope import read_rope
+from runner.tools.convert.sentencepiece import read_sentencepiece
 
 #: Modules of one block, theirs and ours; widths: ``e`` the embedding's, ``f`` the inner, ``q`` and
 #: ``k`` of all heads together.
@@ -30,7 +32,10 @@ BLOCK = (
     ("mlp.down_proj", "ffn_down", "ef"),
 )
 _NORMS = (("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"))
-_ROPE_BASE = 10000.0
+#: Frequencies that older files hold, though each can be computed.
+_COMPUTED = re.compile(r"(?:.*\.)?rotary_emb\.inv_freq")
+_QKV = frozenset({"attn_q", "attn_k", "attn_v"})
+_ELSEWHERE = "look for a GGUF build of this model"
 
 
 class Decoder:
@@ -41,6 +46,12 @@ class Decoder:
     has_head_norms: ClassVar[bool] = False
     #: Whether rotary positions turn halves where llama.cpp turns neighbours.
     turns_halves: ClassVar[bool] = False
+    #: Modules of a block that llama.cpp adds a bias in.
+    biased: ClassVar[frozenset[str]] = _QKV
+    #: Whether a head may be of another width than the embedding has for each.
+    has_own_head_dim: ClassVar[bool] = True
+    #: Ways of scaling positions that llama.cpp computes.
+    ropes: ClassVar[tuple[str, ...]] = ("linear", "yarn")
 
     def __init__(self, folder: ModelFolder) -> None:
         """Read the sizes and the vocabulary.
@@ -62,21 +73,27 @@ class Decoder:
         self._has_head_dim = folder.config.get("head_dim") is not None
         if not self._has_head_dim and self._n_embd % self._n_head:
             raise BadModelFile(f"{self._n_embd} elements for {self._n_head} heads in config.json")
-        width = folder.integer("head_dim", self._n_embd // self._n_head)
-        self._n_head_dim = width
+        self._n_head_dim = folder.integer("head_dim", self._n_embd // self._n_head)
+        if not self.has_own_head_dim and self._n_head_dim * self._n_head != self._n_embd:
+            raise UnsupportedArchitecture(
+                f"'head_dim' is {self._n_head_dim}; of {self.name} llama.cpp computes only"
+                f" {self._n_embd} elements / {self._n_head} heads",
+                hint=_ELSEWHERE,
+            )
         if folder.config.get("hidden_act", "silu") != "silu":
             raise UnsupportedArchitecture(
                 f"'hidden_act' is {folder.config['hidden_act']!r}; llama.cpp computes only 'silu'",
-                hint="look for a GGUF build of this model",
+                hint=_ELSEWHERE,
             )
-        self._rope = _rope_of(folder)
+        self._rope = read_rope(folder, self.ropes)
         self._prefix = "model." if any(t.startswith("model.") for t in folder.tensors) else ""
-        self._vocabulary = read_bpe(folder)
+        has_json = folder.file("tokenizer.json") is not None
+        self._vocabulary = read_bpe(folder) if has_json else read_sentencepiece(folder)
 
     def write_metadata(self, writer: gguf.GGUFWriter) -> None:
         """Add sizes, positions and vocabulary."""
         config = self._folder.config
-        writer.add_context_length(self._n_ctx)
+        writer.add_context_length(min(self._n_ctx, self._window()))
         writer.add_embedding_length(self._n_embd)
         writer.add_block_count(self._n_layer)
         writer.add_feed_forward_length(self._n_inner)
@@ -88,35 +105,43 @@ class Decoder:
         writer.add_layer_norm_rms_eps(float(config.get("rms_norm_eps", 1e-6)))
         writer.add_vocab_size(self._n_vocab)
         writer.add_rope_dimension_count(self._n_head_dim)
-        writer.add_rope_freq_base(float(self._rope.get("rope_theta", _ROPE_BASE)))
-        kind = self._rope.get("rope_type")
-        if kind in ("linear", "yarn"):
-            scaling = gguf.RopeScalingType.LINEAR if kind == "linear" else gguf.RopeScalingType.YARN
-            writer.add_rope_scaling_type(scaling)
-            writer.add_rope_scaling_factor(float(self._rope["factor"]))
-        if kind == "yarn":
-            n_trained = self._rope.get("original_max_position_embeddings", self._n_ctx)
-            writer.add_rope_scaling_orig_ctx_len(int(n_trained))
+        self._rope.write(writer, self._n_ctx)
+        if (pooling := pooling_of(self._folder)) is not None:
+            writer.add_pooling_type(pooling)
         self._vocabulary.write(writer, self._n_vocab)
+
+    def _window(self) -> int:
+        """Tokens within which every layer sees all: beyond, some of them would see fewer."""
+        if not self._folder.config.get("use_sliding_window"):
+            return self._n_ctx
+        if self._folder.config.get("max_window_layers", 0) >= self._n_layer:
+            return self._n_ctx
+        return self._folder.integer("sliding_window", self._n_ctx)
 
     def tensors(self) -> Iterator[TensorPlan]:
         """Yield embeddings, blocks and head."""
         at, n_embd = self._prefix, self._n_embd
         yield TensorPlan(f"{at}embed_tokens.weight", "token_embd.weight", (self._n_vocab, n_embd))
-        if self._rope.get("rope_type") == "llama3":
-            yield TensorPlan(
-                "",
-                "rope_freqs.weight",
-                (self._n_head_dim // 2,),
-                made=_llama3_factors(self._rope, self._n_head_dim),
-            )
+        if (factors := self._rope.factors(self._n_head_dim)) is not None:
+            yield TensorPlan("", "rope_freqs.weight", factors.shape, made=factors)
         for layer in range(self._n_layer):
             yield from self._block(f"{at}layers.{layer}.", f"blk.{layer}.")
         yield TensorPlan(f"{at}norm.weight", "output_norm.weight", (n_embd,))
-        is_tied = self._folder.config.get("tie_word_embeddings")
-        is_there = "lm_head.weight" in self._folder.tensors
-        if is_tied is False or (is_there and not is_tied):
+        if self._has_head():
             yield TensorPlan("lm_head.weight", "output.weight", (self._n_vocab, n_embd))
+
+    def ignores(self, tensor: str) -> bool:
+        """Whether a tensor of the folder says nothing that the others do not say."""
+        is_tied_head = tensor == "lm_head.weight" and not self._has_head()
+        return is_tied_head or _COMPUTED.fullmatch(tensor) is not None
+
+    def _has_head(self) -> bool:
+        """Whether what is said has a table of its own, which is not that of what is read."""
+        config = self._folder.config
+        is_tied = config.get("tie_word_embeddings")
+        is_there = "lm_head.weight" in self._folder.tensors
+        is_bare = str(config["architectures"][0]).endswith("Model")  # it embeds, and says nothing
+        return (is_there and not is_tied) or (is_tied is False and not is_bare)
 
     def _block(self, theirs: str, ours: str) -> Iterator[TensorPlan]:
         n_q, n_k = self._n_head * self._n_head_dim, self._n_head_kv * self._n_head_dim
@@ -129,7 +154,8 @@ class Decoder:
             turned = n_heads if self.turns_halves else 0
             for part, size in (("weight", shape), ("bias", shape[:1])):
                 name = f"{theirs}{source}.{part}"
-                if part == "weight" or name in self._folder.tensors:
+                is_biased = target in self.biased and name in self._folder.tensors
+                if part == "weight" or is_biased:
                     yield TensorPlan(name, f"{ours}{target}.{part}", size, n_turned_heads=turned)
         if self.has_head_norms:
             for part in "qk":
@@ -145,12 +171,15 @@ class Llama(Decoder):
 
     name = "llama"
     turns_halves = True
+    biased = frozenset(target for _, target, _ in BLOCK)
+    ropes = ("linear", "yarn", "llama3")
 
 
 class Qwen2(Decoder):
     """``Qwen2ForCausalLM``."""
 
     name = "qwen2"
+    has_own_head_dim = False
 
 
 class Qwen3(Decoder):
@@ -160,49 +189,20 @@ class Qwen3(Decoder):
     has_head_norms = True
 
 
-def _rope_of(folder: ModelFolder) -> dict[str, Any]:
-    """Return how positions turn, older and newer spellings alike.
+class SmolLm3(Decoder):
+    """``SmolLM3ForCausalLM``: a Llama in which every fourth layer has no positions."""
 
-    Raises:
-        UnsupportedArchitecture: In a way that is not known here.
-    """
-    config = folder.config
-    found = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(found, dict):
-        raise BadModelFile("'rope_scaling' in config.json must be an object")
-    rope = {"rope_theta": config.get("rope_theta", _ROPE_BASE), **found}
-    rope["rope_type"] = rope.get("rope_type", rope.get("type", "default"))
-    if rope["rope_type"] not in ("default", "linear", "llama3", "yarn"):
-        raise UnsupportedArchitecture(
-            f"its positions are scaled in the way {rope['rope_type']!r}, which is not known here",
-            hint="look for a GGUF build of this model",
-        )
-    needed = ("factor",) if rope["rope_type"] != "default" else ()
-    for key in ("rope_theta", *needed):
-        value = rope.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            raise BadModelFile(f"'{key}' in config.json must be a positive number, not {value!r}")
-    return rope
+    name = "smollm3"
+    turns_halves = True
 
-
-def _llama3_factors(rope: dict[str, Any], n_dim: int) -> Array:
-    """Return what each frequency is divided by.
-
-    Source: ``_compute_llama3_parameters`` in ``modeling_rope_utils.py`` of transformers.
-    """
-    factor = float(rope["factor"])
-    low, high = float(rope.get("low_freq_factor", 1)), float(rope.get("high_freq_factor", 4))
-    n_trained = float(rope.get("original_max_position_embeddings", 8192))
-    if high <= low:
-        raise BadModelFile(f"'high_freq_factor' {high:g} must be above 'low_freq_factor' {low:g}")
-    factors = []
-    for place in range(0, n_dim, 2):
-        length = 2 * math.pi * float(rope["rope_theta"]) ** (place / n_dim)
-        if length < n_trained / high:
-            factors.append(1.0)
-        elif length > n_trained / low:
-            factors.append(factor)
-        else:
-            smooth = (n_trained / length - low) / (high - low)
-            factors.append(1 / ((1 - smooth) / factor + smooth))
-    return np.array(factors, np.float32)
+    def __init__(self, folder: ModelFolder) -> None:
+        """Do as for the others; raises likewise."""
+        super().__init__(folder)
+        turning = folder.config.get("no_rope_layers")
+        usual = [int((layer + 1) % 4 != 0) for layer in range(self._n_layer)]
+        if turning not in (None, [], usual) or folder.config.get("no_rope_layer_interval", 4) != 4:
+            raise UnsupportedArchitecture(
+                "its layers without positions are not every fourth, which is all that llama.cpp"
+                " computes",
+                hint=_ELSEWHERE,
+            )

@@ -7,6 +7,7 @@ memory can be converted.  What the names mean is the architecture's.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ Array = npt.NDArray[Any]
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _WHOLE = "download the folder again, with all its files"
-#: More JSON than any tokenizer has, in bytes.
-_MAX_JSON = 256 << 20
+#: More than any tokenizer has.
+_MAX_BYTES = 256 << 20
+_PART = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 #: safetensors' words for the types that weights are stored in.
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -65,6 +67,7 @@ class ModelFolder:
                 hint="give a folder as a model hub publishes it",
             )
         self.config: dict[str, Any] = config
+        _refuse_quantized(config)
         self.tensors = self._tensors(tensors_name)
 
     def json(self, name: str) -> dict[str, Any] | None:
@@ -73,14 +76,12 @@ class ModelFolder:
         Raises:
             BadModelFile: It is not a JSON object.
         """
-        file = self.file(name)
-        if file is None:
+        content = self.content(name)
+        if content is None:
             return None
-        if file.stat().st_size > _MAX_JSON:
-            raise BadModelFile(f"{name} has more than {_MAX_JSON} bytes")
         try:
-            value = json.loads(file.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError, OSError) as error:
+            value = json.loads(content.decode())
+        except (ValueError, RecursionError) as error:
             raise BadModelFile(f"{name} cannot be read: {error}") from None
         if not isinstance(value, dict):
             raise BadModelFile(f"{name} must hold an object")
@@ -92,14 +93,26 @@ class ModelFolder:
         Raises:
             BadModelFile: It is no text in UTF-8.
         """
+        content = self.content(name)
+        try:
+            return None if content is None else content.decode().replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            raise BadModelFile(f"{name} cannot be read: {error}") from None
+
+    def content(self, name: str) -> bytes | None:
+        """Return what is in a small file; ``None`` when there is no such file.
+
+        Raises:
+            BadModelFile: It cannot be read, or is not small.
+        """
         file = self.file(name)
         if file is None:
             return None
-        if file.stat().st_size > _MAX_JSON:
-            raise BadModelFile(f"{name} has more than {_MAX_JSON} bytes")
         try:
-            return file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            if file.stat().st_size > _MAX_BYTES:
+                raise BadModelFile(f"{name} has more than {_MAX_BYTES} bytes")
+            return file.read_bytes()
+        except OSError as error:
             raise BadModelFile(f"{name} cannot be read: {error}") from None
 
     @property
@@ -163,7 +176,8 @@ class ModelFolder:
             names = sorted({Path(str(shard)).name for shard in shards.values()})
             hint = f"{_INDEX} names it: {_WHOLE}"
         else:
-            names = [single]
+            names = self._parts() if self.file(single) is None else [single]
+            names = names or [single]
             hint = "only safetensors can be converted"
         found: dict[str, Path] = {}
         for name in names:
@@ -176,6 +190,30 @@ class ModelFolder:
             except (SafetensorError, OSError) as error:
                 raise BadModelFile(f"{name} cannot be read: {error}") from None
         return found
+
+    def _parts(self) -> list[str]:
+        """The files of a model in several whose index is missing: what is in them says the rest."""
+        known = self._files or {path.name for path in self.path.glob("*.safetensors")}
+        parts = [match for name in sorted(known) if (match := _PART.fullmatch(name))]
+        for match in parts[:1]:
+            if [int(one[1]) for one in parts] != list(range(1, int(match[2]) + 1)):
+                raise BadModelFile(
+                    f"{self.place} has {len(parts)} of {int(match[2])} parts of the model",
+                    hint=_WHOLE,
+                )
+        return [match[0] for match in parts]
+
+
+def _refuse_quantized(config: dict[str, Any]) -> None:
+    """Refuse weights that are numbers of another kind: AWQ, GPTQ, FP8 and their like."""
+    quantized = config.get("quantization_config")
+    if isinstance(quantized, dict) and quantized:
+        how = quantized.get("quant_method") or "some method"
+        raise BadModelFile(
+            f"its weights are quantized already, with {how!s:.40}: 'quantization_config' in"
+            " config.json",
+            hint="take the model that it was made from, or a GGUF build of it",
+        )
 
 
 def _read_bfloat16(file: Path, name: str) -> Array:

@@ -19,17 +19,19 @@ import numpy as np
 from runner.domain.progress import Progress
 from runner.errors import BadModelFile, UnsupportedArchitecture
 from runner.gguf.reader import Header
-from runner.tools.convert.decoder import BLOCK, Decoder, Llama, Qwen2, Qwen3
+from runner.tools.convert.decoder import BLOCK, Decoder, Llama, Qwen2, Qwen3, SmolLm3
 from runner.tools.convert.folder import Array, ModelFolder
 from runner.tools.convert.order import put_between
 
-_KINDS: dict[str, type[Decoder]] = {kind.name: kind for kind in (Llama, Qwen2, Qwen3)}
+_KINDS: dict[str, type[Decoder]] = {kind.name: kind for kind in (Llama, Qwen2, Qwen3, SmolLm3)}
 _MODULES = {theirs: ours for theirs, ours, _ in BLOCK}
 _NAME = re.compile(
     r"(?:base_model\.model\.)*(?:model\.)*layers\.(\d+)\.(.+?)\.lora_([AB])(?:\.\w+)?\.weight"
 )
 #: Settings of PEFT under which an adapter is more than pairs of matrices.
 _BEYOND = {"use_dora": False, "modules_to_save": None, "bias": "none", "fan_in_fan_out": False}
+_TARGET = re.compile(r"blk\.(\d+)\.(\w+)\.weight\.lora_b")
+_MODULES_OF = {ours: theirs for theirs, ours in _MODULES.items()}
 
 
 def convert_adapter(
@@ -67,12 +69,17 @@ def convert_adapter(
                 f"the adapter uses '{key}', which llama.cpp cannot add to a model",
                 hint="merge it into its model with PEFT, and convert the result",
             )
-    pairs = _pairs(folder, base)
+    if str(config.get("peft_type", "LORA")).upper() != "LORA":
+        raise BadModelFile(
+            f"the adapter is of the kind {config['peft_type']!s:.40}, not LoRA",
+            hint="merge it into its model with PEFT, and convert the result",
+        )
+    alpha, pairs = _with_one_alpha(config, _pairs(folder, base))
     writer = gguf.GGUFWriter(out, architecture)
     try:
         writer.add_type(gguf.GGUFType.ADAPTER)
         writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, _alpha(config, pairs))
+        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
         n_bytes = sum(array.nbytes for array in pairs.values())
         progress(Progress("converting", 0, n_bytes))
         for name, array in pairs.items():
@@ -129,20 +136,52 @@ def _pairs(folder: ModelFolder, base: Header) -> dict[str, Array]:
     return dict(sorted(found.items()))
 
 
-def _alpha(config: Mapping[str, Any], pairs: Mapping[str, Array]) -> float:
-    """What llama.cpp divides by the rank; with rank-stabilized LoRA it is alpha / sqrt(rank)."""
+def _with_one_alpha(
+    config: Mapping[str, Any], pairs: Mapping[str, Array]
+) -> tuple[float, dict[str, Array]]:
+    """Return what llama.cpp divides by the rank of each pair, and the pairs for which it is right.
+
+    PEFT may have another alpha for some modules, or divide by the root of the rank: pairs that
+    differ from the first one have the difference in their ``b``.
+    """
+    alphas = {
+        name: _alpha(config, name, array.shape[1])
+        for name, array in pairs.items()
+        if name.endswith("lora_b")
+    }
+    common = next(iter(alphas.values()))
+    scaled = {
+        name: array * np.float32(alphas.get(name, common) / common)
+        if alphas.get(name, common) != common
+        else array
+        for name, array in pairs.items()
+    }
+    return common, scaled
+
+
+def _alpha(config: Mapping[str, Any], name: str, rank: int) -> float:
+    """What one pair wants to be divided by its rank: with rank-stabilized LoRA, more.
+
+    Source: ``update_layer`` in ``tuners/lora/layer.py`` of PEFT, ``get_pattern_key`` beside it.
+    """
     alpha = config.get("lora_alpha")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
-        raise BadModelFile(f"'lora_alpha' in adapter_config.json must be a number, not {alpha!r}")
-    if config.get("alpha_pattern") or config.get("rank_pattern"):
+    patterns = config.get("alpha_pattern")
+    match = _TARGET.fullmatch(name)
+    assert match, "the names are our own"
+    module = f"model.layers.{match[1]}.{_MODULES_OF[match[2]]}"
+    for pattern, other in (patterns if isinstance(patterns, dict) else {}).items():
+        try:
+            fits = re.match(rf"(?:.*\.)?(?:{pattern[:200]})$", module)
+        except re.error as error:
+            raise BadModelFile(f"'alpha_pattern' in adapter_config.json: {error}") from None
+        if fits:
+            alpha = other
+            break
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 1e30:
         raise BadModelFile(
-            "the adapter has another rank or alpha for some of its layers",
-            hint="merge it into its model with PEFT, and convert the result",
+            f"'lora_alpha' in adapter_config.json must be a positive number, not {alpha!r}"
         )
-    if not config.get("use_rslora"):
-        return float(alpha)
-    rank = next(array.shape[0] for name, array in pairs.items() if name.endswith("lora_a"))
-    return float(alpha) * math.sqrt(rank)
+    return float(alpha) * (math.sqrt(rank) if config.get("use_rslora") else 1.0)
 
 
 def _turned(kind: type[Decoder], base: Header, name: str, array: Array) -> Array:

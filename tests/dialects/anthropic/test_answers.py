@@ -66,6 +66,8 @@ def rebuilt(found):
                 assert block["open"]
                 if delta["type"] == "input_json_delta":
                     block["json"] = block.get("json", "") + delta["partial_json"]
+                elif delta["type"] == "signature_delta":
+                    block["signature"] = delta["signature"]
                 else:
                     block[block["type"]] += delta[block["type"]]
             case "content_block_stop":
@@ -105,7 +107,7 @@ def test_a_stream_has_its_frames_in_order():
     assert kinds == [
         "message_start",
         "ping",
-        *("content_block_start", *["content_block_delta"] * 2, "content_block_stop"),
+        *("content_block_start", *["content_block_delta"] * 3, "content_block_stop"),
         *("content_block_start", *["content_block_delta"] * 2, "content_block_stop"),
         *("content_block_start", *["content_block_delta"] * 2, "content_block_stop"),
         *("content_block_start", "content_block_delta", "content_block_stop"),

@@ -138,7 +138,11 @@ def test_an_answer_cut_by_the_limit_is_incomplete():
 def test_a_failure_on_the_way_is_told_in_the_last_event():
     last = frames([TextDelta("a")], WorkerError("it died"))[-1]
     assert last["type"] == "response.failed"
-    assert last["response"]["error"] == {"code": "worker_failed", "message": "it died"}
+    assert last["response"]["error"] == {
+        "code": "server_error",
+        "message": "it died",
+        "type": "worker_failed",
+    }
 
 
 def test_an_answer_that_was_cut_off_is_an_error():

@@ -156,7 +156,8 @@ def test_a_stream_tells_name_and_id_first_then_the_arguments():
 def test_a_stream_tells_thoughts_before_the_answer():
     deltas = [c["delta"] for c in choices([ThinkingDelta("hm"), TextDelta("Yes"), FINISHED])]
     assert deltas == [
-        {"role": "assistant", "reasoning_content": "hm", "reasoning": "hm"},
+        {"role": "assistant", "content": None, "refusal": None},
+        {"reasoning_content": "hm", "reasoning": "hm"},
         {"content": "Yes"},
         {},
     ]

@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from PySide6.QtCore import QItemSelectionModel, Qt
 from PySide6.QtTest import QTest
 
+from gui.models.own_model import create_body
+from gui.models.quantize_plan import quality_text
 from gui.views.defaults_dialog import DefaultsDialog
 from gui.views.library_page import LibraryPage
 from gui.views.modelfile_dialog import ModelfileDialog
 from gui.views.quantize_dialog import QuantizeDialog
+from runner.dialects import measuring
+from runner.domain.name import ModelName
+from runner.domain.quality import QualityReport
+
+#: A measurement of a type that the plan says is there.
+QUALITY = QualityReport(
+    time="2026-01-02T03:04:05Z",
+    quantization="Q8_0",
+    n_bytes=5,
+    text="a text",
+    text_sha256="00",
+    n_ctx=512,
+    n_windows=4,
+    n_scored=2000,
+    perplexity=12.5,
+    perplexity_error=0.1,
+    tokens_per_s=100.0,
+    source="smollm2:latest",
+    kld_mean=0.0123,
+    top_1=0.972,
+)
+
+
+def measured(fake, report):
+    """Have the daemon tell this of smollm2:q8_0."""
+    told = json.loads(measuring.quality(ModelName.parse("smollm2:q8_0"), [report]))
+    fake.script.failures["/api/quality?model=smollm2%3Aq8_0"] = (200, told)
 
 
 def click(button):
@@ -153,6 +185,64 @@ def test_a_models_defaults_are_shown_checked_and_kept(desk, fake, page):
     assert (sent["from"], sent["system"]) == ("smollm2:latest", "Be brief.")
     assert sent["parameters"]["temperature"] == 0.3
     desk.until(lambda: ended == [DefaultsDialog.DialogCode.Accepted])
+
+
+def test_a_default_that_is_emptied_is_taken_back(desk, fake, page):
+    page._do("defaults", page.grid.current)
+    desk.until(lambda: page.findChild(DefaultsDialog) is not None)
+    asked = page.findChild(DefaultsDialog)
+    assert asked.panel._fields["temperature"].text() == "0.2"
+    asked.panel._fields["temperature"].clear()
+    asked.panel._fields["top_k"].setText("7")
+    asked.save()
+    desk.until(lambda: fake.bodies("/api/create"))
+    [sent] = fake.bodies("/api/create")
+    assert sent["parameters"] == {"top_k": 7, "stop": ["<|im_end|>"]}
+    assert sent["unset"] == ["temperature"]
+    desk.until(lambda: not page.findChildren(DefaultsDialog))
+
+
+def test_a_parameter_that_goes_from_a_modelfile_goes_from_the_model():
+    before = "FROM smollm2\nPARAMETER temperature 0.2\nPARAMETER stop a\n"
+    gone = create_body("FROM smollm2\nPARAMETER top_k 3\n", before)
+    assert gone == {"from": "smollm2", "parameters": {"top_k": 3}, "unset": ["stop", "temperature"]}
+    assert "unset" not in create_body("FROM qwen3:4b\n", before)
+    assert "unset" not in create_body(before, before)
+    assert "unset" not in create_body(before, "no Modelfile")
+
+
+def test_the_tensors_are_asked_for_when_somebody_looks(desk, fake, page):
+    assert not any(body.get("verbose") for body in fake.bodies("/api/show"))
+    tabs = page.details.tabs
+    tensors = page.details.tensors
+    tabs.setCurrentWidget(tensors)
+    desk.until(lambda: tensors.table.rowCount() == 1)
+    row = [tensors.table.index(0, column).data() for column in range(4)]
+    assert row == ["token_embd.weight", "Q4_1", "576 x 49,152", "18 MB"]
+    assert tensors.words.text() == "Tensors: 1  ·  Q4_1 18 MB"
+    tensors.search.setText("no such")
+    assert tensors.words.text() == "Tensors: 0"
+    assert len([body for body in fake.bodies("/api/show") if body.get("verbose")]) == 1
+
+
+def test_what_was_measured_of_a_type_stands_beside_it(desk, fake, page):
+    measured(fake, QUALITY)
+    asked = dialog(page, QuantizeDialog, "quantize")
+    desk.until(lambda: asked.is_planned and asked.quality.isVisible())
+    told = "same first choice in 97.2%  ·  divergence 0.0123"
+    assert asked.quality.accessibleDescription() == f"Q8_0: {told}"
+    rows = {one.kind: quality_text(one) for one in asked.plan.targets}
+    assert rows["Q8_0"] == f"Measured: {told}"
+    assert rows["Q2_K"] == "Much worse; for when nothing else fits."
+
+
+def test_without_measurements_the_words_say_how_to_get_them(desk, fake, page):
+    measured(fake, replace(QUALITY, source="another:model"))
+    asked = dialog(page, QuantizeDialog, "quantize")
+    desk.until(lambda: asked.is_planned)
+    desk.settled()
+    assert asked.quality.isHidden()
+    assert "can be measured in the library" in asked.quality_words.text()
 
 
 def test_a_damaged_model_stands_in_the_table(desk, fake, page):

@@ -483,3 +483,14 @@ def test_without_a_daemon_a_page_says_so(kind, at, unused_port):
     desk.settled()
     told = page.banner.text if kind is ServerPage else page.content.notice.accessibleDescription()
     assert "corral serve" in told
+
+
+def test_the_server_says_that_it_waits_and_then_how_a_program_asks(desk, fake):
+    page = desk.open(ServerPage)
+    assert page._quiet_words() == "Reading the requests…"
+    fake.script.requests = []
+    page.refresh()
+    desk.until(lambda: page._is_known and not page.requests.rows)
+    assert page.quiet.text() == "No request is being answered."
+    click(page.how)
+    assert page.tabs.currentIndex() == page._parts["snippets"]

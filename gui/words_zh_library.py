@@ -1,0 +1,38 @@
+"""Simplified Chinese of the library and where it is kept, by the English text."""
+
+from __future__ import annotations
+
+CHINESE: dict[str, str] = {
+    "A type's quality can be measured in the library once it is made.": "生成后，可在模型库中测量其质量。",
+    "CORRAL_HOME in the environment moves them all.": "环境变量 CORRAL_HOME 可移动全部文件夹。",
+    "Change where models are kept": "更改模型的存放位置",
+    "Changes that wait for the next start of the daemon: {n}": "等待后台服务下次启动的更改：{n} 项",
+    "Choose…": "选择…",
+    "Folder for the models": "模型文件夹",
+    "Looking at the folder…": "正在查看文件夹…",
+    "Measured: {what}": "实测：{what}",
+    "Models: {n}, {size}. Free there: {free}.": "模型：{n} 个，{size}。那里可用：{free}。",
+    "Models: {n}, {size}. The disk is the same, so nothing is copied.": "模型：{n} 个，{size}。在同一磁盘上，无需复制。",
+    "Move the models": "移动模型",
+    "Move the models there": "将模型移动到那里",
+    "Moving": "正在移动",
+    "Moving to {folder}: {done} of {whole}": "正在移动到 {folder}：{done} / {whole}",
+    "Moving to {folder}…": "正在移动到 {folder}…",
+    "Now: {folder}": "当前：{folder}",
+    "Quality, as measured against {name}": "质量（与 {name} 对比实测）",
+    "Reading the requests…": "正在读取请求…",
+    "Search the tensors": "搜索张量",
+    "Shape": "形状",
+    "Tensors": "张量",
+    "Tensors: {n}": "张量：{n} 个",
+    "The models here stay where they are.": "此处的模型保留在原处。",
+    "The models were not moved": "模型未能移动",
+    "The move cannot be cancelled": "无法取消移动",
+    "The usual folder": "默认文件夹",
+    "This folder is not there: connect its disk, or choose another one.": "找不到此文件夹：请连接所在磁盘，或选择其他文件夹。",
+    "Use the models there: {n}": "使用那里的模型：{n} 个",
+    "Use this folder": "使用此文件夹",
+    "Where models are kept": "模型存放位置",
+    "divergence {n}": "差异 {n}",
+    "{needed} are needed there, {free} are free.": "那里需要 {needed}，可用 {free}。",
+}

@@ -1,0 +1,41 @@
+"""How a token is drawn: the fields of OpenAI's API, and llama.cpp's, that are options here."""
+
+from __future__ import annotations
+
+#: Fields that are taken as they are, under the same name.
+OPTION_FIELDS = (
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "stop",
+    "top_k",
+    "min_p",
+    "typical_p",
+    "repeat_penalty",
+    "repeat_last_n",
+    "ignore_eos",
+    "num_ctx",
+    "samplers",
+    "dynatemp_range",
+    "dynatemp_exponent",
+    "top_n_sigma",
+    "xtc_probability",
+    "xtc_threshold",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "dry_sequence_breakers",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
+    "adaptive_target",
+    "adaptive_decay",
+    "logit_bias",
+    "banned_strings",
+    "min_tokens",
+    "speculate",
+    "draft_num_predict",
+)
