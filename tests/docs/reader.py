@@ -3,7 +3,7 @@
 What is otherwise than on a reader's machine, all of it:
 
 - ``Reader.names`` takes the place of what only the reader has: ports are free ones, the other
-  machine is this one, keys and ids are those that the commands before have printed;
+  machine is this one, its disk is a folder, keys and ids are those that commands before printed;
 - a page that has tasks of ``make`` is read in a copy of the checkout, whose ``.venv`` is the one
   that runs the tests: what ``make`` would install first is installed already;
 - the network is out of reach: proxies lead nowhere, and uv takes what it has in its cache;
@@ -90,7 +90,8 @@ class Reader:
         shutil.copytree(library, home / "models", copy_function=os.link)
         port, other = free_ports()
         self.names = {"11434": port, "11435": other, "192.168.1.5": "127.0.0.1"}
-        self.names |= {"box.example": "localhost"}
+        self.names |= {"box.example": "localhost", "/mnt/disk": str(folder / "disk")}
+        (folder / "disk").mkdir()
         names = folder / "bin"
         names.mkdir()
         self._name(names / "corral", "-P", "-m", "runner")
