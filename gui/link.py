@@ -474,6 +474,11 @@ def _paused() -> DaemonError:
 def _refuse_others(found: Found, address: Address) -> None:
     if found.kind is Kind.NOTHING:
         raise DaemonError(f"nothing answers at {address}", hint="start it with: corral serve")
+    if found.kind is Kind.SILENT:
+        raise AddressInUse(
+            f"a program takes connections at {address}, and says nothing",
+            hint="end it, whether it is the daemon or not, or use another port: CORRAL_HOST",
+        )
     if found.kind is not Kind.CORRAL:
         who = "Ollama" if found.kind is Kind.OLLAMA else "another program"
         raise AddressInUse(

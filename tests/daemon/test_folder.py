@@ -17,6 +17,7 @@ def test_models_that_were_moved_are_there_for_the_next_daemon(make_daemon, tmp_p
     assert daemon.ask("POST", "/api/folder", {"folder": str(folder)}).status == 403
     reply = daemon.ask("POST", "/api/folder", {"folder": str(folder)}, owner=True)
     assert reply.status == 201, reply.body
+    assert str(tmp_path).encode() not in daemon.ask("GET", "/api/jobs").body, "anybody reads it"
     path = f"/api/jobs/{reply.json['id']}"
     wait_for(lambda: daemon.ask("GET", path).json["state"] == "done", "the move")
     assert names(daemon) == ["small:latest"]
