@@ -75,16 +75,23 @@ def until(application):
     """Run the event loop until a condition holds."""
 
     def wait(condition, timeout_ms=20_000):
+        held = []  # not asked again: what begins in the moment after it held undoes nothing
+
+        def look():
+            if not held and condition():
+                held.append(True)
+                loop.quit()
+
         loop = QEventLoop()
-        look = QTimer()
-        look.timeout.connect(lambda: loop.quit() if condition() else None)
-        look.start(5)
+        often = QTimer()
+        often.timeout.connect(look)
+        often.start(5)
         late = QTimer()
         late.setSingleShot(True)
         late.timeout.connect(loop.quit)
         late.start(timeout_ms)
         loop.exec()
-        assert condition(), "it did not happen in time"
+        assert held or condition(), "it did not happen in time"
 
     return wait
 
