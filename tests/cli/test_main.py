@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from runner.cli.main import COMMANDS, build_parser
+from runner.cli.main import COMMANDS, build_parser, main
 from runner.domain.options import OPTION_SPECS
 from tests.fakes.daemon import TOKEN, FakeDaemon, Script
 
@@ -292,11 +292,17 @@ def test_help_lists_every_command_on_stdout(corral, words):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_that_needs_no_daemon(lonely, name):
-    done = lonely(name, "--help")
-    assert done.returncode == 0
-    assert done.out.startswith(f"usage: corral {name}")
-    assert lonely("help", name).out == done.out
+def test_every_command_has_help_that_needs_no_daemon(monkeypatch, unused_port, capsys, name):
+    monkeypatch.setenv("CORRAL_HOST", f"127.0.0.1:{unused_port}")
+    told = []
+    for words in ([name, "--help"], ["help", name]):
+        with pytest.raises(SystemExit) as left:
+            main(["corral", *words])
+        assert left.value.code == 0
+        told.append(capsys.readouterr())
+    assert told[0] == told[1]
+    assert told[0].out.startswith(f"usage: corral {name}")
+    assert told[0].err == ""
 
 
 def test_the_version_is_told_with_and_without_a_daemon(corral, lonely, daemon):
