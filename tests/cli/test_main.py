@@ -319,7 +319,7 @@ def test_two_commands_at_once_start_one_daemon(lonely, tmp_path):
     lonely.environ["FAKE_DAEMON_DELAY"] = "0.3"
     both = [lonely.start("list") for _ in range(2)]
     for process in both:
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         assert out.startswith(b"NAME")
     log = tmp_path / "home/logs/daemon.log"
@@ -408,7 +408,7 @@ def test_logs_are_followed_until_ctrl_c(lonely, tmp_path):
         file.write("new\n")
     assert process.stdout.readline() == b"new\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
 
 
@@ -469,7 +469,7 @@ def test_the_command_line_loads_neither_daemon_nor_engine(corral, words, more):
         capture_output=True,
         env=corral.environ,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr

@@ -116,7 +116,7 @@ async def test_a_move_that_is_cancelled_leaves_all_as_it_was(home, tmp_path, mon
     def slow(self):
         for moment in real(self):
             begun.set()
-            waits.wait(20)
+            waits.wait(60)
             yield moment
 
     monkeypatch.setattr(carry_file.Carrier, "blobs", slow)
@@ -201,7 +201,7 @@ async def test_jobs_that_write_keep_the_library_where_it_is(home, tmp_path, monk
         def told(self):
             yield from real(self)
             begun.set()
-            later.wait(20)
+            later.wait(60)
 
         later = threading.Event()
         with monkeypatch.context() as patch:
