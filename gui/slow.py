@@ -48,7 +48,8 @@ class SlowWatch(QObject):
 
     @Slot()
     def _wait(self) -> None:
-        if not self._timer.isActive() and not self._is_trying:
+        is_soon = self._timer.isActive() and self._timer.remainingTime() <= _PATIENCE_MS
+        if not is_soon and not self._is_trying:
             self._timer.start(_PATIENCE_MS)
 
     @Slot(object)
