@@ -52,7 +52,7 @@ from runner.domain.event import (
 from runner.domain.name import ModelName
 from runner.domain.options import parse_options
 from runner.domain.request import Constraint, InferenceRequest, Terms
-from runner.errors import CorralError, InvalidRequest, ModelNotFound, from_code
+from runner.errors import CorralError, InvalidName, InvalidRequest, ModelNotFound, from_code
 
 #: The release of Ollama whose API this one follows; clients look at it to know what they may use.
 OLLAMA_LEVEL = "0.32.15"
@@ -165,7 +165,7 @@ def parse_generate(body: bytes) -> Call:
     text = asked.model_text()
     if not text:  # Ollama answers 404 here, where chat answers 400
         raise from_code(ModelNotFound.code, "model '' not found", "name it in the field 'model'")
-    name = ModelName.parse(text)
+    name = parse_name(asked)
     if asked.raw and (asked.template or asked.system or asked.context):
         raise InvalidRequest("raw mode does not support template, system, or context")
     prompt = asked.prompt or ""
@@ -247,7 +247,20 @@ def parse_name(body: ModelBody) -> ModelName:
     text = body.model_text()
     if not text:
         raise InvalidRequest("model is required", param="model")
-    return ModelName.parse(text)
+    return named(text, "invalid model name")
+
+
+def named(text: str, otherwise: str) -> ModelName:
+    """Return the model that ``text`` names.
+
+    Raises:
+        InvalidName: It can name none: in Ollama's words, ``otherwise``, with ours as the hint.
+    """
+    try:
+        return ModelName.parse(text)
+    except InvalidName as error:
+        hint = f"{error.message}; {error.hint}"
+        raise InvalidName(otherwise, hint=hint, param="model") from None
 
 
 def _terms(asked: _AnswerBody) -> Terms:
