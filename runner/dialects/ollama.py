@@ -22,6 +22,7 @@ from runner.dialects.fields import (
     CacheFacts,
     cache_facts,
     finish_word,
+    named,
     parse_adapters,
     parse_keep_alive,
 )
@@ -52,7 +53,7 @@ from runner.domain.event import (
 from runner.domain.name import ModelName
 from runner.domain.options import parse_options
 from runner.domain.request import Constraint, InferenceRequest, Terms
-from runner.errors import CorralError, InvalidName, InvalidRequest, ModelNotFound, from_code
+from runner.errors import CorralError, InvalidRequest, ModelNotFound, from_code
 
 #: The release of Ollama whose API this one follows; clients look at it to know what they may use.
 OLLAMA_LEVEL = "0.32.15"
@@ -248,19 +249,6 @@ def parse_name(body: ModelBody) -> ModelName:
     if not text:
         raise InvalidRequest("model is required", param="model")
     return named(text, "invalid model name")
-
-
-def named(text: str, otherwise: str) -> ModelName:
-    """Return the model that ``text`` names.
-
-    Raises:
-        InvalidName: It can name none: in Ollama's words, ``otherwise``, with ours as the hint.
-    """
-    try:
-        return ModelName.parse(text)
-    except InvalidName as error:
-        hint = f"{error.message}; {error.hint}"
-        raise InvalidName(otherwise, hint=hint, param="model") from None
 
 
 def _terms(asked: _AnswerBody) -> Terms:

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from runner.dialects import wire
-from runner.dialects.ollama import ModelBody, named, parse_name
+from runner.dialects.fields import named
+from runner.dialects.ollama import ModelBody, parse_name
 from runner.domain.chat import Message
 from runner.domain.create import CheckedModelfile, CreateRequest
 from runner.domain.file_types import FILE_TYPES, file_type

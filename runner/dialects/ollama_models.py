@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from runner.dialects import loads, wire
+from runner.dialects.fields import named
 from runner.dialects.jobs import parse_limit
 from runner.dialects.measuring import quality_row
 from runner.dialects.ollama import (
     STREAM_CONTENT_TYPE,
     ModelBody,
     error_body,
-    named,
     parse_name,
     rfc3339,
 )
