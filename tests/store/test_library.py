@@ -102,7 +102,7 @@ def test_a_vocabulary_beyond_what_is_kept_stays_out(library, put, tmp_path, monk
     put(write_model(tmp_path / "wide.gguf", n_vocab=2000), "wide")
     key = "tokenizer.ggml.tokens"
     assert len(library.show(N("wide"), whole=True).metadata[key]) == 2000
-    monkeypatch.setattr("runner.gguf.reader._MAX_KEPT_ELEMENTS", 1500)
+    monkeypatch.setattr("runner.gguf.cursor._MAX_KEPT_ELEMENTS", 1500)
     assert library.show(N("wide"), whole=True).metadata[key] == ()
 
 
