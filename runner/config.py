@@ -116,7 +116,7 @@ def _ollama_address(text: str) -> Address:
 
 
 def _file(text: str) -> str:
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path's raises for ~nobody
     if not path.is_absolute():
         raise ValueError(f"want an absolute path, not '{text}'")
     return str(path)

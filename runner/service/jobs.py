@@ -142,6 +142,7 @@ class JobService:
         self._is_closing = True
         for live in self._lives.values():
             if live.run is not None:
+                live.run.goes_on = live.is_kept
                 live.run.stop.set()
                 self._tell_end(live, broken_off(live))
         self.news.end()

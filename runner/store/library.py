@@ -24,7 +24,7 @@ from runner.domain.model import ModelDetails, ModelInfo
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
-from runner.errors import DigestMismatch, ModelNotFound, StoreError
+from runner.errors import BadModelFile, DigestMismatch, ModelNotFound, StoreError
 from runner.gguf.metadata import join_shards
 from runner.gguf.reader import GgufArray, Header, read_header
 from runner.store import gate, manifests
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 _SCRATCH_PREFIX = "manifest-"
 _MAX_HEADERS = 8  # kept in memory for ``show``
+_ALL = 2**64  # elements: longer than any array is
 
 
 class Library:
@@ -125,8 +126,13 @@ class Library:
         """Return the line of the library for ``name``; raises like ``find``."""
         return self._index.entry(name).info
 
-    def show(self, name: ModelName) -> ModelDetails:
+    def show(self, name: ModelName, *, whole: bool = False) -> ModelDetails:
         """Return all there is to tell about ``name``.
+
+        Args:
+            name: Looked up without regard to case.
+            whole: With every array of its files, tens of megabytes for a large vocabulary;
+                otherwise long ones are empty.
 
         Raises:
             ModelNotFound: There is no such name.
@@ -146,8 +152,8 @@ class Library:
             messages=manifest.messages,
             has_own_template=manifest.template is not None,
             requires=manifest.requires,
-            metadata=_short(header.metadata),
-            projector=self._projector(manifest),
+            metadata=self._metadata(manifest.model.digest, whole=whole),
+            projector=self._projector(manifest, whole=whole),
             tensors=tuple((t.name, t.type_name, t.shape, t.n_bytes) for t in header.tensors),
             provenance=manifest.provenance,
             warnings=gate.warnings(template),
@@ -386,9 +392,21 @@ class Library:
         self.model_path(manifest)  # all that it needs is there
         return self._header_of(manifest.model.digest)
 
-    def _projector(self, manifest: Manifest) -> Mapping[str, Any]:
+    def _projector(self, manifest: Manifest, *, whole: bool) -> Mapping[str, Any]:
         digests = [layer.digest for layer in manifest.layers if layer.kind == PROJECTOR]
-        return _short(self._header_of(digests[0]).metadata) if digests else {}
+        return self._metadata(digests[0], whole=whole) if digests else {}
+
+    def _metadata(self, digest: str, *, whole: bool) -> Mapping[str, Any]:
+        """The key/values of a file whose header was read; what is ``whole`` is not kept."""
+        header = self._header_of(digest)
+        if whole:
+            # A vocabulary may have more than the reader keeps of a stranger's file.
+            with contextlib.suppress(BadModelFile):
+                header = read_header(self.blobs.path(digest), max_array=_ALL)
+        return {
+            key: () if isinstance(value, GgufArray) else value
+            for key, value in header.metadata.items()
+        }
 
     def _header_of(self, digest: str) -> Header:
         header = self._headers.get(digest)
@@ -446,7 +464,3 @@ class Library:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _short(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in metadata.items() if not isinstance(value, GgufArray)}

@@ -43,6 +43,42 @@ def test_ctrl_c_pauses_a_pull_and_says_how_to_go_on(corral, daemon):
     assert (process.returncode, err) == (130, b"paused; go on with: corral pull qwen3\n")
 
 
+@pytest.mark.parametrize(
+    ("state", "attended", "words"),
+    [
+        ("running", False, "job 3 goes on; see it with: corral jobs"),
+        ("queued", False, "job 3 goes on; see it with: corral jobs"),
+        ("paused", True, "paused; go on with: corral pull qwen3"),
+        ("failed", True, "paused; go on with: corral pull qwen3"),
+        ("done", True, ""),
+    ],
+)
+def test_ctrl_c_says_what_the_daemon_does_with_a_pull(corral, daemon, state, attended, words):
+    """A job that was begun apart goes on, whoever follows it."""
+    daemon.script.pull = [{"status": "pulling manifest"}, {"status": "stall"}]
+    ours = job(3, state, kind="pull") | {"name": "qwen3:latest", "is_attended": attended}
+    jobs = [ours, job(2, "running", kind="pull"), {**ours, "id": 1, "state": "failed"}]
+    daemon.script.failures["/api/jobs"] = (200, {"jobs": jobs})
+    process = corral.start("pull", "qwen3")
+    assert process.stderr.readline() == b"pulling manifest\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err.decode().partition("\n")[0]) == (130, words)
+
+
+def test_ctrl_c_waits_until_a_pull_has_paused(corral, daemon):
+    daemon.script.pull = [{"status": "pulling manifest"}, {"status": "stall"}]
+    ours = job(3, "running", kind="pull") | {"name": "qwen3:latest", "is_attended": True}
+    daemon.script.failures["/api/jobs"] = (200, {"jobs": [ours]})
+    process = corral.start("pull", "qwen3")
+    assert process.stderr.readline() == b"pulling manifest\n"
+    process.send_signal(signal.SIGINT)
+    assert daemon.left.wait(5)
+    ours["state"] = "paused"
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (130, b"paused; go on with: corral pull qwen3\n")
+
+
 def test_ctrl_c_leaves_a_model_to_be_made_and_says_so(corral, daemon, tmp_path):
     """Only where that is a job: another one of this name, or one that is over, is not meant."""
     daemon.script.pull = [{"status": "converting model"}, {"status": "stall"}]

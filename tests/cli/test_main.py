@@ -191,6 +191,25 @@ def test_a_file_can_be_pulled(corral, daemon, tmp_path, form):
     assert body["path"] == str(tmp_path / "Tiny.gguf")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pull", "~nobody-at-all/m.gguf"),
+        ("create", "mine", "-f", "~nobody-at-all/Modelfile"),
+        ("quantize", "smollm2", "--imatrix", "~nobody-at-all/i.gguf"),
+        ("perplexity", "smollm2", "~nobody-at-all/text"),
+        ("modelfile", "check", "~nobody-at-all/Modelfile"),
+    ],
+    ids=" ".join,
+)
+def test_the_home_of_somebody_who_is_not_there_is_no_folder(corral, tmp_path, words):
+    """A shell leaves such a word as it is."""
+    done = corral(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "~nobody-at-all" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_a_file_that_is_missing_is_not_asked_for(corral, daemon, tmp_path):
     done = corral("pull", "./none.gguf", cwd=tmp_path)
     assert done.returncode == 1

@@ -88,6 +88,24 @@ def test_show_tells_all_of_the_model(library, model_file, put):
     assert details.info == library.info(N("small"))
 
 
+def test_long_arrays_are_read_only_when_asked_for(library, put):
+    put(find_starter(), "smollm2")
+    brief, full = (library.show(N("smollm2"), whole=whole).metadata for whole in (False, True))
+    assert brief["tokenizer.ggml.tokens"] == ()
+    assert len(full["tokenizer.ggml.tokens"]) == 49_152
+    assert full["tokenizer.ggml.tokens"][:2] == ("<|endoftext|>", "<|im_start|>")
+    assert len(full["tokenizer.ggml.merges"]) == 48_900
+    assert brief.keys() == full.keys()
+
+
+def test_a_vocabulary_beyond_what_is_kept_stays_out(library, put, tmp_path, monkeypatch):
+    put(write_model(tmp_path / "wide.gguf", n_vocab=2000), "wide")
+    key = "tokenizer.ggml.tokens"
+    assert len(library.show(N("wide"), whole=True).metadata[key]) == 2000
+    monkeypatch.setattr("runner.gguf.cursor._MAX_KEPT_ELEMENTS", 1500)
+    assert library.show(N("wide"), whole=True).metadata[key] == ()
+
+
 def test_the_licence_is_the_files_own_unless_given(library, model_file, put):
     put(model_file, "small")
     assert library.show(N("small")).license == "apache-2.0"

@@ -27,8 +27,8 @@ def test_a_library_that_cannot_be_read_is_told_in_the_chat_too(
     window = MainWindow(link, settings, archive)
     window.show()
     page = window.page("chat")
-    until(lambda: "[" in page._notice._text.text())
-    assert page._notice._title.text() == "The library cannot be read"
+    until(lambda: "[" in page.middle.notice._text.text())
+    assert page.middle.notice._title.text() == "The library cannot be read"
     window.leaving()
     window.close()
     until(lambda: link.is_quiet)
