@@ -40,7 +40,7 @@ def run(house, story, **limits):
     house.limits = Limits(**limits)
 
     async def served():
-        async with house.serve() as session, asyncio.timeout(30):
+        async with house.serve() as session, asyncio.timeout(60):
             return await story(session)
 
     return asyncio.run(served())
@@ -270,7 +270,7 @@ def test_an_answer_that_comes_as_the_daemons_end_stops_waiting_is_sent_and_no_fa
         await runner.cleanup()
 
     async def in_time():
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await story()
 
     asyncio.run(in_time())
