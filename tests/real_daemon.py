@@ -144,7 +144,7 @@ class RealDaemon:
     def pid(self) -> int:
         return self.process.pid
 
-    def stop(self, timeout_s: float = 20.0) -> int:
+    def stop(self, timeout_s: float = 60.0) -> int:
         """Ask it to end; return its exit code."""
         if self.process.poll() is None:
             self.process.terminate()

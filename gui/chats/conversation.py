@@ -23,7 +23,8 @@ from gui.chats.presets import OURS, matching
 from gui.chats.storage import Chat, Storage
 from gui.chats.tree import Tree, Turn
 from gui.chats.unsent import Unsent
-from gui.link import Link, Task
+from gui.errands import Task
+from gui.link import Link
 from gui.words import tr
 from runner.client.decode_keeping import Change
 from runner.client.keeping import requests_of
@@ -145,7 +146,7 @@ class Conversation(QObject):
         self._ask(turn.id)
 
     def retry(self, turn_id: int, model: str = "", *, truncates: bool = False) -> None:
-        """Have an answer given anew, in a branch of its own.
+        """Have an answer given anew: in a branch of its own, unless nothing came of it.
 
         Args:
             turn_id: The answer, or the question that it answers.
@@ -156,8 +157,14 @@ class Conversation(QObject):
         if model:
             self._change(model=model)
         turn = self.tree[turn_id]
-        question_id = turn_id if turn.role == "user" else turn.parent_id
-        self._ask(question_id, truncates=truncates)
+        if turn.role == "user":
+            self._ask(turn_id, truncates=truncates)
+        elif turn.text or turn.thinking:
+            self._ask(turn.parent_id, truncates=truncates)
+        else:  # there is nothing in it to keep beside the new one
+            self._put(replace(turn, model=self.chat.model, figures={}, is_whole=False))
+            messages = self._messages(self.tree.path_to(turn.parent_id))
+            self._begin(turn_id, messages, truncates=truncates)
 
     def edit(self, turn_id: int, text: str) -> None:
         """Say something else instead, in a branch of its own; a question is answered anew."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from gui.link import Link, Task
+from gui.errands import Task
+from gui.link import Link
 from gui.models.measured import (
     history_bars,
     quality_bars,

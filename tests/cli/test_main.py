@@ -191,6 +191,25 @@ def test_a_file_can_be_pulled(corral, daemon, tmp_path, form):
     assert body["path"] == str(tmp_path / "Tiny.gguf")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pull", "~nobody-at-all/m.gguf"),
+        ("create", "mine", "-f", "~nobody-at-all/Modelfile"),
+        ("quantize", "smollm2", "--imatrix", "~nobody-at-all/i.gguf"),
+        ("perplexity", "smollm2", "~nobody-at-all/text"),
+        ("modelfile", "check", "~nobody-at-all/Modelfile"),
+    ],
+    ids=" ".join,
+)
+def test_the_home_of_somebody_who_is_not_there_is_no_folder(corral, tmp_path, words):
+    """A shell leaves such a word as it is."""
+    done = corral(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "~nobody-at-all" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_a_file_that_is_missing_is_not_asked_for(corral, daemon, tmp_path):
     done = corral("pull", "./none.gguf", cwd=tmp_path)
     assert done.returncode == 1
@@ -319,7 +338,7 @@ def test_two_commands_at_once_start_one_daemon(lonely, tmp_path):
     lonely.environ["FAKE_DAEMON_DELAY"] = "0.3"
     both = [lonely.start("list") for _ in range(2)]
     for process in both:
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         assert out.startswith(b"NAME")
     log = tmp_path / "home/logs/daemon.log"
@@ -408,7 +427,7 @@ def test_logs_are_followed_until_ctrl_c(lonely, tmp_path):
         file.write("new\n")
     assert process.stdout.readline() == b"new\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
 
 
@@ -469,7 +488,7 @@ def test_the_command_line_loads_neither_daemon_nor_engine(corral, words, more):
         capture_output=True,
         env=corral.environ,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr

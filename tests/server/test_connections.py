@@ -98,7 +98,12 @@ def test_an_answer_may_take_longer_than_a_head(house):
 
 def test_a_body_that_stops_is_an_error_with_the_bytes_that_came(house):
     async def story(session):
-        for path, told in (("/api/chat", "error"), ("/v1/chat/completions", "error")):
+        upload = "/api/blobs/sha256:" + "ab" * 32
+        for path, told in (
+            ("/api/chat", "error"),
+            ("/v1/chat/completions", "error"),
+            (upload, "error"),
+        ):
             async with connected(house) as (reader, writer):
                 writer.write(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n".encode())
                 writer.write(b"Content-Length: 100\r\n\r\n{half")
@@ -107,6 +112,7 @@ def test_a_body_that_stops_is_an_error_with_the_bytes_that_came(house):
                 assert b"after 5 bytes" in json.dumps(json.loads(body)[told]).encode()
                 assert await reader.read() == b""
         assert house.inference.requests == []
+        assert house.blobs.files == {}
 
     run(house, story, body_s=0.05, linger_s=0.05)
 
