@@ -99,6 +99,7 @@ class Link(Errands):
         self._starts = starts
         self._finds = finds
         self._wake = threading.Event()
+        self._is_settled = threading.Event()  # it is up, or it is known why not
         self._is_seen = True
         self._is_closed = False
         self._is_paused = False
@@ -167,6 +168,11 @@ class Link(Errands):
         paths, address = self.paths, self.address
         self.call(lambda _: launch.stop(paths, address), lambda _: self.look(), failed)
 
+    def settle(self) -> None:
+        """Wait for a daemon that is being started; not on the GUI's thread."""
+        if self._watcher is not None:
+            self._is_settled.wait(launch.START_S)
+
     def set_seen(self, is_seen: bool) -> None:
         """Say whether anybody sees the window: if not, a glance now and then is enough."""
         self._is_seen = is_seen
@@ -176,6 +182,7 @@ class Link(Errands):
     def close(self) -> None:
         """Stop looking, and cancel what is under way; what is begun afterwards still runs."""
         self._is_closed = True
+        self._is_settled.set()
         self._wake.set()
         if (events := self._events) is not None:
             threading.Thread(target=events.close, name="close", daemon=True).start()
@@ -254,6 +261,11 @@ class Link(Errands):
         return self.address != old
 
     def _say(self, state: State) -> None:
+        if state.phase in (Phase.UP, Phase.DOWN):
+            self._is_settled.set()
+        else:
+            self._is_settled.clear()
+
         def run() -> None:
             if state != self.state:
                 self.state = state

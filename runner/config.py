@@ -408,7 +408,7 @@ def read_config(config_file: Path) -> dict[str, Any]:
     """
     try:
         text = config_file.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter is told by who writes there
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{config_file}: {error}", hint="mend or delete the file") from None

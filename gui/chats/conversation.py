@@ -26,6 +26,8 @@ from gui.chats.unsent import Unsent
 from gui.errands import Task
 from gui.link import Link
 from gui.words import tr
+from runner.client.client import Client
+from runner.client.connection import Stream
 from runner.client.decode_keeping import Change
 from runner.client.keeping import requests_of
 from runner.domain.chat import Image, Message
@@ -249,19 +251,19 @@ class Conversation(QObject):
         self._answer = _Answer(turn_id, self.tree[turn_id])
         model = self.tree[turn_id].model
         name = conversation_name(self.chat.id)
-        self._answer.task = self._link.stream(
-            lambda client: client.chat(
+
+        def ask(client: Client) -> Stream[Event]:
+            self._link.settle()  # one that has ended is started again, and asked then
+            return client.chat(
                 model,
                 messages,
                 options=options,
                 priority=Priority.INTERACTIVE,
                 conversation=name,
                 truncates=truncates,
-            ),
-            self._took,
-            self._done,
-            self._failed,
-        )
+            )
+
+        self._answer.task = self._link.stream(ask, self._took, self._done, self._failed)
         loaded = {str(running.info.name) for running in self._link.state.running}
         ACTIVITY.set_loading(self.chat.id, model not in loaded)
         self._keep_timer.start()

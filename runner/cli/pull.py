@@ -24,7 +24,7 @@ from runner.errors import CorralError, InvalidRequest
 from runner.paths import given_path
 
 #: Seconds that the daemon may take to pause a download, and between two looks.
-_PAUSE_S, _LOOK_S = 3.0, 0.05
+_PAUSE_S, _LOOK_S = 2.0, 0.05
 
 _PATH = re.compile(r"\.{0,2}[/\\]|~|[A-Za-z]:[/\\]")
 
