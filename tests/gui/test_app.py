@@ -94,7 +94,7 @@ def test_without_a_tray_the_window_is_shown_and_closing_it_waits_for_the_last_an
 
     def answer(_):
         yield said("One")
-        go.wait(20)
+        go.wait(60)
         yield said(" two")
         yield end()
 

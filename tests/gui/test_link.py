@@ -35,7 +35,7 @@ application = QCoreApplication([])
 link = Link(find_paths(), Address("127.0.0.1", 9), starts=False)
 begun = threading.Event()
 link.call(lambda _: (begun.set(), threading.Event().wait()))
-begun.wait(30)
+begun.wait(60)
 link.close()
 print("under way")
 """

@@ -154,7 +154,7 @@ def test_a_half_answer_is_on_disk_before_it_ends(talk, daemon, until, tmp_path):
 
     def answer(_):
         yield said("Half")
-        going.wait(30)
+        going.wait(60)
         yield end()
 
     daemon.answer = answer

@@ -91,7 +91,7 @@ def test_the_stages_of_a_load_are_told_while_one_waits(page, until, daemon, link
     go = threading.Event()
 
     def answer(_):
-        go.wait(20)
+        go.wait(60)
         yield said("Hi")
         yield end()
 

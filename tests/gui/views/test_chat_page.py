@@ -351,7 +351,7 @@ def test_the_place_in_the_queue_is_shown_while_one_waits(page, link, until, daem
     go = threading.Event()
 
     def answer(_):
-        go.wait(20)
+        go.wait(60)
         yield said("At last")
         yield end()
 
