@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from runner.config import KV_TYPES, Settings, load_settings
+from runner.config import KV_TYPES, Settings, load_settings, read_config
 from runner.errors import InvalidRequest
 
 
@@ -111,3 +111,14 @@ def test_the_file_may_say_it_too(tmp_path):
 def test_by_default_prompts_are_kept_and_not_shared(tmp_path):
     assert load(tmp_path) == Settings()
     assert (Settings().kv_disk_bytes, Settings().share_cache) == (4 << 30, False)
+
+
+def test_a_home_that_is_a_file_has_no_settings(tmp_path):
+    """What is wrong with it is told by whoever writes there first."""
+    (tmp_path / "file").touch()
+    assert read_config(tmp_path / "file" / "config.toml") == {}
+
+
+def test_a_certificate_in_the_home_of_nobody_is_refused_in_words(tmp_path):
+    with pytest.raises(InvalidRequest, match="CORRAL_TLS_CERT: want an absolute path"):
+        load_settings(tmp_path / "none", {"CORRAL_TLS_CERT": "~nobody-at-all/cert.pem"})

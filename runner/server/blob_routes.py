@@ -26,7 +26,7 @@ async def has_blob(request: web.Request) -> web.Response:
 @routes.post("/api/blobs/{digest}")
 async def upload(request: web.Request) -> web.Response:
     """Take a file in, as large as the disk allows: 201, or 200 when it is there already."""
-    digest = request.match_info["digest"]
-    async with aclosing(body_pieces(request)) as coming:
-        is_new = await request.app[NEEDS].blobs.receive(digest, coming)
+    blobs, digest = request.app[NEEDS].blobs, request.match_info["digest"]
+    async with aclosing(body_pieces(request)) as pieces:
+        is_new = await blobs.receive(digest, pieces)
     return web.Response(status=201 if is_new else 200)

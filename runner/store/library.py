@@ -106,33 +106,31 @@ class Library:
         """Return every digest that a manifest names; ``None`` when one cannot be told."""
         return self._index.used()
 
-    def find(self, name: ModelName, *, asked: str = "") -> Manifest:
+    def find(self, name: ModelName) -> Manifest:
         """Return what ``name`` means.
 
         Args:
             name: Looked up without regard to case.
-            asked: How the user wrote it, for the error.
 
         Raises:
             ModelNotFound: There is no such name.
             StoreError: Its manifest is damaged, or cannot be read.
         """
         try:
-            return self._index.manifest(name, asked)
+            return self._index.manifest(name)
         except ModelNotFound:
             self._check_there()
             raise
 
-    def info(self, name: ModelName, *, asked: str = "") -> ModelInfo:
+    def info(self, name: ModelName) -> ModelInfo:
         """Return the line of the library for ``name``; raises like ``find``."""
-        return self._index.entry(name, asked).info
+        return self._index.entry(name).info
 
-    def show(self, name: ModelName, *, asked: str = "", whole: bool = False) -> ModelDetails:
+    def show(self, name: ModelName, *, whole: bool = False) -> ModelDetails:
         """Return all there is to tell about ``name``.
 
         Args:
             name: Looked up without regard to case.
-            asked: How the user wrote it, for the error.
             whole: With every array of its files, tens of megabytes for a large vocabulary;
                 otherwise long ones are empty.
 
@@ -141,8 +139,8 @@ class Library:
             StoreError: Its manifest is damaged, or its file is missing.
             BadModelFile: Its model file is damaged.
         """
-        entry = self._index.entry(name, asked)
-        manifest = self._index.manifest(name, asked)
+        entry = self._index.entry(name)
+        manifest = self._index.manifest(name)
         header = self._header(manifest)
         template = manifest.facts.template if manifest.template is None else manifest.template
         return ModelDetails(
@@ -191,7 +189,7 @@ class Library:
         paths = [self.blobs.path(one.digest) for one in manifest.layers if one.kind in kinds]
         return tuple(paths) if len(paths) > 1 else ()
 
-    def verify(self, name: ModelName, *, asked: str = "") -> Iterator[Progress]:
+    def verify(self, name: ModelName) -> Iterator[Progress]:
         """Read all blobs of ``name`` again and compare their digests; yields progress.
 
         Raises:
@@ -199,7 +197,7 @@ class Library:
             StoreError: A blob is missing.
             DigestMismatch: A blob is damaged.
         """
-        manifest = self.find(name, asked=asked)
+        manifest = self.find(name)
         self.model_path(manifest)
         for layer in manifest.layers:
             yield from self.blobs.verify(layer.digest)
@@ -321,7 +319,7 @@ class Library:
         with self._lock.hold("upload"):
             self.blobs.commit(partial)
 
-    def copy(self, source: ModelName, target: ModelName, *, asked: str = "") -> ModelInfo:
+    def copy(self, source: ModelName, target: ModelName) -> ModelInfo:
         """Let ``target`` mean what ``source`` means; blobs are shared.
 
         Raises:
@@ -331,10 +329,10 @@ class Library:
         """
         with self._lock.hold(f"copy {source}"):
             if source == target:
-                return self._index.entry(source, asked).info
-            return self._write(replace(self._index.manifest(source, asked), name=target))
+                return self._index.entry(source).info
+            return self._write(replace(self._index.manifest(source), name=target))
 
-    def delete(self, name: ModelName, *, asked: str = "") -> int:
+    def delete(self, name: ModelName) -> int:
         """Remove ``name``, damaged or not, and the blobs that only it used; return their bytes.
 
         Raises:
@@ -345,7 +343,7 @@ class Library:
         path = self._index.path(name)
         with self._lock.hold(f"delete {name}"):
             try:
-                digests = {layer.digest for layer in self._index.entry(name, asked).layers}
+                digests = {layer.digest for layer in self._index.entry(name).layers}
             except StoreError:  # damaged, and to be removed all the same
                 digests = digests_in(path)
             with explained(f"cannot remove {name}"):
