@@ -181,9 +181,8 @@ QTableCornerButton::section {{ background: {ground}; border: none; }}
 QProgressBar {{ background: {raised}; border: none; border-radius: 4px; min-height: 8px;
   max-height: 8px; }}
 QProgressBar::chunk {{ background: {accent}; border-radius: 4px; }}
-QScrollArea {{ border: none; background: transparent; }}
-QScrollArea#transcript {{ border: 1px solid transparent; }}
-QScrollArea#transcript:focus {{ border-color: {accent}; }}
+QScrollArea {{ border: 1px solid transparent; background: transparent; }}
+QScrollArea:focus {{ border-color: {accent}; }}
 QScrollBar:vertical {{ width: 10px; background: transparent; margin: 0; }}
 QScrollBar:horizontal {{ height: 10px; background: transparent; margin: 0; }}
 QScrollBar::handle {{ background: {line}; border-radius: 5px; min-height: 28px; min-width: 28px; }}

@@ -57,7 +57,8 @@ class CardView(QWidget):
 
     def retranslate(self) -> None:
         """The language changed; what stands in place of a card is written with the next one."""
-        self.text.setAccessibleName(tr("Model card"))
+        for part in (self.text, self._area):
+            part.setAccessibleName(tr("Model card"))
 
     def _ask(self) -> None:
         name = self._name

@@ -79,7 +79,9 @@ class MachinePage(Sheet):
         self.measured = MeasuredPanel(self.link)
         self.measured.begun.connect(lambda _: self.house.go("downloads"))
         self.measured.failed.connect(self.banner.show_error)
-        self.content = Content(scrolled(self._body()))  # a small window has not room for all
+        area = scrolled(self._body())  # a small window has not room for all
+        self.say(area.setAccessibleName, lambda: tr("Machine"))
+        self.content = Content(area)
         self.column.addWidget(self.content, 1)
         self.grid.chosen.connect(lambda row: self.unload.setEnabled(row is not None))
         self.unload.setEnabled(False)

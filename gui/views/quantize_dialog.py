@@ -254,7 +254,9 @@ class QuantizeDialog(QDialog):
         column.addWidget(self.quality_words)
         column.addWidget(self.quality)
         self.grid.setMinimumHeight(THEME.scaled(190))  # some rows, however many bars there are
-        return scrolled(body)
+        area = scrolled(body)
+        area.setAccessibleName(tr("Types"))
+        return area
 
     def _lay_out(self) -> None:
         heading = QLabel(self._model)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPlainTextEdit,
+    QScrollArea,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -140,6 +141,8 @@ class ServerPage(Sheet):
         ):
             at = self._parts[part] = self.tabs.addTab(widget, "")
             self.say(partial(self.tabs.setTabText, at), text)
+            if isinstance(widget, QScrollArea):  # the keyboard reaches it: the arrows scroll
+                self.say(widget.setAccessibleName, text)
         self.column.addWidget(self.tabs, 1)
 
     def _requests_tab(self) -> QWidget:

@@ -151,6 +151,7 @@ class Parameters(QScrollArea):
     def retranslate(self) -> None:
         """The language changed."""
         self._title.setText(tr("Parameters"))
+        self.setAccessibleName(tr("Parameters"))
         self._system_name.setText(tr("System prompt"))
         self._system.setAccessibleName(tr("System prompt"))
         self._system.setPlaceholderText(tr("How the model is to answer, in your words"))

@@ -9,7 +9,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QHeaderView,
-    QScrollArea,
     QScrollBar,
     QSpinBox,
     QSplitter,
@@ -33,7 +32,7 @@ from tests.fakes.folders import FOLDER
 from tests.gui.scripted import MODEL
 
 #: What a screen reader names by what is inside, or Qt by itself.
-PARTS = (QScrollArea, QScrollBar, QHeaderView, QTabBar, QTabWidget, QSplitter)
+PARTS = (QScrollBar, QHeaderView, QTabBar, QTabWidget, QSplitter)
 
 
 @pytest.fixture
