@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from runner.domain.address import DEFAULT_ADDRESS, Address, parse_address
 from runner.domain.duration import keep_alive_seconds, parse_duration
@@ -25,6 +24,7 @@ from runner.domain.setting_texts import (
     parse_list,
     parse_model_options,
     parse_names,
+    parse_proxy,
     parse_switch,
 )
 from runner.domain.speed import parse_speed
@@ -153,28 +153,14 @@ def _flag(text: str) -> bool:
 
 
 def _file(text: str) -> str:
-    path = Path(text).expanduser()
-    if not path.is_absolute():
+    path = os.path.expanduser(text)  # noqa: PTH111 - Path's may raise
+    if not Path(path).is_absolute():
         raise ValueError(f"want an absolute path, not '{text}'")
-    return str(path)
+    return path
 
 
 def _folder(text: str) -> str:
     return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 - Path's may raise
-
-
-def _proxy(text: str) -> str:
-    address = (text if "://" in text else f"http://{text}").removesuffix("/")
-    problem = ValueError(f"want http://host:port, not '{text[:80]}'")
-    try:
-        parts = urlsplit(address)
-        is_whole = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number
-        raise problem from None
-    is_plain = address.isprintable() and not (parts.path or parts.query or parts.fragment)
-    if parts.scheme != "http" or not is_whole or not is_plain or " " in address:
-        raise problem
-    return address
 
 
 def _level(text: str) -> str:
@@ -369,7 +355,7 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "proxy": SettingSpec(
         "CORRAL_PROXY",
-        _proxy,
+        parse_proxy,
         "Proxy between this machine and the hubs, as http://host:port; empty: what HTTPS_PROXY"
         " says.",
         "",
@@ -407,7 +393,18 @@ def settings_of(stored: Mapping[str, Any], environ: Mapping[str, str]) -> Settin
     Raises:
         InvalidRequest: As ``load_settings``.
     """
+    settings, problems = readable_settings(stored, environ)
+    if problems:
+        raise problems[0]
+    return settings
+
+
+def readable_settings(
+    stored: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[Settings, list[InvalidRequest]]:
+    """Return what can be understood, with defaults for the rest, and what cannot, in order."""
     values: dict[str, Any] = {}
+    problems: list[InvalidRequest] = []
     for one in fields(Settings):
         spec = SETTING_SPECS[one.name]
         found = find_setting(one.name, stored, environ)
@@ -416,11 +413,15 @@ def settings_of(stored: Mapping[str, Any], environ: Mapping[str, str]) -> Settin
         try:
             values[one.name] = found.parse(found.text)
         except ValueError as error:
-            raise InvalidRequest(
-                f"{found.where}: {error}",
-                hint=f"{spec.help} Default: {spec.shown_default or 'none'}",
-            ) from None
-    return _with_tls(Settings(**values))
+            hint = f"{spec.help} Default: {spec.shown_default or 'none'}"
+            problems.append(InvalidRequest(f"{found.where}: {error}", hint=hint))
+    settings = Settings(**values)
+    try:
+        settings = _with_tls(settings)
+    except InvalidRequest as error:
+        settings = replace(settings, tls_key="")
+        problems.append(error)
+    return settings, problems
 
 
 def _with_tls(settings: Settings) -> Settings:

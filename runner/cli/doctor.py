@@ -33,7 +33,7 @@ def add(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead")
-    parser.set_defaults(run=run, need=Need.NOTHING)
+    parser.set_defaults(run=run, need=Need.ALONE)
 
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:

@@ -1,4 +1,4 @@
-"""Texts of settings that say which models and how they are loaded, to values.
+"""Texts of settings that have a form of their own, most of how models are loaded, to values.
 
 Each raises ``ValueError`` in words for people; where a setting stands is ``config``'s to tell.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from runner.domain.devices import device_words
 from runner.domain.load_options import KV_TYPES
@@ -78,3 +79,18 @@ def parse_devices(text: str) -> tuple[str, ...]:
         return device_words(parse_list(text))
     except InvalidRequest as error:
         raise ValueError(error.message) from None
+
+
+def parse_proxy(text: str) -> str:
+    """Return the address of a proxy, with its scheme and without a slash at its end."""
+    address = (text if "://" in text else f"http://{text}").removesuffix("/")
+    problem = ValueError(f"want http://host:port, not '{text[:80]}'")
+    try:
+        parts = urlsplit(address)
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        raise problem from None
+    is_plain = address.isprintable() and not (parts.path or parts.query or parts.fragment)
+    if parts.scheme != "http" or not is_whole or not is_plain or " " in address:
+        raise problem
+    return address
