@@ -107,9 +107,9 @@ def find_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     home = environ.get("CORRAL_HOME", "").strip()
     models = environ.get("CORRAL_MODELS", "").strip()
     if home:
-        root = Path(home).expanduser().absolute()
+        root = _absolute(home)
         return Paths(
-            models=Path(models).expanduser().absolute() if models else root / "models",
+            models=_absolute(models) if models else root / "models",
             config_file=root / "config.toml",
             run=root / "run",
             logs=root / "logs",
@@ -121,13 +121,17 @@ def find_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     dirs = platformdirs.PlatformDirs(_APP, appauthor=False)
     state = dirs.user_state_path
     return Paths(
-        models=Path(models).expanduser().absolute() if models else dirs.user_data_path / "models",
+        models=_absolute(models) if models else dirs.user_data_path / "models",
         config_file=dirs.user_config_path / "config.toml",
         run=state / "run",  # not the session's runtime folder: that ends at logout
         logs=dirs.user_log_path,
         cache=dirs.user_cache_path,
         state=state,
     )
+
+
+def _absolute(text: str) -> Path:
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - Path's may raise
 
 
 def own_command(role: str, *args: str) -> list[str]:

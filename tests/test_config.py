@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 
 from runner.config import KV_TYPES, SETTING_SPECS, Settings, load_settings, readable_settings
 from runner.errors import InvalidRequest
+from runner.paths import find_paths
 
 
 @pytest.fixture
@@ -111,6 +112,10 @@ def test_the_file_may_say_it_too(tmp_path):
 def test_by_default_prompts_are_kept_and_not_shared(tmp_path):
     assert load(tmp_path) == Settings()
     assert (Settings().kv_disk_bytes, Settings().share_cache) == (4 << 30, False)
+
+
+def test_a_home_of_nobody_known_is_a_folder_all_the_same():
+    assert find_paths({"CORRAL_HOME": "~no such user"}).run.is_absolute()
 
 
 @given(st.dictionaries(st.sampled_from([spec.env for spec in SETTING_SPECS.values()]), st.text()))

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         ]
         out.json(rows)
     else:
-        out.table((), [(check.state.value, check.name, check.message) for check in checks])
+        out.listing([(check.state.value, check.name, check.message) for check in checks])
         for check in checks:
             if check.fix:
                 out.text("")

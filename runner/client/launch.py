@@ -339,7 +339,10 @@ def _fixed(environ: Mapping[str, str]) -> dict[str, str]:
     for name in _PATH_VARIABLES:
         if value := fixed.get(name):
             parts = value.split(os.pathsep) if name == "PYTHONPATH" else [value]
-            fixed[name] = os.pathsep.join(str(Path(part).expanduser().absolute()) for part in parts)
+            fixed[name] = os.pathsep.join(
+                str(Path(os.path.expanduser(part)).absolute())  # noqa: PTH111 - Path's may raise
+                for part in parts
+            )
     return fixed
 
 

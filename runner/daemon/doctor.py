@@ -25,6 +25,7 @@ from runner.domain.address import Address
 from runner.domain.check import Check, State
 from runner.domain.machine import Device
 from runner.domain.progress import Progress
+from runner.domain.sizes import size_text
 from runner.domain.storage import Verified
 from runner.errors import CorralError, Offline, WorkerError
 from runner.hub.places import hubs_and_sources
@@ -100,7 +101,7 @@ def _read_settings(config_file: Path) -> tuple[Settings, list[Check]]:
 
 def _engine(paths: Paths, settings: Settings) -> Iterator[Check]:
     try:
-        found, devices = asyncio.run(_look_at_devices(paths, settings.devices))
+        found, devices, problem = asyncio.run(_look_at_devices(paths, settings.devices))
     except WorkerError as error:
         fix = "install Corral's package again, or unpack the bundle once more"
         if not getattr(sys, "frozen", False):  # nothing can be built into a bundle
@@ -109,6 +110,8 @@ def _engine(paths: Paths, settings: Settings) -> Iterator[Check]:
         return
     yield Check("engine", State.OK, features(found.build))
     yield from judge_devices(devices, vendors())
+    if problem:
+        yield Check("devices", State.FAIL, problem.message, problem.hint)
 
 
 def features(build: str) -> str:
@@ -118,17 +121,25 @@ def features(build: str) -> str:
 
 async def _look_at_devices(
     paths: Paths, words: Sequence[str]
-) -> tuple[Inventory, tuple[Device, ...]]:
-    """Return what the engine says, and of it and of other machines what ``/api/machine`` says."""
+) -> tuple[Inventory, tuple[Device, ...], CorralError | None]:
+    """Return what the engine says, and of it and of other machines what ``/api/machine`` says.
+
+    The last is what every load would be refused for: the setting ``devices``, that is ``words``,
+    names one that there is not.
+    """
     found = await take_inventory(own_command("_devices"), _ENGINE_S)
 
     async def take() -> Inventory:
         return found
 
     known = DeviceList(take, RemoteService(paths.devices_file), lambda: words)
-    await known.look()
+    problem = None
+    try:
+        await known.usable(None)
+    except CorralError as error:
+        problem = error
     memory = psutil.virtual_memory()
-    return found, known.devices(memory.total, memory.available, "")
+    return found, known.devices(memory.total, memory.available, ""), problem
 
 
 def judge_devices(devices: Sequence[Device], cards: Sequence[str]) -> Iterator[Check]:
@@ -171,7 +182,7 @@ def judge_disk(paths: Paths, _settings: Settings) -> Iterator[Check]:
         message = f"{paths.models} cannot be looked at: {error.strerror}"
         yield Check("disk", State.FAIL, message, elsewhere)
         return
-    message = f"{n_free / 1e9:.1f} GB free for {paths.models}"
+    message = f"{size_text(n_free)} free for {paths.models}"
     if not n_all:  # the system's own folders are on no disk
         message = f"how much is free for {paths.models} cannot be measured"
         yield Check("disk", State.WARN, message, elsewhere)

@@ -128,6 +128,15 @@ def test_a_file_of_settings_that_is_none_fails_and_the_environment_counts(paths,
     assert str(paths.run) in by_name(checks, "disk")[0].message
 
 
+def test_a_device_of_the_settings_that_there_is_not_fails(paths, monkeypatch):
+    monkeypatch.setenv("CORRAL_DEVICES", "cuda9")
+    own, missing = by_name(examine(paths), "devices")
+    assert own.message.startswith("CPU: ")
+    assert missing.state is State.FAIL
+    assert "the setting devices: there is no device 'cuda9'" in missing.message
+    assert "there are: CPU" in missing.fix
+
+
 def test_a_folder_on_no_disk_is_not_called_full(paths, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: (0, 0, 0))
     (disk,) = judge_disk(paths, Settings())
