@@ -1,10 +1,10 @@
 """Guessing tokens: copied text against ``llama-server``, ordinary text against guessing nothing.
 
-The first workload asks for a text once more, as edits of code and quotations do: Corral with
-``speculate`` ``auto``, ``llama-server`` as it comes.  The others ask for stories, of which little
-stands in the prompt: Corral with ``speculate`` ``auto`` and ``off`` in turns, so their ratios say
-what guessing costs where it does not help: with the likeliest tokens, of which a small model's
-answers soon repeat themselves, and with tokens drawn at temperature 1, which do not.
+The first workloads ask for a text again, as edits of code and quotations do, once and after it was
+repeated already: Corral with ``speculate`` ``auto``, ``llama-server`` as it comes.  The others ask
+for stories, of which little stands in the prompt: Corral with ``auto`` and ``off`` in turns, so
+their ratios say what guessing costs where it does not help: with the likeliest tokens, of which a
+small model's answers soon repeat themselves, and with tokens drawn at temperature 1, which do not.
 
     python bench/speculate.py --llama-server /path/to/llama-server --name speculate
 """
@@ -42,11 +42,16 @@ def sentences(seed: str, n: int) -> str:
 
 
 def copying(seed: str, args: argparse.Namespace) -> Turns:
-    """Return a conversation whose next answer stands in it."""
-    text = sentences(seed, args.sentences)
+    """Return a question whose answer stands in it."""
+    return user(f"Repeat this text word for word:\n\n{sentences(seed, args.sentences)}")
+
+
+def copying_again(seed: str, args: argparse.Namespace) -> Turns:
+    """Return a conversation in which the next answer stands twice."""
+    [asked] = copying(seed, args)
     return [
-        *user(f"Repeat this text word for word:\n\n{text}"),
-        {"role": "assistant", "content": text},
+        asked,
+        {"role": "assistant", "content": sentences(seed, args.sentences)},
         *user("Repeat it once more, word for word."),
     ]
 
@@ -75,6 +80,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         drawn: list[Side] = [(m, s, extra | {"temperature": 1.0}) for m, s, extra in stories]
         found = {
             "copied": compare("copied", copied, copying, args),
+            "again": compare("again", copied, copying_again, args),
             "ordinary": compare("ordinary", stories, ordinary, args),
             "drawn": compare("drawn", drawn, ordinary, args),
         }

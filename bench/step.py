@@ -11,6 +11,7 @@ largest is told apart: compiled code does that, here numpy's, where others call 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import statistics
 import sys
@@ -87,6 +88,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         n_threads=args.threads,
     )
     backend = LlamaBackend(load)
+    gc.freeze()  # as a worker does
     found: dict[str, list[float]] = {}
     searched: dict[str, float] = {}
     for n_streams in args.streams:

@@ -204,5 +204,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 def entry() -> None:
-    """Run the app as the command ``corral-app``."""
+    """Run the app as the frozen ``corral-app``, which has all it needs."""
     sys.exit(main(sys.argv))

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from PySide6.QtCore import QObject, QTimer
 
 from gui.activity import ACTIVITY
-from gui.link import Link, Phase, State, Task
+from gui.errands import Task
+from gui.link import Link, Phase, State
 from gui.words import tr
 from runner.client.decode_keeping import Change
 from runner.client.keeping import job_of, jobs_of

@@ -1,11 +1,7 @@
-"""The daemon from the app's side: calls and streams on threads, results on the GUI's thread.
+"""The daemon from the app's side: what is asked of it, and how things stand with it.
 
-``call`` runs one blocking call of the client and hands its result back; ``stream`` does so with
-every event of an answer, gathered so that a fast one cannot flood the event loop.  ``watch`` looks
-after the daemon: it starts one when none answers, and is told by it what changes; while nothing
-does, nobody asks anybody.
-
-A callback runs on the GUI's thread, or not at all once its ``Task`` was cancelled.
+``call`` and ``stream`` are those of ``errands.py``.  ``watch`` looks after the daemon: it starts
+one when none answers, and is told by it what changes; while nothing does, nobody asks anybody.
 """
 
 from __future__ import annotations
@@ -14,20 +10,18 @@ import contextlib
 import logging
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
-from typing import Any, Generic, TypeVar
 
-from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import Signal
 
+from gui.errands import Errands, Failed
 from gui.local import free_port
 from gui.words import tr
 from runner.client import launch
 from runner.client.client import Client
-from runner.client.connection import Stream
 from runner.client.decode_keeping import Change, Load
 from runner.client.keeping import Events, loads_of, running_of
 from runner.client.launch import Found, Kind
@@ -38,13 +32,6 @@ from runner.paths import Paths
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-Failed = Callable[[CorralError], object]
-
-#: Calls and streams at once; the others wait.
-_N_AT_ONCE = 32
-#: Milliseconds between two deliveries of a stream: as often as a screen can show.
-_FRAME_MS = 33
 #: Seconds between two looks at a daemon that does not tell: with the window in sight, and without.
 _LOOK_S, _GLANCE_S = 2.0, 10.0
 _STOP_UNITS = "systemctl --user stop corral.socket corral.service"
@@ -83,80 +70,7 @@ class State:
         return sum(model.n_active for model in self.running)
 
 
-class Task:
-    """A call or stream under way; ``cancel`` ends it, and no callback comes after."""
-
-    def __init__(self, *, is_stream: bool = False) -> None:
-        self.is_cancelled = False
-        self.is_stream = is_stream
-        self._lock = threading.Lock()
-        self._close: Callable[[], None] | None = None
-
-    def cancel(self) -> None:
-        """Give it up; a stream's answer is aborted in the engine.  Any thread."""
-        with self._lock:
-            self.is_cancelled = True
-            close, self._close = self._close, None
-        if close is not None:
-            # Closing a socket may wait; the thread that draws may not.
-            threading.Thread(target=close, name="close", daemon=True).start()
-
-    def closes_by(self, close: Callable[[], None]) -> bool:
-        """Remember how to end it; returns whether it was cancelled already."""
-        with self._lock:
-            self._close = None if self.is_cancelled else close
-            return self.is_cancelled
-
-
-class _Gathered(Generic[T]):
-    """Events on their way to the GUI's thread: added by one thread, delivered by the other."""
-
-    def __init__(self, task: Task, took: Callable[[list[T]], object]) -> None:
-        self._task = task
-        self._took = took
-        self._events: deque[T] = deque()
-        self._is_due = threading.Event()
-
-    def add(self, event: T) -> bool:
-        """Keep ``event``; returns whether a delivery must be asked for."""
-        self._events.append(event)
-        if self._is_due.is_set():
-            return False
-        self._is_due.set()
-        return True
-
-    def deliver_soon(self, _: object) -> None:
-        """Deliver with the next frame."""
-        QTimer.singleShot(_FRAME_MS, lambda: self.deliver(None))
-
-    def deliver(self, _: object) -> None:
-        """Hand over all there is."""
-        self._is_due.clear()
-        events = [self._events.popleft() for _ in range(len(self._events))]
-        if events and not self._task.is_cancelled:
-            self._took(events)
-
-
-class _Relay(QObject):
-    """Carries a callback to the GUI's thread."""
-
-    posted = Signal(object)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.posted.connect(self._run, Qt.ConnectionType.QueuedConnection)
-
-    def post(self, work: Callable[[], object]) -> None:
-        """Have ``work`` done on the GUI's thread; any thread."""
-        with contextlib.suppress(RuntimeError):  # the app has ended meanwhile: nobody waits for it
-            self.posted.emit(work)
-
-    @Slot(object)
-    def _run(self, work: Callable[[], object]) -> None:
-        work()
-
-
-class Link(QObject):
+class Link(Errands):
     """One daemon, made on the GUI's thread; its methods return at once."""
 
     changed = Signal(object)  # State, when it differs from the last one
@@ -184,11 +98,8 @@ class Link(QObject):
         self.paths = paths
         self._starts = starts
         self._finds = finds
-        self._relay = _Relay()
-        self._tasks: set[Task] = set()
-        self._tasks_lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(_N_AT_ONCE)
         self._wake = threading.Event()
+        self._is_settled = threading.Event()  # it is up, or it is known why not
         self._is_seen = True
         self._is_closed = False
         self._is_paused = False
@@ -196,17 +107,6 @@ class Link(QObject):
         #: The models on their way into memory, as the daemon told last.
         self.loads: Mapping[str, Load] = {}
         self._watcher: threading.Thread | None = None
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether no call and no stream is under way."""
-        return not self._tasks
-
-    @property
-    def is_streaming(self) -> bool:
-        """Whether an answer or another stream is still coming."""
-        with self._tasks_lock:
-            return any(task.is_stream for task in self._tasks)
 
     @property
     def is_local(self) -> bool:
@@ -217,45 +117,6 @@ class Link(QObject):
     def is_paused(self) -> bool:
         """Whether the daemon was stopped by ``pause``, and is not to be started."""
         return self._is_paused
-
-    def call(
-        self,
-        work: Callable[[Client], T],
-        done: Callable[[T], object] | None = None,
-        failed: Failed | None = None,
-    ) -> Task:
-        """Run ``work`` with a client; ``done`` gets its result, or ``failed`` its error."""
-        task = Task()
-
-        def run() -> None:
-            try:
-                result = work(self._client())
-            except CorralError as error:
-                self._post(task, failed, error)
-            except Exception as error:
-                logger.exception("a call failed")
-                self._post(task, failed, CorralError(str(error)))
-            else:
-                self._post(task, done, result)
-
-        self._start(task, run)
-        return task
-
-    def stream(
-        self,
-        begin: Callable[[Client], Stream[T]],
-        took: Callable[[list[T]], object],
-        done: Callable[[], object],
-        failed: Failed,
-    ) -> Task:
-        """Follow a stream; ``took`` gets its events in order, several at a time.
-
-        Exactly one of ``done`` and ``failed`` follows the last events, unless it is cancelled.
-        """
-        task = Task(is_stream=True)
-        gathered = _Gathered(task, took)
-        self._start(task, lambda: self._follow(task, begin, gathered, done, failed))
-        return task
 
     def watch(self) -> None:
         """Begin to look after the daemon."""
@@ -307,6 +168,11 @@ class Link(QObject):
         paths, address = self.paths, self.address
         self.call(lambda _: launch.stop(paths, address), lambda _: self.look(), failed)
 
+    def settle(self) -> None:
+        """Wait for a daemon that is being started; not on the GUI's thread."""
+        if self._watcher is not None:
+            self._is_settled.wait(launch.START_S)
+
     def set_seen(self, is_seen: bool) -> None:
         """Say whether anybody sees the window: if not, a glance now and then is enough."""
         self._is_seen = is_seen
@@ -316,76 +182,14 @@ class Link(QObject):
     def close(self) -> None:
         """Stop looking, and cancel what is under way; what is begun afterwards still runs."""
         self._is_closed = True
+        self._is_settled.set()
         self._wake.set()
         if (events := self._events) is not None:
             threading.Thread(target=events.close, name="close", daemon=True).start()
-        with self._tasks_lock:
-            under_way = list(self._tasks)
-        for task in under_way:
-            task.cancel()
-
-    def _start(self, task: Task, work: Callable[[], None]) -> None:
-        """Do ``work`` on a thread of its own.
-
-        Such a thread does not keep the process from ending; those of a ``QThreadPool`` do, however
-        long the answer is that they wait for.
-        """
-        with self._tasks_lock:
-            self._tasks.add(task)
-
-        def run() -> None:
-            try:
-                with self._places:
-                    if not task.is_cancelled:
-                        work()
-            finally:
-                with self._tasks_lock:
-                    self._tasks.discard(task)
-
-        threading.Thread(target=run, name="link", daemon=True).start()
-
-    def _follow(
-        self,
-        task: Task,
-        begin: Callable[[Client], Stream[T]],
-        gathered: _Gathered[T],
-        done: Callable[[], object],
-        failed: Failed,
-    ) -> None:
-        """The work of a stream, on its thread."""
-        failure: CorralError | None = None
-        try:
-            with begin(self._client()) as events:
-                if task.closes_by(events.close):
-                    return
-                for event in events:
-                    if task.is_cancelled:
-                        return
-                    if gathered.add(event):
-                        self._post(task, gathered.deliver_soon, None)
-        except CorralError as error:
-            failure = error
-        except Exception as error:
-            logger.exception("a stream failed")
-            failure = CorralError(str(error))
-        self._post(task, gathered.deliver, None)
-        if failure is None:
-            self._post(task, lambda _: done(), None)
-        else:
-            self._post(task, failed, failure)
+        self.cancel_all()
 
     def _client(self) -> Client:
         return launch.client_for(self.paths, self.address)
-
-    def _post(self, task: Task, callback: Callable[[Any], object] | None, value: Any) -> None:
-        if callback is None or task.is_cancelled:
-            return
-
-        def run() -> None:
-            if not task.is_cancelled:
-                callback(value)
-
-        self._relay.post(run)
 
     def _watch(self) -> None:
         while not self._is_closed:
@@ -411,7 +215,7 @@ class Link(QObject):
                 if (running := running_of(change)) is not None:
                     state = replace(state, running=tuple(running))
                     self._say(state)
-                self._relay.post(partial(self._tell, change))
+                self.post(partial(self._tell, change))
         except CorralError as error:
             logger.info("the daemon tells nothing more: %s", error.message)
         finally:
@@ -457,6 +261,11 @@ class Link(QObject):
         return self.address != old
 
     def _say(self, state: State) -> None:
+        if state.phase in (Phase.UP, Phase.DOWN):
+            self._is_settled.set()
+        else:
+            self._is_settled.clear()
+
         def run() -> None:
             if state != self.state:
                 self.state = state
@@ -464,7 +273,7 @@ class Link(QObject):
                     self.loads = {}
                 self.changed.emit(state)
 
-        self._relay.post(run)
+        self.post(run)
 
 
 def _paused() -> DaemonError:

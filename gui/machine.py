@@ -1,6 +1,6 @@
 """This machine's processor and memory, measured; and how its memory was used over time.
 
-``measure`` blocks shortly and is called on the link's threads; ``History`` is pure.
+What measures blocks shortly and is called on the link's threads; ``History`` is pure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ class Machine:
         n_threads: Hardware threads.
         n_memory: Main memory.
         n_available: Of it, what programs can still get.
-        load: Share of the processors in use, 0 to 1.
     """
 
     system: str
@@ -35,7 +34,6 @@ class Machine:
     n_threads: int
     n_memory: int
     n_available: int
-    load: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,31 @@ class History:
             self._samples.popleft()
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessorTime:
+    """Seconds since the machine started, over all processors: ``busy`` ones, and all."""
+
+    busy: float
+    whole: float
+
+    def share_since(self, before: ProcessorTime) -> float:
+        """Return which share was in use since an earlier moment, 0 to 1; none: no time passed."""
+        passed = self.whole - before.whole
+        return min(1.0, max(0.0, (self.busy - before.busy) / passed)) if passed > 0 else 0.0
+
+
+def processor_time() -> ProcessorTime:
+    """Return how much the processors have computed until now.
+
+    ``psutil.cpu_percent`` remembers for each thread when it was asked last, and each call of the
+    link is on a thread of its own.
+    """
+    times = psutil.cpu_times()
+    # proc(5): a guest's time is in that of its host's programs already.
+    whole = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    return ProcessorTime(whole - times.idle - getattr(times, "iowait", 0.0), whole)
+
+
 def measure() -> Machine:
     """Return how this machine is now."""
     memory = psutil.virtual_memory()
@@ -84,7 +107,6 @@ def measure() -> Machine:
         n_threads=psutil.cpu_count() or 1,
         n_memory=int(memory.total),
         n_available=int(memory.available),
-        load=psutil.cpu_percent(interval=None) / 100,
     )
 
 

@@ -6,13 +6,16 @@ what to do once it is mended.  What frees disk space is asked about first.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from gui import figures
 from gui.link import Link
+from gui.models import device_switch
 from gui.ways import GUIDE, Acts
 from gui.widgets.ask import ask_text, confirm
 from gui.words import sentence, tr
@@ -36,13 +39,16 @@ _OTHERS = {
     MODELSCOPE: HUGGING_FACE,
     MODELSCOPE_INTERNATIONAL: HUGGING_FACE,
 }
+#: How the daemon words a time to wait for, and the seconds where it names none.
+_WORDED = re.compile(r"(\d+(?:\.\d+)?) s(?:econds)?\b")
+_USUAL_S = 5
 
 
 class Mender(QObject):
     """Made by a page; used on the GUI's thread.
 
     Signals:
-        told: What came of it, where nothing else shows it.
+        told: What came of it, where nothing else shows it; empty: there is no more to say.
     """
 
     told = Signal(str)
@@ -52,18 +58,41 @@ class Mender(QObject):
         super().__init__(over)
         self._link = link
         self._over = over
+        self._n_left_s = 0
+        self._again: Again = lambda: None
+        self._clock = QTimer(self)
+        self._clock.setInterval(1000)
+        self._clock.timeout.connect(self._tick)
 
-    def acts_for_model(self, name: str, again: Again) -> Acts:
-        """Return what can be done about a model that does not answer, and then ``again``."""
+    def acts_for_model(self, name: str, words: str, again: Again) -> Acts:
+        """Return what can be done about a model that does not answer, and then ``again``.
+
+        Args:
+            name: The model.
+            words: What the error said.
+            again: Asks it once more.
+        """
         return {
             "free": lambda: self._free(again),
             "get": lambda: self.download(name),
             "repair": lambda: self._repair(name, again),
+            "wait": lambda: self._wait(wait_s(words), again),
+            "template": lambda: GUIDE.led.emit(f"library/edit/{name}"),
+            "without-device": lambda: self._leave_out(words, again),
         }
 
-    def acts_for_download(self, name: str, again: Again) -> Acts:
-        """Return what can be done about a download that failed, and then ``again``."""
-        acts: dict[str, Again] = {"clean": lambda: self._clean(again)}
+    def acts_for_download(self, name: str, words: str, again: Again) -> Acts:
+        """Return what can be done about a download that failed, and then ``again``.
+
+        Args:
+            name: The model.
+            words: What the error said.
+            again: Goes on with the download.
+        """
+        acts: dict[str, Again] = {
+            "clean": lambda: self._clean(again),
+            "wait": lambda: self._wait(wait_s(words), again),
+        }
         host = hub_of(name)
         if host in _SECRETS:
             acts["token"] = lambda: self._ask_token(host, again)
@@ -78,6 +107,41 @@ class Mender(QObject):
             lambda _: GUIDE.led.emit("downloads"),
             self._tell,
         )
+
+    def wait_no_more(self) -> None:
+        """Give up what is waited for, if anything is."""
+        if self._clock.isActive():
+            self._clock.stop()
+            self.told.emit("")
+
+    def _wait(self, n_s: int, again: Again) -> None:
+        """Count down, and then try again; one thing is waited for at a time."""
+        self._n_left_s, self._again = n_s, again
+        self._clock.start()
+        self._tell_time()
+
+    def _tick(self) -> None:
+        self._n_left_s -= 1
+        if self._n_left_s > 0:
+            self._tell_time()
+            return
+        self.wait_no_more()
+        self._again()
+
+    def _tell_time(self) -> None:
+        self.told.emit(tr("Trying again in {n} s…", n=self._n_left_s))
+
+    def _leave_out(self, words: str, again: Again) -> None:
+        """Take the device that an error is about out of the settings; it may be out already."""
+
+        def leave_out(client: Client) -> None:
+            states = client.settings().settings
+            value = next((one.value for one in states if one.name == device_switch.NAME), "")
+            wanted = device_switch.without(value, words)
+            if wanted != value:
+                client.change_settings({device_switch.NAME: wanted or None})
+
+        self._link.call(leave_out, lambda _: again(), self._tell)
 
     def _free(self, again: Again) -> None:
         def unload(client: Client) -> int:
@@ -135,6 +199,12 @@ class Mender(QObject):
 
     def _tell(self, error: CorralError) -> None:
         self.told.emit(sentence(error))
+
+
+def wait_s(words: str) -> int:
+    """Return for how many seconds an error asks, 1 at least; a few where it does not say."""
+    found = _WORDED.search(words)
+    return max(1, math.ceil(float(found[1]))) if found else _USUAL_S
 
 
 def hub_of(name: str) -> str:

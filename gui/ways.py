@@ -41,6 +41,10 @@ _LESS = Way("Try with a smaller context", act="less-context")
 _MORE = Way("Try with a larger context", act="more-context")
 _SHORTEN = Way("Leave out the oldest turns", act="shorten")
 _GET = Way("Download it", act="get")
+_WAIT = Way("Wait a moment and try again", act="wait")
+_WITHOUT = Way("Go on without the device", act="without-device")
+_FIELDS = Way("Change the parameters", act="parameters")
+_TEMPLATE = Way("Mend its Modelfile", "library", act="template")
 _REPAIR = Way("Repair its files", act="repair")
 _OTHER_HUB = Way("Try the other hub", act="other-hub")
 _LOG = Way("See the log", "server/log")
@@ -48,7 +52,7 @@ _MEMORY = Way("See what is in memory", "machine")
 _REQUESTS = Way("See the requests", "server/requests")
 _SMALLER = Way("Find a smaller model", "discover")
 _HUBS = Way("Search the hubs", "discover")
-_OTHER = Way("Choose another model", "chat/models")
+_OTHER = Way("Choose another model", "chat/models", act="other-model")
 _PARAMETERS = Way("Change the parameters", "chat/parameters")
 _TOKEN = Way("Give a token", "settings/downloads", "token")
 _PROXY = Way("Proxy and hubs", "settings/downloads")
@@ -58,6 +62,7 @@ _ROOM = Way("Make room in the library", "library")
 _FOLDER = Way("Where models are kept", "settings/app")
 _ACCESS = Way("Keys and access", "settings/network")
 _DEVICES = Way("See the devices", "machine")
+_JOBS = Way("See the downloads", "downloads")
 
 #: By ``CorralError.code``; the way that helps most comes first.
 WAYS: Mapping[str, tuple[Way, ...]] = {
@@ -66,16 +71,20 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
     "address_in_use": (_MOVE,),
     "not_enough_memory": (_FREE, _LESS, _MEMORY, _SMALLER),
     "worker_failed": (_LOG, _MEMORY),
-    "device_failed": (_DEVICES,),
-    "busy": (_REQUESTS,),
-    "queue_full": (_REQUESTS,),
+    "device_failed": (_WITHOUT, _DEVICES),
+    "busy": (_WAIT, _REQUESTS),
+    "queue_full": (_WAIT, _REQUESTS),
+    "store_busy": (_WAIT,),
+    "rate_limit_exceeded": (_WAIT, _ACCESS),
+    "invalid_request": (_FIELDS,),
+    "job_under_way": (_JOBS,),
     "prompt_too_long": (_MORE, _SHORTEN, _PARAMETERS),
     "model_not_found": (_GET, _OTHER, _HUBS),
     "unsupported": (_OTHER,),
-    "template_failed": (_LIBRARY, _OTHER),
+    "template_failed": (_TEMPLATE, _OTHER),
     "disk_full": (_CLEAN, _ROOM, _FOLDER),
     "access_denied": (_TOKEN,),
-    "rate_limited": (_TOKEN, _OTHER_HUB),
+    "rate_limited": (_WAIT, _TOKEN, _OTHER_HUB),
     "offline": (_OTHER_HUB, _PROXY),
     "source_failed": (_OTHER_HUB, _PROXY),
     "not_on_hub": (_OTHER_HUB, _HUBS),
@@ -85,6 +94,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = {
     "store_failed": (_FOLDER, _LOG),
     "unauthorized": (_ACCESS,),
     "forbidden": (_ACCESS,),
+    "internal": (_LOG,),
 }
 
 

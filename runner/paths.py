@@ -102,14 +102,22 @@ class Paths:
         return packed if packed.is_dir() else package.parent / "modelfiles"
 
 
+def given_path(text: str) -> Path:
+    """Return the path that a person wrote: ``~`` is the home folder, as in a shell.
+
+    ``~nobody``, the folder of somebody who is not there, stays what it is, as in a shell too.
+    """
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's raises for ~nobody
+
+
 def find_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     """Return the paths that the environment asks for."""
     home = environ.get("CORRAL_HOME", "").strip()
     models = environ.get("CORRAL_MODELS", "").strip()
     if home:
-        root = _absolute(home)
+        root = given_path(home).absolute()
         return Paths(
-            models=_absolute(models) if models else root / "models",
+            models=given_path(models).absolute() if models else root / "models",
             config_file=root / "config.toml",
             run=root / "run",
             logs=root / "logs",
@@ -121,17 +129,13 @@ def find_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     dirs = platformdirs.PlatformDirs(_APP, appauthor=False)
     state = dirs.user_state_path
     return Paths(
-        models=_absolute(models) if models else dirs.user_data_path / "models",
+        models=given_path(models).absolute() if models else dirs.user_data_path / "models",
         config_file=dirs.user_config_path / "config.toml",
         run=state / "run",  # not the session's runtime folder: that ends at logout
         logs=dirs.user_log_path,
         cache=dirs.user_cache_path,
         state=state,
     )
-
-
-def _absolute(text: str) -> Path:
-    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - Path's may raise
 
 
 def own_command(role: str, *args: str) -> list[str]:

@@ -1,6 +1,8 @@
 """What every test stands on: a home of its own, and none of the user's settings."""
 
 import os
+import socket
+import sys
 
 import pytest
 from hypothesis import settings
@@ -38,3 +40,16 @@ def _own_home(tmp_path, monkeypatch):
         if name.startswith(("CORRAL_", "OLLAMA_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CORRAL_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def unused_port():
+    """A port of this machine on which nothing listens, and that nobody else is given meanwhile."""
+    with socket.socket() as held:
+        # Linux lets a daemon listen there all the same; elsewhere the port is let go at once.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        if sys.platform != "linux":
+            held.close()
+        yield port

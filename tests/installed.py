@@ -38,6 +38,13 @@ def test_the_command_names_its_version():
     assert "run" in corral("--help")
 
 
+def test_the_app_says_what_it_lacks_where_qt_is_not_installed():
+    """The extra ``gui`` was not asked for."""
+    done = subprocess.run([CORRAL.with_name("corral-app")], capture_output=True, text=True)
+    assert done.returncode == 1 and "corral[gui]" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_daemon_serves_an_empty_library_and_ends_when_asked():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

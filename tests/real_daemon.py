@@ -86,7 +86,12 @@ class RealDaemon:
         home: Its CORRAL_HOME.
         host: Its CORRAL_HOST; port 0 takes a free one.
         env: More of its environment.
+
+    Attributes:
+        answers_s: Seconds that ``ask`` and ``send`` wait for news of an answer.
     """
+
+    answers_s = 60.0
 
     def __init__(self, home: Path, *, host: str = "127.0.0.1:0", **env: str) -> None:
         self.home = home
@@ -139,7 +144,7 @@ class RealDaemon:
     def pid(self) -> int:
         return self.process.pid
 
-    def stop(self, timeout_s: float = 20.0) -> int:
+    def stop(self, timeout_s: float = 60.0) -> int:
         """Ask it to end; return its exit code."""
         if self.process.poll() is None:
             self.process.terminate()
@@ -172,7 +177,7 @@ class RealDaemon:
             answer.leave()
 
     def send(self, method, path, body=None, *, raw=None, owner=False) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.answers_s)
         headers = {"Authorization": f"Bearer {self.record['token']}"} if owner else {}
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
         connection.request(method, path, body=data, headers=headers)

@@ -290,7 +290,7 @@ def at_rest(world: World) -> tuple[int, int]:
     )
     for name in KEPT:
         world.daemon.ask("POST", "/api/unload", {"model": name})
-    wait_for(lambda: not world.daemon.ask("GET", "/api/ps").json["models"], "empty memory", 60)
+    wait_for(lambda: not world.daemon.ask("GET", "/api/ps").json["models"], "empty memory", HANGS_S)
     process = psutil.Process(world.daemon.pid)
     n_files = process.num_fds() if hasattr(process, "num_fds") else 0
     world.sizes.append((process.memory_info().rss, n_files))
@@ -364,11 +364,13 @@ def soak(
         hub.add("owner/Tiny-GGUF", {"tiny-Q8_0.gguf": model.read_bytes() + bytes(4 << 20)})
         limits = {"CORRAL_MAX_LOADED_MODELS": "2", "CORRAL_NUM_PARALLEL": "4"}
         daemon = RealDaemon(folder / "home", **hub.environ(), **limits, CORRAL_KV_DISK="64MB")
+        daemon.answers_s = STARTS_S  # what is asked before and after: nothing is measured there
         world = World(start(daemon), is_calm)
         try:
             for name in KEPT:
                 daemon.take_in(model, name)
-                daemon.ask("POST", "/api/generate", {"model": name, "prompt": "x", "stream": False})
+                first = {"model": name, "prompt": "x", "stream": False}
+                daemon.ask("POST", "/api/generate", first | {"options": {"num_predict": 1}})
             at_first = at_rest(world)
             if is_calm:
                 _run(world, rng, seconds * WARM_UP, n_clients, pause_s)

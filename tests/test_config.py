@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from runner.config import KV_TYPES, SETTING_SPECS, Settings, load_settings, readable_settings
+from runner.config import (
+    KV_TYPES,
+    SETTING_SPECS,
+    Settings,
+    load_settings,
+    read_config,
+    readable_settings,
+)
 from runner.errors import InvalidRequest
-from runner.paths import find_paths
 
 
 @pytest.fixture
@@ -114,10 +120,6 @@ def test_by_default_prompts_are_kept_and_not_shared(tmp_path):
     assert (Settings().kv_disk_bytes, Settings().share_cache) == (4 << 30, False)
 
 
-def test_a_home_of_nobody_known_is_a_folder_all_the_same():
-    assert find_paths({"CORRAL_HOME": "~no such user"}).run.is_absolute()
-
-
 @given(st.dictionaries(st.sampled_from([spec.env for spec in SETTING_SPECS.values()]), st.text()))
 def test_what_can_be_understood_counts_whatever_else_cannot(environ):
     """All that is told as wrong, taken away, leaves the same settings, and nothing wrong."""
@@ -126,3 +128,14 @@ def test_what_can_be_understood_counts_whatever_else_cannot(environ):
     assert len(places) == len(problems)
     rest = {name: text for name, text in environ.items() if name not in places}
     assert readable_settings({}, rest) == (settings, [])
+
+
+def test_a_home_that_is_a_file_has_no_settings(tmp_path):
+    """What is wrong with it is told by whoever writes there first."""
+    (tmp_path / "file").touch()
+    assert read_config(tmp_path / "file" / "config.toml") == {}
+
+
+def test_a_certificate_in_the_home_of_nobody_is_refused_in_words(tmp_path):
+    with pytest.raises(InvalidRequest, match="CORRAL_TLS_CERT: want an absolute path"):
+        load_settings(tmp_path / "none", {"CORRAL_TLS_CERT": "~nobody-at-all/cert.pem"})

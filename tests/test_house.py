@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -99,18 +99,26 @@ def room_of(module: str) -> str:
     return rest.partition(".")[0] if top == "runner" and rest else top
 
 
-def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
-    """Yield what ``path`` imports, as modules; imports inside functions count too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@cache
+def imports(path: Path) -> list[tuple[str, ast.stmt]]:
+    """Return what ``path`` imports, as modules; imports inside functions count too."""
+    found: list[tuple[str, ast.stmt]] = []
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node) for alias in node.names)
+            found += [(alias.name, node) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: a relative import"
             assert node.module is not None
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
                 # `from runner.domain import chat` imports a module, not a name of one.
-                yield (full if full in MODULES else node.module), node
+                found.append((full if full in MODULES else node.module, node))
+    return found
 
 
 def named(path: Path) -> str:
@@ -156,22 +164,20 @@ def test_no_module_imports_itself_through_others():
 
 def typing_blocks(path: Path) -> list[ast.If]:
     """Return the ``if TYPE_CHECKING:`` blocks of ``path``."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    blocks = (node for node in ast.walk(tree) if isinstance(node, ast.If))
+    blocks = (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.If))
     return [node for node in blocks if "TYPE_CHECKING" in ast.unparse(node.test)]
 
 
 @pytest.mark.parametrize("path", ALL_FILES, ids=named)
 def test_a_file_says_what_it_is_and_stays_short(path):
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= MAX_LINES
-    assert ast.get_docstring(ast.parse(text)), "the first lines say what the file is"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+    assert ast.get_docstring(tree_of(path)), "the first lines say what the file is"
     assert path.stem not in NOT_A_NAME, "a helper lives with its user, or gets a noun"
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.name == "__init__.py"], ids=named)
 def test_the_door_of_a_room_holds_only_its_docstring(path):
-    body = ast.parse(path.read_text(encoding="utf-8")).body[1:]
+    body = tree_of(path).body[1:]
     is_package_itself = path.parent.name == "runner"
     assert len(body) == (1 if is_package_itself else 0)
     assert not is_package_itself or ast.unparse(body[0]).startswith("__version__ =")

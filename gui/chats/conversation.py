@@ -23,8 +23,11 @@ from gui.chats.presets import OURS, matching
 from gui.chats.storage import Chat, Storage
 from gui.chats.tree import Tree, Turn
 from gui.chats.unsent import Unsent
-from gui.link import Link, Task
+from gui.errands import Task
+from gui.link import Link
 from gui.words import tr
+from runner.client.client import Client
+from runner.client.connection import Stream
 from runner.client.decode_keeping import Change
 from runner.client.keeping import requests_of
 from runner.domain.chat import Image, Message
@@ -145,7 +148,7 @@ class Conversation(QObject):
         self._ask(turn.id)
 
     def retry(self, turn_id: int, model: str = "", *, truncates: bool = False) -> None:
-        """Have an answer given anew, in a branch of its own.
+        """Have an answer given anew: in a branch of its own, unless nothing came of it.
 
         Args:
             turn_id: The answer, or the question that it answers.
@@ -156,8 +159,14 @@ class Conversation(QObject):
         if model:
             self._change(model=model)
         turn = self.tree[turn_id]
-        question_id = turn_id if turn.role == "user" else turn.parent_id
-        self._ask(question_id, truncates=truncates)
+        if turn.role == "user":
+            self._ask(turn_id, truncates=truncates)
+        elif turn.text or turn.thinking:
+            self._ask(turn.parent_id, truncates=truncates)
+        else:  # there is nothing in it to keep beside the new one
+            self._put(replace(turn, model=self.chat.model, figures={}, is_whole=False))
+            messages = self._messages(self.tree.path_to(turn.parent_id))
+            self._begin(turn_id, messages, truncates=truncates)
 
     def edit(self, turn_id: int, text: str) -> None:
         """Say something else instead, in a branch of its own; a question is answered anew."""
@@ -242,19 +251,19 @@ class Conversation(QObject):
         self._answer = _Answer(turn_id, self.tree[turn_id])
         model = self.tree[turn_id].model
         name = conversation_name(self.chat.id)
-        self._answer.task = self._link.stream(
-            lambda client: client.chat(
+
+        def ask(client: Client) -> Stream[Event]:
+            self._link.settle()  # one that has ended is started again, and asked then
+            return client.chat(
                 model,
                 messages,
                 options=options,
                 priority=Priority.INTERACTIVE,
                 conversation=name,
                 truncates=truncates,
-            ),
-            self._took,
-            self._done,
-            self._failed,
-        )
+            )
+
+        self._answer.task = self._link.stream(ask, self._took, self._done, self._failed)
         loaded = {str(running.info.name) for running in self._link.state.running}
         ACTIVITY.set_loading(self.chat.id, model not in loaded)
         self._keep_timer.start()

@@ -51,6 +51,12 @@ def switched(value: str, device_id: str, is_on: bool, known: Iterable[str]) -> s
     return ",".join(words)
 
 
+def without(value: str, told: str) -> str:
+    """Return the setting without the devices that an error names; ``told``: its words."""
+    found = {word.strip(".,;:'\"()").lower() for word in told.split()}
+    return ",".join(word for word in _words(value) if word.lower() not in found)
+
+
 def _words(value: str) -> list[str]:
     return [word.strip() for word in value.split(",") if word.strip()]
 

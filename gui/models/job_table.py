@@ -6,6 +6,7 @@ import time
 
 from gui import figures
 from gui.models.table import Column, Table
+from gui.titles import title_of
 from gui.words import tr
 from runner.domain.hub_url import HUB_HOSTS
 from runner.domain.job import Job, JobState
@@ -103,8 +104,8 @@ def _order(job: Job) -> tuple[bool, int, int]:
 def remark(job: Job) -> str:
     """Return what else there is to say: why it failed or paused by itself, or its limit."""
     if job.error is not None:
-        words = (job.error.message, f"{job.error.hint}  [{job.error.code}]".strip())
-        return "\n".join(words)
+        what = f"{title_of(job.error.code)}: {job.error.message}"
+        return "\n".join((what, f"{job.error.hint}  [{job.error.code}]".strip()))
     if job.limit_bps and not job.state.is_over:
         return tr("limit {speed}", speed=figures.speed(job.limit_bps))
     return ""

@@ -6,7 +6,8 @@ from collections import OrderedDict
 
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from gui.link import Link, Task
+from gui.errands import Task
+from gui.link import Link
 from gui.markdown.html import without_html
 from gui.theme import M
 from gui.views.sheet import scrolled

@@ -5,11 +5,11 @@ It builds widgets and connects signals; what a chat is and does is ``chats/``'s.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from gui.chats.conversation import Conversation
 from gui.chats.files import TextFile
@@ -29,12 +29,11 @@ from gui.views.attaching import Attaching
 from gui.views.chat_mending import acts_for
 from gui.ways import Acts, actions_for
 from gui.widgets.chat_bar import ChatBar
+from gui.widgets.chat_middle import ChatMiddle
 from gui.widgets.chat_side import ChatSide
 from gui.widgets.composer import Composer, is_welcome
 from gui.widgets.find_bar import FindBar
-from gui.widgets.notice import Notice
 from gui.widgets.parameters import Parameters
-from gui.widgets.starters import Starters
 from gui.widgets.toast import Toast
 from gui.widgets.transcript import WIDEST, Transcript
 from gui.widgets.warm import Warming
@@ -43,9 +42,6 @@ from runner.client.decode_keeping import Change
 from runner.domain.model import Capability, ModelInfo
 from runner.domain.topic import Topic
 from runner.errors import CorralError
-
-if TYPE_CHECKING:
-    from gui.widgets.first_model import FirstModel
 
 #: Pixels of width below which the list of chats gives way.
 _NARROW = 620
@@ -76,14 +72,8 @@ class ChatPage(Page):
         self.attaching = Attaching(self.composer, house.link)
         self.parameters = Parameters()
         self.parameters.hide()
-        self._notice = Notice()
-        self._first: FirstModel | None = None
         self._toast = Toast(self)
-        self._middle = QStackedWidget()
-        self._starters = Starters()
-        self._middle.addWidget(self._notice)
-        self._middle.addWidget(self._starters)
-        self._middle.addWidget(self.transcript)
+        self.middle = ChatMiddle(house.link, self.transcript)
         self._lay_out()
         self.setAcceptDrops(True)
         self._connect()
@@ -117,10 +107,8 @@ class ChatPage(Page):
     def retranslate(self) -> None:
         """The language changed."""
         parts = (self.side, self.bar, self.transcript, self.composer, self.parameters)
-        for part in (*parts, self._starters, self.finder):
+        for part in (*parts, self.middle, self.finder):
             part.retranslate()
-        if self._first is not None:
-            self._first.retranslate()
         self._show_middle()
 
     def leaving(self) -> None:
@@ -219,6 +207,7 @@ class ChatPage(Page):
             self.parameters.flush()
             old.changed.disconnect(self._refresh)
         self._conversation = conversation
+        self._mender.wait_no_more()
         conversation.changed.connect(self._refresh)
         self.transcript.show_conversation(conversation)
         self.finder.end()
@@ -299,40 +288,13 @@ class ChatPage(Page):
 
     def _show_middle(self) -> None:
         """Turns, or why there are none."""
-        state = self.house.link.state
-        conversation = self._conversation
-        if conversation is not None and len(conversation.tree):
-            self._middle.setCurrentWidget(self.transcript)
-        elif state.phase is Phase.DOWN and state.error is not None:
-            link = self.house.link
-            again = (tr("Try again"), link.look)
-            if link.is_paused:
-                again = (tr("Resume the server"), link.resume)
-            self._notice.show_error(tr("The daemon does not answer"), state.error, [again])
-            self._middle.setCurrentWidget(self._notice)
-        elif state.phase is Phase.UP and not self._has_library and self._untold is not None:
-            again = (tr("Try again"), self._ask_models)
-            self._notice.show_error(tr("The library cannot be read"), self._untold, [again])
-            self._middle.setCurrentWidget(self._notice)
-        elif state.phase is not Phase.UP or not self._has_library:
-            self._notice.show_loading(tr("Connecting…"))
-            self._middle.setCurrentWidget(self._notice)
-        elif not self._models:
-            self._show_first()
+        if self._conversation is not None and len(self._conversation.tree):
+            self.middle.show_turns()
         else:
-            self._middle.setCurrentWidget(self._starters)
-        is_first = self._first is not None and self._middle.currentWidget() is self._first
+            has_models = bool(self._models) if self._has_library else None
+            self.middle.show_none(has_models=has_models, untold=self._untold)
         for part in (self.composer, self.bar):
-            part.setVisible(not is_first)
-
-    def _show_first(self) -> None:
-        if self._first is None:
-            from gui.widgets.first_model import FirstModel  # seen once, if ever
-
-            self._first = FirstModel(self.house.link)
-            self._first.ready.connect(self._got_first)
-            self._middle.addWidget(self._first)
-        self._middle.setCurrentWidget(self._first)
+            part.setVisible(not self.middle.is_first)
 
     def _show_context(self) -> None:
         answer = self.transcript.last_answer()
@@ -360,7 +322,9 @@ class ChatPage(Page):
             turn_id,
             mender=self._mender,
             n_ctx=self._n_ctx(conversation.tree[turn_id].model),
+            is_in_sight=lambda: self._conversation is conversation,
             set_context=set_context,
+            show_parameters=lambda: self.show_part("parameters"),
         )
 
     def _show_found(self, text: str, hits: list[Hit]) -> None:
@@ -427,7 +391,7 @@ class ChatPage(Page):
         column.setSpacing(S)
         column.addWidget(self.bar)
         column.addWidget(self.finder)
-        column.addWidget(self._middle, 1)
+        column.addWidget(self.middle, 1)
         column.addLayout(foot)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -453,11 +417,13 @@ class ChatPage(Page):
         self.shelf.kept.connect(self.parameters.presets.show_own)
         self.parameters.presets.kept.connect(self._keep_preset)
         self.parameters.presets.forgotten.connect(self.shelf.forget_preset)
-        self._starters.chosen.connect(lambda text: self._send(text))
+        self.middle.starters.chosen.connect(lambda text: self._send(text))
+        self.middle.ready.connect(self._got_first)
+        self.middle.again.connect(self._ask_models)
         self.composer.sent.connect(self._send)
         self.composer.stopped.connect(self._stop)
         self.attaching.told.connect(self._toast.tell)
-        self._mender.told.connect(self._toast.tell)
+        self._mender.told.connect(self._toast.tell_or_hide)
         self.attaching.came_late.connect(self.shelf.add_file)
         self.composer.typed.connect(self._keep_draft)
         self.composer.files_set.connect(self._keep_files)

@@ -9,7 +9,8 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from gui.link import Link, Phase, Task
+from gui.errands import Task
+from gui.link import Link, Phase
 from gui.models.setting_fields import fields_of, waiting
 from gui.theme import S
 from gui.widgets.setting_line import SettingLine

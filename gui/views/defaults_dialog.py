@@ -8,7 +8,8 @@ from typing import Any
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from gui.link import Link, Task
+from gui.errands import Task
+from gui.link import Link
 from gui.theme import XL, M, S
 from gui.widgets.parameters import Parameters
 from gui.widgets.room import take_room

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from gui import figures, searches
-from gui.link import Task
+from gui.errands import Task
 from gui.models.found_list import (
     FoundList,
     QuantRow,

@@ -167,7 +167,9 @@ class DownloadsPage(Sheet):
         def again() -> None:
             self._steer(lambda client: client.steer_job(job.job_id, "resume"))
 
-        self.ways.show_code(job.error.code, self._mender.acts_for_download(job.name, again))
+        error = job.error
+        acts = self._mender.acts_for_download(job.name, f"{error.message} {error.hint}", again)
+        self.ways.show_code(error.code, acts)
 
     def _show_menu(self, at: QPoint, job: Job) -> None:
         menu = QMenu(self)

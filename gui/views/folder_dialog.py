@@ -18,7 +18,8 @@ from PySide6.QtWidgets import (
 )
 
 from gui import figures
-from gui.link import Link, Task
+from gui.errands import Task
+from gui.link import Link
 from gui.local import place_for_models
 from gui.theme import THEME, XL, M, S
 from gui.words import sentence, tr

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from PySide6.QtCore import QObject, Signal
 
 from gui import figures
-from gui.link import Link, Task
+from gui.errands import Task
+from gui.link import Link
 from gui.models.library_table import LibraryRow
 from gui.widgets.banner import Banner
 from gui.words import tr

@@ -150,11 +150,6 @@ class LibraryDetails(QWidget, Spoken):
         button = self._buttons["more"]
         return button.mapToGlobal(QPoint(0, button.height()))
 
-    @property
-    def modelfile(self) -> str:
-        """The Modelfile of the model in sight."""
-        return self._shown.modelfile if self._shown is not None else ""
-
     def say_again(self) -> None:
         super().say_again()
         self.measured.say_again()

@@ -12,7 +12,9 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFileDialog, QLabel, QLineEdit, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from gui import figures
-from gui.link import State, Task
+from gui.errands import Task
+from gui.link import State
+from gui.mender import Mender
 from gui.models.library_table import LibraryRow, library_rows, library_table
 from gui.models.table import Sorted
 from gui.pages import House
@@ -57,6 +59,8 @@ class LibraryPage(Sheet):
         self._asked: Task | None = None
         self._shown_name = ""
         self._importing: Task | None = None
+        self._mender = Mender(self.link, self)
+        self._mender.told.connect(self.banner.show_note)
         self.care = LibraryCare(self.link, self.banner, self)
         self.summary = QLabel()
         self.summary.setProperty("role", "muted")
@@ -105,6 +109,12 @@ class LibraryPage(Sheet):
         for url in event.mimeData().urls():
             if url.toLocalFile().lower().endswith(".gguf"):
                 self.import_file(Path(url.toLocalFile()))
+
+    def show_part(self, part: str) -> None:
+        """``edit/`` and a model's name: its Modelfile, to be changed."""
+        verb, _, name = part.partition("/")
+        if verb == "edit":
+            self._edit_model(name)
 
     def retranslate(self) -> None:
         super().retranslate()
@@ -245,7 +255,7 @@ class LibraryPage(Sheet):
             "delete": self._ask_delete,
             "quantize": self._quantize,
             "verify": self.care.verify,
-            "edit": self._edit,
+            "edit": lambda row: self._edit_model(row.name),
             "defaults": self._set_defaults,
             "more": lambda row: self._show_menu(self.details.menu_place(), row),
         }
@@ -265,7 +275,9 @@ class LibraryPage(Sheet):
             self._loading.discard(row.name)
             self._show_rows()
             title = tr("{name} cannot be loaded", name=row.name)
-            self.banner.show_error(title, error)
+            told = f"{error.message} {error.hint}"
+            acts = self._mender.acts_for_model(row.name, told, lambda: self._load(row, keep_alive))
+            self.banner.show_error(title, error, acts)
 
         if row.running is None:
             self._loading.add(row.name)
@@ -313,11 +325,14 @@ class LibraryPage(Sheet):
         self._shown_name = ""
         self.refresh()
 
-    def _edit(self, row: LibraryRow) -> None:
-        self._choose(row)
-        dialog = ModelfileDialog(self, self.link, row.name, self.details.modelfile)
-        dialog.made.connect(self._has_other_defaults)
-        dialog.open()
+    def _edit_model(self, name: str) -> None:
+        def show(shown: ShownModel) -> None:
+            dialog = ModelfileDialog(self, self.link, name, shown.modelfile)
+            dialog.made.connect(self._has_other_defaults)
+            dialog.open()
+
+        failed = self.act_failed(tr("This model cannot be read"))
+        self.link.call(lambda client: client.show(name), show, failed)
 
     def _ask_delete(self, row: LibraryRow) -> None:
         if row.others:

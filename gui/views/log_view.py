@@ -21,7 +21,8 @@ from PySide6.QtWidgets import (
 )
 
 from gui import icons
-from gui.link import Link, Phase, Task
+from gui.errands import Task
+from gui.link import Link, Phase
 from gui.local import LEVELS, levelled
 from gui.theme import M, S
 from gui.widgets.spoken import Spoken

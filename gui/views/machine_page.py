@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 from gui import figures
 from gui.link import State
 from gui.local import Disk, disk_of, models_folder
-from gui.machine import History, Machine, Sample, measure
+from gui.machine import History, Machine, ProcessorTime, Sample, measure, processor_time
 from gui.models.running_table import running_table
 from gui.models.table import Sorted
 from gui.pages import House
@@ -49,6 +49,7 @@ class MachinePage(Sheet):
         super().__init__(house)
         self.history = History()
         self.machine: Machine | None = None
+        self._computed: ProcessorTime | None = None  # until the last look
         self._disk: Disk | None = None
         self._is_local = house.link.is_local
         self.processor, self.system, self.load = QLabel(), QLabel(), QLabel()
@@ -93,6 +94,7 @@ class MachinePage(Sheet):
         self.link.look()
         if self._is_local:
             self.link.call(lambda _: measure(), self._took, self._failed)
+            self.link.call(lambda _: processor_time(), self._took_time)
             paths = self.link.paths
             self.link.call(lambda _: disk_of(models_folder(paths)), self._took_disk)
         if self.is_up:
@@ -211,6 +213,11 @@ class MachinePage(Sheet):
         self._show_running(self.link.state.running)
         self.content.show_body()
 
+    def _took_time(self, now: ProcessorTime) -> None:
+        before, self._computed = self._computed, now
+        if before is not None:
+            self.load.setText(tr("{share} in use", share=f"{now.share_since(before):.0%}"))
+
     def _took_report(self, report: MachineReport) -> None:
         self.devices.show_report(report)
         self.switches.show_devices(report.devices)
@@ -255,7 +262,6 @@ class MachinePage(Sheet):
         self.processor.setText(machine.processor)
         cores = tr("{n} cores, {m} threads", n=machine.n_cores, m=machine.n_threads)
         self.system.setText(f"{cores}  ·  {machine.system}")
-        self.load.setText(tr("{share} in use", share=f"{machine.load:.0%}"))
         words = tr(
             "{free} free of {size}",
             free=figures.size(machine.n_available),

@@ -25,6 +25,7 @@ from gui.icons import dress
 from gui.link import Link, Phase, State
 from gui.pages import House, Page
 from gui.settings import Choices, Settings
+from gui.slow import SlowWatch
 from gui.theme import THEME, XS, S
 from gui.ways import GUIDE
 from gui.widgets.banner import Banner
@@ -65,6 +66,8 @@ class MainWindow(QMainWindow):
         self.resize(_SIZE.boundedTo(self.screen().availableSize()))
         self.restoreGeometry(QByteArray.fromHex(settings.choices.geometry.encode()))
         link.changed.connect(self._show_state)
+        self._slow = SlowWatch(link, self)
+        self._slow.changed.connect(lambda: self._show_state(link.state))
         WORDS.changed.connect(self._retranslate)
         THEME.changed.connect(self._fit_side)
         GUIDE.led.connect(self.lead)
@@ -203,7 +206,7 @@ class MainWindow(QMainWindow):
         self._side.setFixedWidth(wanted if is_narrow else max(_SIDE_PX, wanted))
 
     def _show_state(self, state: State) -> None:
-        self._status.setText(status_text(state))
+        self._status.setText(status_text(state, is_slow=self._slow.is_slow))
         if state.version and state.version != self._told_version:
             self._told_version = state.version
             self._tell_version(state.version)
@@ -223,8 +226,8 @@ class MainWindow(QMainWindow):
         self._banner.show_error(tr("The daemon cannot be stopped"), error)
 
 
-def status_text(state: State) -> str:
-    """Return how the daemon is, in a line."""
+def status_text(state: State, *, is_slow: bool = False) -> str:
+    """Return how the daemon is, in a line; ``is_slow``: it takes long to answer."""
     match state.phase:
         case Phase.LOOKING:
             return tr("Connecting…")
@@ -233,6 +236,8 @@ def status_text(state: State) -> str:
         case Phase.DOWN:
             reason = f": {state.error.message}" if state.error else ""
             return tr("The daemon does not answer") + reason
+        case Phase.UP if is_slow:
+            return tr("The daemon takes long to answer…")
         case Phase.UP if state.running:
             names = ", ".join(str(model.info.name) for model in state.running)
             return f"{tr('{n} loaded', n=len(state.running))}: {names}"

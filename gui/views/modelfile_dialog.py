@@ -14,7 +14,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gui.link import Link, Task
+from gui.errands import Task
+from gui.link import Link
 from gui.models.own_model import Checked, checked, create_body
 from gui.theme import XL, M, S
 from gui.widgets.room import take_room

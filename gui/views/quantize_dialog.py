@@ -19,8 +19,9 @@ from PySide6.QtWidgets import (
 )
 
 from gui import figures
+from gui.errands import Task
 from gui.icons import dress
-from gui.link import Link, Task
+from gui.link import Link
 from gui.models.quantize_plan import (
     OFFERED,
     RECOMMENDED,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
 
-from gui.link import Link, Task
+from gui.errands import Task
+from gui.link import Link
 from gui.models.table import Sorted
 from gui.models.tensor_table import summary, tensor_rows, tensor_table
 from gui.theme import M, S

@@ -9,7 +9,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from gui.theme import M, S
-from gui.ways import actions_for
+from gui.ways import Acts, actions_for
 from gui.widgets.notice import Action
 from gui.words import sentence, tr
 from runner.errors import CorralError
@@ -64,17 +64,24 @@ class Banner(QFrame):
         """The first button: of a warning, or out of an error."""
         return self._acts[0]
 
-    def show_error(self, title: str, error: CorralError) -> None:
-        """Say what went wrong, why, what helps, and its code."""
-        self._say(f"{title}: {sentence(error)} [{error.code}]", "bad", actions_for(error.code))
+    def show_error(self, title: str, error: CorralError, acts: Acts | None = None) -> None:
+        """Say what went wrong, why, what helps, and its code.
+
+        ``acts``: what can be done about it here, by ``Way.act``.
+        """
+        text = f"{title}: {sentence(error)} [{error.code}]"
+        self._say(text, "bad", actions_for(error.code, acts))
 
     def show_warning(self, text: str, action: Action) -> None:
         """Say what is not as it should be, with a button that helps."""
         self._say(text, "warn", [action])
 
     def show_note(self, text: str) -> None:
-        """Say something that is no error."""
-        self._say(text, "muted")
+        """Say something that is no error; nothing, where the text is empty."""
+        if text:
+            self._say(text, "muted")
+        else:
+            self.hide()
 
     def _press(self, place: int) -> None:
         self.hide()

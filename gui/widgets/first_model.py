@@ -17,13 +17,15 @@ from PySide6.QtWidgets import (
 )
 
 from gui.activity import ACTIVITY
+from gui.errands import Task
 from gui.hub_speed import HUBS, HubAnswer, ask_hub
 from gui.icons import mark
-from gui.link import Link, Task
+from gui.link import Link
 from gui.mender import Mender
 from gui.models.figures import seconds
 from gui.suggest import GB, Room, Suggestion, look, suggest
 from gui.theme import XL, XS, M, S
+from gui.titles import title_of
 from gui.widgets.device_card import unused_text
 from gui.widgets.way_row import WayRow
 from gui.words import tr
@@ -216,6 +218,11 @@ class _Card(QFrame):
         if self._task is not None:
             self._task.cancel()
             self._end(tr("Cancelled. What has arrived is kept."), "muted")
+        else:
+            self._get()
+
+    def _get(self) -> None:
+        if self._task is not None:  # it was asked for meanwhile
             return
         self._ways.show_code(None, {})
         self._task = self._link.stream(
@@ -243,9 +250,10 @@ class _Card(QFrame):
         self.ready.emit(self._model.name)
 
     def _failed(self, error: CorralError) -> None:
-        text = "\n".join(part for part in (error.message, error.hint, f"[{error.code}]") if part)
-        self._end(text, "bad")
-        acts = self._mender.acts_for_download(self._model.name, self._press)
+        words = (title_of(error.code), error.message, error.hint, f"[{error.code}]")
+        self._end("\n".join(part for part in words if part), "bad")
+        told = f"{error.message} {error.hint}"
+        acts = self._mender.acts_for_download(self._model.name, told, self._get)
         self._ways.show_code(error.code, acts)
 
     def _end(self, text: str, role: str) -> None:

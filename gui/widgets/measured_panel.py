@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from gui.link import Link, Task
+from gui.errands import Task
+from gui.link import Link
 from gui.models.measured import (
     history_bars,
     quality_bars,
@@ -24,7 +25,7 @@ from runner.client.decode_keeping import Change
 from runner.client.keeping import job_of
 from runner.domain.job import Job, JobState
 from runner.domain.quality import BenchReport, QualityReport
-from runner.errors import CorralError
+from runner.errors import CorralError, InvalidRequest, ModelNotFound
 
 #: What is measured here: alone and several at once, at the beginning of a chat and far in it.
 _SPEED = {"depths": [0, 1024], "concurrencies": [1, 4], "repeats": 2}
@@ -115,7 +116,7 @@ class MeasuredPanel(QWidget, Spoken):
     @Slot()
     def _judge(self) -> None:
         name = self._name
-        self._begin(lambda client: client.begin_perplexity(name, {}))
+        self._begin(lambda client: begin_to_judge(client, name))
 
     def _begin(self, begin: Callable[[Client], Job]) -> None:
         name = self._name
@@ -154,3 +155,18 @@ class MeasuredPanel(QWidget, Spoken):
             bars.show_bars(shown)
             bars.setVisible(bool(shown))
         self.history_words.setVisible(bool(history))
+
+
+def begin_to_judge(client: Client, name: str) -> Job:
+    """Have a model measured, against the one it was made from where that is still here.
+
+    Raises:
+        CorralError: It cannot be measured now.
+    """
+    made_from = client.show(name).details.provenance.get("from")
+    if isinstance(made_from, str) and made_from:
+        try:
+            return client.begin_perplexity(name, {"source": made_from})
+        except (ModelNotFound, InvalidRequest):
+            pass  # it has gone, or its name stands for the same weights by now
+    return client.begin_perplexity(name, {})

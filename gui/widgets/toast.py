@@ -50,6 +50,13 @@ class Toast(QFrame):
         self._place()
         self.raise_()
 
+    def tell_or_hide(self, text: str) -> None:
+        """Show ``text``, or nothing where it is empty."""
+        if text:
+            self.tell(text)
+        else:
+            self.hide()
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Stay in the middle."""
         if event.type() is QEvent.Type.Resize and watched is self._over:

@@ -6,7 +6,7 @@ It shows and asks; what a button does is the page's.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
@@ -27,6 +27,7 @@ from gui.chats.tree import Turn
 from gui.icons import dress
 from gui.models.figures import figures_text, seconds
 from gui.theme import THEME, XS, M, S
+from gui.titles import title_of
 from gui.ways import Acts
 from gui.widgets.chat_bar import ElidedLabel
 from gui.widgets.markdown_view import MarkdownView
@@ -133,7 +134,8 @@ class TurnView(QFrame):
         if turn.thinking and self._fold.isChecked():
             self._thinking.set_text(turn.thinking, is_whole=not is_open)
         error = turn.figures.get("error")
-        self._error.show_error(error, self._acts() if error else {})
+        acts = {**self._acts(), "other-model": self.offer_models} if error else {}
+        self._error.show_error(error, acts)
         self._buttons.show_turn(turn, is_open=is_open, branch=branch)
         self._name_fold(is_open)
         self.setAccessibleName(self._who.text())
@@ -241,13 +243,18 @@ class TurnView(QFrame):
             more = f" {seconds(int(waited))}" if waited >= 1 else ""
             self._waiting.setText(self._phase + more)
 
-    def menu_of_models(self) -> QMenu:
-        """Return the menu that retries with another model."""
+    def offer_models(self) -> None:
+        """Let one choose who answers instead."""
         menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.fill_models(menu)
+        menu.popup(self._error.mapToGlobal(self._error.rect().bottomLeft()))
+
+    def fill_models(self, menu: QMenu) -> None:
+        """Have a menu retry with the model that is chosen in it."""
         for name in self._models():
             action = menu.addAction(name)
             action.triggered.connect(lambda _=False, name=name: self.retried.emit(name))
-        return menu
 
 
 class _Buttons(QWidget):
@@ -316,8 +323,7 @@ class _Buttons(QWidget):
 
     def _fill(self) -> None:
         self._menu.clear()
-        for action in self._view.menu_of_models().actions():
-            self._menu.addAction(action)
+        self._view.fill_models(self._menu)
 
 
 class _ErrorCard(QFrame):
@@ -326,6 +332,7 @@ class _ErrorCard(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("card")
+        self._told: Mapping[str, object] = {}
         self._title, self._text = QLabel(), QLabel()
         self._title.setProperty("role", "bad")
         self._text.setProperty("role", "muted")
@@ -357,9 +364,9 @@ class _ErrorCard(QFrame):
 
         ``acts``: what can be done about it, by ``Way.act``.
         """
-        told = error if isinstance(error, dict) else {}
-        lines = (told.get("hint"), f"[{told.get('code', '')}]")
-        self._title.setText(str(told.get("message", "")))
+        self._told = told = error if isinstance(error, dict) else {}
+        lines = (told.get("message"), told.get("hint"), f"[{told.get('code', '')}]")
+        self._title.setText(title_of(told.get("code")))
         self._text.setText("\n".join(str(line) for line in lines if line))
         self._ways.show_code(told.get("code"), acts)
         self.setVisible(bool(told))
@@ -368,6 +375,7 @@ class _ErrorCard(QFrame):
         """The language changed."""
         self.retry.setText(tr("Try again"))
         self._copy.setText(tr("Copy details"))
+        self._title.setText(title_of(self._told.get("code")))
         self._ways.retranslate()
 
     def _copy_details(self) -> None:

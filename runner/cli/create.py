@@ -21,6 +21,7 @@ from runner.domain.name import ModelName
 from runner.errors import BadModelFile, CorralError, InvalidRequest, TemplateFailed
 from runner.modelfile.meaning import meaning_of
 from runner.modelfile.parse import Instruction, decode, parse
+from runner.paths import given_path
 
 _DEFAULT = "Modelfile"
 #: More than any licence is long.
@@ -140,7 +141,7 @@ def read_modelfile(file: str | None) -> tuple[str, Path]:
     """
     if file == "-":
         return decode(sys.stdin.buffer.read()), Path.cwd()
-    path = Path(file or _DEFAULT).expanduser()
+    path = given_path(file or _DEFAULT)
     if file is None and not path.exists():
         if not any(one.suffix.lower() in _FILES for one in Path.cwd().iterdir()):
             raise InvalidRequest(
@@ -209,7 +210,7 @@ def _turn(turn: dict[str, Any]) -> dict[str, Any]:
 
 def _paths(one: Instruction, folder: Path, *, is_file: bool = False) -> list[str] | None:
     """The files that an instruction names; ``None`` when it names a model."""
-    path = folder / Path(one.value).expanduser()
+    path = folder / given_path(one.value)
     is_path = is_file or _PATH.match(one.value) is not None
     if not is_path and not (path.suffix.lower() in _FILES and path.is_file()):
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 
 from runner.cli import human
 from runner.cli.follow import follow
@@ -13,6 +12,7 @@ from runner.cli.output import Output
 from runner.cli.parser import Subparsers, UsageError
 from runner.client.client import Client
 from runner.domain.storage import Folder, FolderPlan
+from runner.paths import given_path
 
 _EPILOG = """\
 corral folder /mnt/disk/models              moves all models there
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         if args.no_move or args.dry_run or args.detach:
             raise UsageError("which folder?", hint="name one, or --usual")
         return _tell(client.folder(), args, out)
-    folder = str(Path(args.folder).expanduser().absolute()) if args.folder else None
+    folder = str(given_path(args.folder).absolute()) if args.folder else None
     if args.dry_run:
         plan = client.plan_folder(folder)
         _tell_plan(plan, args, out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from runner.cli.connect import Need
 from runner.cli.create import read_modelfile
@@ -11,6 +10,7 @@ from runner.cli.output import Output
 from runner.cli.parser import Parser, Subparsers
 from runner.client.client import Client
 from runner.modelfile.print import formatted
+from runner.paths import given_path
 
 
 def add(commands: Subparsers) -> None:
@@ -63,7 +63,7 @@ def run_format(args: argparse.Namespace, client: Client, out: Output) -> int:
     made = formatted(text)
     if args.write and args.file != "-":
         if made != text:
-            Path(args.file).expanduser().write_text(made, encoding="utf-8", newline="")
+            given_path(args.file).write_text(made, encoding="utf-8", newline="")
     else:
         out.text(made, end="")
     return 0

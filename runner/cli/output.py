@@ -292,10 +292,10 @@ def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int 
         width: What lines should fit in, as far as they can; 0: any.
     """
     lines = [heads, *rows] if heads else list(rows)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(_columns, column)) for column in zip(*lines, strict=True)]
     for gap in (_GAP, _SMALL_GAP):
         found = _aligned(lines, widths, gap)
-        if not width or all(len(line) <= width for line in found):
+        if not width or all(_columns(line) <= width for line in found):
             return found
     widest = widths.index(max(widths))
     rest = [[*line[:widest], *line[widest + 1 :]] for line in lines]
@@ -313,7 +313,9 @@ def hanging_lines(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """
     from runner.cli.wrap import Wrapper
 
-    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)]
+    widths = [
+        max(map(_columns, column)) for column in zip(*(row[:-1] for row in rows), strict=True)
+    ]
     indent = sum(widths) + len(_SMALL_GAP) * len(widths)
     lines: list[str] = []
     for *cells, text in rows:
@@ -326,9 +328,20 @@ def hanging_lines(rows: Sequence[Sequence[str]], width: int) -> list[str]:
 
 def _aligned(lines: Sequence[Sequence[str]], widths: Sequence[int], gap: str) -> list[str]:
     return [
-        gap.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        gap.join(
+            cell + " " * (width - _columns(cell)) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
         for line in lines
     ]
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal ``text`` takes: a Chinese character has two."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum((2 if east_asian_width(char) in "WF" else 1) for char in text if not combining(char))
 
 
 def _width() -> int:

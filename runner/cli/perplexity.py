@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from runner.cli import human
 from runner.cli.follow import follow
@@ -15,6 +14,7 @@ from runner.client.client import Client
 from runner.client.connection import Json
 from runner.domain.quality import DEFAULT_WINDOW, QualityReport
 from runner.errors import InvalidRequest
+from runner.paths import given_path
 
 _EPILOG = """\
 Computed as llama.cpp's own tool does: windows of 512 tokens, the second half of
@@ -88,7 +88,7 @@ def body_of(args: argparse.Namespace) -> Json:
         body["source"] = args.source
     if args.file is None:
         return body
-    path = Path(args.file).expanduser()
+    path = given_path(args.file)
     try:
         raw = sys.stdin.buffer.read() if args.file == "-" else path.read_bytes()
         body["text"] = raw.decode("utf-8")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from runner.domain.chat import Image
 from runner.errors import InvalidRequest
+from runner.paths import given_path
 
 #: More than any daemon takes: a larger file is not even read.
 MAX_BYTES = 100 << 20
@@ -81,9 +82,9 @@ def _path_at(text: str, start: int, is_file: Callable[[Path], bool]) -> tuple[Pa
         raw = text[start : ending.end()]
         for spelling in dict.fromkeys((raw, _ESCAPED.sub(r"\1", raw))):
             try:
-                path = Path(spelling).expanduser()
+                path = given_path(spelling)
                 if is_file(path):
                     return path, ending.end()
-            except (OSError, RuntimeError, ValueError):  # no path of this system
+            except (OSError, ValueError):  # no path of this system
                 continue
     return None

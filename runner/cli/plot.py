@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import InvalidRequest
+from runner.paths import given_path
 
 _WIDTH, _HEIGHT = 800, 480
 _LEFT, _RIGHT, _TOP, _BOTTOM = 90, 30, 40, 60
@@ -142,7 +143,7 @@ def save(image: bytes, file: str, command: str) -> Path:
     Raises:
         InvalidRequest: It cannot be written; ``command`` draws it again without measuring.
     """
-    path = Path(file).expanduser()
+    path = given_path(file)
     try:
         path.write_bytes(image)
     except OSError as error:

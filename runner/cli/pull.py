@@ -5,18 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from runner.cli.follow import say_goes_on
 from runner.cli.jobs import as_json
 from runner.cli.output import Output
 from runner.cli.parser import Subparsers, UsageError
 from runner.client.client import Client
 from runner.client.connection import Stream
+from runner.domain.job import Job, JobState
+from runner.domain.name import ModelName
 from runner.domain.progress import Progress
 from runner.domain.speed import parse_speed
-from runner.errors import InvalidRequest
+from runner.errors import CorralError, InvalidRequest
+from runner.paths import given_path
+
+#: Seconds that the daemon may take to pause a download, and between two looks.
+_PAUSE_S, _LOOK_S = 2.0, 0.05
 
 _PATH = re.compile(r"\.{0,2}[/\\]|~|[A-Za-z]:[/\\]")
 
@@ -47,7 +55,8 @@ def add(commands: Subparsers) -> None:
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
     """Follow the daemon's progress until the model is in the library.
 
-    Ctrl-C pauses the download, unless it was begun with ``--detach``; the next pull goes on.
+    Ctrl-C pauses the download, unless it was begun with ``--detach`` or somebody else follows it;
+    which of these it is, is said.
     """
     path = local_path(args.model)
     if path is not None and not path.exists():
@@ -98,9 +107,38 @@ def fetch(
                 _draw(steps, out)
     except KeyboardInterrupt:
         if path is None:
-            out.say(f"paused; go on with: corral pull {name}")
+            _say_what_becomes(client, name, out)
         raise
     return str(steps.last.get("name") or steps.last.get("model") or name)
+
+
+def _say_what_becomes(client: Client, name: str, out: Output) -> None:
+    """Say what the daemon does with a download that is not followed from here any more."""
+    job = _left(client, name)
+    if job is not None and not _rests(job):
+        say_goes_on(job, out)
+    elif job is None or job.state is not JobState.DONE:
+        out.say(f"paused; go on with: corral pull {name}")
+
+
+def _left(client: Client, name: str) -> Job | None:
+    """Return the job of ``name`` once it has paused, or if it goes on; ``None``: there is none."""
+    deadline = time.monotonic() + _PAUSE_S
+    try:
+        full = str(ModelName.parse(name)).lower()
+        while True:
+            jobs = [one for one in client.jobs() if one.kind == "pull" and one.name.lower() == full]
+            job = min(jobs, key=lambda one: (one.state.is_over, -one.job_id), default=None)
+            pauses = job is not None and job.is_attended and not _rests(job)
+            if not pauses or time.monotonic() > deadline:  # late: somebody else follows it
+                return job
+            time.sleep(_LOOK_S)
+    except CorralError:  # a daemon that is no more does not download either
+        return None
+
+
+def _rests(job: Job) -> bool:
+    return job.state.is_over or job.state is JobState.PAUSED
 
 
 def check_speed(text: str) -> int:
@@ -150,7 +188,7 @@ def local_path(text: str) -> Path | None:
         return _of_address(text)
     path = Path(text)
     if _PATH.match(text) or text in (".", "..") or text.endswith(("/", "\\")):
-        return path.expanduser()
+        return given_path(text)
     return path if text.lower().endswith(".gguf") and path.is_file() else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from runner.cli import human
@@ -15,6 +14,7 @@ from runner.client.client import Client
 from runner.client.connection import Json
 from runner.domain.file_types import DEFAULT_FILE_TYPE, FILE_TYPES, file_type
 from runner.errors import InvalidRequest
+from runner.paths import given_path
 
 _EPILOG = f"""\
 types, the largest first:
@@ -106,7 +106,7 @@ def body_of(args: argparse.Namespace) -> Json:
     if args.name:
         body["name"] = args.name
     if args.imatrix:
-        path = Path(args.imatrix).expanduser()
+        path = given_path(args.imatrix)
         if not path.is_file():
             raise InvalidRequest(f"there is no file '{path}'", param="imatrix")
         body["imatrix"] = str(path.absolute())

@@ -25,7 +25,7 @@ from runner.client.connection import Exchange, Json
 from runner.client.http1 import BadReply
 from runner.domain.address import Address, parse_address
 from runner.errors import DaemonError
-from runner.paths import Paths, own_command
+from runner.paths import Paths, given_path, own_command
 
 if TYPE_CHECKING:
     import subprocess
@@ -339,10 +339,7 @@ def _fixed(environ: Mapping[str, str]) -> dict[str, str]:
     for name in _PATH_VARIABLES:
         if value := fixed.get(name):
             parts = value.split(os.pathsep) if name == "PYTHONPATH" else [value]
-            fixed[name] = os.pathsep.join(
-                str(Path(os.path.expanduser(part)).absolute())  # noqa: PTH111 - Path's may raise
-                for part in parts
-            )
+            fixed[name] = os.pathsep.join(str(given_path(part).absolute()) for part in parts)
     return fixed
 
 

@@ -8,8 +8,9 @@ import msgspec
 
 from runner.domain.duration import keep_alive_seconds
 from runner.domain.event import Finished, FinishReason
+from runner.domain.name import ModelName
 from runner.domain.request import AdapterUse, KeepAlive
-from runner.errors import InvalidRequest, WorkerError
+from runner.errors import InvalidName, InvalidRequest, WorkerError
 
 #: The largest count of llama.cpp's, and more tokens than any answer has.
 MOST_TOKENS = 2**31 - 1
@@ -97,3 +98,16 @@ class CacheFacts(msgspec.Struct):
 def cache_facts(finished: Finished) -> CacheFacts:
     """Return what an answer tells when it was asked to."""
     return CacheFacts(finished.usage.n_cached, finished.n_diverged)
+
+
+def named(text: str, otherwise: str) -> ModelName:
+    """Return the model that ``text`` names.
+
+    Raises:
+        InvalidName: It can name none: in Ollama's words, ``otherwise``, with ours as the hint.
+    """
+    try:
+        return ModelName.parse(text)
+    except InvalidName as error:
+        hint = f"{error.message}; {error.hint}"
+        raise InvalidName(otherwise, hint=hint, param="model") from None

@@ -22,6 +22,7 @@ from runner.dialects.fields import (
     CacheFacts,
     cache_facts,
     finish_word,
+    named,
     parse_adapters,
     parse_keep_alive,
 )
@@ -165,7 +166,7 @@ def parse_generate(body: bytes) -> Call:
     text = asked.model_text()
     if not text:  # Ollama answers 404 here, where chat answers 400
         raise from_code(ModelNotFound.code, "model '' not found", "name it in the field 'model'")
-    name = ModelName.parse(text)
+    name = parse_name(asked)
     if asked.raw and (asked.template or asked.system or asked.context):
         raise InvalidRequest("raw mode does not support template, system, or context")
     prompt = asked.prompt or ""
@@ -247,7 +248,7 @@ def parse_name(body: ModelBody) -> ModelName:
     text = body.model_text()
     if not text:
         raise InvalidRequest("model is required", param="model")
-    return ModelName.parse(text)
+    return named(text, "invalid model name")
 
 
 def _terms(asked: _AnswerBody) -> Terms:

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from runner.dialects import wire
-from runner.dialects.ollama import ModelBody
+from runner.dialects.fields import named
+from runner.dialects.ollama import ModelBody, parse_name
 from runner.domain.chat import Message
 from runner.domain.create import CheckedModelfile, CreateRequest
 from runner.domain.file_types import FILE_TYPES, file_type
-from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS, Options, parse_options
 from runner.errors import InvalidRequest, Unsupported
 
@@ -118,23 +118,21 @@ def parse_create(body: bytes) -> Create:
         RequestError: It names nothing to make a model from, or one of its fields is not good.
     """
     asked = wire.decode(body, _create_body)
-    name = ModelName.parse(asked.model_text()) if asked.model_text() else None
-    if name is None:
-        raise InvalidRequest("model is required", param="model")
+    name = parse_name(asked)
     _refuse(asked)
-    named = [asked.source, *(asked.mirrors or ())] if asked.source else []
+    sources = [asked.source, *(asked.mirrors or ())] if asked.source else []
     paths = _paths(asked.paths, "paths")
-    if not named and not paths and asked.files is None:
+    if not sources and not paths and asked.files is None:
         raise InvalidRequest(
             "neither 'from' or 'files' was specified",
             hint="say what the model is made from: a model's name, or a GGUF file",
             param="from",
         )
-    if not named and not paths and not asked.files:
+    if not sources and not paths and not asked.files:
         raise InvalidRequest("no files provided to convert", param="files")
     request = CreateRequest(
         name=name,
-        bases=tuple(ModelName.parse(text) for text in named),
+        bases=tuple(named(text, "invalid model name") for text in sources),
         sha256=_sha256(asked.sha256),
         files=_blobs(asked.files, "files"),
         adapters=_blobs(asked.adapters, "adapters"),

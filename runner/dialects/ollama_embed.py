@@ -16,10 +16,10 @@ from runner.dialects.fields import parse_keep_alive
 from runner.dialects.ollama import ModelBody, nanoseconds, parse_name
 from runner.dialects.terms import parse_terms
 from runner.dialects.vectors import Numbers, numbers, parse_dimensions, parse_inputs
-from runner.domain.options import parse_options
+from runner.domain.options import Options, parse_options
 from runner.domain.request import EmbedRequest
 from runner.domain.vectors import Embeddings
-from runner.errors import InvalidRequest
+from runner.errors import InvalidRequest, PromptTooLong
 
 
 class EmbedBody(ModelBody):
@@ -77,7 +77,7 @@ def parse_embed(body: bytes) -> EmbedCall:
         n_dimensions=parse_dimensions(asked.dimensions or None),
         truncates=asked.truncate is not False,
         pooling=asked.pooling,
-        options=parse_options(asked.options or {}),
+        options=_options(asked),
         keep_alive=parse_keep_alive(asked.keep_alive),
         terms=parse_terms(asked.priority, asked.deadline_s),
     )
@@ -95,11 +95,33 @@ def parse_embeddings(body: bytes) -> EmbedCall:
         model=parse_name(asked),
         inputs=(asked.prompt,) if asked.prompt else (),
         normalizes=False,
-        options=parse_options(asked.options or {}),
+        options=_options(asked),
         keep_alive=parse_keep_alive(asked.keep_alive),
         terms=parse_terms(asked.priority, asked.deadline_s),
     )
     return EmbedCall(request, asked.model_text())
+
+
+def _options(asked: EmbedBody | EmbeddingsBody) -> Options:
+    raw = asked.options or {}
+    if raw.get("num_ctx") == 0:  # Ollama's words, which its clients know
+        raise InvalidRequest(
+            "input after truncation exceeds maximum context length",
+            hint="num_ctx must be at least 1, not 0; leave it out for the model's own",
+            param="num_ctx",
+        )
+    return parse_options(raw)
+
+
+def too_long(call: EmbedCall, error: PromptTooLong) -> PromptTooLong:
+    """Return the error of an input that may not be cut in Ollama's words, which clients compare.
+
+    Its own words, with both counts, are before the hint.
+    """
+    if not call.request.truncates:
+        error.hint = f"{error.message}: {error.hint}"
+        error.message = "the input length exceeds the context length"
+    return error
 
 
 class EmbedAnswer(msgspec.Struct, omit_defaults=True, kw_only=True):

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from runner.dialects import loads, wire
+from runner.dialects.fields import named
 from runner.dialects.jobs import parse_limit
 from runner.dialects.measuring import quality_row
 from runner.dialects.ollama import (
@@ -26,7 +27,7 @@ from runner.domain.model import ModelDetails, ModelInfo, RunningModel
 from runner.domain.name import ModelName
 from runner.domain.options import OPTION_SPECS
 from runner.domain.progress import Progress
-from runner.errors import CorralError, InvalidName, InvalidRequest
+from runner.errors import CorralError, InvalidRequest
 
 #: Longest array of the metadata that ``show`` tells without ``verbose``.
 _SHORT_ARRAY = 5
@@ -83,7 +84,7 @@ def parse_model(body: bytes) -> tuple[ModelName, str]:
     """Return the model that a body names, and as it wrote it; delete and unload ask for no more."""
     asked = wire.decode(body, _model_body)
     text = asked.model_text()
-    return _named(text, "name") if text else parse_name(asked), text
+    return named(text, _invalid("name", text)) if text else parse_name(asked), text
 
 
 def parse_show(body: bytes) -> Show:
@@ -115,16 +116,13 @@ def parse_pull(body: bytes) -> Pull:
 def parse_copy(body: bytes) -> tuple[ModelName, ModelName, str]:
     """Return source and destination of a body of ``/api/copy``, and the source as it wrote it."""
     asked = wire.decode(body, _copy_body)
-    source, destination = _named(asked.source, "source"), _named(asked.destination, "destination")
+    source = named(asked.source, _invalid("source", asked.source))
+    destination = named(asked.destination, _invalid("destination", asked.destination))
     return source, destination, asked.source
 
 
-def _named(text: str, what: str) -> ModelName:
-    """Return the model that a field names; one that cannot be is told as Ollama tells it."""
-    try:
-        return ModelName.parse(text)
-    except InvalidName as error:
-        raise InvalidName(f'{what} "{text[:80]}" is invalid', hint=error.message) from None
+def _invalid(what: str, text: str) -> str:
+    return f'{what} "{text[:80]}" is invalid'
 
 
 # Answers

@@ -70,7 +70,7 @@ class ModelDetails:
         has_own_template: Whether ``template`` stands in place of the file's own.
         requires: The least version of the API that may use it; or empty.
         modelfile: What makes the model again.
-        metadata: The GGUF key/values, long arrays left out.
+        metadata: The GGUF key/values; long arrays are empty where they were not asked for.
         projector: The same of its projector; empty: it has none.
         tensors: ``(name, type, shape, bytes)`` of each tensor.
         provenance: Where it came from: ``source`` and ``time``, and for each of its ``files`` the

@@ -216,7 +216,7 @@ OPTION_SPECS: Mapping[str, OptionSpec] = {
     "stop": OptionSpec(str),
     "num_predict": OptionSpec(int, -2, 2**31 - 1),
     "num_keep": OptionSpec(int, -1, 2**31 - 1),
-    "num_ctx": OptionSpec(int, 4, 2**24),
+    "num_ctx": OptionSpec(int, 1, 2**24),
     "num_batch": OptionSpec(int, 1, 2**16),
     "num_thread": OptionSpec(int, 0, 1024),
     "num_gpu": OptionSpec(int, -1, 2**16),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from runner.domain.name import ModelName
+if TYPE_CHECKING:  # what measures needs the rows alone, and starts sooner without names
+    from runner.domain.name import ModelName
 
 #: Of one window, in tokens; llama.cpp's own default.
 DEFAULT_WINDOW = 512

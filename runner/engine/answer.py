@@ -131,8 +131,6 @@ def advance_all(seq: Sequence, row: int, vocabulary: Vocabulary, backend: Backen
 def _draw(seq: Sequence, row: int, backend: Backend) -> int:
     """Draw a sequence's next token; whatever goes wrong is its request's alone."""
     try:
-        if not backend.is_sound(row):
-            raise ValueError("the model computed NaN, which is no number")
         token = seq.sampler.draw(row)
         if not 0 <= token < backend.n_vocab:
             raise ValueError(f"{token} is not a token")

@@ -218,10 +218,6 @@ class Backend(Protocol):
         """
         ...
 
-    def is_sound(self, row: int) -> bool:
-        """Whether the logits with the number ``row`` are numbers to draw from."""
-        ...
-
     def deterministic(self) -> Backend:
         """Return a backend of the same model with a cache of its own, made on first use.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from runner.domain.vectors import Pooling
-from runner.engine.backend import Backend, Vocabulary
+from runner.engine.backend import Backend, Frame, Vocabulary
 from runner.engine.embed import Item, Job
 from runner.engine.queue import RANKS
 from runner.errors import InvalidRequest, PromptTooLong, Unsupported
@@ -42,11 +42,8 @@ def job_of(request: Embed | Rerank, vocabulary: Vocabulary, backend: Backend) ->
         tokens = _tokens(text, index, vocabulary, backend.n_vocab)
         if len(tokens) > n_ctx:
             if not request.truncates:
-                # Ollama's words, which its clients look for, and after them which and how much.
-                what = f"the input length exceeds the context length: input[{index}]"
-                raise _too_long(len(tokens), n_ctx, what)
-            n_closing = 0 if isinstance(text, tuple) else len(vocabulary.frame.closing)
-            tokens = _cut(tokens, n_ctx, n_closing)
+                raise _too_long(len(tokens), n_ctx, f"input[{index}]")
+            tokens = _cut(tokens, n_ctx, None if isinstance(text, tuple) else vocabulary.frame)
             truncated.append(index)
         items.append(Item(tokens, index))
     return Job(
@@ -78,9 +75,19 @@ def _tokens(
     return tokens
 
 
-def _cut(tokens: list[int], n_most: int, n_closing: int) -> list[int]:
-    """The first ``n_most`` tokens, the last ``n_closing`` of them those that closed the text."""
-    n_closing = min(n_closing, n_most - 1)
+def _cut(tokens: list[int], n_most: int, frame: Frame | None) -> list[int]:
+    """The first ``n_most`` tokens; inside a frame its closing ones are the last of them."""
+    if frame is None:
+        return tokens[:n_most]
+    n_framing, n_closing = len(frame.opening) + len(frame.closing), len(frame.closing)
+    if n_most <= n_framing:
+        error = PromptTooLong(len(tokens), n_most)
+        error.message = "input after truncation exceeds maximum context length"  # as in Ollama
+        error.hint = (
+            f"of {len(tokens)} tokens the context holds {n_most}, and {n_framing} open and close"
+            " every text of this model: ask for a larger num_ctx"
+        )
+        raise error
     return tokens[: n_most - n_closing] + tokens[len(tokens) - n_closing :]
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 Tokens = npt.NDArray[np.intp]
-_NONE: Tokens = np.empty(0, np.intp)
 
 
 class PieceIndex:

@@ -99,6 +99,14 @@ class Rules:
         self._may_force = may_force and self._never is None and banned is None
         self._budget = budget
         self._n_taken = 0
+        #: Whether every token may come at any time.
+        self.are_none = (
+            matcher is None
+            and self._never is None
+            and banned is None
+            and budget is None
+            and n_least <= 0
+        )
 
     @property
     def is_free(self) -> bool:

@@ -1,9 +1,9 @@
 """Header, key/values and tensor table of a GGUF file; never its weights.
 
 A model file is written by a stranger, and llama.cpp trusts much of what one says.  So everything is
-checked here first: each count and length against the bytes that are left, each tensor against
-the end of the file.  Whatever the bytes are, the result is a ``Header`` or a ``BadModelFile`` that
-names the offset and the reason, in bounded time and memory.
+checked here first: each count and length against the bytes that are left (``cursor.py``), each
+tensor against the end of the file.  Whatever the bytes are, the result is a ``Header`` or a
+``BadModelFile`` that names the offset and the reason, in bounded time and memory.
 
 What the keys mean is for ``metadata.py``.
 
@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from io import FileIO
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from runner.errors import BadModelFile
+from runner.gguf.cursor import Cursor, Readable
 from runner.gguf.lookalike import describe_other
 from runner.gguf.tensor_types import REMOVED_TYPES, TENSOR_TYPES
 
@@ -29,18 +30,12 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
 
-#: Bytes read at a time; the whole header of a small model.
-_CHUNK = 1 << 20
-
 # Limits far beyond any real model, so that a hostile file costs neither memory nor time.
 _MAX_KEYS = 1 << 16
 _MAX_TENSORS = 1 << 17
 _MAX_KEY_BYTES = (1 << 16) - 1  # the format's own limit
 _MAX_NAME_BYTES = 63  # ggml.h: GGML_MAX_NAME, the final zero included
 _MAX_DIMS = 4  # ggml.h: GGML_MAX_DIMS
-_MAX_STRINGS = 1 << 22  # walked in all arrays together; vocabularies have up to 2**18
-_MAX_KEPT_BYTES = 1 << 24  # of strings that become Python objects
-_MAX_KEPT_ELEMENTS = 1 << 21  # of arrays that become tuples
 
 _STRING, _ARRAY = 8, 9
 #: Scalar types: the ``struct`` letter and a name.
@@ -57,11 +52,6 @@ _SCALARS: dict[int, tuple[str, str]] = {
     11: ("q", "i64"),
     12: ("d", "f64"),
 }
-
-_U32 = struct.Struct("<I")
-_U64 = struct.Struct("<Q")
-
-_AGAIN = "the file is damaged or incomplete: download it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,155 +137,16 @@ def read_header(path: Path, *, max_array: int = 1024) -> Header:
         raise BadModelFile(f"cannot read {path}: {reason}") from None
 
 
-class Readable(Protocol):
-    """Bytes to go about in; a reading may give fewer than asked for only at the end."""
-
-    def seek(self, offset: int, /) -> int:
-        """Go to ``offset`` from the beginning."""
-        ...
-
-    def read(self, n_bytes: int, /) -> bytes | None:
-        """Return the next bytes."""
-        ...
-
-
 def read_open(file: Readable, name: str, n_file_bytes: int, *, max_array: int = 1024) -> Header:
     """Return the header of an open GGUF file, wherever it lies; ``name`` is for errors.
 
     Raises:
         BadModelFile: As ``read_header`` does; whatever ``file`` raises goes through.
     """
-    return _read(_Cursor(file, name, n_file_bytes), max_array)
+    return _read(Cursor(file, name, n_file_bytes), max_array)
 
 
-class _Cursor:
-    """A position in the file, with every step checked against the file's end."""
-
-    def __init__(self, file: Readable, name: str, n_file_bytes: int) -> None:
-        self.name = name
-        self.n_file_bytes = n_file_bytes
-        self._file = file
-        self._buffer = b""
-        self._base = 0  # the buffer's place in the file
-        self._pos = 0  # in the buffer; may lie behind its end after a skip
-        self._n_strings = 0
-        self._n_kept_bytes = 0
-        self._n_kept_elements = 0
-
-    @property
-    def offset(self) -> int:
-        """The position, from the start of the file."""
-        return self._base + self._pos
-
-    @property
-    def n_left(self) -> int:
-        """Bytes to the file's end."""
-        return self.n_file_bytes - self.offset
-
-    def bad(self, reason: str, *, at: int | None = None, hint: str = _AGAIN) -> BadModelFile:
-        """Return the error for what is wrong at byte ``at``, here by default."""
-        offset = self.offset if at is None else at
-        return BadModelFile(f"{self.name}: at byte {offset}: {reason}", hint=hint)
-
-    def peek(self, n_bytes: int) -> bytes:
-        """Return up to ``n_bytes`` from here without moving."""
-        self._fill(min(n_bytes, self.n_left))
-        return self._buffer[self._pos : self._pos + n_bytes]
-
-    def u32(self, what: str) -> int:
-        return int(self._unpack(_U32, what)[0])
-
-    def u64(self, what: str) -> int:
-        return int(self._unpack(_U64, what)[0])
-
-    def keep(self, count: int) -> None:
-        """Account for ``count`` elements that become Python objects."""
-        self._n_kept_elements += count
-        if self._n_kept_elements > _MAX_KEPT_ELEMENTS:
-            raise self.bad(f"arrays of more than {_MAX_KEPT_ELEMENTS} elements together")
-
-    def scalars(self, letter: str, count: int, what: str) -> tuple[Any, ...]:
-        """Return ``count`` numbers of the ``struct`` type ``letter``."""
-        self.keep(count)
-        return self._unpack(struct.Struct(f"<{count}{letter}"), what)
-
-    def string(self, what: str, max_bytes: int = _MAX_KEPT_BYTES) -> bytes:
-        """Return a string's bytes: a 64-bit length, then as many bytes."""
-        start = self.offset
-        length = self.u64(f"the length of {what}")
-        if length > self.n_left:
-            raise self.bad(
-                f"{what} has a length of {length}, but only {self.n_left} bytes are left", at=start
-            )
-        if length > max_bytes:
-            raise self.bad(f"{what} is {length} bytes long; at most {max_bytes} are allowed")
-        self._n_kept_bytes += length
-        if self._n_kept_bytes > _MAX_KEPT_BYTES:
-            raise self.bad(f"strings of more than {_MAX_KEPT_BYTES} bytes together")
-        self._fill(length)
-        text = self._buffer[self._pos : self._pos + length]
-        self._pos += length
-        return text
-
-    def skip(self, n_bytes: int, what: str) -> None:
-        """Move on without reading."""
-        if n_bytes > self.n_left:
-            raise self._cut(what, n_bytes)
-        self._pos += n_bytes
-
-    def skip_strings(self, count: int, what: str) -> None:
-        """Move over ``count`` strings: the hot loop of this room, 0.1 µs a string."""
-        self._n_strings += count
-        if self._n_strings > _MAX_STRINGS:
-            raise self.bad(f"arrays of more than {_MAX_STRINGS} strings together")
-        unpack, left = _U64.unpack_from, count
-        while left:
-            self._need(_U64.size, what)
-            buffer, base, pos = self._buffer, self._base, self._pos
-            start, countdown = pos, range(left, 0, -1)
-            try:
-                for left in countdown:  # noqa: B007 - still right when the loop breaks off
-                    start, pos = pos, pos + 8 + unpack(buffer, pos)[0]
-                left = 0
-            except (struct.error, OverflowError):
-                pass  # the buffer ends before the next length
-            self._pos = pos
-            if self.n_left < 0:
-                raise self.bad(
-                    f"a string in {what} has a length of {pos - start - 8},"
-                    f" but the file ends {self.n_file_bytes - base - start - 8} bytes further",
-                    at=base + start,
-                )
-
-    def _unpack(self, layout: struct.Struct, what: str) -> tuple[Any, ...]:
-        self._need(layout.size, what)
-        values = layout.unpack_from(self._buffer, self._pos)
-        self._pos += layout.size
-        return values
-
-    def _need(self, n_bytes: int, what: str) -> None:
-        if n_bytes > self.n_left:
-            raise self._cut(what, n_bytes)
-        self._fill(n_bytes)
-
-    def _fill(self, n_bytes: int) -> None:
-        """Have ``n_bytes`` from here in the buffer; they lie within the file."""
-        if self._pos + n_bytes <= len(self._buffer):
-            return
-        self._base, self._pos = self.offset, 0
-        self._file.seek(self._base)
-        self._buffer = self._file.read(max(n_bytes, _CHUNK)) or b""
-        if len(self._buffer) < n_bytes:
-            raise self.bad("the file became shorter while it was read")
-
-    def _cut(self, what: str, n_bytes: int) -> BadModelFile:
-        return self.bad(
-            f"{what} needs {n_bytes} bytes, but the file ends {max(self.n_left, 0)} bytes further"
-            f" ({self.n_file_bytes} bytes in all)"
-        )
-
-
-def _read(cursor: _Cursor, max_array: int) -> Header:
+def _read(cursor: Cursor, max_array: int) -> Header:
     version = _read_version(cursor)
     n_tensors = _read_count(cursor, "tensors", _MAX_TENSORS)
     n_keys = _read_count(cursor, "keys", _MAX_KEYS)
@@ -327,7 +178,7 @@ def _read(cursor: _Cursor, max_array: int) -> Header:
     )
 
 
-def _read_version(cursor: _Cursor) -> int:
+def _read_version(cursor: Cursor) -> int:
     start = cursor.peek(512)
     if start[:4] != MAGIC:
         looks, hint = describe_other(start)
@@ -355,7 +206,7 @@ def _read_version(cursor: _Cursor) -> int:
     )
 
 
-def _read_count(cursor: _Cursor, what: str, limit: int) -> int:
+def _read_count(cursor: Cursor, what: str, limit: int) -> int:
     start = cursor.offset
     count = cursor.u64(f"the number of {what}")
     if count > limit:
@@ -363,7 +214,7 @@ def _read_count(cursor: _Cursor, what: str, limit: int) -> int:
     return count
 
 
-def _read_value(cursor: _Cursor, key: str, value_type: int, max_array: int) -> Any:
+def _read_value(cursor: Cursor, key: str, value_type: int, max_array: int) -> Any:
     what = f"the value of {key!r}"
     if value_type == _STRING:
         return _loose_text(cursor.string(what))
@@ -374,7 +225,7 @@ def _read_value(cursor: _Cursor, key: str, value_type: int, max_array: int) -> A
     raise cursor.bad(f"{what} has the unknown type {value_type}", at=cursor.offset - 4)
 
 
-def _read_array(cursor: _Cursor, key: str, max_array: int) -> tuple[Any, ...] | GgufArray:
+def _read_array(cursor: Cursor, key: str, max_array: int) -> tuple[Any, ...] | GgufArray:
     what = f"the array {key!r}"
     start = cursor.offset
     element_type = cursor.u32(f"the element type of {what}")
@@ -403,7 +254,7 @@ def _read_array(cursor: _Cursor, key: str, max_array: int) -> tuple[Any, ...] | 
     return cursor.scalars(letter, length, what)
 
 
-def _check_alignment(cursor: _Cursor, value: Any, value_type: int, start: int) -> int:
+def _check_alignment(cursor: Cursor, value: Any, value_type: int, start: int) -> int:
     if value_type != 4:  # u32
         raise cursor.bad("'general.alignment' must be of type u32", at=start)
     alignment = int(value)
@@ -412,7 +263,7 @@ def _check_alignment(cursor: _Cursor, value: Any, value_type: int, start: int) -
     return alignment
 
 
-def _read_tensor(cursor: _Cursor, names: set[str]) -> tuple[int, TensorInfo]:
+def _read_tensor(cursor: Cursor, names: set[str]) -> tuple[int, TensorInfo]:
     """Return where the entry starts, and the entry; its name joins ``names``."""
     start = cursor.offset
     name = _text(cursor, cursor.string("a tensor's name", _MAX_NAME_BYTES), "a name", start)
@@ -450,7 +301,7 @@ def _read_tensor(cursor: _Cursor, names: set[str]) -> tuple[int, TensorInfo]:
 
 
 def _check_places(
-    cursor: _Cursor, table: list[tuple[int, TensorInfo]], alignment: int, data_offset: int
+    cursor: Cursor, table: list[tuple[int, TensorInfo]], alignment: int, data_offset: int
 ) -> None:
     """Refuse tensors that llama.cpp would not find: it wants each right behind the last."""
     expected = 0
@@ -483,7 +334,7 @@ def _needed(table: list[tuple[int, TensorInfo]], data_offset: int, end: int) -> 
     return max(end, data_offset + last.offset + last.n_bytes)
 
 
-def _text(cursor: _Cursor, raw: bytes, what: str, start: int) -> str:
+def _text(cursor: Cursor, raw: bytes, what: str, start: int) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -22,6 +22,7 @@ from runner.hub.choose import RepoFile, variants
 from runner.hub.offline import refuse_offline
 from runner.hub.reach import Reach
 from runner.hub.repository import Found, Listing
+from runner.hub.token import usable_token
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo
@@ -154,7 +155,7 @@ class HuggingFace:
 
     def _bearer(self) -> str | None:
         """Return the token; ``None`` lets the client look for its own."""
-        return self._token() or self._environ.get("HF_TOKEN", "").strip() or None
+        return usable_token(self._token() or self._environ.get("HF_TOKEN"), "HF_TOKEN")
 
     @contextlib.contextmanager
     def _explained(self, repository: str, revision: str) -> Iterator[None]:

@@ -25,6 +25,7 @@ from runner.hub.choose import RepoFile, variants
 from runner.hub.offline import refuse_offline
 from runner.hub.reach import Reach
 from runner.hub.repository import Found, Listing
+from runner.hub.token import usable_token
 
 if TYPE_CHECKING:
     from modelscope_hub import HubApi
@@ -197,7 +198,8 @@ class ModelScope:
         _import_client()
         from modelscope_hub.config import HubConfig
 
-        token = self._token() or self._environ.get("MODELSCOPE_API_TOKEN", "").strip() or None
+        named = "MODELSCOPE_API_TOKEN"
+        token = usable_token(self._token() or self._environ.get(named), named)
         return HubConfig(endpoint=self.endpoint, token=token)
 
     def _api(self) -> HubApi:

@@ -57,7 +57,7 @@ def retry_after_s(text: str | None, now: float) -> float | None:
         return float(text[:9])
     try:
         date = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of a time zone beyond all
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

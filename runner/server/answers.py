@@ -6,6 +6,7 @@ import asyncio
 import copy
 import math
 import secrets
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -148,8 +149,23 @@ async def read_body(request: web.Request) -> bytes:
     announced = request.content_length or 0
     if announced > MAX_BODY:
         raise web.HTTPRequestEntityTooLarge(MAX_BODY, announced)
-    limit_s = request.app[LIMITS].body_s
     pieces: list[bytes] = []
+    n_read = 0
+    async for piece in body_pieces(request):
+        n_read += len(piece)
+        if n_read > MAX_BODY:
+            raise web.HTTPRequestEntityTooLarge(MAX_BODY, n_read)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def body_pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
+    """Yield the body as it comes, however large it is.
+
+    Raises:
+        TooSlow: It stopped coming.
+    """
+    limit_s = request.app[LIMITS].body_s
     n_read = 0
     while True:
         try:
@@ -161,11 +177,9 @@ async def read_body(request: web.Request) -> bytes:
                 hint="send all of it",
             ) from None
         if not piece:
-            return b"".join(pieces)
+            return
         n_read += len(piece)
-        if n_read > MAX_BODY:
-            raise web.HTTPRequestEntityTooLarge(MAX_BODY, n_read)
-        pieces.append(piece)
+        yield piece
 
 
 def json_answer(request: web.Request, body: bytes, *, status: int = 200) -> web.Response:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 from aiohttp import web
 
 from runner.errors import RequestError
-from runner.server.answers import error_answer
+from runner.server.answers import body_pieces, error_answer
 from runner.server.needs import NEEDS
 
 routes = web.RouteTableDef()
-
-#: Read from the socket at a time, in bytes.
-_CHUNK = 1 << 18
 
 
 @routes.head("/api/blobs/{digest}")
@@ -27,6 +26,7 @@ async def has_blob(request: web.Request) -> web.Response:
 @routes.post("/api/blobs/{digest}")
 async def upload(request: web.Request) -> web.Response:
     """Take a file in, as large as the disk allows: 201, or 200 when it is there already."""
-    chunks = request.content.iter_chunked(_CHUNK)
-    is_new = await request.app[NEEDS].blobs.receive(request.match_info["digest"], aiter(chunks))
+    blobs, digest = request.app[NEEDS].blobs, request.match_info["digest"]
+    async with aclosing(body_pieces(request)) as pieces:
+        is_new = await blobs.receive(digest, pieces)
     return web.Response(status=201 if is_new else 200)

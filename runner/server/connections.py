@@ -2,8 +2,8 @@
 
 A head that does not arrive in time, a client that does not read what it asked for, and one
 connection too many end here, below every handler.  The parts of aiohttp's protocol that this
-leans on (``_waiter``, ``_request_count``, ``handle_error``) have no public names; the tests of this
-file fail should they change.
+leans on (``_waiter``, ``_handler_waiter``, ``_request_count``, ``handle_error``) have no public
+names; the tests of this file fail should they change.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Connection(web.RequestHandler):
         refused: Why its requests are not answered; ``None``: they are.
     """
 
-    __slots__ = ("_head_timer", "_ledger", "_peer", "_write_timer", "refused")
+    __slots__ = ("_answered", "_head_timer", "_ledger", "_peer", "_write_timer", "refused")
 
     def __init__(self, server: web.Server, ledger: Ledger, **options: Any) -> None:
         super().__init__(server, **options)
@@ -169,6 +169,20 @@ class Connection(web.RequestHandler):
         response = _bare_answer(error, status)
         response.force_close()
         return response
+
+    @property
+    def _handler_waiter(self) -> asyncio.Future[None] | None:
+        """What the end of the daemon waits for, while it does: the answer that is under way.
+
+        WORKAROUND https://github.com/Tribler/tribler/issues/8156: aiohttp 3.14 tells a wait that
+        has just timed out as well, and logs the fault that this is, though the answer was sent.
+        """
+        waiter = self._answered
+        return None if waiter is None or waiter.done() else waiter
+
+    @_handler_waiter.setter
+    def _handler_waiter(self, waiter: asyncio.Future[None] | None) -> None:
+        self._answered = waiter
 
     @property
     def _is_waiting(self) -> bool:

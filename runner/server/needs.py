@@ -116,8 +116,8 @@ class Models(Protocol):
         """Return all models."""
         ...
 
-    async def show(self, name: ModelName) -> ModelDetails:
-        """Return all about one model."""
+    async def show(self, name: ModelName, *, whole: bool = False) -> ModelDetails:
+        """Return all about one model; ``whole``: the long arrays of its files, too."""
         ...
 
     def running(self) -> Sequence[RunningModel]:

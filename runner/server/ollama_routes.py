@@ -67,7 +67,7 @@ async def show(request: web.Request) -> web.Response:
     """All about one model."""
     call = ollama_models.parse_show(await read_body(request))
     name_model(request, call.name)
-    details = await request.app[NEEDS].models.show(call.name)
+    details = await request.app[NEEDS].models.show(call.name, whole=call.verbose)
     return json_answer(request, ollama_models.show(details, verbose=call.verbose))
 
 

@@ -10,7 +10,7 @@ from runner.dialects import ollama_embed, rerank, wire
 from runner.dialects.openai import embeddings as openai_embeddings
 from runner.domain.request import EmbedRequest
 from runner.domain.vectors import Embeddings
-from runner.errors import RequestError
+from runner.errors import PromptTooLong, RequestError
 from runner.server.answers import json_answer, read_body
 from runner.server.callers import name_model
 from runner.server.needs import NEEDS
@@ -26,7 +26,10 @@ async def embed(request: web.Request) -> web.Response:
     if not call.request.inputs:
         load_s = await _load(request, call.request)
         return json_answer(request, ollama_embed.empty_answer(call, load_s=load_s))
-    found = await _embed(request, call.request, call.model)
+    try:
+        found = await _embed(request, call.request, call.model)
+    except PromptTooLong as error:
+        raise ollama_embed.too_long(call, error) from None
     return json_answer(request, ollama_embed.embed_answer(call, found))
 
 

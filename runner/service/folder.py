@@ -3,7 +3,7 @@
 A move is a job.  Until the last of it is there the library is used where it was; then the setting
 changes, the daemon goes on in the new folder, and what was moved goes from the old one.  A move
 that fails or is cancelled leaves everything where it was; one that the daemon's end breaks off
-begins again with the next daemon.
+goes on with the next daemon, from what it has brought.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ class FolderService:
             folder, before = Path(request.folder), Path(request.before)
             if plain(self._library.models) != request.folder:
                 before = Path(plain(self._library.models))
-                yield from self._carry(folder, on_loop)
+                yield from self._carry(folder, on_loop, run)
                 self._let_load(on_loop)
             leave(before, folder)
             yield Progress("success")
@@ -245,7 +245,7 @@ class FolderService:
             time.sleep(_LOOK_S)
 
     def _carry(
-        self, folder: Path, on_loop: Callable[[Callable[[], Awaitable[Any]]], Any]
+        self, folder: Path, on_loop: Callable[[Callable[[], Awaitable[Any]]], Any], run: Run
     ) -> Generator[Progress, None, None]:
         async def busy() -> list[Job]:
             return self._busy()
@@ -268,7 +268,7 @@ class FolderService:
                         self._is_held = False
                     return
         except BaseException:
-            if plain(self._library.models) != str(folder):
+            if plain(self._library.models) != str(folder) and not run.goes_on:
                 carrier.undo()
             raise
 

@@ -19,6 +19,7 @@ from runner.domain.job import Job, JobError, JobState
 from runner.domain.progress import Progress
 from runner.errors import CapacityError, CorralError, InvalidRequest, JobNotFound, SourceError
 from runner.hub.throttle import Throttle
+from runner.service.kept_jobs import KeptJobs
 from runner.service.news import News
 from runner.service.run import (
     End,
@@ -67,25 +68,20 @@ class JobService:
         throttle: Throttle | None = None,
     ) -> None:
         self._throttle = throttle or Throttle()
-        self._table = table
+        self._kept = KeptJobs(table)
         self._discard = discard
         self._lives: dict[int, LiveJob] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._adding = asyncio.Lock()  # no two calls make a job of one name while one is stored
         self.news = News()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="jobs")
         self._workers = ThreadPoolExecutor(_N_THREADS, thread_name_prefix="job")
-        self._last_id = 0
         self._is_closing = False
 
     # Beginning and ending
 
     async def restore(self, make_work: TakeUp) -> None:
         """Take up the jobs of the last daemon: what was on its way goes on, or begins again."""
-        if self._table is None:
-            return
-        await self._write(self._table.forget_old)
-        for stored in await self._write(self._table.load):
+        for stored in await self._kept.load():
             if live := taken_up(stored, make_work):
                 self._lives[live.job.job_id] = live
                 if live.job != stored.job:
@@ -146,6 +142,7 @@ class JobService:
         self._is_closing = True
         for live in self._lives.values():
             if live.run is not None:
+                live.run.goes_on = live.is_kept
                 live.run.stop.set()
                 self._tell_end(live, broken_off(live))
         self.news.end()
@@ -155,10 +152,7 @@ class JobService:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
         self._workers.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(self._writer.shutdown)
-        if self._table is not None:
-            self._table.close()
-            self._table = None
+        await self._kept.close()
 
     # Looking
 
@@ -327,12 +321,7 @@ class JobService:
             place=max(places, default=-1) + 1,
             is_attended=is_attended,
         )
-        live = LiveJob(job, None, is_lasting, request=request)
-        if self._table is not None:
-            live.job = await self._write(self._table.add, job)
-        else:
-            self._last_id += 1
-            live.job = replace(job, job_id=self._last_id)
+        live = LiveJob(await self._kept.add(job), None, is_lasting, request=request)
         self._lives[live.job.job_id] = live
         over = [job_id for job_id, one in self._lives.items() if one.job.state.is_over]
         for job_id in over[:-N_REMEMBERED]:
@@ -491,9 +480,6 @@ class JobService:
         self.news.tell(live.job)
 
     def _save(self, live: LiveJob) -> None:
-        """Store a job as it is now; in order, and not on the loop."""
-        if self._table is not None and live.is_kept and not self._is_closing:
-            self._writer.submit(self._table.try_put, live.stored())
-
-    async def _write(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, call, *arguments)
+        """Store a job as it is now, for the next daemon."""
+        if live.is_kept and not self._is_closing:
+            self._kept.put(live.stored())

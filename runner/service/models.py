@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 from runner.domain.loading import LoadMoment
@@ -47,6 +48,7 @@ class ModelService:
         self._pool = pool
         self._cache = cache
         self._last_use = last_use or LastUse()
+        self._reading_whole = asyncio.Lock()
 
     async def list_models(self) -> list[ModelInfo]:
         """Return every usable model, newest first."""
@@ -54,15 +56,19 @@ class ModelService:
         of = self._last_use.of
         return [replace(info, used_at=at) if (at := of(info.name)) else info for info in found]
 
-    async def show(self, name: ModelName) -> ModelDetails:
-        """Return all there is to tell about a model.
+    async def show(self, name: ModelName, *, whole: bool = False) -> ModelDetails:
+        """Return all there is to tell about a model; ``whole``: every array of its files, too.
+
+        Those are large, so one caller's at a time are read; who encodes what is returned without
+        waiting for anything in between has one at a time in memory.
 
         Raises:
             ModelNotFound: There is no such model.
             BadModelFile: Its file is damaged.
         """
-        details = await asyncio.to_thread(self._library.show, name)
         quality = await asyncio.to_thread(self._last_quality, name)
+        async with self._reading_whole if whole else nullcontext():
+            details = await asyncio.to_thread(self._library.show, name, whole=whole)
         return replace(details, modelfile=modelfile_of(details), quality=quality)
 
     def _last_quality(self, name: ModelName) -> QualityReport | None:

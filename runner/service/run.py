@@ -36,6 +36,8 @@ class Run:
         throttle: The job's own limit on speed.
         stop: Set when the work should end at its next step.
         held: Set while the work should stand still, for those jobs that can.
+        goes_on: Whether it stops only because the daemon ends: the next one begins it again, and
+            what it has may stay.
         keys: Files that arrive for it; ``note`` adds one.
         result: What the work found, for those jobs that find something.
     """
@@ -43,6 +45,7 @@ class Run:
     throttle: Throttle
     stop: threading.Event = field(default_factory=threading.Event)
     held: threading.Event = field(default_factory=threading.Event)
+    goes_on: bool = False
     result: object = None
     keys: tuple[str, ...] = ()
     on_keys: Callable[[tuple[str, ...]], object] = lambda keys: None

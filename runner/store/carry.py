@@ -3,7 +3,7 @@
 Blobs go first, while the library is used as ever; on the same disk they are linked, since a blob
 never changes, elsewhere they are copied and their digests compared.  What may change meanwhile,
 manifests above all, goes last, under the store's lock.  Who gives up in between has everything
-where it was.
+where it was; whoever goes on later does not bring a blob twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from runner.domain.progress import Progress
 from runner.domain.storage import FolderPlan
-from runner.errors import DigestMismatch, DiskFull, InvalidRequest
+from runner.errors import CorralError, DigestMismatch, DiskFull, InvalidRequest
 from runner.logs import pairs
 from runner.store.arrival import PREFIX as ARRIVAL_PREFIX
 from runner.store.blobs import Blobs, Partial
@@ -181,10 +181,13 @@ class Carrier:
             sync_folder(self._to)
 
     def undo(self) -> None:
-        """Remove what was brought; what was there before stays."""
+        """Remove what was brought, by an earlier process too; what a name means there stays."""
         for path in self._brought:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+        with contextlib.suppress(CorralError):
+            if self._blobs.digests():
+                Library(self._to).prune()
         for folder in reversed(self._made):
             _remove_empty(folder)
 

@@ -116,19 +116,19 @@ class Index:
                 found.append(self.manifest_at(Path(file)))
         return found
 
-    def entry(self, name: ModelName, asked: str = "") -> Entry:
+    def entry(self, name: ModelName) -> Entry:
         """Return what ``name`` means.
 
         Raises:
-            ModelNotFound: There is no such name; ``asked`` is how the user wrote it.
+            ModelNotFound: There is no such name.
             StoreError: Its manifest is damaged, or cannot be read.
         """
-        with self._explained(name, asked):
+        with self._explained(name):
             return self.load(self.path(name))
 
-    def manifest(self, name: ModelName, asked: str = "") -> Manifest:
+    def manifest(self, name: ModelName) -> Manifest:
         """Return all of what ``name`` means; raises as ``entry``."""
-        with self._explained(name, asked):
+        with self._explained(name):
             return self.manifest_at(self.path(name))
 
     def load(self, path: Path) -> Entry:
@@ -247,13 +247,13 @@ class Index:
             write_summary(self._file, self.folder, entries, folders, scratch=scratch)
 
     @contextlib.contextmanager
-    def _explained(self, name: ModelName, asked: str) -> Iterator[None]:
+    def _explained(self, name: ModelName) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             # ENAMETOOLONG: a good name, but longer than any file's here can be.
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-                raise ModelNotFound(asked or str(name)) from None
+                raise ModelNotFound(str(name)) from None
             raise in_words(error, f"cannot read the manifest of {name}") from error
 
     def _load(self, path: str) -> Entry:

@@ -24,7 +24,7 @@ from runner.domain.model import ModelDetails, ModelInfo
 from runner.domain.name import ModelName
 from runner.domain.options import Options
 from runner.domain.progress import Progress
-from runner.errors import DigestMismatch, ModelNotFound, StoreError
+from runner.errors import BadModelFile, DigestMismatch, ModelNotFound, StoreError
 from runner.gguf.metadata import join_shards
 from runner.gguf.reader import GgufArray, Header, read_header
 from runner.store import gate, manifests
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 _SCRATCH_PREFIX = "manifest-"
 _MAX_HEADERS = 8  # kept in memory for ``show``
+_ALL = 2**64  # elements: longer than any array is
 
 
 class Library:
@@ -105,37 +106,41 @@ class Library:
         """Return every digest that a manifest names; ``None`` when one cannot be told."""
         return self._index.used()
 
-    def find(self, name: ModelName, *, asked: str = "") -> Manifest:
+    def find(self, name: ModelName) -> Manifest:
         """Return what ``name`` means.
 
         Args:
             name: Looked up without regard to case.
-            asked: How the user wrote it, for the error.
 
         Raises:
             ModelNotFound: There is no such name.
             StoreError: Its manifest is damaged, or cannot be read.
         """
         try:
-            return self._index.manifest(name, asked)
+            return self._index.manifest(name)
         except ModelNotFound:
             self._check_there()
             raise
 
-    def info(self, name: ModelName, *, asked: str = "") -> ModelInfo:
+    def info(self, name: ModelName) -> ModelInfo:
         """Return the line of the library for ``name``; raises like ``find``."""
-        return self._index.entry(name, asked).info
+        return self._index.entry(name).info
 
-    def show(self, name: ModelName, *, asked: str = "") -> ModelDetails:
+    def show(self, name: ModelName, *, whole: bool = False) -> ModelDetails:
         """Return all there is to tell about ``name``.
+
+        Args:
+            name: Looked up without regard to case.
+            whole: With every array of its files, tens of megabytes for a large vocabulary;
+                otherwise long ones are empty.
 
         Raises:
             ModelNotFound: There is no such name.
             StoreError: Its manifest is damaged, or its file is missing.
             BadModelFile: Its model file is damaged.
         """
-        entry = self._index.entry(name, asked)
-        manifest = self._index.manifest(name, asked)
+        entry = self._index.entry(name)
+        manifest = self._index.manifest(name)
         header = self._header(manifest)
         template = manifest.facts.template if manifest.template is None else manifest.template
         return ModelDetails(
@@ -147,8 +152,8 @@ class Library:
             messages=manifest.messages,
             has_own_template=manifest.template is not None,
             requires=manifest.requires,
-            metadata=_short(header.metadata),
-            projector=self._projector(manifest),
+            metadata=self._metadata(manifest.model.digest, whole=whole),
+            projector=self._projector(manifest, whole=whole),
             tensors=tuple((t.name, t.type_name, t.shape, t.n_bytes) for t in header.tensors),
             provenance=manifest.provenance,
             warnings=gate.warnings(template),
@@ -184,7 +189,7 @@ class Library:
         paths = [self.blobs.path(one.digest) for one in manifest.layers if one.kind in kinds]
         return tuple(paths) if len(paths) > 1 else ()
 
-    def verify(self, name: ModelName, *, asked: str = "") -> Iterator[Progress]:
+    def verify(self, name: ModelName) -> Iterator[Progress]:
         """Read all blobs of ``name`` again and compare their digests; yields progress.
 
         Raises:
@@ -192,7 +197,7 @@ class Library:
             StoreError: A blob is missing.
             DigestMismatch: A blob is damaged.
         """
-        manifest = self.find(name, asked=asked)
+        manifest = self.find(name)
         self.model_path(manifest)
         for layer in manifest.layers:
             yield from self.blobs.verify(layer.digest)
@@ -314,7 +319,7 @@ class Library:
         with self._lock.hold("upload"):
             self.blobs.commit(partial)
 
-    def copy(self, source: ModelName, target: ModelName, *, asked: str = "") -> ModelInfo:
+    def copy(self, source: ModelName, target: ModelName) -> ModelInfo:
         """Let ``target`` mean what ``source`` means; blobs are shared.
 
         Raises:
@@ -324,10 +329,10 @@ class Library:
         """
         with self._lock.hold(f"copy {source}"):
             if source == target:
-                return self._index.entry(source, asked).info
-            return self._write(replace(self._index.manifest(source, asked), name=target))
+                return self._index.entry(source).info
+            return self._write(replace(self._index.manifest(source), name=target))
 
-    def delete(self, name: ModelName, *, asked: str = "") -> int:
+    def delete(self, name: ModelName) -> int:
         """Remove ``name``, damaged or not, and the blobs that only it used; return their bytes.
 
         Raises:
@@ -338,7 +343,7 @@ class Library:
         path = self._index.path(name)
         with self._lock.hold(f"delete {name}"):
             try:
-                digests = {layer.digest for layer in self._index.entry(name, asked).layers}
+                digests = {layer.digest for layer in self._index.entry(name).layers}
             except StoreError:  # damaged, and to be removed all the same
                 digests = digests_in(path)
             with explained(f"cannot remove {name}"):
@@ -387,9 +392,21 @@ class Library:
         self.model_path(manifest)  # all that it needs is there
         return self._header_of(manifest.model.digest)
 
-    def _projector(self, manifest: Manifest) -> Mapping[str, Any]:
+    def _projector(self, manifest: Manifest, *, whole: bool) -> Mapping[str, Any]:
         digests = [layer.digest for layer in manifest.layers if layer.kind == PROJECTOR]
-        return _short(self._header_of(digests[0]).metadata) if digests else {}
+        return self._metadata(digests[0], whole=whole) if digests else {}
+
+    def _metadata(self, digest: str, *, whole: bool) -> Mapping[str, Any]:
+        """The key/values of a file whose header was read; what is ``whole`` is not kept."""
+        header = self._header_of(digest)
+        if whole:
+            # A vocabulary may have more than the reader keeps of a stranger's file.
+            with contextlib.suppress(BadModelFile):
+                header = read_header(self.blobs.path(digest), max_array=_ALL)
+        return {
+            key: () if isinstance(value, GgufArray) else value
+            for key, value in header.metadata.items()
+        }
 
     def _header_of(self, digest: str) -> Header:
         header = self._headers.get(digest)
@@ -447,7 +464,3 @@ class Library:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _short(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in metadata.items() if not isinstance(value, GgufArray)}

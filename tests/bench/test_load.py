@@ -114,12 +114,12 @@ def test_so_many_are_unanswered_at_a_time(n, n_at_once):
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        assert started.wait(20)
+        assert started.wait(60)
         sent = [{"model": "m", "n": i} for i in range(n)]
         replies = burst((address[0], address[1]), sent, n_at_once=n_at_once)
     finally:
         loop.call_soon_threadsafe(finished.set)
-        thread.join(20)
+        thread.join(60)
         loop.close()
     assert [reply.text for reply in replies] == ["m!"] * n
     assert sorted(body["n"] for body in bodies) == list(range(n))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +43,7 @@ class Corral:
             [*self.command, *words],
             capture_output=True,
             env=self.environ,
-            timeout=30,
+            timeout=60,
             check=False,
             **options,
         )
@@ -71,13 +70,6 @@ def environ_for(place, tmp_path):
         "CORRAL_HOST": place,
         "TERM": "xterm",
     }
-
-
-@pytest.fixture
-def unused_port():
-    """A port of this machine on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @pytest.fixture

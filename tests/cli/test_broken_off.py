@@ -29,9 +29,9 @@ def test_ctrl_c_stops_the_answer_and_exits_with_130(corral, daemon):
     process = corral.start("run", "smollm2", "x")
     assert process.stdout.read(4) == b"Blue"
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, b"\n", b"")
-    assert daemon.left.wait(5)
+    assert daemon.left.wait(60)
 
 
 def test_ctrl_c_pauses_a_pull_and_says_how_to_go_on(corral, daemon):
@@ -39,6 +39,42 @@ def test_ctrl_c_pauses_a_pull_and_says_how_to_go_on(corral, daemon):
     process = corral.start("pull", "qwen3")
     assert process.stderr.readline() == b"pulling manifest\n"
     process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"paused; go on with: corral pull qwen3\n")
+
+
+@pytest.mark.parametrize(
+    ("state", "attended", "words"),
+    [
+        ("running", False, "job 3 goes on; see it with: corral jobs"),
+        ("queued", False, "job 3 goes on; see it with: corral jobs"),
+        ("paused", True, "paused; go on with: corral pull qwen3"),
+        ("failed", True, "paused; go on with: corral pull qwen3"),
+        ("done", True, ""),
+    ],
+)
+def test_ctrl_c_says_what_the_daemon_does_with_a_pull(corral, daemon, state, attended, words):
+    """A job that was begun apart goes on, whoever follows it."""
+    daemon.script.pull = [{"status": "pulling manifest"}, {"status": "stall"}]
+    ours = job(3, state, kind="pull") | {"name": "qwen3:latest", "is_attended": attended}
+    jobs = [ours, job(2, "running", kind="pull"), {**ours, "id": 1, "state": "failed"}]
+    daemon.script.failures["/api/jobs"] = (200, {"jobs": jobs})
+    process = corral.start("pull", "qwen3")
+    assert process.stderr.readline() == b"pulling manifest\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err.decode().partition("\n")[0]) == (130, words)
+
+
+def test_ctrl_c_waits_until_a_pull_has_paused(corral, daemon):
+    daemon.script.pull = [{"status": "pulling manifest"}, {"status": "stall"}]
+    ours = job(3, "running", kind="pull") | {"name": "qwen3:latest", "is_attended": True}
+    daemon.script.failures["/api/jobs"] = (200, {"jobs": [ours]})
+    process = corral.start("pull", "qwen3")
+    assert process.stderr.readline() == b"pulling manifest\n"
+    process.send_signal(signal.SIGINT)
+    assert daemon.left.wait(5)
+    ours["state"] = "paused"
     _, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (130, b"paused; go on with: corral pull qwen3\n")
 
@@ -54,7 +90,7 @@ def test_ctrl_c_leaves_a_model_to_be_made_and_says_so(corral, daemon, tmp_path):
         process = corral.start("create", "mine", "-f", str(file))
         assert process.stderr.readline() == b"converting model\n"
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
         assert (process.returncode, err.decode().partition("\n")[0]) == (130, left)
 
 
@@ -72,7 +108,7 @@ def test_a_reader_that_leaves_is_no_error(corral, daemon):
     process = corral.start("run", "smollm2", "x")
     process.stdout.read(10)
     process.stdout.close()
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     assert process.stderr.read() == b""
     process.stderr.close()
 
@@ -85,7 +121,7 @@ def test_a_full_disk_is_an_error_in_words(corral):
             stdout=full,
             stderr=subprocess.PIPE,
             env=corral.environ,
-            timeout=30,
+            timeout=60,
             check=False,
         )
     assert done.returncode == 1

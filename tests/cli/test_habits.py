@@ -92,7 +92,7 @@ def test_the_daemon_starts_by_the_word_that_others_have_for_it(lonely):
     try:
         wait_for(lambda: lonely("daemon", "status").returncode == 0, "a daemon that answers")
         assert lonely("daemon", "stop").returncode == 0
-        assert daemon.wait(30) == 0
+        assert daemon.wait(60) == 0
     finally:
         daemon.kill()
         daemon.communicate()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from runner.cli.main import COMMANDS, build_parser
+from runner.cli.main import COMMANDS, build_parser, main
 from runner.domain.options import OPTION_SPECS
 from tests.fakes.daemon import TOKEN, FakeDaemon, Script
 
@@ -191,6 +191,25 @@ def test_a_file_can_be_pulled(corral, daemon, tmp_path, form):
     assert body["path"] == str(tmp_path / "Tiny.gguf")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pull", "~nobody-at-all/m.gguf"),
+        ("create", "mine", "-f", "~nobody-at-all/Modelfile"),
+        ("quantize", "smollm2", "--imatrix", "~nobody-at-all/i.gguf"),
+        ("perplexity", "smollm2", "~nobody-at-all/text"),
+        ("modelfile", "check", "~nobody-at-all/Modelfile"),
+    ],
+    ids=" ".join,
+)
+def test_the_home_of_somebody_who_is_not_there_is_no_folder(corral, tmp_path, words):
+    """A shell leaves such a word as it is."""
+    done = corral(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "~nobody-at-all" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_a_file_that_is_missing_is_not_asked_for(corral, daemon, tmp_path):
     done = corral("pull", "./none.gguf", cwd=tmp_path)
     assert done.returncode == 1
@@ -292,11 +311,17 @@ def test_help_lists_every_command_on_stdout(corral, words):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_that_needs_no_daemon(lonely, name):
-    done = lonely(name, "--help")
-    assert done.returncode == 0
-    assert done.out.startswith(f"usage: corral {name}")
-    assert lonely("help", name).out == done.out
+def test_every_command_has_help_that_needs_no_daemon(monkeypatch, unused_port, capsys, name):
+    monkeypatch.setenv("CORRAL_HOST", f"127.0.0.1:{unused_port}")
+    told = []
+    for words in ([name, "--help"], ["help", name]):
+        with pytest.raises(SystemExit) as left:
+            main(["corral", *words])
+        assert left.value.code == 0
+        told.append(capsys.readouterr())
+    assert told[0] == told[1]
+    assert told[0].out.startswith(f"usage: corral {name}")
+    assert told[0].err == ""
 
 
 def test_the_version_is_told_with_and_without_a_daemon(corral, lonely, daemon):
@@ -326,7 +351,7 @@ def test_two_commands_at_once_start_one_daemon(lonely, tmp_path):
     lonely.environ["FAKE_DAEMON_DELAY"] = "0.3"
     both = [lonely.start("list") for _ in range(2)]
     for process in both:
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         assert out.startswith(b"NAME")
     log = tmp_path / "home/logs/daemon.log"
@@ -415,7 +440,7 @@ def test_logs_are_followed_until_ctrl_c(lonely, tmp_path):
         file.write("new\n")
     assert process.stdout.readline() == b"new\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
 
 
@@ -476,7 +501,7 @@ def test_the_command_line_loads_neither_daemon_nor_engine(corral, words, more):
         capture_output=True,
         env=corral.environ,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr

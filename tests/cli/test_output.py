@@ -12,7 +12,7 @@ from runner.domain.progress import Progress
 from runner.errors import DaemonError
 
 cells = st.text("abc", min_size=1, max_size=25)
-words = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=12)
+words = st.text(st.characters(codec="latin-1", exclude_characters="\n"), max_size=12)
 
 
 class Terminal(io.StringIO):
@@ -70,6 +70,16 @@ def test_a_text_beside_other_columns_stays_below_its_own_beginning(rows):
     heads = [line[:indent].strip() for line in lines]
     assert [head for head in heads if head] == [state for state, _ in rows]
     assert hanging_lines(rows, 10_000) == [f"{state:{indent}}{text}" for state, text in rows]
+
+
+def test_columns_stand_under_each_other_where_characters_are_wide_or_have_none():
+    rows = [("\u5c0f\u660e\u7684\u7535\u8111", "1"), ("e\u0301t\u00e9", "2"), ("abc", "3")]
+    assert table_lines(("NAME", "N"), rows) == [
+        "NAME" + " " * 10 + "N",
+        rows[0][0] + " " * 4 + "1",
+        rows[1][0] + " " * 11 + "2",
+        "abc" + " " * 11 + "3",
+    ]
 
 
 def test_a_table_without_rows_is_its_heads():

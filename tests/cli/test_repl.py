@@ -52,7 +52,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(chat, daemon):
     chat.type("Why?\r")
     chat.wait_for("Blue")
     chat.type("\x03")
-    assert daemon.left.wait(5)
+    assert daemon.left.wait(60)
     chat.wait_for(">>> ")
     daemon.script.event = ""
     chat.type("Go on\r")
@@ -405,7 +405,7 @@ def test_a_daemon_of_another_version_is_replaced_when_its_user_agrees(
             terminal.wait_for("restart it? [Y/n] ")
             terminal.type(answer)
             if version == "0.1.0":
-                assert old.over.wait(5)
+                assert old.over.wait(60)
                 old.__exit__()
                 terminal.wait_for("starting the Corral daemon ...")
             terminal.wait_for("smollm2:latest")

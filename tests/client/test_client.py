@@ -114,7 +114,7 @@ def test_closing_an_answer_leaves_the_daemon(daemon, client):
     daemon.script.event = "stall"
     with client.chat("smollm2", HELLO) as answer:
         assert next(answer) == TextDelta("Blue")
-    assert daemon.left.wait(5)
+    assert daemon.left.wait(60)
     assert list(answer) == []
 
 
@@ -133,7 +133,7 @@ def test_another_thread_can_close_an_answer_that_waits(daemon, client):
     reader = threading.Thread(target=lambda: rest.extend(answer))
     reader.start()
     answer.close()
-    reader.join(5)
+    reader.join(60)
     assert not reader.is_alive()
     assert rest == []
 

@@ -179,4 +179,4 @@ def test_openai_leaves_a_stream_early(standard, daemon):
         for piece in pieces:
             if piece.choices and piece.choices[0].delta.content:
                 break
-    wait_for(lambda: daemon.running("tiny")["n_active"] == 0, "the sequence to be freed", 2)
+    wait_for(lambda: daemon.running("tiny")["n_active"] == 0, "the sequence to be freed", 10)

@@ -55,7 +55,7 @@ def test_a_request_that_came_before_the_daemon_is_answered(tmp_path, opened):
     finally:
         waiting.close()
         daemon.terminate()
-        assert daemon.wait(30) == 0
+        assert daemon.wait(60) == 0
     opened.settimeout(1)  # it is still open for the next daemon
     assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
 
@@ -65,11 +65,11 @@ def test_the_next_daemon_takes_the_same_socket(tmp_path, opened):
     for _ in range(2):
         daemon = serve_at(opened, tmp_path / "home", "127.0.0.1")
         try:
-            with urllib.request.urlopen(url, timeout=30) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 assert answer.status == 200
         finally:
             daemon.terminate()
-            assert daemon.wait(30) == 0
+            assert daemon.wait(60) == 0
 
 
 def test_a_socket_for_other_machines_needs_settings_that_say_so(tmp_path):

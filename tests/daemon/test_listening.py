@@ -112,7 +112,7 @@ def test_it_listens_on_a_socket_that_only_its_owner_may_open(make_daemon, tmp_pa
     assert client.keys() == []
     assert "another program listens" in serve_in_vain(tmp_path / "other", f"unix://{path}")
     client.shutdown()
-    assert daemon.process.wait(20) == 0
+    assert daemon.process.wait(60) == 0
     assert not path.exists()
     assert probe(address).kind is Kind.NOTHING
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from runner.dialects import ollama
-from runner.dialects.anthropic import answers, messages
+from runner.dialects.anthropic import messages
 from runner.dialects.openai import chat, responses
 from runner.dialects.plain import MAX_DEPTH, plain
+from runner.dialects.whole import CalledTool
 from runner.errors import InvalidRequest
 
 json_values = st.recursive(
@@ -156,4 +157,4 @@ def test_arguments_that_are_nested_deeply_are_taken_or_refused_by_their_name(dep
 
 
 def test_a_model_that_nests_its_arguments_without_end_called_with_none():
-    assert answers._object('{"a":' * 5000) == {}
+    assert CalledTool("", "", '{"a":' * 5000).arguments_object == {}

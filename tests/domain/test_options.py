@@ -150,7 +150,7 @@ def test_any_seed_becomes_one_that_the_engine_can_take(seed):
     ("name", "value", "words"),
     [
         ("num_predict", -3, "num_predict must be in [-2, 2147483647], not -3"),
-        ("num_ctx", 0, "num_ctx must be in [4, 16777216], not 0"),
+        ("num_ctx", 0, "num_ctx must be in [1, 16777216], not 0"),
         ("temperature", -0.5, "temperature must be in [0, 100], not -0.5"),
     ],
 )

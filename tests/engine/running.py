@@ -31,7 +31,7 @@ from runner.protocol.messages import (
     Tokenized,
 )
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 #: How what was asked of a loop ends.
 Ending = Outcome | Failed | Tokenized | Embedded | CacheState

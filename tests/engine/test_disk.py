@@ -20,7 +20,7 @@ from runner.kv.packed import pack
 from runner.kv.shelf import Shelf
 
 KEY = CacheKey("sha256:ab", "build", {"type_k": 1})
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

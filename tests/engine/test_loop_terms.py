@@ -47,7 +47,7 @@ class Marking(FakeVocabulary):
         for request in requests:
             running.send(request)
         running.send(Tokenize("mark", "mark"))
-        assert self._marked.wait(30)
+        assert self._marked.wait(60)
 
 
 def ask(name, prompt, n, **terms):
@@ -157,7 +157,7 @@ def test_a_deadline_ends_one_that_is_still_being_prepared():
 
     class Slow(FakeVocabulary):
         def tokenize(self, text, *, parse_special):
-            assert go.wait(30)
+            assert go.wait(60)
             return super().tokenize(text, parse_special=parse_special)
 
     backend = FakeBackend()

@@ -102,6 +102,7 @@ def test_a_long_text_is_cut_but_keeps_its_end_and_the_answer_says_so():
     [
         (Embed("r", ("x" * 100,), truncates=False), "prompt_too_long", "input[0] has 102 tokens"),
         (Embed("r", ("a", "x" * 9), n_ctx=10, truncates=False), "prompt_too_long", "holds 10"),
+        (Embed("r", ("abc",), n_ctx=2), "prompt_too_long", "input after truncation exceeds"),
         (Embed("r", ((),)), "invalid_request", "input[0] is empty"),
         (Embed("r", ("a", (5, 10**6))), "invalid_request", "input[1]: tokens must be in"),
         (Embed("r", ("a",), n_dimensions=5), "invalid_request", "dimensions must be in [1, 4]"),

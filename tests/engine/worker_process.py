@@ -25,7 +25,7 @@ from runner.protocol.messages import (
     Step,
 )
 
-DEADLINE_S = 40.0
+DEADLINE_S = 60.0
 
 
 class WorkerProcess:
@@ -131,9 +131,9 @@ class WorkerProcess:
         """Ctrl-C in the daemon's terminal."""
         self.process.send_signal(signal.SIGINT)
 
-    def wait(self, timeout_s: float) -> int:
-        """Return the exit code."""
-        return self.process.wait(timeout_s)
+    def wait(self) -> int:
+        """Return the exit code, once it has ended by itself."""
+        return self.process.wait(DEADLINE_S)
 
     def _read(self) -> None:
         reader = FrameReader()

@@ -123,6 +123,8 @@ def erf(x: np.ndarray) -> np.ndarray:
 class NumpyBert:
     """The reference."""
 
+    epsilon = 1e-12
+
     def __init__(self, folder: Path) -> None:
         self.config = json.loads((folder / "config.json").read_text())
         loaded = load_file(folder / "model.safetensors")
@@ -177,5 +179,5 @@ class NumpyBert:
 
     def _norm(self, x: np.ndarray, name: str) -> np.ndarray:
         x = x - x.mean(axis=-1, keepdims=True)
-        x = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-12)
+        x = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + self.epsilon)
         return x * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]

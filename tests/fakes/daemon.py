@@ -396,7 +396,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _misbehave(self, event):
         """Return whether the answer goes on."""
         if event == "pause":
-            return self.server.fake.go.wait(30)
+            return self.server.fake.go.wait(60)
         self.close_connection = True
         if event == "fail":
             self._line({"error": "the worker died", "code": "worker_failed", "hint": "try again"})

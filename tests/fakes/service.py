@@ -236,7 +236,7 @@ class FakeModels:
             raise self.error
         return list(self.library.values())
 
-    async def show(self, name: ModelName) -> ModelDetails:
+    async def show(self, name: ModelName, *, whole: bool = False) -> ModelDetails:
         info = self._find(name)
         return ModelDetails(
             info=info,
@@ -249,7 +249,8 @@ class FakeModels:
                 "general.name": "SmolLM2",
                 "llama.context_length": info.n_ctx_train,
                 "tokenizer.chat_template": "{{ messages }}",
-                "tokenizer.ggml.tokens": [str(n) for n in range(9)],
+                "tokenizer.ggml.tokens": [str(n) for n in range(9)] if whole else [],
+                "tokenizer.ggml.scores": [0.5] * 6,
             },
             tensors=(("token_embd.weight", "Q4_1", (576, 49152), 17_694_720),),
             modelfile=f"FROM {info.name}\n",

@@ -33,14 +33,14 @@ class Terminal:
     def type(self, text):
         os.write(self._fd, text.encode())
 
-    def wait_for(self, text, within_s=15.0):
+    def wait_for(self, text, within_s=60.0):
         """Return when ``text`` has appeared after what was last waited for."""
         deadline = time.monotonic() + within_s
         while (at := self.seen.find(text, self._asked_from)) < 0:
             assert self._read(deadline), f"{text!r} not in {self.seen[self._asked_from :]!r}"
         self._asked_from = at + len(text)
 
-    def exit_code(self, within_s=15.0):
+    def exit_code(self, within_s=60.0):
         """Return the exit code, once the process has ended by itself."""
         deadline = time.monotonic() + within_s
         while self._read(deadline):

@@ -104,15 +104,15 @@ def test_every_tensor_type_of_the_reference_is_known_with_its_size():
 
 
 def test_a_vocabulary_of_256k_tokens_is_walked_quickly(tmp_path):
-    """The best of five runs, against ten times the goal: other work shares the machine."""
+    """The best of five runs, in time of the processor, against ten times the goal."""
     tokens = b"".join(string(f"tok{i}") for i in range(262_144))
     path = tmp_path / "vocab.gguf"
     path.write_bytes(document([array("tokenizer.ggml.tokens", "str", 262_144, tokens)], []))
     best = float("inf")
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         header = read_header(path)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert header.metadata["tokenizer.ggml.tokens"].length == 262_144
     assert best < 0.5
 
@@ -275,10 +275,10 @@ def test_a_hostile_file_costs_neither_memory_nor_time(tmp_path):
         for head in heads:
             path.write_bytes(head)
             os.truncate(path, 2**29 + len(head))
-            start = time.perf_counter()
+            start = time.process_time()
             with pytest.raises(BadModelFile):
                 read_header(path)
-            assert time.perf_counter() - start < 5
+            assert time.process_time() - start < 5
         assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
     finally:
         tracemalloc.stop()

@@ -74,7 +74,7 @@ def no_warnings():
 def until(application):
     """Run the event loop until a condition holds."""
 
-    def wait(condition, timeout_ms=20_000):
+    def wait(condition, timeout_ms=60_000):
         held = []  # not asked again: what begins in the moment after it held undoes nothing
 
         def look():

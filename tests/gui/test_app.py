@@ -47,8 +47,8 @@ def test_a_first_model_is_fetched_and_answers(
         app = App(application, find_paths())
         app.start()
         page = app.window.page("chat")
-        until(lambda: page._first is not None and page._first._cards)
-        QTest.mouseClick(page._first._cards[0].button, Qt.MouseButton.LeftButton)
+        until(lambda: page.middle.first is not None and page.middle.first._cards)
+        QTest.mouseClick(page.middle.first._cards[0].button, Qt.MouseButton.LeftButton)
         until(lambda: page._models, 60_000)
         QTest.keyClicks(page.composer.field, "Say hello.")
         QTest.keyClick(page.composer.field, Qt.Key.Key_Return)
@@ -94,7 +94,7 @@ def test_without_a_tray_the_window_is_shown_and_closing_it_waits_for_the_last_an
 
     def answer(_):
         yield said("One")
-        go.wait(20)
+        go.wait(60)
         yield said(" two")
         yield end()
 

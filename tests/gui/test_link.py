@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gui.link import Link, Phase
+from gui.link import Link, Phase, State
 from runner.client import launch
 from runner.config import Address
 from runner.domain.event import Finished, TextDelta
@@ -35,7 +35,7 @@ application = QCoreApplication([])
 link = Link(find_paths(), Address("127.0.0.1", 9), starts=False)
 begun = threading.Event()
 link.call(lambda _: (begun.set(), threading.Event().wait()))
-begun.wait(30)
+begun.wait(60)
 link.close()
 print("under way")
 """
@@ -142,6 +142,24 @@ def test_a_daemon_that_goes_and_comes_is_noticed(application, daemon, until):
     link.look()
     until(lambda: link.state.running)
     link.close()
+
+
+def test_who_asks_a_daemon_that_starts_waits_for_it(application, until):
+    """Nobody has to press a button twice because the daemon takes its time."""
+    link, done = Link(find_paths(), Address("127.0.0.1", 9), starts=False), []
+    link._watcher = threading.Thread()  # as if it looked; it says what the test has it say
+    link._say(State(Phase.STARTING))
+    link.call(lambda _: link.settle(), done.append)
+    until(lambda: link.state.phase is Phase.STARTING)
+    assert not done and not link.is_quiet
+    link._say(State(Phase.DOWN))
+    until(lambda: done)
+
+
+def test_a_link_that_nobody_watches_holds_nobody_up(application, until):
+    link, done = Link(find_paths(), Address("127.0.0.1", 9), starts=False), []
+    link.call(lambda _: link.settle(), done.append)
+    until(lambda: done)
 
 
 def test_a_daemon_that_shall_answer_elsewhere_is_found_there(application, daemon, until):

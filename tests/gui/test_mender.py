@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gui.mender import elsewhere, hub_of
+from gui.mender import elsewhere, hub_of, wait_s
 from gui.ways import GUIDE, actions_for
 from gui.widgets.way_row import WayRow
 from gui.words import WORDS
@@ -24,6 +24,20 @@ from gui.words import WORDS
 def test_a_repository_has_a_name_on_the_other_hub(name, hub, other):
     assert hub_of(name) == hub
     assert elsewhere(name) == other
+
+
+@pytest.mark.parametrize(
+    ("words", "n_s"),
+    [
+        ("this key may make 2 requests a minute try again in 31 s", 31),
+        ("hf.co wants fewer requests for 2.5 seconds", 3),
+        ("try again in 0 s", 1),
+        ("server busy, 12 are waiting", 5),
+        ("", 5),
+    ],
+)
+def test_what_an_error_asks_to_be_waited_for(words, n_s):
+    assert wait_s(words) == n_s
 
 
 def test_a_button_does_what_can_be_done_here_and_else_leads_there(application):

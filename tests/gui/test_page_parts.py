@@ -6,6 +6,7 @@ import ast
 import json
 import math
 import shlex
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, strategies as st
 from gui import figures, searches
 from gui.diagnostics import redacted, report
 from gui.local import LEVELS, disk_of, level_of, levelled
-from gui.machine import History, Sample, measure
+from gui.machine import History, ProcessorTime, Sample, measure, processor_time
 from gui.searches import LastSearch
 from gui.snippets import snippets
 from runner.domain.search import FoundModel, FoundQuant, HubFailure, SearchResult
@@ -212,3 +213,18 @@ def test_a_report_has_versions_settings_and_log_but_no_token(tmp_path):
     assert "verysecret" not in text
     assert "/bin" not in text
     assert str(Path.home()) not in text or str(Path.home()) == "/"
+
+
+def test_the_share_of_the_processors_is_that_of_the_time_between_two_looks():
+    """Whatever thread looks: each call of the link has one of its own."""
+    before = ProcessorTime(10.0, 100.0)
+    assert ProcessorTime(13.0, 104.0).share_since(before) == 0.75
+    assert before.share_since(before) == 0.0
+    assert ProcessorTime(9.0, 101.0).share_since(before) == 0.0  # clocks of processors differ
+    found = []
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: found.append(processor_time()))
+        thread.start()
+        thread.join()
+    assert 0 < found[0].busy <= found[1].busy
+    assert found[0].whole <= found[1].whole

@@ -9,9 +9,10 @@ from PySide6.QtWidgets import QPushButton
 
 from gui.settings import Settings
 from gui.theme import THEME
+from gui.titles import TITLES, title_of
 from gui.views.main_window import MainWindow
 from gui.ways import GUIDE, WAYS, actions_for
-from gui.words import CHINESE
+from gui.words import CHINESE, WORDS
 from runner.errors import CorralError, from_code
 
 PLACES = sorted({way.place for ways in WAYS.values() for way in ways if way.place})
@@ -29,9 +30,30 @@ def window(link, archive, tmp_path, until):
     made.deleteLater()
 
 
+def codes(root=CorralError):
+    """Those of all errors that are raised, not of the classes that gather them."""
+    found = {root.code} if root is not CorralError else set()
+    return found.union(*map(codes, root.__subclasses__())) - {"bad_request"}
+
+
+#: Told in a place of its own, or to the program that asked: no page of the app meets it.
+ELSEWHERE = {"job_not_found", "key_not_found", "request_not_found"}
+
+
+@pytest.mark.parametrize("code", sorted(codes() - ELSEWHERE))
+def test_each_error_has_a_title_of_its_own(code, application):
+    assert title_of(code) == TITLES[code] != title_of("of_a_later_version")
+    WORDS.use("zh")
+    try:
+        assert title_of(code) == CHINESE[TITLES[code]]
+    finally:
+        WORDS.use("en")
+    assert len(set(TITLES.values())) == len(TITLES)
+
+
 @pytest.mark.parametrize("code", sorted(WAYS))
 def test_each_code_is_an_errors_and_each_button_has_its_chinese(code):
-    assert type(from_code(code, "")) is not CorralError
+    assert code == "internal" or type(from_code(code, "")) is not CorralError
     assert all(way.text in CHINESE for way in WAYS[code])
 
 

@@ -17,6 +17,7 @@ from gui import (
 )
 from gui.contents import pages
 from gui.suggest import _LARGER, STARTER
+from gui.titles import _ANY, TITLES
 from gui.widgets.keys_dialog import KEYS
 from gui.widgets.parameters import _FIELDS
 from gui.widgets.starters import _QUESTIONS
@@ -41,7 +42,7 @@ def literals() -> set[str]:
 def tables() -> set[str]:
     """Texts that reach ``tr`` from a table."""
     found = {page.title for page in pages()} | {name for _, name in _FIELDS} | set(_QUESTIONS)
-    found |= {words for _, words in KEYS}
+    found |= {words for _, words in KEYS} | set(TITLES.values()) | {_ANY}
     return found | {model.words for model in (STARTER, *_LARGER)}
 
 

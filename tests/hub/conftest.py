@@ -1,7 +1,5 @@
 """A loopback hub for each test, and clients that find nothing of the user's own."""
 
-import socket
-
 import pytest
 
 from runner.hub.modelscope import ModelScope
@@ -20,10 +18,3 @@ def _own_logins(tmp_path, monkeypatch):
 def hub():
     with FakeHub() as hub:
         yield hub
-
-
-@pytest.fixture
-def unused_port():
-    """A port of this machine on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]

@@ -306,3 +306,22 @@ def test_the_clients_are_imported_only_when_a_hub_is_asked():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nend", "gr\u00fc\u00dfe", "nul\0", "\ud83d"])
+def test_what_can_be_no_token_is_neither_sent_nor_told(host, hub, caplog, token):
+    hub.add("Own/Repo", FILES)
+    caplog.set_level(logging.DEBUG)
+    variable = {"hf.co": "HF_TOKEN", "modelscope.cn": "MODELSCOPE_API_TOKEN"}[host]
+    source = HubSource(made(host, hub, **{variable: f"sesame-{token}"}))
+    with pytest.raises(AccessDenied, match=f"{variable} cannot be a token") as caught:
+        source.resolve(ModelName.parse(f"{host}/Own/Repo"))
+    assert "sesame" not in caught.value.message + caught.value.hint + caplog.text
+    assert hub.requests == []
+
+
+def test_blanks_around_a_token_are_none_of_it(host, hub):
+    hub.add("Own/Repo", FILES, private=True)
+    variable = {"hf.co": "HF_TOKEN", "modelscope.cn": "MODELSCOPE_API_TOKEN"}[host]
+    source = HubSource(made(host, hub, **{variable: f"  {TOKEN}\n"}))
+    assert source.resolve(ModelName.parse(f"{host}/Own/Repo"))

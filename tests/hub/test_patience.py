@@ -34,6 +34,26 @@ def test_retry_after_may_be_seconds_or_a_date():
     assert retry_after_s("soon", 0.0) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Mon, 01 Jan 2020 00:00:00 +99999999999999999999",
+        "Mon, 01 Jan 2020 00:00:00 -9999",
+        "Mon, 01 Jan 99999 00:00:00 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Mon, 99 Foo 2020 99:99:99 GMT",
+        "9" * 5000,
+        "\u0663",
+        "1e3",
+        "\0",
+    ],
+)
+def test_a_retry_after_of_no_use_is_no_error(text):
+    wait = retry_after_s(text, 1_700_000_000.0)
+    assert wait is None or 0 <= wait < 10**12
+
+
 @given(
     rate=st.integers(1, 10**9),
     pieces=st.lists(st.integers(1, 10**7), min_size=1, max_size=50),

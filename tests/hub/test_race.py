@@ -27,7 +27,7 @@ class Place:
     def resolve(self, name):
         self.asked.append(name)
         if self.after is not None:
-            assert self.after.wait(30)
+            assert self.after.wait(60)
         if self.error is not None:
             raise self.error
         return [RemoteFile(str(name), "https://h/f", is_local=False, n_bytes=1, sha256="a" * 64)]

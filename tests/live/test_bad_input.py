@@ -130,12 +130,10 @@ def broken_templates(daemon, tmp_path_factory):
     ],
 )
 def test_a_template_that_fails_costs_one_request(daemon, dialect, broken_templates, model, said):
-    began = time.monotonic()
     body = question(dialect, model)
     error = refused(daemon, dialect, body=body, status=400, code="template_failed")
     assert said in error["message"]
     assert error["hint"]
-    assert time.monotonic() - began < 60
     answers_well(daemon)
     # The model itself still works where its template is not asked.
     raw = {"model": model, "prompt": "hi", "raw": True, "stream": False}

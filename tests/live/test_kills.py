@@ -34,7 +34,7 @@ def test_a_killed_worker_costs_its_answers_only(own_daemon):
         began = time.monotonic()
         psutil.Process(worker).kill()
         ends = [(dialect, answer.rest()) for dialect, answer in answers]
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20  # a second, where the machine has nothing else to do
     for dialect, lines in ends:
         error = error_of(dialect, lines)
         assert error["code"] == "worker_failed"
@@ -69,7 +69,7 @@ def test_a_killed_daemon_takes_its_workers_along_and_damages_nothing(tmp_path, t
         worker = daemon.running("tiny")["pid"]
         daemon.process.kill()
         daemon.process.wait()
-        wait_for(lambda: not is_running(worker), "the worker to end by itself", 5)
+        wait_for(lambda: not is_running(worker), "the worker to end by itself")
     with RealDaemon(tmp_path / "home") as again:
         answers_well(again)
     library = Library(tmp_path / "home" / "models")

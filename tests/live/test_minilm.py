@@ -142,10 +142,29 @@ def test_a_text_beyond_the_context_is_cut_or_refused_with_both_counts(daemon, re
     assert np.array(reply["embeddings"][1]) @ reference(text) > 0.999
     refused = daemon.ask("POST", "/api/embed", body | {"truncate": False})
     assert refused.status == 400
-    assert refused.json["error"] == (
-        "the input length exceeds the context length: "
-        "input[1] has 902 tokens, but the context holds 512"
-    )
+    assert refused.json["error"] == "the input length exceeds the context length"
+    both = "input[1] has 902 tokens, but the context holds 512"
+    assert refused.json["hint"].startswith(both)
+    refused = daemon.ask("POST", "/v1/embeddings", body | {"truncate": False})
+    assert (refused.status, refused.json["error"]["message"]) == (400, both)
+
+
+def test_a_context_of_a_few_tokens_is_ollamas(daemon):
+    """A cut text keeps what opens and closes it; where that is all, it is refused."""
+
+    def ask(text, **options):
+        body = {"model": "minilm:f32", "input": text, "options": options}
+        return daemon.ask("POST", "/api/embed", body)
+
+    cut = ask("why is the sky blue?", num_ctx=3).json
+    assert cut["embeddings"] == ask("why").json["embeddings"]
+    assert cut["prompt_eval_count"] == 3
+    for n_ctx in (0, 1, 2):
+        refused = ask("why is the sky blue?", num_ctx=n_ctx)
+        assert refused.status == 400
+        words = "input after truncation exceeds maximum context length"
+        assert refused.json["error"] == words
+        assert f"{n_ctx}" in refused.json["hint"]
 
 
 def test_an_embedding_model_answers_no_chat_and_ranks_nothing(daemon):

@@ -44,7 +44,7 @@ def test_an_answer_wanted_whole_that_is_cancelled_is_an_error(daemon, dialect):
     asking.start()
     wait_for(lambda: listed(daemon), "the request to arrive")
     daemon.ask("DELETE", f"/api/requests/{listed(daemon)[0]['id']}")
-    asking.join(30)
+    asking.join(60)
     assert replies[0].status == 499
     assert flat(dialect, replies[0].json)["message"] == "request canceled"
 
@@ -52,11 +52,11 @@ def test_an_answer_wanted_whole_that_is_cancelled_is_an_error(daemon, dialect):
 @pytest.mark.parametrize("dialect", PATHS)
 def test_an_answer_ends_with_its_deadline(daemon, dialect):
     ask(daemon, dialect, stream=False, n_most=1)  # it is loaded
-    with daemon.stream(PATHS[dialect], question(dialect, n_most=60_000, deadline_s=0.5)) as answer:
+    with daemon.stream(PATHS[dialect], question(dialect, n_most=60_000, deadline_s=1.5)) as answer:
         started(dialect, answer)
         told = error_of(dialect, answer.rest())
     assert told["code"] == "deadline_exceeded"
-    assert "(0.5 seconds)" in told["message"]
+    assert "(1.5 seconds)" in told["message"]
     assert "tokens" in told["message"]
     late = ask(daemon, dialect, stream=False, n_most=60_000, deadline_s=0.0001)
     assert late.status == 504
@@ -67,7 +67,7 @@ def test_an_answer_ends_with_its_deadline(daemon, dialect):
 def test_a_class_goes_before_those_that_came_earlier(daemon_of_one):
     """One place: the batch answer gives way, the chat is answered, the batch answer goes on."""
     daemon = daemon_of_one
-    with daemon.stream("/api/chat", question("ollama", n_most=3000, priority="batch")) as batch:
+    with daemon.stream("/api/chat", question("ollama", n_most=8000, priority="batch")) as batch:
         started("ollama", batch)
         reply = ask(daemon, "openai", stream=False, n_most=5, priority="interactive")
         assert reply.json["usage"]["completion_tokens"] == 5
@@ -75,7 +75,7 @@ def test_a_class_goes_before_those_that_came_earlier(daemon_of_one):
         assert row["priority"] == "batch"
         last = json.loads(batch.rest()[-1])
     assert last["done"]
-    assert last["eval_count"] == 3000
+    assert last["eval_count"] == 8000
 
 
 def test_who_waits_has_a_position(daemon_of_one):

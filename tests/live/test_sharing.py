@@ -52,7 +52,7 @@ def test_a_client_that_leaves_frees_its_sequence_within_a_step(daemon_that_count
     with own_daemon.stream(PATHS[dialect], question(dialect)) as answer:
         started(dialect, answer)
         assert own_daemon.running("tiny")["n_active"] == 1
-    wait_for(lambda: own_daemon.running("tiny")["n_active"] == 0, "the sequence to be freed", 2)
+    wait_for(lambda: own_daemon.running("tiny")["n_active"] == 0, "the sequence to be freed", 10)
     # Its last step tells the counters; a new answer then adds its own steps and no more.
     ask(own_daemon, "ollama", stream=False, n_most=1)
     before = own_daemon.running("tiny")
@@ -67,7 +67,7 @@ def test_a_client_that_leaves_an_answer_it_wanted_whole_frees_its_sequence(own_d
     connection = own_daemon.send("POST", "/api/chat", question("ollama", stream=False))
     wait_for(lambda: own_daemon.running("tiny")["n_active"] == 1, "the answer to begin")
     connection.close()
-    wait_for(lambda: own_daemon.running("tiny")["n_active"] == 0, "the sequence to be freed", 2)
+    wait_for(lambda: own_daemon.running("tiny")["n_active"] == 0, "the sequence to be freed", 10)
 
 
 def test_a_client_that_leaves_during_the_load_leaves_nothing_behind(own_daemon):
@@ -88,4 +88,4 @@ def test_those_who_leave_do_not_disturb_those_who_stay(daemon):
             for answer in leaving:
                 answer.leave()
             assert b'"done":true' in staying.rest()[-1]
-    wait_for(lambda: daemon.running("tiny")["n_active"] == 0, "all sequences to be freed", 2)
+    wait_for(lambda: daemon.running("tiny")["n_active"] == 0, "all sequences to be freed", 10)

@@ -293,7 +293,9 @@ def test_json_is_written_as_models_saw_it():
 
 
 def test_dates_are_today_s():
-    assert render("{{ strftime_now('%Y-%m-%d') }}") == f"{datetime.now():%Y-%m-%d}"
+    before = f"{datetime.now():%Y-%m-%d}"
+    told = render("{{ strftime_now('%Y-%m-%d') }}")
+    assert told in (before, f"{datetime.now():%Y-%m-%d}")  # midnight may be between
 
 
 def test_blocks_take_their_line_with_them():

@@ -41,7 +41,7 @@ class Sharing:
 
     def __exit__(self, *_):
         self.ours.close()
-        self.thread.join(20)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 

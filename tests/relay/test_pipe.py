@@ -31,7 +31,7 @@ class Joined:
     def __exit__(self, *_):
         self.first.close()
         self.second.close()
-        self.thread.join(20)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 

@@ -47,7 +47,7 @@ class Sharing:
 
     def __exit__(self, *_):
         self.provider.close()
-        self.thread.join(20)
+        self.thread.join(60)
         assert not self.thread.is_alive()
         wait_for(self.is_empty, "the devices' processes to end")
 

@@ -7,9 +7,10 @@ import json
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from aiohttp import web
 
 from runner.domain.event import TextDelta
-from runner.server.connections import MAX_LINE, Ledger, Limits
+from runner.server.connections import LEDGER, MAX_LINE, Ledger, LimitedRunner, Limits
 from tests.fakes.service import FINISHED
 from tests.server.serving import OWNER, call
 
@@ -97,7 +98,12 @@ def test_an_answer_may_take_longer_than_a_head(house):
 
 def test_a_body_that_stops_is_an_error_with_the_bytes_that_came(house):
     async def story(session):
-        for path, told in (("/api/chat", "error"), ("/v1/chat/completions", "error")):
+        upload = "/api/blobs/sha256:" + "ab" * 32
+        for path, told in (
+            ("/api/chat", "error"),
+            ("/v1/chat/completions", "error"),
+            (upload, "error"),
+        ):
             async with connected(house) as (reader, writer):
                 writer.write(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n".encode())
                 writer.write(b"Content-Length: 100\r\n\r\n{half")
@@ -106,6 +112,7 @@ def test_a_body_that_stops_is_an_error_with_the_bytes_that_came(house):
                 assert b"after 5 bytes" in json.dumps(json.loads(body)[told]).encode()
                 assert await reader.read() == b""
         assert house.inference.requests == []
+        assert house.blobs.files == {}
 
     run(house, story, body_s=0.05, linger_s=0.05)
 
@@ -230,3 +237,41 @@ def test_json_that_is_nested_too_deeply_is_refused(house, path):
     schema = b'{"a":' * 5_000 + b"1" + b"}" * 5_000
     body = b'{"model":"smollm2","max_tokens":1,"messages":[],"format":' + schema + b"}"
     assert house.ask("POST", path, raw=body).status in (200, 400)
+
+
+def test_an_answer_that_comes_as_the_daemons_end_stops_waiting_is_sent_and_no_fault(caplog):
+    """It waits so long and no longer; the answer and the end of that wait may be one moment."""
+
+    async def story():
+        asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def slow(request):
+            asked.set()
+            await may_answer.wait()
+            return web.Response(text="late")
+
+        app = web.Application()
+        app[LEDGER] = Ledger(Limits())
+        app.router.add_get("/", slow)
+        runner = LimitedRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        reader, writer = await asyncio.open_connection(*runner.addresses[0])
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await asked.wait()
+        (connection,) = runner.server.connections
+        ending = asyncio.create_task(connection.shutdown(60))
+        await asyncio.sleep(0)  # until it waits
+        may_answer.set()
+        connection._handler_waiter.cancel()  # what aiohttp's timer does to it
+        assert await reply_of(reader) == (200, b"late")
+        await ending
+        writer.close()
+        await runner.cleanup()
+
+    async def in_time():
+        async with asyncio.timeout(30):
+            await story()
+
+    asyncio.run(in_time())
+    assert not [record for record in caplog.records if record.name.startswith("aiohttp")]

@@ -19,7 +19,7 @@ async def begin(house, *steps):
 
     def work(run):
         yield from steps
-        run.stop.wait(20)
+        run.stop.wait(60)
         yield Progress("never told")
 
     return await house.jobs.begin("pull", "hf.co/a/b:c", work, is_attended=False)

@@ -54,6 +54,7 @@ def test_an_empty_library_is_an_array(house):
 def test_show_takes_either_key_and_hides_long_arrays_unless_asked(house):
     brief = house.ask("POST", "/api/show", {"name": "smollm2"}).json
     assert brief["model_info"]["tokenizer.ggml.tokens"] == []
+    assert brief["model_info"]["tokenizer.ggml.scores"] == []
     assert "tokenizer.chat_template" not in brief["model_info"]
     assert "tensors" not in brief
     assert brief["modelfile"] == "FROM smollm2:latest\n"
@@ -198,6 +199,10 @@ def test_what_is_to_be_changed_and_is_not_there_is_named_so_too(house, method, p
         ("DELETE", "/api/delete", {"model": "../x"}, 'name "../x" is invalid'),
         ("POST", "/api/copy", {"source": "a b", "destination": "b"}, 'source "a b" is invalid'),
         ("POST", "/api/copy", {"source": "b", "destination": ""}, 'destination "" is invalid'),
+        ("POST", "/api/create", {"model": "a b", "from": "c"}, "invalid model name"),
+        ("POST", "/api/create", {"model": "a", "from": "../c"}, "invalid model name"),
+        ("POST", "/api/pull", {"model": "a//b/c"}, "invalid model name"),
+        ("POST", "/api/chat", {"model": "-"}, "invalid model name"),
     ],
 )
 def test_a_name_that_can_be_none_is_told_as_ollama_tells_it(house, method, path, body, said):

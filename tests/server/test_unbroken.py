@@ -40,7 +40,7 @@ async def begin(house, slow):
     body = b'{"model":"smollm2"}'
     head = f"DELETE /api/delete HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await slow.has_begun.wait()
     return writer
 
@@ -49,7 +49,7 @@ def test_a_model_is_deleted_whole_though_its_client_leaves(house, slow, caplog):
     caplog.set_level(logging.INFO, "runner.server.middleware")
 
     async def leave():
-        async with house.serve(), asyncio.timeout(10):
+        async with house.serve(), asyncio.timeout(60):
             writer = await begin(house, slow)
             writer.close()
             while "status=499" not in caplog.text:  # noqa: ASYNC110 - the server has noticed
@@ -63,7 +63,7 @@ def test_a_model_is_deleted_whole_though_its_client_leaves(house, slow, caplog):
 
 def test_the_server_stops_though_a_change_is_under_way(house, slow):
     async def stop():
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async with house.serve():
                 writer = await begin(house, slow)
             writer.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
+import os
 import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -116,7 +118,7 @@ async def test_a_move_that_is_cancelled_leaves_all_as_it_was(home, tmp_path, mon
     def slow(self):
         for moment in real(self):
             begun.set()
-            waits.wait(20)
+            waits.wait(60)
             yield moment
 
     monkeypatch.setattr(carry_file.Carrier, "blobs", slow)
@@ -173,6 +175,54 @@ async def test_a_move_that_the_daemons_end_broke_off_begins_again(home, tmp_path
         assert not (home / "models").exists()
 
 
+@pytest.mark.parametrize("end", [JobState.DONE, JobState.CANCELLED])
+@awaited
+async def test_what_a_broken_off_move_has_brought_is_not_brought_again(
+    home, tmp_path, monkeypatch, end
+):
+    """And it goes, should the next daemon be told to give the move up."""
+    folder = tmp_path / "disk"
+    begun = threading.Event()
+    real = carry_file.Carrier.blobs
+
+    def stalled(self):
+        yield from real(self)
+        while True:
+            begun.set()
+            yield Progress("copying")
+
+    def brought():
+        return {path.name: path.stat().st_ino for path in (folder / "blobs").glob("sha256-*")}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(carry_file.Carrier, "blobs", stalled)
+        patch.setattr(os, "link", _no_link)
+        async with rooms_at(home) as rooms:
+            await rooms.folders.move(str(folder))
+            await asyncio.to_thread(begun.wait, 20)
+        before = brought()
+        assert len(before) == 1
+        if end is JobState.CANCELLED:
+            begun.clear()
+            async with rooms_at(home) as rooms:
+                (job,) = rooms.jobs.list_jobs()
+                await asyncio.to_thread(begun.wait, 20)
+                await rooms.jobs.cancel(job.job_id)
+                await until(lambda: not brought())
+                assert (rooms.names, rooms.state().source) == (["tiny:latest"], "default")
+            return
+    async with rooms_at(home) as rooms:
+        (job,) = rooms.jobs.list_jobs()
+        if not job.state.is_over:
+            await rooms.end_of(job)
+        assert (rooms.names, rooms.library.models) == (["tiny:latest"], folder)
+        assert brought() == before
+
+
+def _no_link(*_: object) -> None:
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
 @awaited
 async def test_jobs_that_write_keep_the_library_where_it_is(home, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_file, "_LOOK_S", 0.01)
@@ -201,7 +251,7 @@ async def test_jobs_that_write_keep_the_library_where_it_is(home, tmp_path, monk
         def told(self):
             yield from real(self)
             begun.set()
-            later.wait(20)
+            later.wait(60)
 
         later = threading.Event()
         with monkeypatch.context() as patch:

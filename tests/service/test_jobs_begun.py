@@ -22,7 +22,7 @@ class House:
         self.may_end = threading.Event()
 
     def work(self, run):
-        self.may_end.wait(20)
+        self.may_end.wait(60)
         yield Progress("success")
 
     def begin(self):
@@ -62,7 +62,7 @@ def test_who_leaves_while_a_job_is_noted_leaves_none(path, monkeypatch):
 
     def slowly(table, job):
         is_noting.set()
-        may_go_on.wait(20)
+        may_go_on.wait(60)
         return add(table, job)
 
     monkeypatch.setattr(JobTable, "add", slowly)

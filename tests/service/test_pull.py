@@ -43,7 +43,7 @@ class ScriptedSource:
 
     def resolve(self, name):
         self.n_asked += 1
-        assert self.gate.wait(20)
+        assert self.gate.wait(60)
         if self.error:
             raise self.error
         return [

@@ -55,7 +55,7 @@ def shared():
     thread.start()
     yield address, key
     provider.close()
-    thread.join(20)
+    thread.join(60)
 
 
 def load(*devices):

@@ -43,6 +43,7 @@ def test_a_request_is_listed_until_it_ends(library, name):
         async with open_place(library, name) as (place, requests):
             assert await requests.list_requests() == []
             asked = with_terms(chat(name, "on"), priority=Priority.BATCH, client_id="me")
+            began = time.time()
             events = place.service.infer(asked)
             await anext(events)  # it begins
             assert await anext(events) == TextDelta("1 ")
@@ -51,8 +52,8 @@ def test_a_request_is_listed_until_it_ends(library, name):
             assert (row.priority, row.client_id) == (Priority.BATCH, "me")
             assert (row.n_prompt, row.n_cached) == (7, 3)
             assert row.n_generated >= 1
-            assert 0 < row.seconds < 60
-            assert abs(row.started_at + row.seconds - time.time()) < 5
+            assert began <= row.started_at <= time.time()
+            assert 0 < row.seconds < time.time() - began + 1
             await events.aclose()
             assert await requests.list_requests() == []
 
@@ -165,9 +166,9 @@ def test_a_deadline_ends_an_answer_on_its_way_and_says_how_long_it_was(library, 
         async with open_place(library, name) as (place, _):
             await place.events(chat(name, "say 1"))
             texts = []
-            with pytest.raises(DeadlineExceeded, match=r"\(0.25 seconds\)"):
+            with pytest.raises(DeadlineExceeded, match=r"\(1 seconds\)"):
                 async for event in place.service.infer(
-                    with_terms(chat(name, "on"), deadline_s=0.25)
+                    with_terms(chat(name, "on"), deadline_s=1.0)
                 ):
                     texts.append(event)
             assert texts

@@ -32,7 +32,7 @@ class InMemory(backend.KeyringBackend):
 
     def _answer(self):
         self.n_asked += 1
-        self.may_answer.wait(30)
+        self.may_answer.wait(60)
         if self.is_locked:
             raise keyring.errors.KeyringLocked("secret words")
 

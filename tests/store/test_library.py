@@ -41,8 +41,8 @@ def test_a_library_that_does_not_exist_yet_is_empty(library):
     assert library.broken() == []
     assert library.prune() == 0
     assert not library.models.exists()
-    with pytest.raises(ModelNotFound, match="model 'Qwen3' not found"):
-        library.find(N("qwen3"), asked="Qwen3")
+    with pytest.raises(ModelNotFound, match="model 'qwen3:latest' not found"):
+        library.find(N("qwen3"))
 
 
 def test_an_imported_file_is_listed_with_its_facts(library, model_file, put):
@@ -86,6 +86,24 @@ def test_show_tells_all_of_the_model(library, model_file, put):
     assert details.metadata["llama.block_count"] == 1
     assert details.tensors[0] == ("token_embd.weight", "F32", (32, 64), 8192)
     assert details.info == library.info(N("small"))
+
+
+def test_long_arrays_are_read_only_when_asked_for(library, put):
+    put(find_starter(), "smollm2")
+    brief, full = (library.show(N("smollm2"), whole=whole).metadata for whole in (False, True))
+    assert brief["tokenizer.ggml.tokens"] == ()
+    assert len(full["tokenizer.ggml.tokens"]) == 49_152
+    assert full["tokenizer.ggml.tokens"][:2] == ("<|endoftext|>", "<|im_start|>")
+    assert len(full["tokenizer.ggml.merges"]) == 48_900
+    assert brief.keys() == full.keys()
+
+
+def test_a_vocabulary_beyond_what_is_kept_stays_out(library, put, tmp_path, monkeypatch):
+    put(write_model(tmp_path / "wide.gguf", n_vocab=2000), "wide")
+    key = "tokenizer.ggml.tokens"
+    assert len(library.show(N("wide"), whole=True).metadata[key]) == 2000
+    monkeypatch.setattr("runner.gguf.cursor._MAX_KEPT_ELEMENTS", 1500)
+    assert library.show(N("wide"), whole=True).metadata[key] == ()
 
 
 def test_the_licence_is_the_files_own_unless_given(library, model_file, put):
@@ -237,8 +255,6 @@ def test_what_is_not_there_cannot_be_copied_or_deleted(library, model_file, put)
     for act in (lambda: library.copy(N("no"), N("two")), lambda: library.delete(N("no"))):
         with pytest.raises(ModelNotFound, match="'no:latest'"):
             act()
-    with pytest.raises(ModelNotFound, match="'No'"):
-        library.delete(N("no"), asked="No")
     with pytest.raises(ModelNotFound):
         library.find(ModelName("h" * 300, "a", "b", "c"))
 

@@ -52,7 +52,7 @@ def test_another_process_is_told_who_holds_the_lock(holder, tmp_path):
 
 def test_a_killed_holder_holds_nothing(holder, tmp_path):
     holder.kill()
-    holder.wait(10)
+    holder.wait(60)
     path = tmp_path / "lock"
     assert str(holder.pid) in path.read_text()  # what it wrote is still there
     with StoreLock(path, wait_s=0).hold("after"):
@@ -69,7 +69,7 @@ def test_a_waiting_writer_gets_the_lock_when_it_is_free(holder, tmp_path):
     thread = threading.Thread(target=wait)
     thread.start()
     holder.stdin.close()  # the holder ends
-    thread.join(30)
+    thread.join(60)
     assert got.is_set()
 
 

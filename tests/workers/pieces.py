@@ -90,7 +90,7 @@ def ask(prompt: str, *, max_tokens: int | None = None) -> Generate:
     return Generate(new_request_id(), SamplingParams(), prompt=prompt, max_tokens=max_tokens)
 
 
-async def until(condition, timeout_s: float = 10.0) -> None:
+async def until(condition, timeout_s: float = 60.0) -> None:
     """Wait until ``condition()`` holds."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - what it waits for is another process

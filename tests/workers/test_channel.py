@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -73,10 +72,8 @@ def test_a_worker_that_breaks_fails_everyone_at_once(models, how):
             waiting = [asyncio.create_task(whole(worker.generate(ask("hang")))) for _ in range(3)]
             question = asyncio.create_task(first_text(worker.generate(ask("on"))))
             await question
-            began = time.monotonic()
             waiting.append(asyncio.create_task(whole(worker.generate(ask(how)))))
             ends = await asyncio.gather(*waiting, return_exceptions=True)
-            assert time.monotonic() - began < 5
             assert [type(end) for end in ends] == [WorkerError] * 4
             assert "(model a)" in ends[0].message
             assert "corral daemon logs" in ends[0].hint
@@ -107,7 +104,7 @@ def test_breaking_off_fails_with_the_reason_given(models):
             worker.channel.break_off(CapacityError("the daemon is shutting down"))
             with pytest.raises(CapacityError):
                 await anext(replies)
-            await asyncio.wait_for(worker.channel.exited, 5)
+            await asyncio.wait_for(worker.channel.exited, 60)
 
     asyncio.run(story())
 

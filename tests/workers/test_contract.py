@@ -199,7 +199,7 @@ def test_it_ends_when_told_to_and_when_nobody_is_left_to_tell_it(command, path, 
                 it.send(Shutdown())
             else:
                 it.process.stdin.close()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while await it.process.stdout.read(1 << 16):
                     pass
                 assert await it.process.wait() == 0
@@ -219,7 +219,7 @@ def test_a_load_that_fails_is_told_and_ends_the_process(command, path):
             end = await it.end_of("load")
             assert isinstance(end, Failed)
             assert (end.code, bool(end.message)) == ("worker_failed", True)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert await it.process.wait() == 1
 
     asyncio.run(story())

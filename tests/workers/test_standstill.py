@@ -69,7 +69,7 @@ def test_a_request_for_vectors_ends_at_its_deadline(models):
 def test_an_answer_that_came_in_time_is_heard_though_it_is_read_late(models):
     async def story():
         async with started(models) as worker:
-            replies = worker.generate(replace(ask("say 3"), terms=Terms(deadline_s=5.0)))
+            replies = worker.generate(replace(ask("say 3"), terms=Terms(deadline_s=30.0)))
             first = await anext(replies)
             await until(lambda: worker.channel.n_tokens == 3)
             with pytest.MonkeyPatch.context() as patch:

@@ -13,11 +13,10 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from runner.dialects import wire
 from runner.dialects.anthropic.errors import error_body
 from runner.dialects.anthropic.messages import Call
+from runner.dialects.whole import CalledTool
 from runner.domain.event import (
     Begun,
     Event,
@@ -142,15 +141,9 @@ class Whole:
     def _close_call(self) -> None:
         """The arguments of the last call are complete."""
         if self._arguments:
-            self._blocks[-1]["input"] = _object("".join(self._arguments))
+            called = CalledTool("", "", "".join(self._arguments))
+            self._blocks[-1]["input"] = called.arguments_object
             self._arguments = []
-
-
-def _object(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text or "{}")
-    except (msgspec.DecodeError, RecursionError):  # cut off by max_tokens, or nested without end
-        return {}
 
 
 class Encoder:

@@ -192,10 +192,6 @@ class LlamaBackend:
         """Seconds inside ``llama_decode`` so far."""
         return self._generator.native_s if self._generator else 0.0
 
-    def is_sound(self, row: int) -> bool:
-        """Whether the logits of a row are numbers."""
-        return self._context.is_sound(row)
-
     def free(self, seq_id: int) -> None:
         """Free all cells of a sequence."""
         self._context.free(seq_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import time
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
@@ -123,7 +122,6 @@ class Context:
         self.candidates = Candidates(model.n_vocab)
         self.all_tokens = np.arange(model.n_vocab, dtype=np.int32)
         self._n_vocab = model.n_vocab
-        self._values: Seq[float] = ()  # the logits, as numbers and as rows
         self._logits = np.empty((0, model.n_vocab), np.float32)
         self._logits_address = self._n_drawn = 0
         self._allocate(params.n_batch)
@@ -232,13 +230,6 @@ class Context:
         row: npt.NDArray[np.float32] = self._logits[number]
         return row
 
-    def is_sound(self, number: int) -> bool:
-        """Whether the logits that ``decode`` gave this number are numbers.
-
-        A state that overflowed makes all of them NaN, so one tells: each is a sum over the state.
-        """
-        return not math.isnan(self._values[number * self._n_vocab])
-
     def _see_logits(self, address: int) -> None:
         """See llama.cpp's logits as an array: a row for each token that was asked for, in order.
 
@@ -248,7 +239,6 @@ class Context:
             n = self._n_drawn
             values = (ctypes.c_float * (n * self._n_vocab)).from_address(address)
             self._logits = np.frombuffer(values, np.float32).reshape(n, -1)
-            self._values = values
             self._logits_address = address
 
     def free(self, seq_id: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence as Seq
@@ -60,6 +61,7 @@ class LlamaSampler:
         self._rules = rules
         self._biases = biases
         self._n_logprobs = n_logprobs
+        self._is_plain = chain is None and biases is None and n_logprobs is None
         self.logprob: TokenLogprob | None = None
         self.forced: Seq[int] = ()
 
@@ -72,9 +74,19 @@ class LlamaSampler:
         """Return a token drawn from the logits of batch row ``row``.
 
         Raises:
+            ValueError: The logits are no numbers.
             InvalidRequest: What the request asks of its answer leaves no token.
         """
         logits = self._context.logits(row)
+        if math.isnan(logits[0]):  # one tells: each is a sum over a state that has overflowed
+            raise ValueError("the model computed NaN, which is no number")
+        if self._is_plain:  # as below, quicker: the likeliest stays the likeliest among fewer
+            token = int(logits.argmax())
+            if self._rules.are_none:
+                return token
+            if self._rules.allows(token):
+                self.forced = self._rules.accept(token)
+                return token
         is_free = self._rules.is_free
         is_changed = self._biases is not None or not is_free
         plain = logits.copy() if self._n_logprobs is not None and is_changed else logits

@@ -10,12 +10,17 @@ Source: Gemma 4's chat template.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.domain.chat import Tool
-from runner.prompt.toolcalls.grammar import definitions_of, json_rule, spelled
+from runner.prompt.toolcalls.grammar import (
+    definitions_of,
+    json_rule,
+    properties_of,
+    required_of,
+    spelled,
+)
 from runner.prompt.toolcalls.members import told_text
 from runner.prompt.toolcalls.source import (
     NotACall,
@@ -32,6 +37,7 @@ from runner.prompt.toolcalls.source import (
     space,
     until,
 )
+from runner.prompt.toolcalls.told import as_json, read_json
 
 BEGIN, END = "<|tool_call>", "<tool_call|>"
 _QUOTE = '<|"|>'
@@ -73,8 +79,8 @@ class Gemma4:
 
 def _body_rules(n: int, tool: Tool) -> list[str]:
     """The rules of the arguments of the ``n``-th tool, with commas between them alone."""
-    properties = tool.parameters.get("properties") or {}
-    required = tool.parameters.get("required") or ()
+    properties = properties_of(tool)
+    required = required_of(tool)
     names = [f"value_{n}_{i}" for i in range(len(properties))]
     is_needed = [key in required for key in properties]
     ways = []
@@ -113,7 +119,7 @@ def _object(source: Source, depth: int) -> Read[None]:
         if (yield from one_of(source, ("}",))):
             break
         key = yield from _key(source)
-        yield from give(source, (", " if n_told else "") + _as_json(key) + ": ")
+        yield from give(source, (", " if n_told else "") + as_json(key) + ": ")
         yield from _value(source, depth + 1)
         n_told += 1
         yield from _comma(source, "}")
@@ -164,7 +170,7 @@ def _value(source: Source, depth: int) -> Read[None]:
         case "[":
             yield from _list(source, depth)
         case "":
-            yield from give(source, _as_json(_meant((yield from _word(source)))))
+            yield from give(source, as_json(_meant((yield from _word(source)))))
         case quote if quote == _QUOTE:
             yield from told_text(source, quote)
         case _:
@@ -203,10 +209,6 @@ def _meant(word: str) -> Any:
     if word in _WORDS:
         return _WORDS[word]
     try:
-        return json.loads(word, parse_constant=str)
+        return read_json(word)
     except ValueError:
         return word
-
-
-def _as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

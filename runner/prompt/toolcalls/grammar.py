@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from runner.domain.chat import Tool
@@ -51,6 +51,18 @@ def arguments_schema(tool: Tool) -> dict[str, Any]:
     if tool.parameters.get("properties") == {}:
         schema.setdefault("additionalProperties", False)
     return schema
+
+
+def properties_of(tool: Tool) -> Mapping[str, Any]:
+    """Return what a tool's schema says of each argument; nothing where it is no schema."""
+    properties = tool.parameters.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def required_of(tool: Tool) -> Sequence[Any]:
+    """Return the arguments that must be there."""
+    required = tool.parameters.get("required")
+    return required if isinstance(required, list | tuple) else ()
 
 
 def definitions_of(tool: Tool) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class HarmonyParser:
     def _advance(self, found: list[Piece]) -> bool:
         """Take one step; return whether another one may be possible."""
         if self._kind is _Kind.HEADER:
-            return self._read_header()
+            return self._read_header(found)
         places = [(at, word) for word in self._ends if (at := self._held.find(word)) >= 0]
         if not places:
             cut = len(self._held) - max(overlap(self._held, word) for word in self._ends)
@@ -119,10 +119,11 @@ class HarmonyParser:
         self._kind = _Kind.HEADER
         return True
 
-    def _read_header(self) -> bool:
+    def _read_header(self, found: list[Piece]) -> bool:
         """Find out what kind of message comes."""
         text, begins = self._held, self._header_begins
-        if not any(text.startswith(word) for word in begins):
+        begin = next((word for word in begins if text.startswith(word)), "")
+        if not begin:
             if any(word.startswith(text) for word in (*begins, *self._ends)):
                 return False
             if end := next((word for word in self._ends if text.startswith(word)), ""):
@@ -130,12 +131,15 @@ class HarmonyParser:
                 return True
             self._kind = _Kind.TEXT  # a message without a header
             return True
-        header, marker, rest = text.partition(self._message)
-        if not marker:
-            if len(text) <= _MAX_HEADER:
-                return False
+        at = text.find(self._message)
+        if at < 0 and len(text) - overlap(text, self._message) <= _MAX_HEADER:
+            return False
+        if not 0 <= at <= _MAX_HEADER:
             self._kind = _Kind.TEXT
+            self._give(begin, found)  # it would be found again, as the end of this text
+            self._held = text.removeprefix(begin)
             return True
+        header, rest = text[:at], text[at + len(self._message) :]
         channel = _CHANNEL_NAME.search(unmarked(header))
         recipient = _RECIPIENT.search(unmarked(header))
         self._recipient = recipient[1] if recipient else ""

@@ -7,7 +7,6 @@ whoever gets the call sees the same broken text, and nothing of it is lost.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from runner.prompt.toolcalls.source import (
     some,
     space,
 )
+from runner.prompt.toolcalls.told import as_json, read_json
 
 #: Keys that families have for the two parts of a call.
 NAME_KEYS = ("name", "tool_name")
@@ -150,9 +150,10 @@ def whole_calls(source: Source, calls: Sequence[Call]) -> Read[None]:
     """
     if not calls or any(call.name not in source.names for call in calls):
         raise NotACall
-    for call in calls:
-        yield from begin(source, call.name)
-        yield from give(source, json.dumps(call.arguments, ensure_ascii=False))
+    told = [(call.name, as_json(call.arguments)) for call in calls]  # all of them, or none
+    for name, text in told:
+        yield from begin(source, name)
+        yield from give(source, text)
 
 
 def as_call(value: Any) -> Call:
@@ -287,10 +288,6 @@ def _any(source: Source) -> Read[Any]:
 
 def _decoded(text: str) -> Any:
     try:
-        return json.loads(unmarked(text), parse_constant=_refuse_constant)
+        return read_json(unmarked(text))
     except (ValueError, RecursionError):
         raise NotACall from None
-
-
-def _refuse_constant(word: str) -> None:
-    raise ValueError(word)  # NaN and Infinity are not JSON

@@ -11,8 +11,15 @@ from typing import Any
 
 from runner.domain.chat import Tool
 from runner.prompt.marks import overlap, unmarked
-from runner.prompt.toolcalls.grammar import definitions_of, json_rule, literal
+from runner.prompt.toolcalls.grammar import (
+    definitions_of,
+    json_rule,
+    literal,
+    properties_of,
+    required_of,
+)
 from runner.prompt.toolcalls.source import Read, Source, begin, give, more, until
+from runner.prompt.toolcalls.told import as_json, read_json
 
 
 class Members:
@@ -21,7 +28,7 @@ class Members:
     def __init__(self, source: Source, tools: Sequence[Tool]) -> None:
         """Begin; ``tools`` say of which type each value is."""
         self._source = source
-        self._properties = {tool.name: tool.parameters.get("properties") or {} for tool in tools}
+        self._properties = {tool.name: properties_of(tool) for tool in tools}
         self._types: Mapping[str, Any] = {}
         self._n = 0
 
@@ -51,7 +58,7 @@ class Members:
 
     def tell(self, key: str, value: Any) -> Read[None]:
         """Tell ``value``, which has been read, under ``key``."""
-        yield from give(self._source, self._head(key) + json.dumps(value, ensure_ascii=False))
+        yield from give(self._source, self._head(key) + as_json(value))
 
     def schema(self, key: str) -> Any:
         """Return what the tool says of the value under ``key``; ``None``: nothing."""
@@ -111,9 +118,9 @@ def member_rules(tools: Sequence[Tool], opening: str, closing: str) -> tuple[lis
     """
     bodies, rules = [], []
     for n, tool in enumerate(tools):
-        required = tool.parameters.get("required") or ()
+        required = required_of(tool)
         names = []
-        for i, (key, schema) in enumerate((tool.parameters.get("properties") or {}).items()):
+        for i, (key, schema) in enumerate(properties_of(tool).items()):
             names.append(f"value_{n}_{i}{'' if key in required else '?'}")
             body = "TEXT" if _is_text(schema) else f"json_{n}_{i}"
             head = opening.replace("KIND", "true" if body == "TEXT" else "false")
@@ -138,7 +145,7 @@ def typed(value: str, schema: Any) -> Any:
     """Return ``value`` as its schema wants it: text, or JSON where that is no text."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
     try:
-        read = json.loads(value)
+        read = read_json(value)
     except (ValueError, RecursionError):
         return value
     # Without a type, what looks like text stays it: 007 and "yes" are more often meant so.

@@ -148,7 +148,7 @@ def _calls_in(code: str) -> list[Call]:
 def _call(node: ast.expr) -> Call:
     if not isinstance(node, ast.Call):
         raise NotACall
-    name = ast.unparse(node.func)
+    name = _name(node.func)
     if name == "print" and len(node.args) == 1:  # as Gemma was shown to do
         return _call(node.args[0])
     if node.args:
@@ -156,12 +156,22 @@ def _call(node: ast.expr) -> Call:
     return Call(name, {key.arg: _value(key.value) for key in node.keywords if key.arg})
 
 
+def _name(node: ast.expr) -> str:
+    """The name, dots and all; step by step, as a stranger's may have thousands of them."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        raise NotACall
+    return ".".join((node.id, *reversed(parts)))
+
+
 def _value(node: ast.expr) -> Any:
     try:
-        value = ast.literal_eval(node)
+        return _as_json(ast.literal_eval(node))
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         raise NotACall from None
-    return _as_json(value)
 
 
 def _as_json(value: Any) -> Any:

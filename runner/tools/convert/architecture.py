@@ -25,6 +25,7 @@ class TensorPlan:
         is_exact: Whether it stays float32 whatever the file type: llama.cpp wants it so.
         n_turned_heads: Heads whose rows are to be put in another order: rotary positions turn one
             half of a head against the other in the folder, and neighbours in llama.cpp; 0: none.
+        n_skipped_rows: Rows before those that are written, in the folder alone.
         made: The tensor itself, where it is computed and in no file.
     """
 
@@ -33,6 +34,7 @@ class TensorPlan:
     shape: tuple[int, ...]
     is_exact: bool = False
     n_turned_heads: int = 0
+    n_skipped_rows: int = 0
     made: Array | None = None
 
 

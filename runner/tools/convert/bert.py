@@ -15,6 +15,7 @@ from runner.errors import BadModelFile
 from runner.tools.convert.architecture import TensorPlan
 from runner.tools.convert.folder import ModelFolder
 from runner.tools.convert.pooling import pooling_of
+from runner.tools.convert.vocabulary import Vocabulary
 from runner.tools.convert.wordpiece import read_wordpiece
 
 #: The modules of one block, theirs and ours; widths: ``e`` the embedding's, ``f`` the inner.
@@ -40,7 +41,20 @@ _DISTILLED = (
     ("output_layer_norm", "layer_output_norm", "e"),
 )
 #: What no vector needs: counts, heads for guessing words and, without a classifier, the pooler.
-_UNUSED = re.compile(r"embeddings\.position_ids|pooler\.|cls\.|vocab_")
+_UNUSED = re.compile(r"embeddings\.position_ids|pooler\.|cls\.|vocab_|lm_head\.")
+
+
+def is_unused(tensor: str) -> bool:
+    """Return whether no vector needs a tensor, whose name is without the kind of the model."""
+    return _UNUSED.match(tensor) is not None
+
+
+def labels_of(folder: ModelFolder) -> list[str]:
+    """Return names of what a head tells apart; as many as it has rows."""
+    labels = folder.config.get("id2label")
+    if isinstance(labels, dict) and labels:
+        return [str(label) for label in labels.values()]
+    return [f"LABEL_{number}" for number in range(folder.integer("num_labels", 2))]
 
 
 class Bert:
@@ -67,7 +81,10 @@ class Bert:
         self._folder = folder
         *sizes, activation = self.keys
         self._n_embd, self._n_inner, self._n_layer, self._n_head = map(folder.integer, sizes)
-        self._n_ctx = folder.integer("max_position_embeddings")
+        self._n_skipped = self.n_skipped_positions()
+        self._n_ctx = folder.integer("max_position_embeddings") - self._n_skipped
+        if self._n_ctx < 1:
+            raise BadModelFile("'max_position_embeddings' in config.json leaves no position")
         self._n_vocab = folder.integer("vocab_size")
         self._n_types = folder.integer("type_vocab_size", 1)
         if self._n_embd % self._n_head:
@@ -79,8 +96,20 @@ class Bert:
                 )
         has_prefix = any(name.startswith(self.prefix) for name in folder.tensors)
         self._prefix = self.prefix if has_prefix else ""
-        self._is_ranker = "classifier.weight" in folder.tensors
-        self._vocabulary = read_wordpiece(folder)
+        self._is_ranker = f"{self.head()[1]}.weight" in folder.tensors
+        self._vocabulary = self.read_vocabulary()
+
+    def read_vocabulary(self) -> Vocabulary:
+        """Return the vocabulary of the folder; raises ``BadModelFile``."""
+        return read_wordpiece(self._folder)
+
+    def n_skipped_positions(self) -> int:
+        """Return how many rows of the table of positions are of no text's."""
+        return 0
+
+    def head(self) -> tuple[str, str]:
+        """Return the two modules that make a score of a vector, first and last."""
+        return f"{self._prefix}pooler.dense", "classifier"
 
     def write_metadata(self, writer: gguf.GGUFWriter) -> None:
         """Add sizes, pooling and vocabulary."""
@@ -93,7 +122,7 @@ class Bert:
         writer.add_causal_attention(False)
         writer.add_pooling_type(self._pooling())
         if self._is_ranker:
-            writer.add_classifier_output_labels(self._labels())
+            writer.add_classifier_output_labels(labels_of(self._folder))
         writer.add_token_type_count(self._n_types)
         self._vocabulary.write(writer, self._n_vocab)
 
@@ -109,6 +138,7 @@ class Bert:
             "position_embd.weight",
             (self._n_ctx, n_embd),
             is_exact=True,
+            n_skipped_rows=self._n_skipped,
         )
         if self.has_types:
             yield TensorPlan(
@@ -125,12 +155,14 @@ class Bert:
                 source = f"{at}{self.blocks}.{layer}.{theirs}"
                 yield from self._module(source, f"blk.{layer}.{ours}", shape)
         if self._is_ranker:
-            yield from self._module(f"{at}pooler.dense", "cls", (n_embd, n_embd))
-            yield from self._module("classifier", "cls.output", (len(self._labels()), n_embd))
+            first, last = self.head()
+            n_labels = len(labels_of(self._folder))
+            yield from self._module(first, "cls", (n_embd, n_embd))
+            yield from self._module(last, "cls.output", (n_labels, n_embd))
 
     def ignores(self, tensor: str) -> bool:
         """Whether a tensor is of no use for vectors: of a head that guesses words, or a count."""
-        return _UNUSED.match(tensor.removeprefix(self._prefix)) is not None
+        return is_unused(tensor.removeprefix(self._prefix))
 
     def _module(self, source: str, target: str, shape: tuple[int, ...]) -> Iterator[TensorPlan]:
         """Weight and bias of one module; older folders call a norm's gamma and beta."""
@@ -145,13 +177,6 @@ class Bert:
             return gguf.PoolingType.RANK
         # Else what sentence-transformers takes for a bare BERT.
         return pooling_of(self._folder) or gguf.PoolingType.MEAN
-
-    def _labels(self) -> list[str]:
-        """Names of what the head tells apart; as many as it has rows."""
-        labels = self._folder.config.get("id2label")
-        if isinstance(labels, dict) and labels:
-            return [str(label) for label in labels.values()]
-        return ["LABEL_0"]
 
 
 class DistilBert(Bert):

@@ -16,6 +16,7 @@ import gguf
 
 from runner.errors import BadModelFile, UnsupportedArchitecture
 from runner.tools.convert.folder import ModelFolder
+from runner.tools.convert.vocabulary import filled_up
 
 #: How text is split, by the regular expression in ``tokenizer.json``; the name is llama.cpp's.
 _SPLITS = {
@@ -59,25 +60,8 @@ class Bpe:
     template: str | None
 
     def write(self, writer: gguf.GGUFWriter, n_vocab: int) -> None:
-        """Add the vocabulary's keys; ids up to ``n_vocab`` that have no token are filled up.
-
-        Raises:
-            BadModelFile: There are more tokens than rows of the embedding.
-        """
-        if len(self.tokens) > n_vocab:
-            raise BadModelFile(f"{len(self.tokens)} tokens, but the model knows only {n_vocab}")
-        n_more = n_vocab - len(self.tokens)
-        tokens = [*self.tokens, *[None] * n_more]
-        writer.add_tokenizer_model("llama" if self.scores else "gpt2")
-        writer.add_tokenizer_pre(self.split)
-        writer.add_token_list(
-            [f"[PAD{i}]" if token is None else token for i, token in enumerate(tokens)]
-        )
-        if self.scores:
-            writer.add_token_scores([*self.scores, *[-10000.0] * n_more])
-        writer.add_token_types([*self.kinds, *[_KIND.UNUSED] * n_more])
-        if self.merges:
-            writer.add_token_merges(list(self.merges))
+        """Add the vocabulary's keys; raises as ``write_tokens`` does."""
+        self.write_tokens(writer, n_vocab)
         add = {
             "bos": writer.add_bos_token_id,
             "eos": writer.add_eos_token_id,
@@ -90,9 +74,21 @@ class Bpe:
             add[role](token_id)
         writer.add_add_bos_token(self.adds_bos)
         writer.add_add_eos_token(self.adds_eos)
-        writer.add_add_space_prefix(self.adds_space)
         if self.template is not None:
             writer.add_chat_template(self.template)
+
+    def write_tokens(self, writer: gguf.GGUFWriter, n_vocab: int) -> None:
+        """Add all keys but those of roles; raises as ``filled_up`` does."""
+        n_more = n_vocab - len(self.tokens)
+        writer.add_tokenizer_model("llama" if self.scores else "gpt2")
+        writer.add_tokenizer_pre(self.split)
+        writer.add_token_list(filled_up(self.tokens, n_vocab))
+        if self.scores:
+            writer.add_token_scores([*self.scores, *[-10000.0] * n_more])
+        writer.add_token_types([*self.kinds, *[_KIND.UNUSED] * n_more])
+        if self.merges:
+            writer.add_token_merges(list(self.merges))
+        writer.add_add_space_prefix(self.adds_space)
 
 
 def read_bpe(folder: ModelFolder) -> Bpe:
@@ -125,7 +121,7 @@ def read_bpe(folder: ModelFolder) -> Bpe:
         roles=roles,
         adds_bos=opens,
         adds_eos=closes,
-        adds_space=is_sentencepiece and _prepends(tokenizer),
+        adds_space=is_sentencepiece and prepends_space(tokenizer),
         template=template_of(settings, folder),
     )
 
@@ -225,6 +221,8 @@ def _split(tokenizer: dict[str, Any]) -> str:
     found = outer.get("pretokenizers") if outer.get("type") == "Sequence" else [outer]
     steps = [step for step in found or () if isinstance(step, dict)]
     kinds = [step.get("type") for step in steps]
+    if any(step.get("type") == "ByteLevel" and step.get("add_prefix_space") for step in steps):
+        kinds = []  # llama.cpp puts no space before a text of bytes
     match kinds:
         case ["Digits", "ByteLevel"] if steps[0].get("individual_digits"):
             return "smollm"
@@ -323,8 +321,8 @@ def _frame(processor: Any) -> tuple[str | None, str | None]:
     return first, last
 
 
-def _prepends(tokenizer: dict[str, Any]) -> bool:
-    """Whether SentencePiece's tokenizer puts a space before a text."""
+def prepends_space(tokenizer: dict[str, Any]) -> bool:
+    """Return whether SentencePiece's tokenizer puts a space before a text."""
     found = [tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")]
     for step in found:  # those of a sequence come behind it
         if isinstance(step, dict):

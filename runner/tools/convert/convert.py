@@ -20,7 +20,10 @@ from runner.tools.convert.architecture import Architecture, TensorPlan
 from runner.tools.convert.bert import Bert, DistilBert
 from runner.tools.convert.decoder import Llama, Qwen2, Qwen3, SmolLm3
 from runner.tools.convert.folder import Array, ModelFolder
+from runner.tools.convert.modernbert import ModernBert
+from runner.tools.convert.nomic import NomicBert
 from runner.tools.convert.order import put_between
+from runner.tools.convert.roberta import Roberta
 
 FileType = Literal["f32", "f16"]
 
@@ -29,16 +32,29 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
     "BertModel": Bert,
     "BertForMaskedLM": Bert,
     "BertForSequenceClassification": Bert,
+    "CamembertForMaskedLM": Roberta,
+    "CamembertForSequenceClassification": Roberta,
+    "CamembertModel": Roberta,
     "DistilBertModel": DistilBert,
     "DistilBertForMaskedLM": DistilBert,
     "LlamaForCausalLM": Llama,
     "LLaMAForCausalLM": Llama,
     "LlamaModel": Llama,
+    "ModernBertForMaskedLM": ModernBert,
+    "ModernBertForSequenceClassification": ModernBert,
+    "ModernBertModel": ModernBert,
+    "NomicBertModel": NomicBert,
     "Qwen2ForCausalLM": Qwen2,
     "Qwen2Model": Qwen2,
     "Qwen3ForCausalLM": Qwen3,
     "Qwen3Model": Qwen3,
+    "RobertaForMaskedLM": Roberta,
+    "RobertaForSequenceClassification": Roberta,
+    "RobertaModel": Roberta,
     "SmolLM3ForCausalLM": SmolLm3,
+    "XLMRobertaForMaskedLM": Roberta,
+    "XLMRobertaForSequenceClassification": Roberta,
+    "XLMRobertaModel": Roberta,
 }
 
 _FTYPES = {"f32": gguf.LlamaFileType.ALL_F32, "f16": gguf.LlamaFileType.MOSTLY_F16}
@@ -172,10 +188,12 @@ def _dtype(plan: TensorPlan, file_type: FileType) -> type[np.float16] | type[np.
 
 def _typed(array: Array, plan: TensorPlan, file_type: FileType) -> Array:
     """Return a tensor of the right shape in the type it is stored in."""
-    if array.shape != plan.shape:
+    wanted = (plan.shape[0] + plan.n_skipped_rows, *plan.shape[1:])
+    if array.shape != wanted:
         raise BadModelFile(
-            f"the tensor '{plan.source}' has shape {array.shape}, but config.json says {plan.shape}"
+            f"the tensor '{plan.source}' has shape {array.shape}, but config.json says {wanted}"
         )
+    array = array[plan.n_skipped_rows :]
     if plan.n_turned_heads:
         array = put_between(array, plan.n_turned_heads)
     dtype = _dtype(plan, file_type)

@@ -13,6 +13,7 @@ import gguf
 
 from runner.errors import BadModelFile
 from runner.tools.convert.folder import ModelFolder
+from runner.tools.convert.vocabulary import filled_up
 
 _WORD = "\u2581"
 _INSIDE = "##"
@@ -45,25 +46,17 @@ class WordPiece:
     strips_accents: bool
 
     def write(self, writer: gguf.GGUFWriter, n_vocab: int) -> None:
-        """Add the vocabulary's keys; ids up to ``n_vocab`` that have no token are filled up.
-
-        Raises:
-            BadModelFile: There are more tokens than rows of the embedding.
-        """
-        if len(self.tokens) > n_vocab:
-            raise BadModelFile(f"{len(self.tokens)} tokens, but the model knows only {n_vocab}")
+        """Add the vocabulary's keys; raises as ``filled_up`` does."""
         kinds = gguf.TokenType
         spelled, types = [], []
         for token_id, token in enumerate(self.tokens):
             is_control = token_id in self.control
             spelled.append(token if is_control else _spelled(token))
             types.append(kinds.CONTROL if is_control else kinds.NORMAL)
-        for token_id in range(len(self.tokens), n_vocab):
-            spelled.append(f"[PAD{token_id}]")
-            types.append(kinds.UNUSED)
+        types += [kinds.UNUSED] * (n_vocab - len(types))
         writer.add_tokenizer_model("bert")
         writer.add_tokenizer_pre("default")
-        writer.add_token_list(spelled)
+        writer.add_token_list(filled_up(spelled, n_vocab))
         writer.add_token_types(types)
         writer.add_bool("tokenizer.ggml.normalizer.lowercase", self.is_lower)
         writer.add_bool("tokenizer.ggml.normalizer.strip_accents", self.strips_accents)

@@ -172,3 +172,25 @@ def test_a_prompt_that_does_not_fit_is_told_as_claude_code_reads_it():
     assert body.error.message == "prompt is too long: 77025 tokens > 65536 maximum"
     assert body.error.type == "invalid_request_error"
     assert "num_ctx" in body.error.hint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ('{"city": "a\\ud83d"}', {"city": "a?"}),
+        ('{"city": "\\ud83d\\ude00"}', {"city": "\U0001f600"}),
+        ('{"n": NaN, "m": 1}', {"n": None, "m": 1}),
+        ('{"n": 123456789012345678901234567890}', {"n": 123456789012345678901234567890}),
+        ('{"a": "cut', {}),
+        ("[1]", {}),
+        ("", {}),
+        ('{"a":' * 400 + "1" + "}" * 400, None),
+    ],
+)
+def test_the_arguments_of_a_whole_answer_are_what_a_stream_tells(arguments, meant):
+    """What one client can read, another one gets too, as far as JSON has it."""
+    whole = Whole(CALL, "msg_1")
+    for event in (ToolCallDelta(0, name="f", id="c"), ToolCallDelta(0, arguments=arguments)):
+        whole.add(event)
+    (block,) = json.loads(whole.encode(finished(FinishReason.TOOL_CALLS)))["content"]
+    assert block["input"] == (json.loads(arguments) if meant is None else meant)

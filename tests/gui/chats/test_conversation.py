@@ -120,9 +120,32 @@ def test_an_error_is_part_of_the_turn_and_the_question_stays(talk, daemon, until
     turn = talk.tree.path()[-1]
     assert turn.figures["error"]["code"] == "not_enough_memory"
     assert (turn.text, turn.is_whole) == ("So", False)
+    daemon.answer = lambda _: iter([said("Hello"), end()])
     talk.retry(turn.id)
     until(idle(talk))
     assert messages(daemon) == [("user", "Hi")]
+    assert talk.tree.branch(talk.tree.leaf_id) == (2, 2)  # a part of an answer is kept
+
+
+def test_an_answer_that_never_came_is_given_in_its_place(talk, daemon, until, archive):
+    daemon.answer = lambda _: iter([{"error": "out of memory", "code": "not_enough_memory"}])
+    talk.send("Hi")
+    until(idle(talk))
+    turn = talk.tree.path()[-1]
+    for _ in range(2):
+        talk.retry(turn.id)
+        until(idle(talk))
+    daemon.answer = lambda _: iter([said("Hello"), end()])
+    talk.retry(turn.id, "other:latest")
+    until(idle(talk))
+    assert [(one.id, one.text) for one in talk.tree.path()] == [(1, "Hi"), (turn.id, "Hello")]
+    answer = talk.tree.path()[-1]
+    assert (answer.model, answer.is_whole) == ("other:latest", True)
+    assert "error" not in answer.figures
+    kept = []
+    archive.do(lambda storage: storage.turns(7), kept.append)
+    until(lambda: kept)
+    assert kept[0] == talk.tree.turns()
 
 
 @pytest.mark.blocking
@@ -131,7 +154,7 @@ def test_a_half_answer_is_on_disk_before_it_ends(talk, daemon, until, tmp_path):
 
     def answer(_):
         yield said("Half")
-        going.wait(30)
+        going.wait(60)
         yield end()
 
     daemon.answer = answer

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from gui.models.device_switch import is_on, switchable, switched
+from gui.models.device_switch import is_on, switchable, switched, without
 from runner.domain.machine import Device
 
 IDS = ("CUDA0", "CUDA1", "Vulkan0")
@@ -36,6 +36,14 @@ def test_one_device_is_switched_and_the_others_stay_as_they_are(value, device, o
 
 def test_off_and_on_again_is_as_it_was():
     assert switched(switched("", "CUDA0", False, IDS), "CUDA0", True, IDS) == ""
+
+
+@given(values, st.sampled_from([*IDS, "10.0.0.5:11435"]))
+def test_a_device_that_an_error_names_is_taken_out_and_no_other(value, device):
+    told = f"the device {device} cannot be reached: refused. Is '{device}' there?"
+    kept = without(value, told).split(",")
+    assert kept == ([word for word in value.split(",") if word != device] or [""])
+    assert without(value, "it was lost") == value
 
 
 def test_neither_the_processor_nor_another_machine_can_be_left_out():

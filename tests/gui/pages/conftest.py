@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 
 import pytest
 
@@ -72,7 +71,7 @@ def at(application, tmp_path, until):
         if desk.page is not None:
             desk.page.deleteLater()
         if desk.link._watcher is not None:
-            desk.link._watcher.join(10)
+            desk.link._watcher.join(60)
 
 
 @pytest.fixture
@@ -82,10 +81,3 @@ def desk(at, fake):
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"address": fake.place, "token": TOKEN}), encoding="utf-8")
     return at(fake.place)
-
-
-@pytest.fixture
-def unused_port():
-    """A port of this machine on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]

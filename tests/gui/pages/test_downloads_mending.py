@@ -58,6 +58,15 @@ def test_with_nothing_to_free_the_library_is_shown(desk, fake):
     assert not fake.bodies(RESUME)
 
 
+def test_a_hub_that_wants_fewer_requests_is_waited_for(desk, fake):
+    page = failed(desk, fake, "rate_limited")
+    page._mender._clock.setInterval(5)
+    press(page, "Wait a moment and try again")
+    assert page.banner.text == "Trying again in 5 s…"
+    desk.until(lambda: fake.bodies(RESUME))
+    assert page.banner.isHidden()
+
+
 def test_the_other_hub_is_tried_under_its_own_name(desk, fake):
     page = failed(desk, fake, "source_failed")
     press(page, "Try the other hub")

@@ -60,6 +60,14 @@ def dialog(page, kind, verb):
     return next(one for one in page.findChildren(kind) if one.isVisible())
 
 
+def editor(desk, page):
+    """The editor of the Modelfile, once the daemon has told the text."""
+    page._do("edit", page.grid.current)
+    desk.until(lambda: page.findChildren(ModelfileDialog))
+    [asked] = page.findChildren(ModelfileDialog)
+    return asked
+
+
 def test_a_plan_is_shown_and_the_usual_type_is_chosen(desk, page):
     asked = dialog(page, QuantizeDialog, "quantize")
     desk.until(lambda: asked.is_planned)
@@ -137,7 +145,7 @@ def test_a_plan_that_cannot_be_made_says_why(desk, fake, page):
 
 
 def test_a_modelfile_is_looked_at_while_it_is_typed_and_saved(desk, fake, page):
-    asked = dialog(page, ModelfileDialog, "edit")
+    asked = editor(desk, page)
     assert "FROM smollm2:latest" in asked.text.toPlainText()
     asked.text.setPlainText("FROM smollm2\nPARAMETER temperature 0\nSYSTEM Be brief.")
     desk.until(lambda: asked.findings.text() == "Nothing is wrong with it.")
@@ -157,13 +165,13 @@ def test_a_fault_in_a_modelfile_is_told_with_its_line(desk, fake, page):
     fake.script.kept.findings = [
         {"severity": "error", "line": 2, "message": "no such parameter", "hint": "see the list"}
     ]
-    asked = dialog(page, ModelfileDialog, "edit")
+    asked = editor(desk, page)
     desk.until(lambda: asked.findings.text() == "2: no such parameter see the list")
     assert not asked.act.isEnabled()
 
 
 def test_a_modelfile_that_names_files_is_sent_elsewhere(desk, page):
-    asked = dialog(page, ModelfileDialog, "edit")
+    asked = editor(desk, page)
     asked.text.setPlainText("FROM ./model.gguf")
     asked.save()
     assert "import the file first" in asked.findings.text()

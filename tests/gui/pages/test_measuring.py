@@ -76,3 +76,28 @@ def test_a_measurement_that_is_refused_says_why(desk, fake):
     page.details.tabs.setCurrentWidget(page.details._measured_page)
     click(page.details.measured.judge_it)
     desk.until(lambda: "smollm2:latest cannot be measured" in page.banner.text)
+
+
+def judged(desk, fake, status, reply):
+    """Measure the quality of a model that was made from another; returns what was asked for."""
+    fake.script.shown |= {"provenance": {"source": "quantize", "from": "whole:latest"}}
+    fake.script.failures["/api/perplexity"] = (status, reply)
+    page = desk.open(LibraryPage)
+    desk.until(lambda: page.details.content.is_shown)
+    page.details.tabs.setCurrentWidget(page.details._measured_page)
+    click(page.details.measured.judge_it)
+    desk.until(lambda: fake.bodies("/api/perplexity"))
+    desk.settled()
+    return fake.bodies("/api/perplexity")
+
+
+def test_a_smaller_form_is_measured_against_what_it_was_made_from(desk, fake):
+    asked = judged(desk, fake, 200, JOB | {"kind": "perplexity"})
+    assert asked == [{"model": "smollm2:latest", "source": "whole:latest"}]
+    assert desk.went == ["downloads"]
+
+
+def test_without_what_it_was_made_from_it_is_measured_alone(desk, fake):
+    gone = {"error": "model 'whole:latest' not found", "code": "model_not_found"}
+    asked = judged(desk, fake, 404, gone)
+    assert [body.get("source") for body in asked] == ["whole:latest", None]

@@ -27,8 +27,8 @@ def test_a_library_that_cannot_be_read_is_told_in_the_chat_too(
     window = MainWindow(link, settings, archive)
     window.show()
     page = window.page("chat")
-    until(lambda: "[" in page._notice._text.text())
-    assert page._notice._title.text() == "The library cannot be read"
+    until(lambda: "[" in page.middle.notice._text.text())
+    assert page.middle.notice._title.text() == "The library cannot be read"
     window.leaving()
     window.close()
     until(lambda: link.is_quiet)
@@ -91,7 +91,7 @@ def test_the_stages_of_a_load_are_told_while_one_waits(page, until, daemon, link
     go = threading.Event()
 
     def answer(_):
-        go.wait(20)
+        go.wait(60)
         yield said("Hi")
         yield end()
 

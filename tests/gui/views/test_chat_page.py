@@ -135,7 +135,8 @@ def test_an_error_is_shown_with_its_code_and_a_way_on(page, until, daemon):
     until(idle(page))
     card = view_of(page, 1)._error
     assert card.isVisible()
-    assert "too long" in card._title.text() and "[prompt_too_long]" in card._text.text()
+    assert card._title.text() == "The chat is too long"
+    assert card._text.text() == "too long\ncut\n[prompt_too_long]"
     daemon.answer = lambda _: iter([said("Better"), end()])
     QTest.mouseClick(card.retry, Qt.MouseButton.LeftButton)
     until(lambda: shown(page) == ["Hi", "Better"])
@@ -286,19 +287,19 @@ def test_without_a_model_the_first_one_is_offered_and_fetched(
     window = MainWindow(link, Settings(tmp_path / "app.json"), archive)
     window.show()
     page = window.page("chat")
-    until(lambda: page._first is not None and page._first._cards)
+    until(lambda: page.middle.first is not None and page.middle.first._cards)
     until(
         lambda: (
-            page._first.hubs.text().startswith("Hugging Face answers after")
-            or page._first.hubs.text().startswith("ModelScope answers after")
+            page.middle.first.hubs.text().startswith("Hugging Face answers after")
+            or page.middle.first.hubs.text().startswith("ModelScope answers after")
         )
     )
-    until(lambda: "A card" in page._first._machine.text())
-    until(lambda: "AMD is not used. Install the Vulkan SDK" in page._first.unused.text())
-    QTest.mouseClick(page._first._cards[0].button, Qt.MouseButton.LeftButton)
+    until(lambda: "A card" in page.middle.first._machine.text())
+    until(lambda: "AMD is not used. Install the Vulkan SDK" in page.middle.first.unused.text())
+    QTest.mouseClick(page.middle.first._cards[0].button, Qt.MouseButton.LeftButton)
     until(lambda: page._models == [MODEL])
     assert daemon.others[0][0] == "/api/pull"
-    assert page._middle.currentWidget() is page._starters
+    assert page.middle.currentWidget() is page.middle.starters
     assert page.composer.isVisible()
     window.leaving()
     window.close()
@@ -350,7 +351,7 @@ def test_the_place_in_the_queue_is_shown_while_one_waits(page, link, until, daem
     go = threading.Event()
 
     def answer(_):
-        go.wait(20)
+        go.wait(60)
         yield said("At last")
         yield end()
 

@@ -80,7 +80,7 @@ def test_an_edit_that_is_sent_while_an_answer_comes_stays_in_its_field(page, unt
     go = threading.Event()
 
     def answer(_):
-        go.wait(20)
+        go.wait(60)
         yield said("Later")
         yield end()
 
