@@ -30,6 +30,13 @@ def test_only_what_asks_a_daemon_wants_settings_that_can_be_read(monkeypatch):
         connect(Need.NOTHING, out)
 
 
+def test_the_version_is_told_though_a_setting_cannot_be_read(lonely):
+    lonely.environ["CORRAL_NUM_PARALLEL"] = "all"
+    done = lonely("--version")
+    assert (done.returncode, done.out, done.err) == (0, "corral 0.1.0\n", "")
+    assert "CORRAL_NUM_PARALLEL: want a whole number" in lonely("list").err
+
+
 @pytest.fixture
 def asked_for(monkeypatch):
     """The waits that were asked for; the first one is short."""

@@ -332,13 +332,6 @@ def test_the_version_is_told_with_and_without_a_daemon(corral, lonely, daemon):
     assert f"the daemon at {daemon.place} is Corral 9.9.9" in done.err
 
 
-def test_the_version_is_told_though_a_setting_cannot_be_read(lonely):
-    lonely.environ["CORRAL_NUM_PARALLEL"] = "all"
-    done = lonely("--version")
-    assert (done.returncode, done.out, done.err) == (0, "corral 0.1.0\n", "")
-    assert "CORRAL_NUM_PARALLEL: want a whole number" in lonely("list").err
-
-
 def test_a_daemon_is_started_when_one_is_needed(lonely):
     done = lonely("list")
     assert done.returncode == 0
