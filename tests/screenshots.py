@@ -56,8 +56,9 @@ TAGS = {
     "lowland/Aster-Coder-7B-GGUF": ("en", "zh", "tool-use"),
     "lowland/Aster-VL-3B-GGUF": ("en", "fr", "image-text-to-text"),
 }
-#: Tabs of a page that have a picture of their own, after the first one.
+#: Tabs and states of a page that have a picture of their own, after the first one.
 TABS = {
+    "chat": ("first",),
     "discover": ("card",),
     "settings": ("models", "network", "downloads", "privacy"),
     "server": ("snippets", "log", "others"),
@@ -134,6 +135,7 @@ def a_home(root: Path) -> Iterator[RealDaemon]:
                 sizes=told,
                 tags=TAGS.get(repo, ("en",)),
             )
+        os.environ |= hub.environ()  # the app itself asks which hub answers faster
         environ = {**hub.environ(), "CORRAL_LOG_LEVEL": "info", "CORRAL_KEEP_ALIVE": "30m"}
         with RealDaemon(root / "home", **environ) as daemon:
             daemon.ask("POST", "/api/pull", {"model": "smollm2"})
@@ -189,7 +191,8 @@ def shoot(window: MainWindow, folder: Path, wanted: Sequence[str]) -> None:
 def prepare(key: str, part: str, page: object) -> None:
     """Bring a page into a state worth a picture."""
     if key == "chat":
-        chat(page)
+        first_run(page) if part else chat(page)
+        return
     if key == "discover":
         page.words.setText("Aster")
         page.search()
@@ -204,8 +207,22 @@ def prepare(key: str, part: str, page: object) -> None:
         page.tabs.setCurrentIndex(TABS[key].index(part) + 1 if part else 0)
 
 
+def first_run(page: ChatPage) -> None:
+    """What somebody sees who has no model yet."""
+    page.begin(is_temporary=False)
+    end = time.monotonic() + 1  # what is on its way would undo it
+    spin(lambda: time.monotonic() > end and page.house.link.is_quiet)
+    page._take_models([])
+    spin(lambda: page.middle.is_first and len(page.middle.first._answers) == 2)
+
+
 def chat(page: ChatPage) -> None:
     """Ask the starter model something, once."""
+    page.entered()
+    spin(lambda: page._models)
+    if chats := page.shelf.chats():
+        page._open(chats[0].id, 0)
+        spin(lambda: len(page._conversation.tree))
     talk = page._conversation
     if not len(talk.tree):
         talk.set_fields(model="smollm2:latest", options={"temperature": 0, "num_predict": 300})

@@ -93,7 +93,10 @@ def parse_tool_choice(raw: Any, tools: Sequence[Tool], *, is_parallel: bool) -> 
             return ToolChoice(raw, is_parallel=is_parallel)
         case "required":
             choice = ToolChoice("required", is_parallel=is_parallel)
-        case {"type": "function", "function": {"name": str(name)}} if name:
+        case (
+            {"type": "function", "function": {"name": str(name)}}
+            | {"type": "function", "name": str(name)}  # of the responses, which others took over
+        ) if name:
             choice = ToolChoice("named", name, is_parallel=is_parallel)
         case _:
             raise InvalidRequest(

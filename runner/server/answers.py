@@ -7,10 +7,11 @@ import copy
 import math
 import secrets
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from runner.dialects import ollama, wire
 from runner.dialects.anthropic import errors as anthropic_errors
@@ -151,20 +152,28 @@ async def read_body(request: web.Request) -> bytes:
         raise web.HTTPRequestEntityTooLarge(MAX_BODY, announced)
     pieces: list[bytes] = []
     n_read = 0
-    async for piece in body_pieces(request):
-        n_read += len(piece)
-        if n_read > MAX_BODY:
-            raise web.HTTPRequestEntityTooLarge(MAX_BODY, n_read)
-        pieces.append(piece)
+    async with aclosing(body_pieces(request)) as coming:
+        async for piece in coming:
+            n_read += len(piece)
+            if n_read > MAX_BODY:
+                raise web.HTTPRequestEntityTooLarge(MAX_BODY, n_read)
+            pieces.append(piece)
     return b"".join(pieces)
 
 
+async def no_answer_yet(_: web.Request) -> None:
+    """Leave ``Expect`` for later: aiohttp would ask for the body before the door was looked at."""
+
+
 async def body_pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
-    """Yield the body as it comes, however large it is.
+    """Yield the body as it comes, which a client that waits to be asked for it is told first.
 
     Raises:
         TooSlow: It stopped coming.
     """
+    if request.headers.get("Expect") and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # none of it is the answer's
     limit_s = request.app[LIMITS].body_s
     n_read = 0
     while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from aiohttp import web
 
 from runner.server import (
@@ -27,7 +29,7 @@ from runner.server import (
     vector_routes,
 )
 from runner.server.access import Access
-from runner.server.answers import MAX_BODY
+from runner.server.answers import MAX_BODY, no_answer_yet
 from runner.server.connections import LEDGER, LIMITS, Ledger, LimitedRunner, Limits
 from runner.server.marks import DOOR, Door
 from runner.server.metrics import METRICS, Metrics
@@ -78,8 +80,10 @@ def make_app(needs: Needs, access: Access, limits: Limits | None = None) -> web.
     app[CHANGES] = set()
     app.cleanup_ctx.append(give_up_changes)
     app.on_response_prepare.append(add_headers)
-    for routes in ROUTES:
-        app.add_routes(routes)
+    for route in chain.from_iterable(ROUTES):
+        assert isinstance(route, web.RouteDef)
+        kwargs = {**route.kwargs, "expect_handler": no_answer_yet}
+        app.add_routes([web.RouteDef(route.method, route.path, route.handler, kwargs)])
     return app
 
 

@@ -159,6 +159,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if refused := refusal_of(request):
         raise refused
     hosts = request.headers.getall("Host", [""])
+    if not request.raw_path.startswith("/"):
+        hosts = [*hosts, request.host]  # the target is a whole address, and names one, too
     if not all(access.allows_host(host) for host in hosts):
         raise Forbidden(
             "this Host is not a name of this machine",
@@ -169,6 +171,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not access.allows_origin(origin, hosts[0]):
             raise Forbidden("this Origin may not call the API", hint="allow it with CORRAL_ORIGINS")
         request[ORIGIN] = origin
+    if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+        raise web.HTTPExpectationFailed
     if request.method == "OPTIONS":
         return web.Response(status=204) if origin is None else _preflight(request)
     caller = request[CALLER] = identify(request, access, request.app[NEEDS].keys)

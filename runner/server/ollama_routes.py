@@ -91,10 +91,25 @@ async def _answer(request: web.Request, call: ollama.Call) -> web.StreamResponse
     if call.is_empty:
         return await _load_or_unload(request, call)
     events = request.app[NEEDS].inference.infer(asked)
-    if call.stream:
-        return await stream(request, events, ollama.AnswerEncoder(call))
-    all_events = await collect(request, events)
+    try:
+        if call.stream:
+            return await stream(request, events, ollama.AnswerEncoder(call))
+        all_events = await collect(request, events)
+    except Unsupported as error:
+        raise _in_its_words(call, error) from None
     return json_answer(request, ollama.whole(call, all_events, at_ns=time.time_ns()))
+
+
+def _in_its_words(call: ollama.Call, error: Unsupported) -> Unsupported:
+    """Return ``error`` with the model as it was written; a chat is told that it is none of those.
+
+    Ollama's clients look for both.
+    """
+    whose, lacks, what = error.message.partition(" does not support ")
+    if whose == f'"{call.request.model}"':
+        what = "chat" if call.is_chat and what == "generate" else what
+        error.message = f'"{call.model}"{lacks}{what}'
+    return error
 
 
 async def _load_or_unload(request: web.Request, call: ollama.Call) -> web.Response:

@@ -31,6 +31,7 @@ _ALWAYS = {
     408: "the request did not arrive in time",
     413: "the body is too large",
     415: "the body's Content-Encoding is not read here",
+    417: "the header ``Expect`` asks for what nobody does here",
     431: "the request line or a header is too large, or there are too many headers",
     500: "the model's process failed, or something unexpected happened",
     503: "too much is going on; ``Retry-After`` says when to try again",

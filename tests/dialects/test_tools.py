@@ -88,9 +88,10 @@ def test_a_bad_call_is_named(call, param):
         ("auto", ToolChoice("auto", is_parallel=False)),
         ("required", ToolChoice("required", is_parallel=False)),
         (function(), ToolChoice("named", "f", is_parallel=False)),
+        ({"type": "function", "name": "f"}, ToolChoice("named", "f", is_parallel=False)),
     ],
 )
-def test_a_choice_of_tools_has_four_forms(raw, choice):
+def test_a_choice_of_tools_has_five_forms(raw, choice):
     assert parse_tool_choice(raw, (Tool("f"),), is_parallel=False) == choice
 
 

@@ -44,7 +44,7 @@ def relay():
 
 
 def connected(port):
-    return socket.create_connection(("127.0.0.1", port), timeout=20)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def test_what_this_process_says_comes_there_and_back(relay):

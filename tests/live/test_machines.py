@@ -223,7 +223,7 @@ HAS_NAMESPACES = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("
 
 
 def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=20)
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=60)
 
 
 @pytest.fixture

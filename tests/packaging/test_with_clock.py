@@ -58,7 +58,7 @@ def test_ending_the_clock_ends_the_command_and_its_children():
             clock.send_signal(signal.SIGTERM)
             _, said = clock.communicate()
             held.close()
-        _, alive = psutil.wait_procs(family, timeout=20)
+        _, alive = psutil.wait_procs(family, timeout=60)
     assert clock.returncode == 130
     assert said == "\na label: interrupted\n"
     assert len(family) == 2

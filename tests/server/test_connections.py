@@ -40,7 +40,7 @@ def run(house, story, **limits):
     house.limits = Limits(**limits)
 
     async def served():
-        async with house.serve() as session, asyncio.timeout(30):
+        async with house.serve() as session, asyncio.timeout(60):
             return await story(session)
 
     return asyncio.run(served())
@@ -115,6 +115,49 @@ def test_a_body_that_stops_is_an_error_with_the_bytes_that_came(house):
         assert house.blobs.files == {}
 
     run(house, story, body_s=0.05, linger_s=0.05)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("POST /api/show HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16", 404),
+        ("POST /api/show HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 16", 403),
+        ("POST /api/show HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999", 413),
+    ],
+)
+def test_who_waits_to_be_asked_for_a_body_is_asked_when_it_will_be_read(house, head, status):
+    async def story(session):
+        async with connected(house) as (reader, writer):
+            writer.write(f"{head}\r\nExpect: 100-continue\r\n\r\n".encode())
+            if status == 404:
+                assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+                writer.write(b'{"model":"nope"}')
+            assert (await reply_of(reader))[0] == status
+
+    run(house, story, linger_s=0.05)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://localhost/api/version", 200),
+        ("http://evil.example/api/version", 403),
+        ("http://localhost@evil.example/api/version", 403),
+    ],
+)
+def test_a_target_that_is_a_whole_address_names_this_machine(house, target, status):
+    async def story(session):
+        async with connected(house) as (reader, writer):
+            writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            assert (await reply_of(reader))[0] == status
+
+    run(house, story)
+
+
+def test_an_expectation_nobody_knows_is_refused_in_our_form(house):
+    reply = house.ask("POST", "/v1/completions", {"model": "x"}, headers={"Expect": "tea"})
+    assert reply.status == 417
+    assert "error" in reply.json
 
 
 @pytest.mark.parametrize(
@@ -270,7 +313,7 @@ def test_an_answer_that_comes_as_the_daemons_end_stops_waiting_is_sent_and_no_fa
         await runner.cleanup()
 
     async def in_time():
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await story()
 
     asyncio.run(in_time())

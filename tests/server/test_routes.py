@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from runner.domain.name import ModelName
+from runner.errors import Unsupported
 from tests.fakes.service import FINISHED
 from tests.server.serving import OWNER, call
 
@@ -209,6 +210,22 @@ def test_a_name_that_can_be_none_is_told_as_ollama_tells_it(house, method, path,
     reply = house.ask(method, path, body)
     assert (reply.status, reply.json["error"]) == (400, said)
     assert "invalid model name" in reply.json["hint"]
+
+
+@pytest.mark.parametrize(
+    ("path", "lacks", "said"),
+    [
+        ("/api/chat", "thinking", '"SmolLM2" does not support thinking'),
+        ("/api/chat", "generate", '"SmolLM2" does not support chat'),
+        ("/api/generate", "generate", '"SmolLM2" does not support generate'),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_a_model_cannot_do_is_said_of_the_name_that_was_sent(house, path, lacks, said, stream):
+    house.inference.script = [Unsupported(f'"SmolLM2:latest" does not support {lacks}')]
+    asked = {"prompt": "Hi", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    reply = house.ask("POST", path, {"model": "SmolLM2", **asked})
+    assert (reply.status, reply.json["error"]) == (400, said)
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_keys_of_two_devices_that_come_at_once_are_both_kept(tmp_path, shared):
     async def story():
         async with service._writing:  # both wait here for their turn to write
             adding = [asyncio.create_task(service.add(one, key)) for one in (address, other)]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while len(service._writing._waiters or ()) < len(adding):  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
         await asyncio.gather(*adding)

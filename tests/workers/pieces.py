@@ -22,7 +22,7 @@ SETTINGS = PoolSettings(
     max_queue=8,
     n_seq_max=4,
     n_threads=1,
-    load_timeout_s=30.0,
+    load_timeout_s=60.0,
 )
 
 
@@ -71,7 +71,7 @@ async def open_pool(**changes):
 
 
 @asynccontextmanager
-async def started(models, name="a", *, command=COMMAND, timeout_s=30.0, on_exit=lambda: None):
+async def started(models, name="a", *, command=COMMAND, timeout_s=60.0, on_exit=lambda: None):
     """A ready worker."""
     worker = await Worker.start(
         name, command, load_of(models.wanted(name)), timeout_s=timeout_s, on_exit=on_exit

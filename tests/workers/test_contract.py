@@ -55,7 +55,7 @@ class Line:
 
     async def until(self, is_it):
         """Read until a message (or a delta in one) is what is waited for; return it."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 chunk = await self.process.stdout.read(1 << 16)
                 assert chunk, "the worker has ended"
@@ -173,7 +173,7 @@ def test_counters_only_grow(command, path):
         async with line(command, path) as it:
             counts = []
             it.send(generate("a", max_tokens=300), generate("b", max_tokens=300))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 ends = 0
                 while ends < 2:
                     chunk = await it.process.stdout.read(1 << 16)

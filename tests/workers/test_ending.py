@@ -59,7 +59,7 @@ def test_a_model_that_makes_room_ends_though_who_wanted_the_room_has_left(models
             await leave(leaving)
             await until(lambda: not psutil.pid_exists(before))
             models.unmark("a", "stubborn")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert await use(pool, models.wanted("a"))
 
     asyncio.run(story())

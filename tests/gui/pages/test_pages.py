@@ -307,7 +307,8 @@ def test_a_download_that_failed_says_why_and_can_go_on(desk, fake):
     failed = JOB | {"state": "failed", "error": error}
     fake.script.failures["/api/jobs"] = (200, {"jobs": [failed]})
     page = desk.open(DownloadsPage)
-    desk.until(lambda: page.reason.text() == "no room for 4 GB\ndelete a model  [disk_full]")
+    told = "The disk is full: no room for 4 GB\ndelete a model  [disk_full]"
+    desk.until(lambda: page.reason.text() == told)
     assert page._buttons["resume"].isEnabled()
     assert not page._buttons["pause"].isEnabled()
 
