@@ -344,7 +344,18 @@ def settings_of(stored: Mapping[str, Any], environ: Mapping[str, str]) -> Settin
     Raises:
         InvalidRequest: As ``load_settings``.
     """
+    settings, problems = readable_settings(stored, environ)
+    if problems:
+        raise problems[0]
+    return settings
+
+
+def readable_settings(
+    stored: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[Settings, list[InvalidRequest]]:
+    """Return what can be understood, with defaults for the rest, and what cannot, in order."""
     values: dict[str, Any] = {}
+    problems: list[InvalidRequest] = []
     for one in fields(Settings):
         spec = SETTING_SPECS[one.name]
         found = find_setting(one.name, stored, environ)
@@ -353,11 +364,15 @@ def settings_of(stored: Mapping[str, Any], environ: Mapping[str, str]) -> Settin
         try:
             values[one.name] = found.parse(found.text)
         except ValueError as error:
-            raise InvalidRequest(
-                f"{found.where}: {error}",
-                hint=f"{spec.help} Default: {spec.shown_default or 'none'}",
-            ) from None
-    return _with_tls(Settings(**values))
+            hint = f"{spec.help} Default: {spec.shown_default or 'none'}"
+            problems.append(InvalidRequest(f"{found.where}: {error}", hint=hint))
+    settings = Settings(**values)
+    try:
+        settings = _with_tls(settings)
+    except InvalidRequest as error:
+        settings = replace(settings, tls_key="")
+        problems.append(error)
+    return settings, problems
 
 
 def _with_tls(settings: Settings) -> Settings:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from runner.config import KV_TYPES, Settings, load_settings, read_config
+from runner.config import (
+    KV_TYPES,
+    SETTING_SPECS,
+    Settings,
+    load_settings,
+    read_config,
+    readable_settings,
+)
 from runner.errors import InvalidRequest
 
 
@@ -111,6 +118,16 @@ def test_the_file_may_say_it_too(tmp_path):
 def test_by_default_prompts_are_kept_and_not_shared(tmp_path):
     assert load(tmp_path) == Settings()
     assert (Settings().kv_disk_bytes, Settings().share_cache) == (4 << 30, False)
+
+
+@given(st.dictionaries(st.sampled_from([spec.env for spec in SETTING_SPECS.values()]), st.text()))
+def test_what_can_be_understood_counts_whatever_else_cannot(environ):
+    """All that is told as wrong, taken away, leaves the same settings, and nothing wrong."""
+    settings, problems = readable_settings({}, environ)
+    places = {problem.message.partition(":")[0].partition(" ")[0] for problem in problems}
+    assert len(places) == len(problems)
+    rest = {name: text for name, text in environ.items() if name not in places}
+    assert readable_settings({}, rest) == (settings, [])
 
 
 def test_a_home_that_is_a_file_has_no_settings(tmp_path):

@@ -52,7 +52,7 @@ def add(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", choices=sorted(SHELLS), help="the shell to print it for")
-    parser.set_defaults(run=run, need=Need.NOTHING)
+    parser.set_defaults(run=run, need=Need.ALONE)
 
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:

@@ -10,7 +10,7 @@ from runner.client import launch
 from runner.client.client import Client
 from runner.client.launch import Found, Kind
 from runner.config import load_settings
-from runner.domain.address import Address
+from runner.domain.address import DEFAULT_ADDRESS, Address
 from runner.errors import AddressInUse, CorralError, DaemonError
 from runner.paths import Paths, find_paths
 
@@ -21,6 +21,7 @@ class Need(Enum):
     STARTED = auto()  # one that answers; it is started when there is none
     RUNNING = auto()  # one that answers already
     NOTHING = auto()  # the command finds out by itself
+    ALONE = auto()  # it asks no daemon, and works though a setting cannot be read
 
 
 def place() -> tuple[Paths, Address]:
@@ -40,6 +41,8 @@ def connect(need: Need, out: Output) -> Client:
         AddressInUse: Another program answers on the daemon's address.
         DaemonError: No daemon answers, and none is to be started or none starts.
     """
+    if need is Need.ALONE:
+        return Client(DEFAULT_ADDRESS.url)
     paths, address = place()
     if need is Need.NOTHING:
         return launch.client_for(paths, address)
@@ -92,22 +95,18 @@ def refuse_others(found: Found, address: Address) -> None:
         version = f" {found.version}" if found.version else ""
         raise AddressInUse(
             f"Ollama{version} answers at {address}, where the Corral daemon should",
-            hint=f"stop Ollama, or use another port: CORRAL_HOST={_next_port(address)}",
+            hint=f"stop Ollama, or use another port: CORRAL_HOST={address.next_one}",
         )
     if found.kind is Kind.SILENT:
         raise AddressInUse(
             f"a program takes connections at {address}, and says nothing",
             hint="if it is the daemon, see: corral daemon logs; if not, stop it, or use another"
-            f" port: CORRAL_HOST={_next_port(address)}",
+            f" port: CORRAL_HOST={address.next_one}",
         )
     raise AddressInUse(
         f"another program answers at {address}, where the Corral daemon should",
-        hint=f"stop it, or use another port: CORRAL_HOST={_next_port(address)}",
+        hint=f"stop it, or use another port: CORRAL_HOST={address.next_one}",
     )
-
-
-def _next_port(address: Address) -> Address:
-    return Address(address.host, address.port + 1 if address.port < 65535 else 11434)
 
 
 def _settle_versions(found: Found, paths: Paths, address: Address, out: Output) -> None:

@@ -33,7 +33,7 @@ def add(commands: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead")
-    parser.set_defaults(run=run, need=Need.NOTHING)
+    parser.set_defaults(run=run, need=Need.ALONE)
 
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, client: Client, out: Output) -> int:
         ]
         out.json(rows)
     else:
-        out.table((), [(check.state.value, check.name, check.message) for check in checks])
+        out.listing([(check.state.value, check.name, check.message) for check in checks])
         for check in checks:
             if check.fix:
                 out.text("")

@@ -137,8 +137,8 @@ def _version(out: Output) -> int:
     from runner.client import launch
 
     out.text(f"corral {__version__}")
-    _, address = place()
     try:
+        _, address = place()
         found = launch.probe(address, timeout_s=1.0)
     except CorralError:
         return 0

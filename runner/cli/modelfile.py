@@ -35,7 +35,7 @@ def add(commands: Subparsers) -> None:
         description="Print a Modelfile in its usual form, comments kept.",
     )
     form.add_argument("--write", action="store_true", help="write it back to the file instead")
-    form.set_defaults(run=run_format, need=Need.NOTHING)
+    form.set_defaults(run=run_format, need=Need.ALONE)
     for one in (check, form):
         one.add_argument("file", nargs="?", default="Modelfile", help="else ./Modelfile")
 

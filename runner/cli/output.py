@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runner.cli.wrap import Wrapper
 
 _GAP, _SMALL_GAP = "    ", "  "  # between a table's columns
+_LEAST_TEXT = 16  # columns in which a text is still read
 #: A terminal obeys control characters, and texts of strangers are full of surprises.
 _CONTROL = {code: "�" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
 _CONTROL[ord("\r")] = ""
@@ -79,6 +80,12 @@ class Output:
         """
         width = shutil.get_terminal_size().columns if self.answer_is_tty else 0
         for line in table_lines(heads, rows, width):
+            self.text(line)
+
+    def listing(self, rows: Sequence[Sequence[str]]) -> None:
+        """Write a table whose last cells are texts: a terminal has them below each other."""
+        width = shutil.get_terminal_size().columns - 1 if self.answer_is_tty else 0
+        for line in hanging_lines(rows, width) if width else table_lines((), rows):
             self.text(line)
 
     def say(self, text: str) -> None:
@@ -295,6 +302,28 @@ def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int 
     others = _aligned(rest, [*widths[:widest], *widths[widest + 1 :]], _SMALL_GAP)
     pairs = zip(lines, others, strict=True)
     return [text for line, other in pairs for text in (line[widest], _SMALL_GAP + other)]
+
+
+def hanging_lines(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return columns of which the last is broken between words, below its own beginning.
+
+    Args:
+        rows: As many cells in each.
+        width: What lines fit in, unless next to nothing is left for the last column.
+    """
+    from runner.cli.wrap import Wrapper
+
+    widths = [
+        max(map(_columns, column)) for column in zip(*(row[:-1] for row in rows), strict=True)
+    ]
+    indent = sum(widths) + len(_SMALL_GAP) * len(widths)
+    lines: list[str] = []
+    for *cells, text in rows:
+        wrapper = Wrapper(lambda: max(_LEAST_TEXT, width - indent))
+        first, *others = (wrapper.feed(text) + wrapper.end()).split("\n")
+        lines.append("".join(_aligned([[*cells, first]], [*widths, 0], _SMALL_GAP)))
+        lines += [" " * indent + other for other in others]
+    return lines
 
 
 def _aligned(lines: Sequence[Sequence[str]], widths: Sequence[int], gap: str) -> list[str]:

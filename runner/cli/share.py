@@ -59,7 +59,7 @@ def add(commands: Subparsers) -> None:
         help="threads of a processor that is offered; 0: one for each core (0)",
     )
     parser.add_argument("--new-key", action="store_true", help="make a new key; the old one ends")
-    parser.set_defaults(run=run, need=Need.NOTHING)
+    parser.set_defaults(run=run, need=Need.ALONE)
 
 
 def run(args: argparse.Namespace, client: Client, out: Output) -> int:

@@ -48,6 +48,13 @@ class Address:
         return place if self.scheme == "https" else f"http://{place}"
 
     @property
+    def next_one(self) -> Address:
+        """One to try where another program has this one: the next port."""
+        if self.scheme == "unix":
+            return DEFAULT_ADDRESS
+        return replace(self, port=self.port + 1 if self.port < 65535 else DEFAULT_PORT)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
         return (

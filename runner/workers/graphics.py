@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import platform
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Collection, Sequence
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 #: PCI vendors that make graphics cards, in Linux's ``vendor`` files.
@@ -99,11 +103,30 @@ def build_command(vendor: str) -> str:
     """
     if getattr(sys, "frozen", False):
         return f"make gpu BACKEND={_MADE_BY[vendor]} (in a checkout of Corral)"
+    return install_command(_FLAGS[vendor])
+
+
+def install_command(flag: str = "", *, system: str = sys.platform) -> str:
+    """Return the command that builds the engine again, into this Python and in this version; pure.
+
+    Args:
+        flag: CMake's, beside that with which all builds reach other machines' devices.
+        system: Whose shell it is for; Windows' is PowerShell.
+    """
+    flags = f"{flag} -DGGML_RPC=ON".lstrip()
+    package, version = "llama-cpp-python", ""
+    with contextlib.suppress(PackageNotFoundError):
+        version = f"=={metadata.version(package)}"
     install = (
-        f"{Path(sys.executable).name} -m pip install --force-reinstall --no-cache-dir --no-deps"
-        " --no-binary llama-cpp-python llama-cpp-python"
+        "-m pip install --force-reinstall --no-cache-dir --no-deps"
+        f" --no-binary {package} {package}{version}"
     )
-    return f'CMAKE_ARGS="{_FLAGS[vendor]} -DGGML_RPC=ON" {install}'
+    if system == "win32":
+        return f'$env:CMAKE_ARGS="{flags}"; & "{sys.executable}" {install}'
+    python = shlex.quote(sys.executable)
+    # What uv makes has no pip at first.
+    pip_first = "" if importlib.util.find_spec("pip") else f"{python} -m ensurepip && "
+    return f'{pip_first}CMAKE_ARGS="{flags}" {python} {install}'
 
 
 def build_needs(vendor: str) -> str:

@@ -8,17 +8,33 @@ import threading
 
 import pytest
 
-from runner.cli.connect import look
+from runner.cli.connect import Need, connect, look
 from runner.cli.output import Output
 from runner.client import launch
 from runner.client.launch import Found, Kind
 from runner.domain.address import Address
+from runner.errors import InvalidRequest
 
 
 @pytest.fixture
 def listener():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
+
+
+def test_only_what_asks_a_daemon_wants_settings_that_can_be_read(monkeypatch):
+    out = Output(io.StringIO(), io.StringIO())
+    monkeypatch.setenv("CORRAL_MAX_QUEUE", "many")
+    connect(Need.ALONE, out)
+    with pytest.raises(InvalidRequest, match="CORRAL_MAX_QUEUE"):
+        connect(Need.NOTHING, out)
+
+
+def test_the_version_is_told_though_a_setting_cannot_be_read(lonely):
+    lonely.environ["CORRAL_NUM_PARALLEL"] = "all"
+    done = lonely("--version")
+    assert (done.returncode, done.out, done.err) == (0, "corral 0.1.0\n", "")
+    assert "CORRAL_NUM_PARALLEL: want a whole number" in lonely("list").err
 
 
 @pytest.fixture

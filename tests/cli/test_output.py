@@ -5,8 +5,9 @@ from itertools import chain
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from wcwidth import wcswidth
 
-from runner.cli.output import Output, table_lines
+from runner.cli.output import Output, hanging_lines, table_lines
 from runner.domain.progress import Progress
 from runner.errors import DaemonError
 
@@ -51,6 +52,24 @@ def test_the_widest_column_has_its_own_lines_where_a_row_does_not_fit():
     assert table_lines(("ID", "NAME", "X"), rows, 36) == stacked
     assert table_lines(("ID", "NAME", "X"), rows, 37)[1] == f"1   {'a' * 30}  x"
     assert table_lines(("ID", "NAME", "X"), rows, 80)[1] == f"1     {'a' * 30}    x"
+
+
+words = st.text(alphabet="ab-我", min_size=1, max_size=30)
+texts = st.lists(words, min_size=1, max_size=12).map(" ".join)
+
+
+@given(rows=st.lists(st.tuples(st.sampled_from(["ok", "fail"]), texts), min_size=1, max_size=4))
+def test_a_text_beside_other_columns_stays_below_its_own_beginning(rows):
+    """No line is too wide, nothing is lost, and each row begins with its first cell."""
+    lines = hanging_lines(rows, 40)
+    assert all(wcswidth(line) <= 40 for line in lines)
+    indent = max(len(state) for state, _ in rows) + 2
+    assert "".join(line[indent:] for line in lines).replace(" ", "") == "".join(
+        text for _, text in rows
+    ).replace(" ", "")
+    heads = [line[:indent].strip() for line in lines]
+    assert [head for head in heads if head] == [state for state, _ in rows]
+    assert hanging_lines(rows, 10_000) == [f"{state:{indent}}{text}" for state, text in rows]
 
 
 def test_columns_stand_under_each_other_where_characters_are_wide_or_have_none():

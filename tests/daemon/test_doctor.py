@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 from dataclasses import replace
@@ -10,7 +11,8 @@ from dataclasses import replace
 import huggingface_hub.constants  # noqa: F401 - it reads HF_HUB_OFFLINE once: not in a test that sets it
 import pytest
 
-from runner.daemon.doctor import examine, features, judge_devices
+from runner.config import Settings
+from runner.daemon.doctor import examine, features, judge_devices, judge_disk
 from runner.domain.check import State
 from runner.domain.machine import Device
 from runner.domain.name import ModelName
@@ -89,28 +91,74 @@ def test_a_damaged_model_is_told_with_its_fix(paths, tmp_path):
     assert "corral repair tiny:latest" in store.fix
 
 
-def test_a_stranger_on_the_port_is_told(paths, monkeypatch):
+def test_a_silent_stranger_on_the_port_is_told(paths, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
         monkeypatch.setenv("CORRAL_HOST", f"127.0.0.1:{port}")
         (daemon,) = by_name(examine(paths), "daemon")
     assert daemon.state is State.FAIL
-    assert "CORRAL_HOST" in daemon.fix
+    assert "says nothing" in daemon.message
+    assert f"CORRAL_HOST=127.0.0.1:{port + 1}" in daemon.fix
 
 
-def test_a_setting_that_cannot_be_understood_fails_and_the_rest_is_told(paths, monkeypatch):
+def test_settings_that_cannot_be_understood_fail_each_and_the_rest_is_told(paths, monkeypatch):
+    """The others count all the same: hubs are not asked where one says so."""
     monkeypatch.setenv("CORRAL_MAX_QUEUE", "many")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    paths.config_file.write_text('num_parallel = "all"\noffline = true\n')
+    checks = [*examine(paths)]
+    messages = {check.message: check for check in by_name(checks, "settings")}
+    assert len(messages) == 2
+    for message, check in messages.items():
+        assert "want a whole number" in message
+        assert check.state is State.FAIL
+        assert "leave it out" in check.fix
+    assert [check for check in checks if check.state is State.FAIL] == [*messages.values()]
+    assert {"engine", "devices", "daemon"} <= {check.name for check in checks}
+    assert all("was not asked" in check.message for check in by_name(checks, "hubs"))
+
+
+def test_a_file_of_settings_that_is_none_fails_and_the_environment_counts(paths, monkeypatch):
+    paths.config_file.write_text("offline = \n")
+    monkeypatch.setenv("CORRAL_MODELS", str(paths.run))
     checks = [*examine(paths)]
     (settings,) = by_name(checks, "settings")
-    assert settings.state is State.FAIL
-    assert "CORRAL_MAX_QUEUE" in settings.message
-    assert by_name(checks, "store")[0].state is State.OK
+    assert (settings.state, settings.fix) == (State.FAIL, "mend or delete the file")
+    assert str(paths.config_file) in settings.message
+    assert str(paths.run) in by_name(checks, "disk")[0].message
 
 
-def test_the_command_shows_it_and_needs_no_daemon(tmp_path):
-    env = environment(tmp_path, "127.0.0.1:1", HF_HUB_OFFLINE="1")
+def test_a_device_of_the_settings_that_there_is_not_fails(paths, monkeypatch):
+    monkeypatch.setenv("CORRAL_DEVICES", "cuda9")
+    own, missing = by_name(examine(paths), "devices")
+    assert own.message.startswith("CPU: ")
+    assert missing.state is State.FAIL
+    assert "the setting devices: there is no device 'cuda9'" in missing.message
+    assert "there are: CPU" in missing.fix
+
+
+def test_a_folder_on_no_disk_is_not_called_full(paths, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: (0, 0, 0))
+    (disk,) = judge_disk(paths, Settings())
+    assert disk.state is State.WARN
+    assert disk.message == f"how much is free for {paths.models} cannot be measured"
+    assert "CORRAL_MODELS" in disk.fix
+
+
+def test_a_folder_that_cannot_be_written_to_fails(paths):
+    paths.models.write_text("a file")
+    (disk,) = judge_disk(paths, Settings())
+    assert disk.state is State.FAIL
+    assert "cannot be written to" in disk.message
+    assert "CORRAL_MODELS" in disk.fix
+
+
+def test_the_command_needs_neither_a_daemon_nor_settings_that_can_be_read(tmp_path):
+    env = environment(tmp_path, "127.0.0.1:1", HF_HUB_OFFLINE="1", CORRAL_NUM_PARALLEL="all")
     done = subprocess.run(command("doctor", "--json"), env=env, capture_output=True, timeout=120)
     checks = json.loads(done.stdout)
-    assert done.returncode == int(any(check["state"] == "fail" for check in checks))
+    assert done.returncode == 1
+    failed = [check["message"] for check in checks if check["state"] == "fail"]
+    assert failed == ["CORRAL_NUM_PARALLEL: want a whole number, not 'all'"]
     assert {"engine", "devices", "store"} <= {check["name"] for check in checks}
     assert not (tmp_path / "run").exists()

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 
 import pytest
 
-from runner.workers.graphics import build_command, build_needs, built, unused, usable, vendors
+from runner.workers.graphics import (
+    build_command,
+    build_needs,
+    built,
+    install_command,
+    unused,
+    usable,
+    vendors,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +70,23 @@ def test_cards_are_usable_by_a_build_for_them(kinds, found):
 @pytest.mark.parametrize(("vendor", "flag"), [("NVIDIA", "GGML_CUDA"), ("AMD", "GGML_VULKAN")])
 def test_the_command_names_the_build_option(vendor, flag):
     command = build_command(vendor)
-    assert command.startswith(f'CMAKE_ARGS="-D{flag}=on')
-    assert command.endswith("llama-cpp-python")
+    assert f'CMAKE_ARGS="-D{flag}=on -DGGML_RPC=ON"' in command
+    assert command == install_command(f"-D{flag}=on")
     assert build_needs(vendor)
+
+
+def test_the_command_is_for_this_very_python_and_version(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/a b/python")
+    command = install_command(system="linux")
+    assert "CMAKE_ARGS=\"-DGGML_RPC=ON\" '/a b/python' -m pip install" in command
+    assert command.endswith(f"llama-cpp-python=={version('llama-cpp-python')}")
+    there = install_command(system="win32")
+    assert there.startswith('$env:CMAKE_ARGS="-DGGML_RPC=ON"; & "/a b/python" -m pip install')
+
+
+def test_where_there_is_no_pip_it_is_made_first(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert " -m ensurepip && CMAKE_ARGS=" in install_command(system="linux")
 
 
 @pytest.mark.parametrize("vendor", ["NVIDIA", "AMD", "Intel", "Apple"])
