@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -129,7 +129,8 @@ class Repl:
         # A dumb terminal's prompt echoes what is typed, but not what it begins with.
         shown = _PROMPT + (draft if is_dumb_terminal() else "")
         try:
-            line = session.prompt(shown, default=draft)
+            with _keys_alone():
+                line = session.prompt(shown, default=draft)
         except EOFError:
             return None
         except KeyboardInterrupt:
@@ -402,13 +403,23 @@ def _made_ready(path: Path) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _silent_terminal() -> Iterator[None]:
+def _silent_terminal() -> contextlib.AbstractContextManager[None]:
     """Keep what is typed during an answer out of it, and for the next prompt.
 
     Without this the terminal would echo keys into the answer and turn Enter into Ctrl-J, which
     the prompt takes for a new line.  Ctrl-C works as ever.
     """
+    return _terminal_without(["ICRNL"], ["ECHO", "ICANON"])
+
+
+def _keys_alone() -> contextlib.AbstractContextManager[None]:
+    """Have Ctrl-C be a key, for the prompt to read: a signal may come while it is being set up."""
+    return _terminal_without([], ["ISIG"])
+
+
+@contextlib.contextmanager
+def _terminal_without(of_input: Sequence[str], of_lines: Sequence[str]) -> Iterator[None]:
+    """Switch flags of the terminal off, by their names in ``termios``; later all is as before."""
     if sys.platform == "win32":
         yield
         return
@@ -420,10 +431,11 @@ def _silent_terminal() -> Iterator[None]:
     except (OSError, ValueError, termios.error):
         yield
         return
-    silent = termios.tcgetattr(fd)
-    silent[0] &= ~termios.ICRNL
-    silent[3] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(fd, termios.TCSADRAIN, silent)
+    changed = termios.tcgetattr(fd)
+    for at, names in ((0, of_input), (3, of_lines)):
+        for name in names:
+            changed[at] &= ~getattr(termios, name)
+    termios.tcsetattr(fd, termios.TCSADRAIN, changed)
     try:
         yield
     finally:

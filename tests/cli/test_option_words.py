@@ -32,7 +32,7 @@ def test_values_take_the_type_of_their_option(pairs, values):
         (("temperature", "warm"), "^temperature must be a number from 0 to 100, not 'warm'$"),
         (("temperature", "nan"), "must be a number from 0 to 100, not 'nan'"),
         (("top_p", "2"), "^top_p must be a number from 0 to 1, not '2'$"),
-        (("num_ctx", "1.5"), "must be a whole number from 4 to 16777216, not '1.5'"),
+        (("num_ctx", "1.5"), "must be a whole number from 1 to 16777216, not '1.5'"),
         (("num_ctx", "inf"), "must be"),
         (("speculate", "much"), "^speculate must be auto, on or off, not 'much'$"),
         (("ignore_eos", "1"), "^ignore_eos must be true or false, not '1'$"),
