@@ -13,6 +13,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
@@ -204,8 +205,16 @@ class Errands(QObject):
             finally:
                 with self._tasks_lock:
                     self._tasks.discard(task)
+                self.let_go(work)
 
         threading.Thread(target=run, name="link", daemon=True).start()
+
+    def let_go(self, *held: object) -> None:
+        """Have this and what is ``held`` let go of on the GUI's thread once the caller's is over.
+
+        What is Qt's can crash where one thread destroys it and another what it is connected to.
+        """
+        self._relay.post(partial(_join, threading.current_thread(), self, *held))
 
     def _follow(
         self,
@@ -246,3 +255,8 @@ class Errands(QObject):
                 callback(value)
 
         self._relay.post(run)
+
+
+def _join(thread: threading.Thread, *_held: object) -> None:
+    """Wait for a thread that has nothing more to do."""
+    thread.join()

@@ -192,6 +192,12 @@ class Link(Errands):
         return launch.client_for(self.paths, self.address)
 
     def _watch(self) -> None:
+        try:
+            self._follow_daemon()
+        finally:
+            self.let_go()
+
+    def _follow_daemon(self) -> None:
         while not self._is_closed:
             state = self._look()
             self._say(state)

@@ -74,6 +74,7 @@ class SlowWatch(QObject):
             is_slow = False
         with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
             self._tried.emit(is_slow)
+        self._link.let_go(self)
 
     @Slot(bool)
     def _took(self, is_slow: bool) -> None:
