@@ -31,8 +31,12 @@ def window(link, archive, tmp_path, until):
 
 
 def codes(root=CorralError):
-    """Those of all errors that are raised, not of the classes that gather them."""
-    found = {root.code} if root is not CorralError else set()
+    """Those of all errors that are raised, not of the classes that gather them.
+
+    What a room has of its own is not among them: it is there only once that was imported.
+    """
+    is_shared = root is not CorralError and root.__module__ == CorralError.__module__
+    found = {root.code} if is_shared else set()
     return found.union(*map(codes, root.__subclasses__())) - {"bad_request"}
 
 
