@@ -81,7 +81,7 @@ class LlamaSampler:
         if math.isnan(logits[0]):  # one tells: each is a sum over a state that has overflowed
             raise ValueError("the model computed NaN, which is no number")
         if self._is_plain:  # as below, quicker: the likeliest stays the likeliest among fewer
-            token = int(logits.argmax())
+            token = self._select(logits, None)
             if self._rules.are_none:
                 return token
             if self._rules.allows(token):
