@@ -3,6 +3,7 @@
 A program of its own, because what goes wrong here ends the process: ``test_errands.py`` runs it.
 """
 
+import threading
 import time
 
 from PySide6.QtWidgets import QApplication
@@ -36,6 +37,8 @@ def main() -> None:
     daemon = ScriptedDaemon()
     for _ in range(_N):
         make_and_drop(application, daemon)
+    while any(thread.name in ("link", "watch") for thread in threading.enumerate()):
+        application.processEvents()
     application.processEvents()
     daemon.close()
 
