@@ -18,9 +18,12 @@ from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
+from runner.client import launch
 from runner.client.client import Client
 from runner.client.connection import Stream
+from runner.domain.address import Address
 from runner.errors import CorralError
+from runner.paths import Paths
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +110,11 @@ class _Relay(QObject):
 
 
 class Errands(QObject):
-    """Made on the GUI's thread; its methods return at once.  Whoever is one says who is asked.
+    """Made on the GUI's thread; its methods return at once.
+
+    Attributes:
+        paths: Where the daemon's token is.
+        address: Where it answers.
 
     Signals:
         begun: A call or a stream has begun.
@@ -115,8 +122,10 @@ class Errands(QObject):
 
     begun = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, paths: Paths, address: Address) -> None:
         super().__init__()
+        self.paths = paths
+        self.address = address
         self._relay = _Relay()
         self._tasks: set[Task] = set()
         self._tasks_lock = threading.Lock()
@@ -185,7 +194,7 @@ class Errands(QObject):
 
     def _client(self) -> Client:
         """Return a client for one errand; called on its thread."""
-        raise NotImplementedError
+        return launch.client_for(self.paths, self.address)
 
     def _start(self, task: Task, work: Callable[[], None]) -> None:
         """Do ``work`` on a thread of its own.

@@ -92,10 +92,8 @@ class Link(Errands):
             starts: Whether to start one when none answers.
             finds: Reads anew where it shall answer; asked, on another thread, when nothing answers.
         """
-        super().__init__()
+        super().__init__(paths, address)
         self.state = State()
-        self.address = address
-        self.paths = paths
         self._starts = starts
         self._finds = finds
         self._wake = threading.Event()
@@ -187,9 +185,6 @@ class Link(Errands):
         if (events := self._events) is not None:
             threading.Thread(target=events.close, name="close", daemon=True).start()
         self.cancel_all()
-
-    def _client(self) -> Client:
-        return launch.client_for(self.paths, self.address)
 
     def _watch(self) -> None:
         try:
